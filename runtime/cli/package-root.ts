@@ -1,0 +1,27 @@
+// package-root.ts: finds Twine's own folder, from the sources and from the compiled output alike.
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The folder that holds package.json and templates/. */
+export function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, "package.json"))) {
+    const parent = dirname(folder);
+    if (parent === folder) throw new Error("twine's own package.json is missing above its code");
+    folder = parent;
+  }
+  return folder;
+}
+
+/** How to start one of Twine's own bins: the sources while developing, the compiled output when published. */
+export function binPath(bin: string, room: "runtime" | "infra"): string {
+  const compiled = !import.meta.url.endsWith(".ts");
+  return join(
+    packageRoot(),
+    compiled ? "dist" : "",
+    room,
+    "bin",
+    compiled ? `${bin}.js` : `${bin}.ts`,
+  );
+}

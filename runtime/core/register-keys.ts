@@ -1,0 +1,30 @@
+// register-keys.ts: what Twine keeps on every status node, in the db of that node's line. Pure.
+// All are prefixed with the cluster's name but the stamp, which says whose status node this is.
+
+export const STAMP_KEY = "twine:stamp";
+
+export interface RegisterKeys {
+  /** String: the view as JSON. */
+  readonly view: string;
+  /** Hash: promised and accepted ballots, heartbeat, epoch, revision. */
+  readonly register: string;
+  /** Hash, monitor name -> JSON: what each monitor sees of each node. */
+  readonly observed: string;
+  /** List of JSON requests (accept-loss, later handover): pushed by tools, answered by the alpha. */
+  readonly request: string;
+  /** Hash, data node name -> JSON {replicationId, offset, keys}: last seen, once a second. */
+  readonly offsets: string;
+  /** Channel: "EPOCH REVISION" at every accepted change of the view. */
+  readonly channel: string;
+}
+
+export function registerKeys(cluster: string): RegisterKeys {
+  return {
+    view: `${cluster}:view`,
+    register: `${cluster}:register`,
+    observed: `${cluster}:observed`,
+    request: `${cluster}:request`,
+    offsets: `${cluster}:offsets`,
+    channel: `${cluster}:view`,
+  };
+}

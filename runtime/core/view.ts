@@ -1,0 +1,73 @@
+// view.ts: roles and routes at one epoch and revision, as published on the status nodes. Pure.
+// This is also the schema of `twine-status json` (docs/status.schema.json): adding a field is free,
+// changing or removing one needs an ADR.
+
+/** DEGRADED: every partition has a master, but something is dead or not in sync. HALT: some partition has no master. */
+export type ClusterState = "OK" | "DEGRADED" | "HALT";
+
+export interface PartitionView {
+  readonly index: number;
+  /** Node names. */
+  readonly master: string | null;
+  readonly replicas: readonly string[];
+  readonly dead: readonly string[];
+  /** Of the present master, or of the last one while there is none; null before the first. */
+  readonly replicationId: string | null;
+  /** The node that was master last, kept while there is none: after an outage it is the one that may win. */
+  readonly lastMaster: string | null;
+  /** What the partition needs before it can leave HALT, with the command to give; null when it needs nothing. */
+  readonly needs: string | null;
+}
+
+/** master, replica, dead for data nodes; up or dead for the others. */
+export type NodeRole = "master" | "replica" | "up" | "dead";
+
+export interface NodeView {
+  readonly name: string;
+  readonly kind: "data" | "status" | "monitor" | "router";
+  readonly host: string;
+  readonly port: number;
+  /** null where it has no meaning (monitors, routers). */
+  readonly db: number | null;
+  /** null for all but data nodes. */
+  readonly partition: number | null;
+  readonly role: NodeRole;
+  /** Replicas: the master lists it online and its offset reached one sampled at the master. Others: true unless dead. */
+  readonly inSync: boolean;
+  /** Redis's run_id when last seen; null where unknown or not a redis-server. */
+  readonly runId: string | null;
+  /** When the role last changed, ISO 8601, by the alpha's clock. */
+  readonly since: string;
+}
+
+export interface View {
+  readonly cluster: string;
+  readonly state: ClusterState;
+  /** Grows by one with every new alpha. */
+  readonly epoch: number;
+  /** Grows by one with every change of the view; never restarts. */
+  readonly revision: number;
+  /** The monitor that leads this epoch. */
+  readonly alpha: string;
+  /** ISO 8601, by the alpha's clock: for people, never compared. */
+  readonly updatedAt: string;
+  /** Digest of the adopted twine.conf. */
+  readonly confDigest: string;
+  readonly partitions: readonly PartitionView[];
+  readonly nodes: readonly NodeView[];
+}
+
+/** What the roles add up to. */
+export function stateOf(view: Pick<View, "partitions" | "nodes">): ClusterState {
+  if (view.partitions.some((partition) => partition.master === null)) return "HALT";
+  const allWell = view.nodes.every((node) => node.role !== "dead" && node.inSync);
+  return allWell ? "OK" : "DEGRADED";
+}
+
+/** Negative when a is older than b. Epoch first, then revision. */
+export function compareViews(
+  a: { readonly epoch: number; readonly revision: number },
+  b: { readonly epoch: number; readonly revision: number },
+): number {
+  return a.epoch - b.epoch || a.revision - b.revision;
+}
