@@ -10,7 +10,7 @@ export interface RegisterKeys {
   readonly register: string;
   /** Hash, monitor name -> JSON: what each monitor sees of each node. */
   readonly observed: string;
-  /** List of JSON requests (accept-loss, later handover): pushed by tools, answered by the alpha. */
+  /** Hash, request id -> JSON (core/request.ts): asked by tools, answered in place by the alpha. */
   readonly request: string;
   /** Hash, data node name -> JSON {replicationId, offset, keys}: last seen, once a second. */
   readonly offsets: string;

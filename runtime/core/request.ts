@@ -1,0 +1,19 @@
+// request.ts: what tools ask of the alpha through the status nodes. Pure.
+// A tool writes {state: "asked"} under a fresh id on every status node that it reaches; the alpha, which reads all of
+// them, does it once and replaces the entry with its answer.
+
+export interface AcceptLossRequest {
+  readonly kind: "accept-loss";
+  /** The data node that becomes its partition's master, whatever the others may have held. */
+  readonly node: string;
+}
+
+export type RequestBody = AcceptLossRequest;
+
+export interface Request {
+  readonly id: string;
+  readonly body: RequestBody;
+  readonly state: "asked" | "done" | "refused";
+  /** Why it was refused, or what was done; empty while asked. */
+  readonly message: string;
+}
