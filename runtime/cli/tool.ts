@@ -1,4 +1,5 @@
 // tool.ts: what every Twine tool shares: options, finding twine.conf, errors, exit codes.
+import "./node-version.ts";
 import { readFileSync, existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { Command, CommanderError } from "commander";

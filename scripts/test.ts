@@ -1,0 +1,53 @@
+// test.ts: everything that must pass, with one closing line: `N passed, N failed, N skipped`.
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+interface Summary {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly success: boolean;
+}
+
+const root = resolve(import.meta.dirname, "..");
+const report = join(root, ".cache/test-report.json");
+const isStrict = process.env["TWINE_TEST_STRICT"] === "1";
+
+function run(command: string, ...args: string[]): boolean {
+  process.stdout.write(`\n> ${command} ${args.join(" ")}\n`);
+  const result = spawnSync(join(root, "node_modules/.bin", command), args, {
+    cwd: root,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  return result.status === 0;
+}
+
+function summary(): Summary {
+  try {
+    return JSON.parse(readFileSync(report, "utf8")) as Summary;
+  } catch {
+    // No report means that the run itself broke: that is one failure, never none.
+    return { numPassedTests: 0, numFailedTests: 1, numPendingTests: 0, success: false };
+  }
+}
+
+mkdirSync(join(root, ".cache"), { recursive: true });
+rmSync(report, { force: true });
+const steps = [
+  run("prettier", "--check", "--log-level", "warn", "."),
+  run("eslint", "--cache", "--cache-location", ".cache/eslint", "."),
+  run("tsc", "-p", "tsconfig.json"),
+];
+const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+const ran = run("vitest", "run", ...reporters);
+const tests = summary();
+const brokenSteps = steps.filter((passed) => !passed).length;
+const failed = tests.numFailedTests + brokenSteps;
+const skipped = tests.numPendingTests;
+const isWell = ran && tests.success && failed === 0 && !(isStrict && skipped > 0);
+process.exitCode = isWell ? 0 : 1;
+const passed = tests.numPassedTests + steps.length - brokenSteps;
+process.stdout.write(
+  `\n${passed} passed, ${isWell ? 0 : Math.max(failed, 1)} failed, ${skipped} skipped\n`,
+);
