@@ -25,7 +25,7 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
-          globalSetup: ["test/support/install-programs.ts"],
+          globalSetup: ["test/support/install-programs.ts", "test/support/compile.ts"],
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,

@@ -92,9 +92,9 @@ export async function startRedis(
 async function answers(port: number): Promise<boolean> {
   try {
     const link = await openRedisLink({ host: "127.0.0.1", port }, { connectTimeoutMs: 500 });
-    const info = String(await link.call("INFO", "persistence"));
+    const info = await link.call("INFO", "persistence");
     link.close();
-    return info.includes("loading:0");
+    return typeof info === "string" && info.includes("loading:0");
   } catch {
     return false;
   }
