@@ -20,14 +20,31 @@ export interface TestRedis {
   signal(name: NodeJS.Signals): void;
 }
 
-/** A port that nobody listens on at this moment. */
+const given = new Set<number>();
+
+/** A port that nobody listens on, below those that the kernel hands to outgoing connections: one of
+    those could be taken again between this answer and its use. */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 12_000 + Math.floor(Math.random() * 20_000);
+    if (given.has(port) || !(await canListen(port))) continue;
+    given.add(port);
+    return port;
+  }
+}
+
+function canListen(port: number): Promise<boolean> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port was given");
-  return address.port;
+  return new Promise((resolve) => {
+    server.once("error", () => {
+      resolve(false);
+    });
+    server.listen(port, "127.0.0.1", () => {
+      server.close(() => {
+        resolve(true);
+      });
+    });
+  });
 }
 
 /** Waits until `isTrue` answers true; asks every 20 ms; fails with `what` after `withinMs`. */
