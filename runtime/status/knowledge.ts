@@ -1,0 +1,46 @@
+// knowledge.ts: what one reader of the status nodes has seen with its own eyes. Pure.
+// The view says what the alpha believed; beside it a reader knows which status nodes answered, how many hold that view,
+// and whether anybody still renews the alpha's lease.
+import type { NodeView, View } from "../core/view.ts";
+import type { RegisterReading } from "../register/register.ts";
+import { parseView } from "./parse-view.ts";
+
+/** What the reader knows beside the view itself. */
+export interface StatusKnowledge {
+  /** The newest chosen view; null before the first. */
+  readonly view: View | null;
+  /** How many status nodes hold exactly this view. */
+  readonly confirmations: number;
+  /** Names of the status nodes that answered. */
+  readonly answered: readonly string[];
+  /** Status node -> why it did not answer. */
+  readonly silent: ReadonlyMap<string, string>;
+  /** Whether the alpha was seen to renew its lease. */
+  readonly alphaAlive: boolean;
+}
+
+/** `since` is null while only this reader has seen the role, or nobody has yet. */
+export interface ReportNode extends Omit<NodeView, "since"> {
+  readonly since: string | null;
+}
+
+/**
+ * Sums up readings of the register, the oldest first; at least one. The alpha is alive when its heartbeat, or the epoch,
+ * advanced between them. Status nodes that were silent in the first reading stay silent, for later ones may skip them.
+ * Throws VIEW_UNREADABLE when the published view is not one.
+ */
+export function knowledgeOf(
+  readings: readonly [RegisterReading, ...RegisterReading[]],
+): StatusKnowledge {
+  const [first] = readings;
+  const last = readings.at(-1) ?? first;
+  const body = last.value?.body ?? null;
+  const epochOf = (reading: RegisterReading): number => reading.value?.epoch ?? 0;
+  return {
+    view: body === null ? null : parseView(body),
+    confirmations: last.confirmations,
+    answered: last.answered,
+    silent: new Map([...first.silent, ...last.silent]),
+    alphaAlive: last.heartbeat > first.heartbeat || epochOf(last) > epochOf(first),
+  };
+}

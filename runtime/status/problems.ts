@@ -1,0 +1,203 @@
+// problems.ts: what is wrong with a cluster, one sentence each, with the command that mends it. Pure.
+// Every format of twine-status tells the same list, so that a person, a script and a web page never disagree.
+import { addressOf, type ClusterConfig } from "../core/cluster.ts";
+import type { PartitionView } from "../core/view.ts";
+import type { ReportNode, StatusKnowledge } from "./knowledge.ts";
+
+export type ProblemCode =
+  /** The status nodes hold no view yet. */
+  | "NO_VIEW"
+  /** A partition has no master. */
+  | "NO_MASTER"
+  /** Nobody renews the lease of alpha: the view may be stale. */
+  | "NO_ALPHA"
+  /** A status node does not answer this reader. */
+  | "STATUS_SILENT"
+  /** A status node answers, but holds another view or none. */
+  | "VIEW_NOT_HELD"
+  | "NODE_DEAD"
+  | "NOT_IN_SYNC"
+  /** The reader's twine.conf and the view name different nodes. */
+  | "CONF_DIFFERS";
+
+export interface StatusProblem {
+  readonly code: ProblemCode;
+  /** NOTE changes no state. */
+  readonly severity: "HALT" | "DEGRADED" | "NOTE";
+  /** What it is about: a node's name, `partition N`, `alpha`, `view`, `twine.conf`. */
+  readonly subject: string;
+  /** The host of that node, else null. */
+  readonly host: string | null;
+  /** A sentence's rest after the subject, without a full stop. */
+  readonly text: string;
+  /** The command to give, or null when waiting is the remedy or `text` names it. */
+  readonly remedy: string | null;
+}
+
+interface Known extends StatusKnowledge {
+  readonly partitions: readonly PartitionView[];
+  readonly nodes: readonly ReportNode[];
+  readonly statusCount: number;
+}
+
+/** Everything that is wrong, the worst first; empty when nothing is. */
+export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[] {
+  const problems =
+    known.view === null
+      ? [noView(known), ...silentStatusNodes(config, known)]
+      : [
+          ...withoutMaster(known),
+          ...withoutAlpha(known),
+          ...silentStatusNodes(config, known),
+          ...viewNotHeld(known),
+          ...known.nodes.filter(isDeadInView(known)).map(deadNode),
+          ...known.nodes.filter((node) => node.role !== "dead" && !node.inSync).map(notInSync),
+          ...confDiffers(config, known),
+        ];
+  const rank = { HALT: 0, DEGRADED: 1, NOTE: 2 };
+  return problems.sort((a, b) => rank[a.severity] - rank[b.severity]);
+}
+
+function noView(known: Known): StatusProblem {
+  return {
+    code: "NO_VIEW",
+    severity: "HALT",
+    subject: "view",
+    host: null,
+    text: known.alphaAlive
+      ? "has not been published yet: a monitor has just become alpha"
+      : "has not been published yet: no monitor has become alpha",
+    remedy: known.alphaAlive ? null : "twine-start",
+  };
+}
+
+function withoutMaster(known: Known): StatusProblem[] {
+  const lost = known.partitions.filter((partition) => partition.master === null);
+  const waits = known.alphaAlive
+    ? "has no master; the alpha is looking for one"
+    : "has no master, and no alpha looks for one";
+  return lost.map((partition) => ({
+    code: "NO_MASTER",
+    severity: "HALT",
+    subject: `partition ${partition.index}`,
+    host: null,
+    text: partition.needs === null ? waits : `has no master; it needs: ${partition.needs}`,
+    remedy: null,
+  }));
+}
+
+function withoutAlpha(known: Known): StatusProblem[] {
+  if (known.alphaAlive || known.view === null) return [];
+  const { alpha, updatedAt } = known.view;
+  return [
+    {
+      code: "NO_ALPHA",
+      severity: "DEGRADED",
+      subject: "alpha",
+      host: null,
+      text: `${alpha} does not renew its lease: what follows was true at ${forPeople(updatedAt)}`,
+      remedy: "twine-start",
+    },
+  ];
+}
+
+function silentStatusNodes(config: ClusterConfig, known: Known): StatusProblem[] {
+  return [...known.silent].map(([name, why]) => {
+    const node = config.nodes.find((other) => other.name === name && other.kind === "status");
+    const place = node === undefined ? "" : ` at ${node.host}:${node.port}`;
+    // A link's error begins with the address that has just been said.
+    const prefix = node === undefined ? "" : `${addressOf(node.host)}:${node.port}: `;
+    const cause = why.startsWith(prefix) ? why.slice(prefix.length) : why;
+    return {
+      code: "STATUS_SILENT",
+      severity: "DEGRADED",
+      subject: name,
+      host: node?.host ?? null,
+      text: `status node${place} does not answer: ${cause}`,
+      remedy: node === undefined ? null : `twine-start ${node.host}`,
+    };
+  });
+}
+
+function viewNotHeld(known: Known): StatusProblem[] {
+  const missing = known.answered.length - known.confirmations;
+  if (missing <= 0) return [];
+  const what = missing === 1 ? "1 status node answers" : `${missing} status nodes answer`;
+  return [
+    {
+      code: "VIEW_NOT_HELD",
+      severity: "DEGRADED",
+      subject: "view",
+      host: null,
+      text: `${what} without holding it; the alpha brings ${missing === 1 ? "it" : "them"} up to date`,
+      remedy: null,
+    },
+  ];
+}
+
+/** A silent status node has its own, better sentence. */
+function isDeadInView(known: Known): (node: ReportNode) => boolean {
+  return (node) => node.role === "dead" && !(node.kind === "status" && known.silent.has(node.name));
+}
+
+/** `data node of partition 3 at db1:6666`, `monitor at db1:7600`. */
+export function placeOf(node: ReportNode): string {
+  const words = { data: "data node", status: "status node", monitor: "monitor", router: "router" };
+  const partition = node.partition === null ? "" : ` of partition ${node.partition}`;
+  return `${words[node.kind]}${partition} at ${node.host}:${node.port}`;
+}
+
+function deadNode(node: ReportNode): StatusProblem {
+  const since = node.since === null ? "" : ` since ${forPeople(node.since)}`;
+  return {
+    code: "NODE_DEAD",
+    severity: "DEGRADED",
+    subject: node.name,
+    host: node.host,
+    text: `${placeOf(node)} is dead${since}`,
+    remedy: `twine-start ${node.host}`,
+  };
+}
+
+function notInSync(node: ReportNode): StatusProblem {
+  return {
+    code: "NOT_IN_SYNC",
+    severity: "DEGRADED",
+    subject: node.name,
+    host: node.host,
+    text: `${placeOf(node)} is not in sync with its master`,
+    remedy: null,
+  };
+}
+
+function confDiffers(config: ClusterConfig, known: Known): StatusProblem[] {
+  const inConf = new Set(config.nodes.map((node) => node.name));
+  const inView = new Set(known.nodes.map((node) => node.name));
+  const onlyConf = [...inConf].filter((name) => !inView.has(name));
+  const onlyView = [...inView].filter((name) => !inConf.has(name));
+  if (onlyConf.length === 0 && onlyView.length === 0) return [];
+  const parts = [
+    onlyConf.length === 0 ? "" : `names ${someOf(onlyConf)}, which the view does not have`,
+    onlyView.length === 0 ? "" : `lacks ${someOf(onlyView)} of the view`,
+  ];
+  return [
+    {
+      code: "CONF_DIFFERS",
+      severity: "NOTE",
+      subject: "twine.conf",
+      host: null,
+      text: parts.filter((part) => part !== "").join(" and "),
+      remedy: "give every monitor this file and restart it, or read the one they have",
+    },
+  ];
+}
+
+function someOf(names: readonly string[]): string {
+  const shown = names.slice(0, 4).join(", ");
+  return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
+}
+
+/** 2026-03-01T10:00:07.123Z -> 2026-03-01 10:00:07 UTC; anything else stays as it is. */
+export function forPeople(time: string): string {
+  return time.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z$/, "$1 $2 UTC");
+}

@@ -1,0 +1,79 @@
+// xml.ts: the report as XML; the schema is docs/status.xsd. Pure.
+// Names are those of the JSON format. What has no value is left out instead of written empty.
+import { create } from "xmlbuilder2";
+import type { XMLBuilder } from "xmlbuilder2/lib/interfaces.js";
+import type { PartitionView } from "../core/view.ts";
+import type { ReportNode } from "./knowledge.ts";
+import type { StatusReport } from "./report.ts";
+
+export const STATUS_NAMESPACE = "urn:twine:status:1";
+
+type Attributes = Readonly<Record<string, string | number | boolean | null | undefined>>;
+
+/** One well-formed, indented document, ending with a line feed. */
+export function renderXml(report: StatusReport): string {
+  const { view } = report;
+  const document = create({ version: "1.0", encoding: "UTF-8" });
+  const root = element(document, "status", {
+    xmlns: STATUS_NAMESPACE,
+    cluster: report.cluster,
+    state: report.state,
+    epoch: view?.epoch ?? 0,
+    revision: view?.revision ?? 0,
+    alpha: view?.alpha,
+    alphaAlive: report.alphaAlive,
+    updatedAt: view?.updatedAt,
+    confDigest: view?.confDigest,
+  });
+  const partitions = element(root, "partitions", {});
+  for (const partition of report.partitions) addPartition(partitions, partition);
+  const nodes = element(root, "nodes", {});
+  for (const node of report.nodes) addNode(nodes, node);
+  addRegister(root, report);
+  const problems = element(root, "problems", {});
+  for (const { code, severity, subject, host, text, remedy } of report.problems) {
+    const problem = element(problems, "problem", { code, severity, subject, host });
+    element(problem, "text", {}, text);
+    if (remedy !== null) element(problem, "remedy", {}, remedy);
+  }
+  return `${document.end({ prettyPrint: true })}\n`;
+}
+
+function addPartition(parent: XMLBuilder, partition: PartitionView): void {
+  const { index, replicationId, lastMaster } = partition;
+  const child = element(parent, "partition", { index, replicationId, lastMaster });
+  if (partition.master !== null) element(child, "master", {}, partition.master);
+  for (const name of partition.replicas) element(child, "replica", {}, name);
+  for (const name of partition.dead) element(child, "dead", {}, name);
+  if (partition.needs !== null) element(child, "needs", {}, partition.needs);
+}
+
+function addNode(parent: XMLBuilder, node: ReportNode): void {
+  const { name, kind, host, port, db, partition, role, inSync, runId, since } = node;
+  element(parent, "node", { name, kind, host, port, db, partition, role, inSync, runId, since });
+}
+
+function addRegister(parent: XMLBuilder, report: StatusReport): void {
+  const { statusCount: statusNodes, confirmations } = report;
+  const register = element(parent, "register", { statusNodes, confirmations });
+  for (const name of report.answered) element(register, "answered", {}, name);
+  for (const [name, why] of report.silent) element(register, "silent", { name }, why);
+}
+
+function element(
+  parent: XMLBuilder,
+  name: string,
+  attributes: Attributes,
+  text?: string,
+): XMLBuilder {
+  const given = Object.entries(attributes).flatMap(([key, value]) =>
+    value === null || value === undefined ? [] : [[key, allowed(String(value))]],
+  );
+  const child = parent.ele(name, Object.fromEntries(given) as Record<string, string>);
+  return text === undefined ? child : child.txt(allowed(text)).up();
+}
+
+/** XML 1.0 has no way to write most control characters (https://www.w3.org/TR/xml/#charsets): U+FFFD stands for them. */
+function allowed(text: string): string {
+  return text.replace(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, "\uFFFD");
+}
