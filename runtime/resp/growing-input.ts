@@ -1,0 +1,53 @@
+// growing-input.ts: received bytes that are not used up yet, in one piece. Pure.
+//
+//   bytes: [ used, handed out as slices | start … unused … end | spare room ]
+//
+// Invariant: bytes before `end` are never written again, so slices handed out stay true for as long as they are kept.
+// A chunk that arrives when nothing is left over is taken as it is, without a copy; otherwise room doubles, so that
+// a value in n chunks costs n copies of its bytes at most twice over, and not n times.
+
+export class GrowingInput {
+  bytes: Buffer = Buffer.alloc(0);
+  start = 0;
+  end = 0;
+  /** Bytes after `end` are ours to write; false while `bytes` is somebody's chunk. */
+  #hasSpareRoom = false;
+
+  get length(): number {
+    return this.end - this.start;
+  }
+
+  push(chunk: Buffer): void {
+    if (this.start === this.end) {
+      this.bytes = chunk;
+      this.start = 0;
+      this.end = chunk.length;
+      this.#hasSpareRoom = false;
+      return;
+    }
+    const neededBytes = this.length + chunk.length;
+    if (!this.#hasSpareRoom || this.end + chunk.length > this.bytes.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(neededBytes, this.length * 2, 1024));
+      this.bytes.copy(grown, 0, this.start, this.end);
+      this.end = this.length;
+      this.start = 0;
+      this.bytes = grown;
+      this.#hasSpareRoom = true;
+    }
+    chunk.copy(this.bytes, this.end);
+    this.end += chunk.length;
+  }
+
+  /** The first `count` unused bytes, which are then used. */
+  take(count: number): Buffer {
+    const taken = this.bytes.subarray(this.start, this.start + count);
+    this.start += count;
+    return taken;
+  }
+
+  /** Where `needle` is found, counted from `start`; -1 when it has not come. Looks from `from`, counted the same. */
+  indexOf(needle: number, from: number): number {
+    const found = this.bytes.subarray(0, this.end).indexOf(needle, this.start + from);
+    return found === -1 ? -1 : found - this.start;
+  }
+}
