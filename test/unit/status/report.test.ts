@@ -1,0 +1,159 @@
+import { describe, expect, test } from "vitest";
+import type { RegisterReading } from "../../../runtime/register/register.ts";
+import { knowledgeOf } from "../../../runtime/status/knowledge.ts";
+import { reportOf } from "../../../runtime/status/report.ts";
+import {
+  ALL_ANSWER,
+  configOf,
+  exampleView,
+  haltWithNeeds,
+  NEEDS,
+  reportOn,
+  withDead,
+} from "./example-reports.ts";
+
+function reading(heartbeat: number, changes: Partial<RegisterReading> = {}): RegisterReading {
+  const body = JSON.stringify(exampleView());
+  return {
+    value: { body, epoch: 3, revision: 17, heartbeat },
+    confirmations: 3,
+    heartbeat,
+    answered: ["s1", "s2", "s3"],
+    silent: new Map(),
+    ...changes,
+  };
+}
+
+describe("what readings amount to", () => {
+  test("an alpha whose heartbeat advanced between two readings is alive", () => {
+    expect(knowledgeOf([reading(7), reading(8)]).alphaAlive).toBe(true);
+  });
+
+  test("an alpha whose heartbeat stood still is not, however often one looks", () => {
+    expect(knowledgeOf([reading(7), reading(7), reading(7)]).alphaAlive).toBe(false);
+    expect(knowledgeOf([reading(7)]).alphaAlive).toBe(false);
+  });
+
+  test("a new epoch between two readings is a sign of life, whatever its heartbeat", () => {
+    const later = reading(0, { value: { body: null, epoch: 4, revision: 18, heartbeat: 0 } });
+    expect(knowledgeOf([reading(7), later]).alphaAlive).toBe(true);
+  });
+
+  test("a status node that only the first reading asked stays silent", () => {
+    const silent = new Map([["s2", "refused"]]);
+    const first = reading(7, { answered: ["s1", "s3"], silent });
+    const second = reading(8, { answered: ["s1", "s3"] });
+    expect(knowledgeOf([first, second]).silent).toEqual(silent);
+  });
+
+  test("a published view that is not JSON is one clear error", () => {
+    const value = { body: "{", epoch: 3, revision: 17, heartbeat: 7 };
+    expect(() => knowledgeOf([reading(7, { value })])).toThrow(
+      "the view on the status nodes can't be read: it is not JSON",
+    );
+  });
+
+  test("a published view without a field is an error that names the field", () => {
+    const view = exampleView();
+    const nodes = view.nodes.map((node, at) => (at === 2 ? { ...node, role: "king" } : node));
+    const body = JSON.stringify({ ...view, nodes });
+    const bad = { body, epoch: 3, revision: 17, heartbeat: 7 };
+    expect(() => knowledgeOf([reading(7, { value: bad })])).toThrow(
+      "nodes[2].role is none of master, replica, up, dead",
+    );
+    const without = JSON.stringify({ ...view, partitions: undefined });
+    const worse = { body: without, epoch: 3, revision: 17, heartbeat: 7 };
+    expect(() => knowledgeOf([reading(7, { value: worse })])).toThrow("partitions is missing");
+  });
+});
+
+describe("the effective state", () => {
+  test("a view that is OK, held everywhere, with an alpha alive, is OK and without a problem", () => {
+    const report = reportOn(exampleView());
+    expect([report.state, report.problems]).toEqual(["OK", []]);
+  });
+
+  test("a view that says OK is DEGRADED when no alpha renews its lease", () => {
+    const report = reportOn(exampleView(), { alphaAlive: false });
+    expect(report.state).toBe("DEGRADED");
+    expect(report.problems.map((problem) => problem.code)).toEqual(["NO_ALPHA"]);
+  });
+
+  test("a view that says OK is DEGRADED when a status node is silent, and the node counts as dead", () => {
+    const report = reportOn(exampleView(), {
+      confirmations: 2,
+      answered: ["s1", "s3"],
+      silent: new Map([["s2", "127.0.0.1:6402: connect ECONNREFUSED"]]),
+    });
+    expect(report.state).toBe("DEGRADED");
+    expect(report.problems.map((problem) => [problem.code, problem.subject])).toEqual([
+      ["STATUS_SILENT", "s2"],
+    ]);
+    expect(report.problems[0]?.text).toBe(
+      "status node at localhost:6402 does not answer: connect ECONNREFUSED",
+    );
+    expect(report.nodes.find((node) => node.name === "s2")).toMatchObject({
+      role: "dead",
+      inSync: false,
+      since: null,
+    });
+  });
+
+  test("a status node that answers without the view makes it DEGRADED", () => {
+    const report = reportOn(exampleView(), { confirmations: 2 });
+    expect(report.state).toBe("DEGRADED");
+    expect(report.problems.map((problem) => problem.code)).toEqual(["VIEW_NOT_HELD"]);
+  });
+
+  test("HALT stays HALT, and tells what the partition needs before anything else", () => {
+    const report = haltWithNeeds();
+    expect(report.state).toBe("HALT");
+    expect(report.problems[0]).toEqual({
+      code: "NO_MASTER",
+      severity: "HALT",
+      subject: "partition 1",
+      host: null,
+      text: `has no master; it needs: ${NEEDS}`,
+      remedy: null,
+    });
+  });
+
+  test("a partition whose master has just died waits for the alpha, if there is one", () => {
+    const view = withDead(exampleView(), "a6666");
+    expect(reportOn(view).problems[0]?.text).toBe("has no master; the alpha is looking for one");
+    expect(reportOn(view, { alphaAlive: false }).problems[0]?.text).toBe(
+      "has no master, and no alpha looks for one",
+    );
+  });
+
+  test("before the first view it is HALT, every data node is dead, and twine.conf tells the rest", () => {
+    const knowledge = { ...ALL_ANSWER, view: null, confirmations: 0, alphaAlive: false };
+    const report = reportOf(configOf(exampleView()), knowledge);
+    expect(report.state).toBe("HALT");
+    expect(report.partitions.map(({ index, master, dead }) => ({ index, master, dead }))).toEqual([
+      { index: 0, master: null, dead: ["a6666", "a6667", "a6668"] },
+      { index: 1, master: null, dead: ["b7666", "b7667", "b7668"] },
+    ]);
+    const up = report.nodes.filter((node) => node.role === "up").map((node) => node.name);
+    expect(up).toEqual(["s1", "s2", "s3"]);
+    expect(report.problems.map((problem) => problem.code)).toEqual(["NO_VIEW"]);
+  });
+
+  test("a node that only twine.conf knows is a note and changes no state", () => {
+    const view = exampleView();
+    const config = configOf(view);
+    const added = { ...config.nodes[0], name: "a6669", port: 6669 } as (typeof config.nodes)[0];
+    const wider = { ...config, nodes: [...config.nodes, added] };
+    const report = reportOf(wider, { ...ALL_ANSWER, view });
+    expect(report.state).toBe("OK");
+    expect(report.problems.map(({ severity, text }) => ({ severity, text }))).toEqual([
+      { severity: "NOTE", text: "names a6669, which the view does not have" },
+    ]);
+  });
+
+  test("nodes stand in one order: data by partition, status nodes, monitors, routers", () => {
+    const view = exampleView();
+    const report = reportOn({ ...view, nodes: view.nodes.toReversed() });
+    expect(report.nodes.map((node) => node.name)).toEqual(view.nodes.map((node) => node.name));
+  });
+});
