@@ -1,0 +1,101 @@
+// gather.ts: the replies of all partitions to one keyless command, made one. Pure.
+// An error of any partition is the reply: a count or a list that leaves a partition out would be a lie.
+import { decodeReply } from "../resp/decode.ts";
+import { encodeReply, errorReply } from "../resp/encode.ts";
+import { elementsOf } from "../resp/reply-scanner.ts";
+import { itemsOf, numberOf, textOf } from "../resp/value.ts";
+import { mergeInfo } from "./info.ts";
+import type { Gather } from "./policy.ts";
+import { isError, sumOf } from "./split.ts";
+
+export interface GatherContext {
+  /** Of the request, for the errors. */
+  readonly name: string;
+  /** In [0, 1): which key RANDOMKEY shows. */
+  readonly random: number;
+  /** Each partition's database number. */
+  readonly dbs: readonly number[];
+}
+
+/** `replies[p]` is partition p's raw reply; for "randomkey", its number of keys and then its random key, `sizes[p]`. */
+export function gatherReplies(
+  gather: Gather,
+  replies: readonly Buffer[],
+  context: GatherContext,
+  sizes: readonly Buffer[] = [],
+): Buffer {
+  const failed = [...replies, ...sizes].findIndex(isError);
+  if (failed !== -1) return failureOf(replies, failed % replies.length, context.name, gather);
+  switch (gather) {
+    case "sum":
+      return Buffer.from(`:${sumOf(replies)}\r\n`);
+    case "concat": {
+      const elements = replies.flatMap((reply) => elementsOf(reply) ?? []);
+      return Buffer.concat([Buffer.from(`*${elements.length}\r\n`), ...elements]);
+    }
+    case "same":
+      return replies[0] ?? errorReply("ERR twine: there is no partition");
+    case "and":
+      return allOf(replies);
+    case "info":
+      return infoOf(replies, context.dbs);
+    case "randomkey":
+      return weighted(replies, sizes, context.random);
+  }
+}
+
+function failureOf(
+  replies: readonly Buffer[],
+  partition: number,
+  name: string,
+  gather: Gather,
+): Buffer {
+  const error = replies.find(isError) ?? errorReply(`ERR twine: partition ${partition} failed`);
+  const doneCount = replies.filter((reply) => !isError(reply)).length;
+  if (gather !== "same" || doneCount === 0) return error;
+  const text = error.toString("utf8", 1, error.length - 2);
+  return errorReply(
+    `PARTIAL ${name.toUpperCase()} was done in ${doneCount} of ${replies.length} partitions, ` +
+      `not in ${replies.flatMap((reply, index) => (isError(reply) ? [index] : [])).join(", ")}: ` +
+      text,
+  );
+}
+
+function allOf(replies: readonly Buffer[]): Buffer {
+  const lists = replies.map((reply) => itemsOf(decodeReply(reply)).map(numberOf));
+  const items = (lists[0] ?? []).map((_, index) => ({
+    type: "integer" as const,
+    value: lists.every((list) => list[index] === 1) ? 1n : 0n,
+  }));
+  return encodeReply({ type: "array", items }, 2);
+}
+
+function infoOf(replies: readonly Buffer[], dbs: readonly number[]): Buffer {
+  const decoded = replies.map(decodeReply);
+  const text = mergeInfo(
+    decoded.map((value) => textOf(value) ?? ""),
+    dbs,
+  );
+  const bytes = Buffer.from(text);
+  // RESP3 wraps INFO as verbatim text: the reply keeps the type that the nodes gave it.
+  const isVerbatim = decoded[0]?.type === "verbatim";
+  return isVerbatim
+    ? encodeReply({ type: "verbatim", format: "txt", bytes }, 3)
+    : encodeReply({ type: "bulk", bytes }, 2);
+}
+
+/** Every key of the cluster is as likely as any other when partitions count by their keys. */
+function weighted(keys: readonly Buffer[], sizes: readonly Buffer[], random: number): Buffer {
+  const candidates = keys.flatMap((key, index) => {
+    const value = decodeReply(key);
+    const size = sizes[index];
+    const count = size === undefined ? 0 : Number(sumOf([size]));
+    return value.type === "null" ? [] : [{ key, count: Math.max(count, 1) }];
+  });
+  let left = random * candidates.reduce((sum, candidate) => sum + candidate.count, 0);
+  for (const candidate of candidates) {
+    left -= candidate.count;
+    if (left < 0) return candidate.key;
+  }
+  return keys[0] ?? errorReply("ERR twine: there is no partition");
+}

@@ -1,0 +1,286 @@
+// session.ts: what a router says itself about one client's connection: HELLO, AUTH, PING, CLIENT and their like. Pure.
+// State in, state and reply out. Replies and errors are Redis's own words, for clients decide by them whether to go on
+// (a client that gets no HELLO falls back by the text of the error).
+import { createHash, timingSafeEqual } from "node:crypto";
+import { bulk, encodeReply, errorReply, OK_REPLY, type Protocol } from "../resp/encode.ts";
+import type { RespValue } from "../resp/value.ts";
+import { isWord } from "./keys.ts";
+import { refusal, unknownSubcommand, wrongArity } from "./wire-errors.ts";
+
+export interface SessionState {
+  readonly id: number;
+  /** host:port of the client, for CLIENT INFO. */
+  readonly address: string;
+  readonly protocol: Protocol;
+  readonly name: string;
+  readonly libName: string;
+  readonly libVersion: string;
+  readonly isAuthenticated: boolean;
+}
+
+export interface SessionContext {
+  /** Of the user app; undefined: nobody is asked. */
+  readonly password: string | undefined;
+  /** Of the redis-servers behind. */
+  readonly redisVersion: string;
+}
+
+export interface SessionAnswer {
+  readonly reply: Buffer;
+  readonly state: SessionState;
+  /** The connection ends after this reply. */
+  readonly isLast: boolean;
+}
+
+/** Allowed before a password was shown. */
+export const BEFORE_AUTH: ReadonlySet<string> = new Set(["hello", "auth", "quit", "reset"]);
+export const NOAUTH_REPLY: Buffer = errorReply("NOAUTH Authentication required.");
+
+const ARITIES: Readonly<Record<string, readonly [least: number, most: number]>> = {
+  hello: [1, Number.POSITIVE_INFINITY],
+  auth: [2, 3],
+  ping: [1, 2],
+  echo: [2, 2],
+  select: [2, 2],
+  quit: [1, Number.POSITIVE_INFINITY],
+  reset: [1, 1],
+  client: [2, Number.POSITIVE_INFINITY],
+};
+
+export function openSession(id: number, address: string, hasPassword: boolean): SessionState {
+  return {
+    id,
+    address,
+    protocol: 2,
+    name: "",
+    libName: "",
+    libVersion: "",
+    isAuthenticated: !hasPassword,
+  };
+}
+
+/** Answers a command whose rule is "session". */
+export function answerSession(
+  state: SessionState,
+  args: readonly Buffer[],
+  context: SessionContext,
+): SessionAnswer {
+  const name = args[0]?.toString("latin1").toLowerCase() ?? "";
+  const [least, most] = ARITIES[name] ?? [1, 1];
+  const answer = (reply: Buffer, changed: Partial<SessionState> = {}): SessionAnswer => ({
+    reply,
+    state: { ...state, ...changed },
+    isLast: name === "quit",
+  });
+  if (args.length < least || args.length > most) return answer(wrongArity(name));
+  switch (name) {
+    case "ping":
+      return answer(args[1] === undefined ? Buffer.from("+PONG\r\n") : bulk(args[1]));
+    case "echo":
+      return answer(bulk(args[1] ?? Buffer.alloc(0)));
+    case "quit":
+      return answer(OK_REPLY);
+    case "select":
+      return answer(select(args[1]));
+    case "reset": {
+      const fresh = openSession(state.id, state.address, context.password !== undefined);
+      return answer(Buffer.from("+RESET\r\n"), fresh);
+    }
+    case "auth":
+      return auth(args, context, answer);
+    case "hello":
+      return hello(state, args, context, answer);
+    default:
+      return client(state, args, answer);
+  }
+}
+
+type Answer = (reply: Buffer, changed?: Partial<SessionState>) => SessionAnswer;
+
+function select(index: Buffer | undefined): Buffer {
+  const text = index?.toString("latin1") ?? "";
+  if (!/^-?\d{1,9}$/.test(text)) {
+    return errorReply("ERR value is not an integer or out of range");
+  }
+  if (Number(text) === 0) return OK_REPLY;
+  return refusal(`select ${text}`, "a partition has one database, and it is 0 here");
+}
+
+function auth(args: readonly Buffer[], context: SessionContext, answer: Answer): SessionAnswer {
+  const [user, password] = args.length === 3 ? [args[1], args[2]] : [undefined, args[1]];
+  if (context.password === undefined) {
+    // The user default needs no password then, and takes any, as in Redis.
+    if (user !== undefined && isWord(user, "default")) return answer(OK_REPLY);
+    return answer(
+      errorReply(
+        "ERR AUTH <password> called without any password configured for the default user. " +
+          "Are you sure your configuration is correct?",
+      ),
+    );
+  }
+  if (!isUser(user) || !isSame(password, context.password)) return answer(WRONG_PASSWORD);
+  return answer(OK_REPLY, { isAuthenticated: true });
+}
+
+const WRONG_PASSWORD = errorReply("WRONGPASS invalid username-password pair or user is disabled.");
+
+/** One password, one user: app, whom clients that name nobody call default. */
+function isUser(user: Buffer | undefined): boolean {
+  const name = user?.toString("latin1");
+  return name === undefined || name === "app" || name === "default";
+}
+
+/** Takes as long for every wrong password; digests make the lengths equal. */
+function isSame(given: Buffer | undefined, password: string): boolean {
+  const digest = (bytes: Buffer | string): Buffer => createHash("sha256").update(bytes).digest();
+  return timingSafeEqual(digest(given ?? ""), digest(password));
+}
+
+/** HELLO [protocol [AUTH user password] [SETNAME name]]: https://redis.io/docs/latest/commands/hello/ */
+function hello(
+  state: SessionState,
+  args: readonly Buffer[],
+  context: SessionContext,
+  answer: Answer,
+): SessionAnswer {
+  const version = args[1]?.toString("latin1");
+  if (version !== undefined && !/^-?\d{1,9}$/.test(version)) {
+    return answer(errorReply("ERR Protocol version is not an integer or out of range"));
+  }
+  if (version !== undefined && version !== "2" && version !== "3") {
+    return answer(errorReply("NOPROTO unsupported protocol version"));
+  }
+  let next: SessionState = {
+    ...state,
+    protocol: version === undefined ? state.protocol : version === "3" ? 3 : 2,
+  };
+  for (let index = 2; index < args.length; index++) {
+    const option = args[index];
+    if (isWord(option, "auth") && index + 2 < args.length) {
+      const given = auth(
+        ["AUTH", args[index + 1], args[index + 2]].map(asBuffer),
+        context,
+        (reply, changed) => ({
+          reply,
+          state: { ...next, ...changed },
+          isLast: false,
+        }),
+      );
+      if (given.reply !== OK_REPLY) return answer(given.reply);
+      next = given.state;
+      index += 2;
+    } else if (isWord(option, "setname") && index + 1 < args.length) {
+      const name = args[++index]?.toString("latin1") ?? "";
+      if (!isPlainName(name)) return answer(BAD_NAME);
+      next = { ...next, name };
+    } else {
+      const shown = option?.toString("latin1", 0, 128) ?? "";
+      return answer(errorReply(`ERR Syntax error in HELLO option '${shown}'`));
+    }
+  }
+  if (!next.isAuthenticated) return answer(HELLO_NOAUTH);
+  return answer(greeting(next, context), next);
+}
+
+function asBuffer(value: Buffer | string | undefined): Buffer {
+  return typeof value === "string" ? Buffer.from(value) : (value ?? Buffer.alloc(0));
+}
+
+const HELLO_NOAUTH = errorReply(
+  "NOAUTH HELLO must be called with the client already authenticated, otherwise the " +
+    "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select " +
+    "the RESP protocol version at the same time",
+);
+
+function greeting(state: SessionState, context: SessionContext): Buffer {
+  const text = (value: string): RespValue => ({ type: "bulk", bytes: Buffer.from(value) });
+  const integer = (value: number): RespValue => ({ type: "integer", value: BigInt(value) });
+  const entries: [RespValue, RespValue][] = [
+    [text("server"), text("redis")],
+    [text("version"), text(context.redisVersion)],
+    [text("proto"), integer(state.protocol)],
+    [text("id"), integer(state.id)],
+    [text("mode"), text("standalone")],
+    [text("role"), text("master")],
+    [text("modules"), { type: "array", items: [] }],
+  ];
+  return encodeReply({ type: "map", entries }, state.protocol);
+}
+
+const BAD_NAME = errorReply(
+  "ERR Client names cannot contain spaces, newlines or special characters.",
+);
+
+function isPlainName(name: string): boolean {
+  return /^[!-~]*$/.test(name);
+}
+
+function client(state: SessionState, args: readonly Buffer[], answer: Answer): SessionAnswer {
+  const sub = args[1]?.toString("latin1", 0, 128).toLowerCase() ?? "";
+  const arity = CLIENT_ARITIES[sub];
+  if (arity === undefined) {
+    if (!CLIENT_REFUSED.has(sub)) return answer(unknownSubcommand("client", sub));
+    return answer(refusal(`client ${sub}`, "this router keeps no such state of its clients"));
+  }
+  if (args.length !== arity) return answer(wrongArity(`client|${sub}`));
+  switch (sub) {
+    case "id":
+      return answer(Buffer.from(`:${state.id}\r\n`));
+    case "getname": {
+      const value: RespValue =
+        state.name === ""
+          ? { type: "null", of: "any" }
+          : { type: "bulk", bytes: Buffer.from(state.name, "latin1") };
+      return answer(encodeReply(value, state.protocol));
+    }
+    case "setname": {
+      const name = args[2]?.toString("latin1") ?? "";
+      return isPlainName(name) ? answer(OK_REPLY, { name }) : answer(BAD_NAME);
+    }
+    case "setinfo":
+      return setInfo(args, answer);
+    case "info": {
+      const bytes = Buffer.from(infoLine(state));
+      // RESP3 wraps the line as verbatim text, as Redis does.
+      return answer(encodeReply({ type: "verbatim", format: "txt", bytes }, state.protocol));
+    }
+    default:
+      // NO-EVICT: a router evicts no client.
+      return answer(OK_REPLY);
+  }
+}
+
+const CLIENT_ARITIES: Readonly<Record<string, number>> = {
+  id: 2,
+  getname: 2,
+  setname: 3,
+  setinfo: 4,
+  info: 2,
+  "no-evict": 3,
+};
+const CLIENT_REFUSED = new Set(
+  "help unblock reply unpause kill getredir tracking caching trackinginfo list pause no-touch".split(
+    " ",
+  ),
+);
+
+function setInfo(args: readonly Buffer[], answer: Answer): SessionAnswer {
+  const value = args[3]?.toString("latin1") ?? "";
+  if (!isPlainName(value)) {
+    const shown = args[2]?.toString("latin1", 0, 64) ?? "";
+    return answer(
+      errorReply(`ERR ${shown} cannot contain spaces, newlines or special characters.`),
+    );
+  }
+  if (isWord(args[2], "lib-name")) return answer(OK_REPLY, { libName: value });
+  if (isWord(args[2], "lib-ver")) return answer(OK_REPLY, { libVersion: value });
+  const shown = args[2]?.toString("latin1", 0, 64) ?? "";
+  return answer(errorReply(`ERR Unrecognized option '${shown}'`));
+}
+
+function infoLine(state: SessionState): string {
+  return (
+    `id=${state.id} addr=${state.address} name=${state.name} db=0 resp=${state.protocol} ` +
+    `lib-name=${state.libName} lib-ver=${state.libVersion}\n`
+  );
+}

@@ -1,0 +1,47 @@
+// wire-errors.ts: the errors that a router says itself, as bytes. Pure.
+// Where Redis has an error for the case, it is Redis's own text: clients look for it.
+import { errorReply } from "../resp/encode.ts";
+
+/** As Redis words it (src/server.c, commandCheckExistence): the name and up to 128 bytes of arguments. */
+export function unknownCommand(args: readonly Buffer[]): Buffer {
+  let shown = "";
+  for (const arg of args.slice(1)) {
+    if (shown.length >= 128) break;
+    shown += `'${arg.toString("latin1", 0, 128 - shown.length)}' `;
+  }
+  const name = args[0]?.toString("latin1", 0, 128) ?? "";
+  return errorReply(`ERR unknown command '${name}', with args beginning with: ${shown}`);
+}
+
+export function unknownSubcommand(name: string, sub: string): Buffer {
+  const help = `Try ${name.toUpperCase()} HELP.`;
+  return errorReply(`ERR unknown subcommand '${sub.slice(0, 128)}'. ${help}`);
+}
+
+export function wrongArity(name: string): Buffer {
+  return errorReply(`ERR wrong number of arguments for '${name}' command`);
+}
+
+/** Every refusal of something that Redis knows begins the same: the command's name and then the reason. */
+export function refusal(name: string, reason: string): Buffer {
+  return errorReply(`ERR twine: '${name}' is not supported: ${reason}`);
+}
+
+export function crossSlot(
+  key: Buffer,
+  partition: number,
+  other: Buffer,
+  elsewhere: number,
+): Buffer {
+  return errorReply(
+    `CROSSSLOT Keys in request are in different partitions: '${shownKey(key)}' in ${partition}, ` +
+      `'${shownKey(other)}' in ${elsewhere}; with 'hash-tag {}' in twine.conf, keys like {tag}a ` +
+      "and {tag}b share one",
+  );
+}
+
+/** A key as it can stand in one line, cut when it is long. */
+export function shownKey(key: Buffer): string {
+  const text = key.toString("latin1", 0, 64).replaceAll(/[^\x20-\x7e]/g, "?");
+  return key.length > 64 ? `${text}...` : text;
+}
