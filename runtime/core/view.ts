@@ -17,6 +17,11 @@ export interface PartitionView {
   readonly lastMaster: string | null;
   /** What the partition needs before it can leave HALT, with the command to give; null when it needs nothing. */
   readonly needs: string | null;
+  /** The node that the alpha is about to make master. Nobody is promoted unless a chosen view names it here, so an
+      alpha that dies half way leaves its successor nothing to guess. */
+  readonly promoting?: string | null;
+  /** The run id that `lastMaster` had as master: another one means that it has restarted since. */
+  readonly masterRunId?: string | null;
 }
 
 /** master, replica, dead for data nodes; up or dead for the others. */
@@ -53,6 +58,8 @@ export interface View {
   readonly updatedAt: string;
   /** Digest of the adopted twine.conf. */
   readonly confDigest: string;
+  /** Partitions, hash and hash tag in words: they never change while the data lives. */
+  readonly hashing?: string;
   readonly partitions: readonly PartitionView[];
   readonly nodes: readonly NodeView[];
 }

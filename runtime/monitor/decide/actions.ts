@@ -1,0 +1,66 @@
+// actions.ts: what a chosen view asks of the data nodes. Pure.
+// A function of the view and the present standings alone: what was lost on the way is asked for again, and an alpha
+// that takes over finishes what its predecessor began.
+import { addressOf } from "../../core/cluster.ts";
+import type { NodeView, PartitionView, View } from "../../core/view.ts";
+import { dataNodesByPartition } from "./by-partition.ts";
+import { isFollowing } from "./data-nodes.ts";
+import type { Standing } from "./standing.ts";
+
+interface Target {
+  readonly node: string;
+  readonly host: string;
+  readonly port: number;
+  /** The INFO that the action answers to was asked for then; an action done later than that makes it void. */
+  readonly askedAtMs: number;
+}
+
+/** promote: REPLICAOF NO ONE · repoint: REPLICAOF master · detach: REPLICAOF 127.0.0.1 1, a replica of nowhere. */
+export type Action =
+  | (Target & { readonly kind: "promote" | "detach" })
+  | (Target & {
+      readonly kind: "repoint";
+      readonly master: { readonly name: string; readonly host: string; readonly port: number };
+    });
+
+/** Every action that is due. A node that still loads refuses REPLICAOF and is left alone until it has. */
+export function actionsOf(view: View, standings: ReadonlyMap<string, Standing>): Action[] {
+  const actions: Action[] = [];
+  const byPartition = dataNodesByPartition(view.nodes);
+  for (const partition of view.partitions) {
+    const nodes = byPartition.get(partition.index) ?? [];
+    for (const node of nodes) {
+      const standing = standings.get(node.name);
+      if (standing?.kind !== "up" || standing.info.isLoading) continue;
+      const action = actionOn(node, standing, partition, nodes);
+      if (action !== undefined) actions.push(action);
+    }
+  }
+  return actions;
+}
+
+/**
+ * 1. The node that the view promotes: promote it, unless it is master already.
+ * 2. The view's master: nothing; when it is none any more, the next view will say so.
+ * 3. Any other that calls itself master: detach it at once, it might take writes that are lost.
+ * 4. Any other in a partition with a master: it must follow that master.
+ * 5. Without a master everybody stays as he is, so that what they hold can be compared.
+ */
+function actionOn(
+  node: NodeView,
+  standing: Standing & { kind: "up" },
+  partition: PartitionView,
+  nodes: readonly NodeView[],
+): Action | undefined {
+  const { info, askedAtMs } = standing;
+  const target = { node: node.name, host: addressOf(node.host), port: node.port, askedAtMs };
+  if (partition.promoting === node.name) {
+    return info.role === "master" ? undefined : { kind: "promote", ...target };
+  }
+  if (partition.master === node.name) return undefined;
+  if (info.role === "master") return { kind: "detach", ...target };
+  const master = nodes.find(({ name }) => name === partition.master);
+  if (master === undefined || isFollowing(info, master)) return undefined;
+  const { name, host, port } = master;
+  return { kind: "repoint", ...target, master: { name, host: addressOf(host), port } };
+}

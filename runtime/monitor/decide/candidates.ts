@@ -1,0 +1,51 @@
+// candidates.ts: a partition's data nodes sorted by what can be said of them. Pure.
+import type { NodeInfo } from "./info.ts";
+import type { PartitionInput } from "./partition.ts";
+
+export interface Candidate {
+  readonly name: string;
+  readonly info: NodeInfo;
+}
+
+export interface Candidates {
+  /** Answer, have their data loaded, and a disk that takes writes: only these are ever promoted. */
+  readonly ready: readonly Candidate[];
+  /** Answer, but still load their data. */
+  readonly loading: readonly Candidate[];
+  /** Answer, but could not write their last AOF or RDB. */
+  readonly brokenDisk: readonly Candidate[];
+  /** Names of those that don't answer, whatever the reason. */
+  readonly away: readonly string[];
+}
+
+/** Each list first to last, as the input has the nodes. */
+export function candidatesOf(input: PartitionInput): Candidates {
+  const ready: Candidate[] = [];
+  const loading: Candidate[] = [];
+  const brokenDisk: Candidate[] = [];
+  const away: string[] = [];
+  for (const { name } of input.nodes) {
+    const standing = input.standings.get(name);
+    if (standing?.kind !== "up") {
+      away.push(name);
+      continue;
+    }
+    const { info } = standing;
+    const list = info.isLoading ? loading : info.isDiskWell ? ready : brokenDisk;
+    list.push({ name, info });
+  }
+  return { ready, loading, brokenDisk, away };
+}
+
+/** The candidate with the highest offset; `preferred`, then the first one, on a tie. */
+export function bestOffset(
+  candidates: readonly Candidate[],
+  preferred: string | null,
+): Candidate | undefined {
+  let best: Candidate | undefined;
+  for (const candidate of candidates) {
+    const gain = candidate.info.offset - (best?.info.offset ?? -1);
+    if (gain > 0 || (gain === 0 && candidate.name === preferred)) best = candidate;
+  }
+  return best;
+}

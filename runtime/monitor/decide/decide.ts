@@ -1,0 +1,144 @@
+// decide.ts: the next view from the present one and what is observed. Pure.
+//
+//   view + observations + time --decide--> next view --register accepts it--> actions.ts: what it asks of the nodes
+//
+// The view comes first and the actions follow from the view that was chosen, never from what a monitor meant to do.
+import { nodesOf, type ClusterConfig } from "../../core/cluster.ts";
+import type { Request } from "../../core/request.ts";
+import { stateOf, type NodeView, type PartitionView, type View } from "../../core/view.ts";
+import { adoptConf, type ConfDecision } from "./adopt-conf.ts";
+import { dataNodesByPartition } from "./by-partition.ts";
+import { decideDataNodes } from "./data-nodes.ts";
+import type { SyncMarks } from "./in-sync.ts";
+import type { Observations } from "./observations.ts";
+import { decidePartition } from "./partition.ts";
+import { decideRequests } from "./requests.ts";
+import { isCutOff, standingOf, type Standing } from "./standing.ts";
+
+export interface DecideInput {
+  /** The view that the register holds. */
+  readonly view: View;
+  /** This monitor's twine.conf and its digest. */
+  readonly config: ClusterConfig;
+  readonly digest: string;
+  readonly observed: Observations;
+  readonly marks: SyncMarks;
+  readonly nowMs: number;
+  /** When this monitor became alpha, by the clock of `nowMs`. */
+  readonly alphaSinceMs: number;
+  readonly wallTime: string;
+}
+
+export interface Decision {
+  /** The same object as the input's view when nothing changes; otherwise one revision on. */
+  readonly view: View;
+  readonly marks: SyncMarks;
+  readonly standings: ReadonlyMap<string, Standing>;
+  /** To be given once the view is chosen. */
+  readonly answers: readonly Request[];
+  readonly conf: ConfDecision;
+  /** Most data nodes are silent: nothing was decided. */
+  readonly isCutOff: boolean;
+}
+
+export function decide(input: DecideInput): Decision {
+  const { observed } = input;
+  const monitorCount = nodesOf(input.config, "monitor").length;
+  const conf = adoptConf({ ...input, peers: observed.peers });
+  const base = conf.kind === "adopted" ? conf.view : input.view;
+  const standings = new Map(
+    base.nodes
+      .filter(({ kind }) => kind === "data")
+      .map(({ name }) => [name, standingOf(name, observed, monitorCount)] as const),
+  );
+  if (isCutOff(observed.data)) {
+    return {
+      view: input.view,
+      marks: input.marks,
+      standings,
+      answers: [],
+      conf: { kind: "same" },
+      isCutOff: true,
+    };
+  }
+  const requests = decideRequests(observed.requests, base, standings);
+  const parts = decidePartitions(input, base, standings, requests.acceptLoss);
+  const view = nextView(input, base, parts);
+  return { view, marks: parts.marks, standings, answers: requests.answers, conf, isCutOff: false };
+}
+
+interface Parts {
+  readonly partitions: readonly PartitionView[];
+  readonly dataNodes: ReadonlyMap<string, NodeView>;
+  readonly marks: SyncMarks;
+}
+
+function decidePartitions(
+  input: DecideInput,
+  base: View,
+  standings: ReadonlyMap<string, Standing>,
+  acceptLoss: ReadonlyMap<number, string>,
+): Parts {
+  const dataNodes = new Map<string, NodeView>();
+  let marks = input.marks;
+  const byPartition = dataNodesByPartition(base.nodes);
+  const ledForMs = input.nowMs - input.alphaSinceMs;
+  const { downAfterMs } = input.config.settings;
+  const partitions = base.partitions.map((partition) => {
+    const nodes = byPartition.get(partition.index) ?? [];
+    // A new alpha has not asked everybody yet; what it has not seen must not look like an outage.
+    const isNews = ledForMs < downAfterMs && partition.master === null;
+    const isUnseen = nodes.some(({ name }) => standings.get(name)?.kind === "unknown");
+    const decided =
+      isNews && isUnseen
+        ? partition
+        : decidePartition({
+            partition,
+            nodes,
+            standings,
+            lastSeen: input.observed.lastSeen,
+            ledForMs,
+            downAfterMs,
+            acceptLossOf: acceptLoss.get(partition.index),
+          });
+    const { wallTime } = input;
+    const roles = decideDataNodes({ partition: decided, nodes, standings, marks, wallTime });
+    marks = roles.marks;
+    for (const node of roles.nodes) dataNodes.set(node.name, node);
+    return withRoles(decided, roles.nodes);
+  });
+  return { partitions, dataNodes, marks };
+}
+
+function withRoles(partition: PartitionView, nodes: readonly NodeView[]): PartitionView {
+  const namesWith = (role: NodeView["role"]): string[] =>
+    nodes.filter((node) => node.role === role).map(({ name }) => name);
+  return { ...partition, replicas: namesWith("replica"), dead: namesWith("dead") };
+}
+
+function nextView(input: DecideInput, base: View, parts: Parts): View {
+  const nodes = base.nodes.map(
+    (node) => parts.dataNodes.get(node.name) ?? otherNode(node, input.observed, input.wallTime),
+  );
+  const { partitions } = parts;
+  const next: View = { ...base, partitions, nodes, state: stateOf({ partitions, nodes }) };
+  if (isSameBody(input.view, next)) return input.view;
+  return { ...next, revision: input.view.revision + 1, updatedAt: input.wallTime };
+}
+
+/** Status nodes, monitors and routers are up or dead; while nothing is known they stay as they were. */
+function otherNode(node: NodeView, observed: Observations, wallTime: string): NodeView {
+  const isUp = observed.others.get(node.name);
+  const role = isUp === undefined ? node.role : isUp ? "up" : "dead";
+  if (role === node.role) return node;
+  return { ...node, role, inSync: role === "up", since: wallTime };
+}
+
+function isSameBody(a: View, b: View): boolean {
+  return (
+    a.confDigest === b.confDigest &&
+    a.state === b.state &&
+    JSON.stringify(a.partitions) === JSON.stringify(b.partitions) &&
+    JSON.stringify(a.nodes) === JSON.stringify(b.nodes)
+  );
+}

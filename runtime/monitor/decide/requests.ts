@@ -1,0 +1,68 @@
+// requests.ts: what the alpha does with what tools ask of it. Pure.
+//   asked -> refused              it can't be done as things are
+//   asked -> (pursued) -> done    the view shows it
+// Nothing is remembered: whether a request is done can be read from the view, so it outlives an alpha.
+import type { Request } from "../../core/request.ts";
+import type { View } from "../../core/view.ts";
+import type { Standing } from "./standing.ts";
+
+export interface RequestDecision {
+  /** partition -> the node that is to be its master whatever the others held. */
+  readonly acceptLoss: ReadonlyMap<number, string>;
+  readonly answers: readonly Request[];
+}
+
+export function decideRequests(
+  requests: readonly Request[],
+  view: View,
+  standings: ReadonlyMap<string, Standing>,
+): RequestDecision {
+  const acceptLoss = new Map<number, string>();
+  const answers: Request[] = [];
+  for (const request of requests) {
+    if (request.state !== "asked") continue;
+    const verdict = judgeAcceptLoss(request.body.node, view, standings);
+    if (verdict.kind === "pursue") acceptLoss.set(verdict.partition, request.body.node);
+    else answers.push({ ...request, state: verdict.kind, message: verdict.message });
+  }
+  return { acceptLoss, answers };
+}
+
+type Verdict =
+  | { readonly kind: "done" | "refused"; readonly message: string }
+  | { readonly kind: "pursue"; readonly partition: number };
+
+/**
+ * 1. No such data node: refused.
+ * 2. It is its partition's master: done.
+ * 3. Another one is: refused, there is no loss to accept.
+ * 4. It can't serve now: refused with the reason; the operator may ask again.
+ * 5. Pursue.
+ */
+function judgeAcceptLoss(
+  name: string,
+  view: View,
+  standings: ReadonlyMap<string, Standing>,
+): Verdict {
+  const node = view.nodes.find((candidate) => candidate.name === name);
+  const partition = view.partitions.find(({ index }) => index === node?.partition);
+  if (partition === undefined) return refused(`the cluster has no data node ${name}`);
+  if (partition.master === name) {
+    return { kind: "done", message: `${name} is master of partition ${partition.index}` };
+  }
+  if (partition.master !== null) {
+    return refused(
+      `partition ${partition.index} has a master, ${partition.master}: there is no loss to accept`,
+    );
+  }
+  const standing = standings.get(name);
+  if (standing?.kind !== "up") return refused(`${name} does not answer: start it first`);
+  if (standing.info.isLoading) return refused(`${name} is loading its data: ask again when it has`);
+  if (!standing.info.isDiskWell)
+    return refused(`${name} can't write to its disk: its last save failed`);
+  return { kind: "pursue", partition: partition.index };
+}
+
+function refused(message: string): Verdict {
+  return { kind: "refused", message };
+}

@@ -1,0 +1,76 @@
+// transitions.ts: what changed from one chosen view to the next, in the words of emit.ts. Pure.
+import type { NodeView, PartitionView, View } from "../../core/view.ts";
+import type { EventName } from "../emit.ts";
+
+export interface Transition {
+  readonly event: EventName;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Everything that a reader of the log should know about the step from `before` to `after`, worst first is not tried:
+    the order is that of the view. */
+export function transitionsBetween(before: View | null, after: View): Transition[] {
+  const list: Transition[] = [];
+  for (const partition of after.partitions) {
+    const old = before?.partitions.find(({ index }) => index === partition.index);
+    list.push(...partitionTransitions(old, partition));
+  }
+  for (const node of after.nodes) {
+    const old = before?.nodes.find(({ name }) => name === node.name);
+    list.push(...nodeTransitions(old, node, before === null));
+  }
+  for (const old of before?.nodes ?? []) {
+    if (after.nodes.some(({ name }) => name === old.name)) continue;
+    list.push({ event: "-node", fields: { node: old.name, kind: old.kind } });
+  }
+  if (before !== null && before.confDigest !== after.confDigest) {
+    list.push({ event: "+conf", fields: { confDigest: after.confDigest } });
+  }
+  if (before?.state !== after.state) {
+    list.push({ event: "+state", fields: { from: before?.state ?? null, to: after.state } });
+  }
+  const { epoch, revision, state } = after;
+  list.push({ event: "+view", fields: { epoch, revision, state } });
+  return list;
+}
+
+function partitionTransitions(
+  old: PartitionView | undefined,
+  partition: PartitionView,
+): Transition[] {
+  const list: Transition[] = [];
+  const { index, master, needs } = partition;
+  const promoting = partition.promoting ?? null;
+  if (promoting !== null && promoting !== (old?.promoting ?? null)) {
+    list.push({ event: "+promote", fields: { partition: index, node: promoting } });
+  }
+  if ((old?.master ?? null) !== master) {
+    if (old !== undefined && old.master !== null) {
+      list.push({ event: "-master", fields: { partition: index, node: old.master } });
+    }
+    if (master !== null)
+      list.push({ event: "+master", fields: { partition: index, node: master } });
+  }
+  if (needs !== null && needs !== (old?.needs ?? null)) {
+    list.push({ event: "+halt", fields: { partition: index, needs } });
+  }
+  if (needs === null && (old?.needs ?? null) !== null) {
+    list.push({ event: "-halt", fields: { partition: index } });
+  }
+  return list;
+}
+
+function nodeTransitions(
+  old: NodeView | undefined,
+  node: NodeView,
+  isFirst: boolean,
+): Transition[] {
+  const fields = { node: node.name, kind: node.kind };
+  if (old === undefined) return isFirst ? [] : [{ event: "+node", fields }];
+  const list: Transition[] = [];
+  if (old.role !== "dead" && node.role === "dead") list.push({ event: "+down", fields });
+  if (old.role === "dead" && node.role !== "dead") list.push({ event: "-down", fields });
+  if (node.role === "replica" && !old.inSync && node.inSync) list.push({ event: "+sync", fields });
+  if (node.role === "replica" && old.inSync && !node.inSync) list.push({ event: "-sync", fields });
+  return list;
+}

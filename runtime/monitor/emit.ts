@@ -1,0 +1,58 @@
+// emit.ts: the one place where a monitor names what happened. docs/EVENTS.md lists the same names; a test compares.
+// `+x` begins or happens, `-x` ends. The names are a promise to whoever greps the log.
+import type { Log, LogFields } from "../ports/log.ts";
+
+export const EVENTS = {
+  "+alpha": "this monitor leads from this epoch on",
+  "-alpha": "this monitor no longer leads; `why` says what ended it",
+  "+view": "a changed view was chosen",
+  "+state": "the cluster's state changed",
+  "+promote": "the view names the node that is about to become master of the partition",
+  "+master": "the view names this master of the partition: it serves",
+  "-master": "the partition's master no longer serves",
+  "+halt": "the partition has no master and `needs` says what it waits for",
+  "-halt": "the partition needs nothing any more",
+  "+down": "the node is dead in the view",
+  "-down": "the node is back in the view",
+  "+sync": "the replica holds what its master holds",
+  "-sync": "the replica is behind its master, or cut off from it",
+  "+suspect": "this monitor gets no answer from the data node",
+  "-suspect": "this monitor gets answers from the data node again",
+  "+cut-off": "most data nodes are silent to this alpha: it suspects itself and changes nothing",
+  "-cut-off": "data nodes answer this alpha again",
+  "+repoint": "the node was told to follow the partition's master",
+  "+detach": "the node called itself master and was made a replica of nowhere",
+  "+told": "the node was told to become master",
+  "+fence": "connections of an earlier alpha to this node were closed",
+  "-act": "an action on a node failed and will be tried again; `why` is what the node said",
+  "+conf": "a changed twine.conf was adopted",
+  "-conf": "a changed twine.conf waits for other monitors or was refused; `why` says which",
+  "+node": "twine.conf has a new node",
+  "-node": "a node left twine.conf",
+  "+answer": "a tool's request was answered",
+  "-register": "no majority of the status nodes answers; `reasons` names them",
+  "+register": "a majority of the status nodes answers again",
+} as const;
+
+export type EventName = keyof typeof EVENTS;
+
+export type Emit = (event: EventName, fields?: LogFields) => void;
+
+const WARNINGS: ReadonlySet<EventName> = new Set([
+  "-master",
+  "+halt",
+  "+down",
+  "-alpha",
+  "+cut-off",
+  "-act",
+  "-conf",
+  "-register",
+]);
+
+/** Writes events to the log: what calls for a look as warnings, the rest as information. */
+export function createEmit(log: Log): Emit {
+  return (event, fields = {}) => {
+    if (WARNINGS.has(event)) log.warn(event, fields);
+    else log.info(event, fields);
+  };
+}
