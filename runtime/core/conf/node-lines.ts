@@ -1,0 +1,196 @@
+// node-lines.ts: reads `name=kind ...`. Pure.
+//
+//   NAME=data PARTITION [HOST] PORT [DB]      NAME=monitor [HOST] PORT [SENTINEL-PORT]
+//   NAME=status [HOST] PORT [DB]              NAME=router [HOST] PORT
+//
+// Why HOST can be left out without ambiguity: a host's name never consists of digits alone, a port always does.
+import type { ClusterNode, NodeKind } from "../cluster.ts";
+import { placeOf, readNumber, reject, type Reading } from "./complain.ts";
+import { readLine, type Line, type Word } from "./lines.ts";
+import { didYouMean, suggest } from "./suggest.ts";
+
+export const NODE_SHAPES: Readonly<Record<NodeKind, string>> = Object.freeze({
+  data: "NAME=data PARTITION [HOST] PORT [DB]",
+  status: "NAME=status [HOST] PORT [DB]",
+  monitor: "NAME=monitor [HOST] PORT [SENTINEL-PORT]",
+  router: "NAME=router [HOST] PORT",
+});
+const KINDS = Object.keys(NODE_SHAPES) as NodeKind[];
+
+/** Folders that Twine makes beside the nodes' own, in partitions/HOST. */
+const RESERVED_NAMES: readonly string[] = ["appendonly", "monit"];
+
+export const PARTITION_MAX = 65_535;
+const DB_MAX = 65_535;
+
+/** A node line cut into its parts. */
+export interface NodeHead {
+  readonly line: Line;
+  readonly name: Word;
+  readonly kind: Word | undefined;
+  readonly args: readonly Word[];
+}
+
+/**
+ * The parts of a node line, or undefined when the line is a directive. White space around the `=` is fine,
+ * but `NAME =` with the name of a directive is that directive.
+ */
+export function nodeHeadOf(
+  line: Line,
+  isDirective: (name: string) => boolean,
+): NodeHead | undefined {
+  const [first, second] = line.words;
+  if (first === undefined) return undefined;
+  const isJoined = line.text.slice(first.start, first.end).includes("=");
+  const isSpaced = second?.text.startsWith("=") === true && !isDirective(first.text);
+  if (!isJoined && !isSpaced) return undefined;
+  const equals = line.text.indexOf("=", first.start);
+  // No word of a node line can hold a #, so a comment needs no space before it here.
+  const comment = line.text.indexOf("#", equals);
+  const end = comment === -1 ? line.text.length : comment;
+  const left = readLine(line.text.slice(0, equals), line.number).words[0];
+  const right = readLine(
+    `${" ".repeat(equals + 1)}${line.text.slice(equals + 1, end)}`,
+    line.number,
+  );
+  const name = left ?? { text: "", start: first.start, end: first.start };
+  const [kind, ...args] = right.words;
+  return { line: { ...line, words: [name, ...right.words] }, name, kind, args };
+}
+
+/** What a node line says, as far as it can be read: a broken line still claims its name and partition. */
+export interface NodeReading {
+  readonly name: Word;
+  readonly kind: NodeKind | null;
+  readonly partition: number | null;
+  readonly node: ClusterNode | null;
+}
+
+/** Reads a node line; what is wrong goes to `reading.complain`. */
+export function readNode(
+  reading: Reading,
+  head: NodeHead,
+  directives: readonly string[],
+): NodeReading {
+  const isNamed = checkName(reading, head.name);
+  const kind = readKind(reading, head, directives);
+  if (kind === null) return { name: head.name, kind, partition: null, node: null };
+  const [partitionWord, ...rest] = head.args;
+  const partition =
+    kind === "data" && partitionWord !== undefined
+      ? readNumber(reading, partitionWord, {
+          what: "the partition",
+          min: 0,
+          max: PARTITION_MAX,
+          remedy: `write ${NODE_SHAPES.data}; partitions count from 0`,
+        })
+      : null;
+  const place = readPlace(reading, kind, kind === "data" ? rest : head.args);
+  const said = { name: head.name, kind, partition };
+  if (!isNamed || place === null) return { ...said, node: null };
+  const base = { name: head.name.text, host: place.host, port: place.port };
+  const at = placeOf(reading, head.name);
+  switch (kind) {
+    case "data":
+      if (partition === null) return { ...said, node: null };
+      return { ...said, node: { kind, ...base, partition, db: place.extra ?? 0, at } };
+    case "status":
+      return { ...said, node: { kind, ...base, db: place.extra ?? 0, at } };
+    case "monitor": {
+      const sentinel = place.extra === undefined ? {} : { sentinelPort: place.extra };
+      return { ...said, node: { kind, ...base, ...sentinel, at } };
+    }
+    case "router":
+      return { ...said, node: { kind, ...base, at } };
+  }
+}
+
+function checkName(reading: Reading, name: Word): boolean {
+  const { text } = name;
+  if (RESERVED_NAMES.includes(text)) {
+    const message = `a node can't be called ${text}: the folder of that name is Twine's own`;
+    reject(reading, name, "CONF_BAD_NAME", message, "give the node another name");
+    return false;
+  }
+  // A node's folder bears its name: dots alone would be the folder above, a longer name no folder at all.
+  if (/^[A-Za-z0-9._-]{1,100}$/.test(text) && !/^\.+$/.test(text)) return true;
+  const message = text === "" ? "a node without a name" : `'${text.slice(0, 120)}' is no node name`;
+  const remedy = "use 1 to 100 letters, digits, dots, underscores and hyphens, not dots alone";
+  reject(reading, name, "CONF_BAD_NAME", message, remedy);
+  return false;
+}
+
+function readKind(
+  reading: Reading,
+  head: NodeHead,
+  directives: readonly string[],
+): NodeKind | null {
+  const { name, kind } = head;
+  const found = KINDS.find((known) => known === kind?.text);
+  if (found !== undefined) return found;
+  const values = [kind, ...head.args].flatMap((word) => word?.text ?? []).join(" ");
+  const directive = directives.find((known) => known === name.text.toLowerCase());
+  if (name.text.toLowerCase() === "appendonly") {
+    const message = "appendonly is a setting of Redis, not a node";
+    return reject(reading, name, "CONF_UNKNOWN_KIND", message, `write redis appendonly ${values}`);
+  }
+  if (directive !== undefined && suggest(kind?.text ?? "", KINDS) === undefined) {
+    const message = `${directive} is a directive, and directives take no =`;
+    return reject(reading, name, "CONF_UNKNOWN_KIND", message, `write ${directive} ${values}`);
+  }
+  const message =
+    kind === undefined
+      ? `node ${name.text} has no kind`
+      : `unknown kind '${kind.text}'${didYouMean(kind.text, KINDS)}`;
+  const remedy = `write one of ${KINDS.join(", ")} after the =`;
+  return reject(reading, kind, "CONF_UNKNOWN_KIND", message, remedy);
+}
+
+interface Place {
+  readonly host: string;
+  readonly port: number;
+  /** The number behind the port: db, or a monitor's second port. */
+  readonly extra: number | undefined;
+}
+
+/** Reads `[HOST] PORT [NUMBER]`. */
+function readPlace(reading: Reading, kind: NodeKind, args: readonly Word[]): Place | null {
+  const remedy = `write ${NODE_SHAPES[kind]}`;
+  const most = kind === "router" ? 2 : 3;
+  if (args.length === 0 || args.length > most) {
+    const before = kind === "data" ? 1 : 0;
+    const given = Math.max(0, reading.line.words.length - 2);
+    const message =
+      `a ${kind} line takes ${1 + before} to ${most + before} words after its kind, ` +
+      `this one has ${given}`;
+    return reject(reading, args[most], "CONF_WORD_COUNT", message, remedy);
+  }
+  const isHostLeftOut = args.length === 1 || (args.length === 2 && isPortFirst(kind, args));
+  const [hostWord, portWord, extraWord] = isHostLeftOut ? [undefined, ...args] : args;
+  const host = hostWord === undefined ? "localhost" : readHost(reading, hostWord, remedy);
+  const port = readNumber(reading, portWord, { what: "the port", min: 1, max: 65_535, remedy });
+  let extra: number | null | undefined;
+  if (extraWord !== undefined) {
+    const limits =
+      kind === "monitor"
+        ? { what: "the port for Sentinel's protocol", min: 1, max: 65_535, remedy }
+        : { what: "the db", min: 0, max: DB_MAX, remedy };
+    extra = readNumber(reading, extraWord, limits);
+  }
+  return host === null || port === null || extra === null ? null : { host, port, extra };
+}
+
+function isPortFirst(kind: NodeKind, args: readonly Word[]): boolean {
+  return kind !== "router" && /^[+-]?\d+$/.test(args[0]?.text ?? "");
+}
+
+/** A host's name, an IPv4 address or an IPv6 address (in brackets or not). Null after a complaint. */
+function readHost(reading: Reading, word: Word, remedy: string): string | null {
+  const text = word.text.replace(/^\[(.*)\]$/, "$1");
+  const isAddress6 = /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/.test(text);
+  const isName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(text) && !/^\d+$/.test(text);
+  if (isAddress6 || isName) return text;
+  const message = `'${word.text.slice(0, 120)}' is no host`;
+  const hint = "a host is a name (letters, digits, dots, hyphens) or an address, without a port";
+  return reject(reading, word, "CONF_BAD_HOST", message, `${remedy}; ${hint}`);
+}

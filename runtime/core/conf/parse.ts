@@ -1,0 +1,164 @@
+// parse.ts: reads twine.conf (and roma.conf). Pure.
+//
+//   text -> lines -> nodes and settings -> relations -> ClusterConfig, or every error at once
+//
+// The grammar is in docs/twine-conf.md. Nothing throws: whatever the text, there is a config or a list of errors.
+import type { ClusterConfig, Settings } from "../cluster.ts";
+import type { Problem, SourceAt } from "../errors.ts";
+import { placeOf, reject, type Reading } from "./complain.ts";
+import { DEFAULT_SETTINGS, DIRECTIVES, DIRECTIVE_NAMES } from "./directives.ts";
+import { linesOf, type Line } from "./lines.ts";
+import { NODE_SHAPES, nodeHeadOf, readNode } from "./node-lines.ts";
+import { warningsOf } from "./placement.ts";
+import { COMMON_DIRECTIVES } from "./redis-directives.ts";
+import { checkRelations, type Draft } from "./relations.ts";
+import { didYouMean } from "./suggest.ts";
+
+export interface ParsedConf {
+  /** Absent when there are errors. */
+  readonly config?: ClusterConfig;
+  /** In the order of the file. */
+  readonly errors: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+type GrowingDraft = Mutable<Draft> & {
+  nodes: Draft["nodes"][number][];
+  claimed: number[];
+  places: Map<string, SourceAt>;
+  names: Map<string, number>;
+};
+
+const DIRECTIVE_BY_NAME = new Map(DIRECTIVES.map((directive) => [directive.name, directive]));
+
+/** Reads a whole file; `file` only names it in places. The config is not completed (complete.ts does that). */
+export function parseConf(text: string, file: string): ParsedConf {
+  const errors: Problem[] = [];
+  const draft: GrowingDraft = {
+    file,
+    nodes: [],
+    settings: DEFAULT_SETTINGS,
+    places: new Map(),
+    claimed: [],
+    isGuessing: false,
+    names: new Map(),
+  };
+  for (const line of linesOf(text)) {
+    readLineInto(draft, { file, line, complain: (problem) => errors.push(problem) });
+  }
+  errors.push(...checkRelations(draft));
+  if (errors.length > 0) return { errors: errors.sort(comparePlaces), warnings: [] };
+  const config = { file, nodes: draft.nodes, settings: countPartitions(draft) };
+  return { config, errors, warnings: warningsOf(config).sort(comparePlaces) };
+}
+
+function comparePlaces(a: Problem, b: Problem): number {
+  return (a.at?.line ?? 0) - (b.at?.line ?? 0) || (a.at?.column ?? 0) - (b.at?.column ?? 0);
+}
+
+function countPartitions(draft: Draft): Settings {
+  const { settings, nodes } = draft;
+  if (settings.partitions > 0) return settings;
+  let highest = 0;
+  for (const node of nodes) {
+    if (node.kind === "data" && node.partition > highest) highest = node.partition;
+  }
+  return { ...settings, partitions: highest + 1 };
+}
+
+function readLineInto(draft: GrowingDraft, reading: Reading): void {
+  const { line, file } = reading;
+  if (line.flaw !== undefined) {
+    const { message, offset } = line.flaw;
+    draft.isGuessing = true;
+    reading.complain({
+      code: "CONF_BAD_QUOTE",
+      message,
+      at: { file, line: line.number, column: offset + 1 },
+      remedy: 'close a quote with the same character; a quote inside "..." is written \\"',
+    });
+    return;
+  }
+  const control = line.text.search(/(?!\s)\p{Cc}/u);
+  if (control !== -1) {
+    draft.isGuessing = true;
+    reading.complain({
+      code: "CONF_BAD_CHARACTER",
+      message: `the character U+${line.text.charCodeAt(control).toString(16).padStart(4, "0")}`,
+      at: { file, line: line.number, column: control + 1 },
+      remedy: "save the file as plain text in UTF-8",
+    });
+    return;
+  }
+  const head = nodeHeadOf(line, (name) => DIRECTIVE_BY_NAME.has(name));
+  if (head === undefined) {
+    readDirective(draft, reading, line);
+    return;
+  }
+  const nodeReading = { ...reading, line: head.line };
+  const said = readNode(nodeReading, head, DIRECTIVE_NAMES);
+  const taken = draft.names.get(said.name.text);
+  if (taken !== undefined) {
+    const message = `the name ${said.name.text} is taken by line ${taken}`;
+    const remedy = "give every node its own name";
+    reject(nodeReading, said.name, "CONF_NAME_TAKEN", message, remedy);
+  } else if (said.name.text !== "") {
+    draft.names.set(said.name.text, line.number);
+  }
+  if (said.node !== null) draft.nodes.push(said.node);
+  else if (said.partition !== null) draft.claimed.push(said.partition);
+  else if (said.kind === null || said.kind === "data") draft.isGuessing = true;
+}
+
+function readDirective(draft: GrowingDraft, reading: Reading, line: Line): void {
+  const [name, ...args] = line.words;
+  if (name === undefined) return;
+  const directive = DIRECTIVE_BY_NAME.get(name.text);
+  if (directive === undefined) {
+    rejectDirective(draft, reading, line);
+    return;
+  }
+  const { min, max } = directive.words;
+  if (args.length < min || args.length > max) {
+    const isSpaced = args[0]?.text.startsWith("=") === true;
+    const message = isSpaced
+      ? `${name.text} is a directive, and directives take no =`
+      : `${name.text} takes ${max === 1 ? "one word" : "a name and a value"}, not ${args.length}`;
+    const remedy = `write ${name.text} ${directive.shape}; a text with spaces stands in "quotes"`;
+    reject(reading, isSpaced ? args[0] : args[max], "CONF_WORD_COUNT", message, remedy);
+    return;
+  }
+  const place = draft.places.get(name.text);
+  if (place !== undefined && !directive.repeats) {
+    const message = `${name.text} is given twice, on line ${place.line} and here`;
+    reject(reading, name, "CONF_DIRECTIVE_TWICE", message, "keep one of the two lines");
+    return;
+  }
+  draft.places.set(name.text, placeOf(reading, name));
+  const set = directive.read(reading, args, draft.settings);
+  draft.settings = { ...draft.settings, ...set };
+}
+
+function rejectDirective(draft: GrowingDraft, reading: Reading, line: Line): void {
+  const [name, kind, ...rest] = line.words;
+  if (name === undefined) return;
+  const values = line.text.slice(kind?.start ?? 0, line.words.at(-1)?.end);
+  if (kind !== undefined && Object.hasOwn(NODE_SHAPES, kind.text) && rest.length > 0) {
+    draft.isGuessing = true;
+    const message = `a ${kind.text} line without its =`;
+    const remedy = `write ${name.text}=${values}`;
+    reject(reading, name, "CONF_UNKNOWN_DIRECTIVE", message, remedy);
+    return;
+  }
+  if (COMMON_DIRECTIVES.includes(name.text.toLowerCase())) {
+    const message = `${name.text} is a directive of Redis, not of Twine`;
+    const remedy = `write redis ${name.text.toLowerCase()} and its value`;
+    reject(reading, name, "CONF_UNKNOWN_DIRECTIVE", message, remedy);
+    return;
+  }
+  const guess = didYouMean(name.text, DIRECTIVE_NAMES);
+  const message = `unknown directive '${name.text.slice(0, 120)}'${guess}`;
+  const remedy = `a line is a node, NAME=KIND ..., or one of ${DIRECTIVE_NAMES.join(", ")}`;
+  reject(reading, name, "CONF_UNKNOWN_DIRECTIVE", message, remedy);
+}

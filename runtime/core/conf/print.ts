@@ -1,0 +1,29 @@
+// print.ts: a config as a twine.conf that is read back as the same. Pure.
+// Every setting is spelled out, defaults too: the printed file says all that holds, whatever later defaults are.
+import type { ClusterConfig, ClusterNode } from "../cluster.ts";
+import { DIRECTIVES } from "./directives.ts";
+
+/** The whole file, nodes first, with a final newline; the order of nodes and of repeated settings is kept. */
+export function printConf(config: ClusterConfig): string {
+  const settings = DIRECTIVES.flatMap((directive) =>
+    directive.print(config.settings).map((args) => `${directive.name} ${args}`),
+  );
+  return `${[...config.nodes.map(printNode), "", ...settings].join("\n")}\n`;
+}
+
+/** One node's line. */
+export function printNode(node: ClusterNode): string {
+  const place = `${node.host} ${node.port}`;
+  switch (node.kind) {
+    case "data":
+      return `${node.name}=data ${node.partition} ${place} ${node.db}`;
+    case "status":
+      return `${node.name}=status ${place} ${node.db}`;
+    case "monitor": {
+      const sentinel = node.sentinelPort === undefined ? "" : ` ${node.sentinelPort}`;
+      return `${node.name}=monitor ${place}${sentinel}`;
+    }
+    case "router":
+      return `${node.name}=router ${place}`;
+  }
+}
