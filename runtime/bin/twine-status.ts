@@ -1,0 +1,174 @@
+#!/usr/bin/env node
+// twine-status: asks the status nodes how the cluster is, and says no more than they can prove.
+//
+//   read all status nodes -> a majority answered? -> look again until the alpha's heartbeat advances -> render
+//
+// Looking twice is the point: a view outlives its alpha, and only a heartbeat that moves tells a true one from a stale.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { packageRoot } from "../cli/package-root.ts";
+import { loadConf, readPassword, runTool, tool, type ToolOptions } from "../cli/tool.ts";
+import { majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
+import { TwineError } from "../core/errors.ts";
+import { systemClock } from "../ports/clock.ts";
+import { openRedisLink } from "../ports/redis-link.ts";
+import { openAcceptors } from "../register/acceptors.ts";
+import { readRegister } from "../register/read.ts";
+import type { Acceptor, RegisterReading } from "../register/register.ts";
+import { formatOf, STATE_EXIT, type StatusFormat } from "../status/formats.ts";
+import { renderHtml } from "../status/html.ts";
+import { renderJson } from "../status/json.ts";
+import { knowledgeOf } from "../status/knowledge.ts";
+import { renderList } from "../status/list.ts";
+import { parseView } from "../status/parse-view.ts";
+import { forPeople } from "../status/problems.ts";
+import { reportOf, type StatusReport } from "../status/report.ts";
+import { renderSummary } from "../status/summary.ts";
+import { renderXml } from "../status/xml.ts";
+
+/** A status node that has not answered by then is silent; the others need not wait for it any longer. */
+const SILENT_AFTER_MS = 1000;
+
+type Readings = readonly [RegisterReading, ...RegisterReading[]];
+
+async function main(): Promise<number> {
+  const program = tool({
+    name: "twine-status",
+    summary: "Shows the state of the cluster, as the status nodes know it.",
+    examples: [
+      "$ twine-status",
+      "$ twine-status list | grep dead",
+      "$ twine-status html > status.html",
+      "$ twine-status json | jq -r '.partitions[].master'",
+    ],
+    exitCodes: {
+      0: "OK",
+      1: "the status nodes can't be reached; the error says which and why",
+      10: "DEGRADED: every partition has a master, but something is dead, silent or not in sync",
+      20: "HALT: some partition has no master",
+    },
+  }).argument("[format]", "summary, list, xml, html or json (default: summary)");
+  program.parse();
+  const options = program.opts<ToolOptions>();
+  const format = formatOf(program.args[0], options.json === true);
+  const { config } = loadConf(options);
+  const report = reportOf(config, knowledgeOf(await readTwice(config)));
+  write(render(report, format));
+  return STATE_EXIT[report.state];
+}
+
+async function readTwice(config: ClusterConfig): Promise<Readings> {
+  const opened = openAcceptors({
+    config,
+    password: readPassword(),
+    clock: systemClock,
+    openLink: openRedisLink,
+  });
+  try {
+    const asked = opened.acceptors.map(withDeadline);
+    const first = await readRegister(asked);
+    requireMajority(config, first);
+    // Those that were silent are not waited for again, but still count among all: a majority is one of all of them.
+    const again = asked.map((acceptor) => withoutWaiting(acceptor, first.silent));
+    return [first, await lookAgain(again, first, config.settings.leaseMs)];
+  } finally {
+    opened.close();
+  }
+}
+
+function withDeadline(acceptor: Acceptor): Acceptor {
+  return {
+    ...acceptor,
+    read: (withBody) =>
+      new Promise((resolve, reject) => {
+        const takeBack = systemClock.after(SILENT_AFTER_MS, () => {
+          reject(new Error(`no answer within ${SILENT_AFTER_MS} ms`));
+        });
+        void acceptor.read(withBody).then(resolve, reject).finally(takeBack);
+      }),
+  };
+}
+
+function withoutWaiting(acceptor: Acceptor, silent: ReadonlyMap<string, string>): Acceptor {
+  const why = silent.get(acceptor.name);
+  if (why === undefined) return acceptor;
+  return { ...acceptor, read: () => Promise.reject(new Error(why)) };
+}
+
+/** Until the heartbeat advanced and every answering node holds the view, or one lease passed: by then it should have. */
+async function lookAgain(
+  acceptors: readonly Acceptor[],
+  first: RegisterReading,
+  leaseMs: number,
+): Promise<RegisterReading> {
+  const endMs = systemClock.nowMs() + leaseMs;
+  for (;;) {
+    await systemClock.delay(leaseMs / 20);
+    const reading = await readRegister(acceptors);
+    const isHeld = reading.confirmations === reading.answered.length;
+    const isSettled = isHeld && knowledgeOf([first, reading]).alphaAlive;
+    if (isSettled || systemClock.nowMs() >= endMs) return reading;
+  }
+}
+
+/** Fewer than a majority prove nothing: what they hold may have been overtaken elsewhere. */
+function requireMajority(config: ClusterConfig, reading: RegisterReading): void {
+  const statusNodes = nodesOf(config, "status");
+  const needed = majorityOf(statusNodes.length);
+  if (reading.answered.length >= needed) return;
+  const silent = [...reading.silent];
+  const reasons = silent.map(([name, why]) => `\n  ${name} does not answer: ${why}`).join("");
+  const isLocked = silent.some(([, why]) => /NOAUTH|WRONGPASS|NOPERM/.test(why));
+  const isKnown = (name: string): boolean => reading.silent.has(name);
+  const hosts = new Set(
+    statusNodes.filter((node) => isKnown(node.name)).map((node) => `twine-start ${node.host}`),
+  );
+  throw new TwineError({
+    code: "STATUS_UNREACHABLE",
+    message:
+      `${reading.answered.length} of ${statusNodes.length} status nodes answer, ` +
+      `and only ${needed} prove anything${reasons}${lastWords(reading)}`,
+    remedy: isLocked
+      ? "let TWINE_PASSWORD_FILE name the file that holds the cluster's password"
+      : [...hosts].join("; "),
+  });
+}
+
+/** What the few still hold, for a person who wants to know how it was; no state is claimed from it. */
+function lastWords(reading: RegisterReading): string {
+  const body = reading.value?.body ?? null;
+  if (body === null) return "";
+  const { state, epoch, revision, updatedAt } = parseView(body);
+  const when = `epoch ${epoch}, revision ${revision}, ${forPeople(updatedAt)}`;
+  return `\n  the last view that ${reading.answered.join(" and ")} heard of said ${state} (${when})`;
+}
+
+function render(report: StatusReport, format: StatusFormat): string {
+  switch (format) {
+    case "summary": {
+      const color = process.stdout.isTTY && (process.env["NO_COLOR"] ?? "") === "";
+      return renderSummary(report, { color, width: process.stdout.columns || 80 });
+    }
+    case "list":
+      return renderList(report);
+    case "xml":
+      return renderXml(report);
+    case "html":
+      return renderHtml(
+        report,
+        readFileSync(join(packageRoot(), "templates/status.html.hbs"), "utf8"),
+      );
+    case "json":
+      return renderJson(report);
+  }
+}
+
+/** A reader that has seen enough, like head, closes the pipe: no reason to complain. */
+function write(text: string): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+  process.stdout.write(text);
+}
+
+await runTool(main);
