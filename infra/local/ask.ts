@@ -1,0 +1,97 @@
+// ask.ts: is a service there, and what role has it? One short question on a connection of its own.
+import { connect } from "node:net";
+import { get } from "node:http";
+import { Redis } from "ioredis";
+import type { Credentials } from "../../runtime/core/credentials.ts";
+import type { HealthCheck } from "../plan/plan.ts";
+
+const ANSWER_WITHIN_MS = 2000;
+
+export type RedisRole = "master" | "replica" | "loading";
+
+/** What ROLE answers; undefined when nobody answers. A dead node says replica, of 127.0.0.1 port 1. */
+export async function askRole(
+  address: string,
+  port: number,
+  credentials: Credentials | undefined,
+): Promise<RedisRole | undefined> {
+  const redis = new Redis({
+    host: address,
+    port,
+    lazyConnect: true,
+    protocol: 2,
+    enableReadyCheck: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+    connectTimeout: ANSWER_WITHIN_MS,
+    commandTimeout: ANSWER_WITHIN_MS,
+    ...(credentials ?? {}),
+  });
+  redis.on("error", () => undefined);
+  try {
+    await redis.connect();
+    const role = (await redis.call("ROLE")) as readonly unknown[];
+    return role[0] === "master" ? "master" : "replica";
+  } catch (error) {
+    // While it loads its data it answers nothing else: it is there all the same.
+    return error instanceof Error && error.message.startsWith("LOADING") ? "loading" : undefined;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** Whether somebody takes a connection. */
+export function takesConnection(address: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port, timeout: ANSWER_WITHIN_MS });
+    const end = (taken: boolean): void => {
+      socket.destroy();
+      resolve(taken);
+    };
+    socket.once("connect", () => {
+      end(true);
+    });
+    socket.once("error", () => {
+      end(false);
+    });
+    socket.once("timeout", () => {
+      end(false);
+    });
+  });
+}
+
+/** Whether an HTTP server answers, whatever it answers. */
+function answersHttp(address: string, port: number, path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get({ host: address, port, path, timeout: ANSWER_WITHIN_MS }, (response) => {
+      response.resume();
+      resolve(true);
+    });
+    request.once("error", () => {
+      resolve(false);
+    });
+    request.once("timeout", () => {
+      request.destroy();
+    });
+  });
+}
+
+/** Whether the service is up. `credentials`: of the user that may ask ROLE. */
+export async function isUp(
+  health: HealthCheck,
+  address: string,
+  credentials: Credentials | undefined,
+): Promise<boolean> {
+  switch (health.kind) {
+    case "redis-role":
+      // Cheap first: most of the waiting is for the port to open.
+      if (!(await takesConnection(address, health.port))) return false;
+      return (await askRole(address, health.port, credentials)) !== undefined;
+    case "http":
+      return answersHttp(address, health.port, health.path);
+    case "tcp":
+      return takesConnection(address, health.port);
+    default:
+      return health satisfies never;
+  }
+}

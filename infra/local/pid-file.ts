@@ -1,0 +1,50 @@
+// pid-file.ts: who we started, so that we end nobody else.
+//
+//   1234                                          the pid
+//   5f0d…-boot-id 8812345                         its process's start time (processes.ts)
+import { rm, writeFile } from "node:fs/promises";
+import { readIfThere, fileError, writeWhole } from "./files.ts";
+import { startTimeOf } from "./processes.ts";
+
+export interface RunningProcess {
+  readonly pid: number;
+  readonly startTime: string;
+}
+
+/** The process that the file names, when it is still that very process. */
+export async function runningProcess(path: string): Promise<RunningProcess | undefined> {
+  const text = await readIfThere(path);
+  const [pidText = "", startTime = ""] = (text ?? "").split("\n");
+  const pid = Number(pidText);
+  if (!Number.isSafeInteger(pid) || pid <= 1 || startTime === "") return undefined;
+  return (await startTimeOf(pid)) === startTime ? { pid, startTime } : undefined;
+}
+
+export async function isAlive(found: RunningProcess): Promise<boolean> {
+  return (await startTimeOf(found.pid)) === found.startTime;
+}
+
+/** Remembers a process just started; undefined, and no file, when it has ended meanwhile. */
+export async function writePidFile(path: string, pid: number): Promise<RunningProcess | undefined> {
+  const startTime = await startTimeOf(pid);
+  if (startTime === undefined) return undefined;
+  await writeWhole(path, `${pid}\n${startTime}\n`, 0o644);
+  return { pid, startTime };
+}
+
+export async function removePidFile(path: string): Promise<void> {
+  await rm(path, { force: true }).catch((error: unknown) => {
+    throw fileError("write", path, error);
+  });
+}
+
+/** Creates a file that says who holds it; false when somebody else's stands there. */
+export async function claimFile(path: string, holder: RunningProcess): Promise<boolean> {
+  try {
+    await writeFile(path, `${holder.pid}\n${holder.startTime}\n`, { flag: "wx" });
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw fileError("write", path, error);
+  }
+}

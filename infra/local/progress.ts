@@ -1,0 +1,82 @@
+// progress.ts: what a person sees while many things start or stop: a counting line on a terminal, plain lines elsewhere,
+// nothing when the answer is JSON.
+import { Listr } from "listr2";
+
+export interface Stage {
+  /** One more is done. */
+  item(name: string, what: string): void;
+  /** No more comes, because all are done or because of an error. */
+  end(error?: unknown): Promise<void>;
+}
+
+export interface Progress {
+  stage(title: string, total: number): Stage;
+  /** A sentence for people, e.g. why it takes long. */
+  note(text: string): void;
+}
+
+export const silentProgress: Progress = {
+  stage: () => ({ item: () => undefined, end: () => Promise.resolve() }),
+  note: () => undefined,
+};
+
+/** One line per thing done. */
+export function plainProgress(write: (line: string) => void): Progress {
+  return {
+    stage: () => ({
+      item: (name, what) => {
+        write(`${name}: ${what}`);
+      },
+      end: () => Promise.resolve(),
+    }),
+    note: write,
+  };
+}
+
+/** One line per stage that counts, on a terminal. NO_COLOR is honoured by listr2. */
+export function terminalProgress(write: (line: string) => void): Progress {
+  return { stage: terminalStage, note: write };
+}
+
+function terminalStage(title: string, total: number): Stage {
+  let done = 0;
+  let showCount: (() => void) | undefined;
+  let finish: (error?: unknown) => void = () => undefined;
+  const finished = new Promise<void>((resolve, reject) => {
+    finish = (error) => {
+      if (error === undefined) resolve();
+      else reject(error instanceof Error ? error : new Error("stopped"));
+    };
+  });
+  const list = new Listr(
+    [
+      {
+        title,
+        task: (_context, task) => {
+          showCount = () => {
+            task.title = `${title} ${done}/${total}`;
+          };
+          showCount();
+          return finished;
+        },
+      },
+    ],
+    // The error itself is shown once, by the tool, with its remedy.
+    {
+      exitOnError: true,
+      rendererOptions: { showErrorMessage: false },
+      registerSignalListeners: false,
+    },
+  );
+  const run = list.run().catch(() => undefined);
+  return {
+    item: () => {
+      done++;
+      showCount?.();
+    },
+    end: async (error) => {
+      finish(error);
+      await run;
+    },
+  };
+}

@@ -1,0 +1,212 @@
+// plan-cluster.ts: from a twine.conf to everything that will exist. Pure and deterministic: the order of the lines
+// of twine.conf changes nothing.
+//
+//   partitions/HOST/               the host's folder, to which file and service paths are relative
+//     NAME/redis.conf users.acl    each node's own folder; it can be copied elsewhere and started there
+//     NAME/data/twine-stamp        whose data this is
+//     appendonly/compact.sh        when the data nodes write append only files
+import {
+  addressOf,
+  hostsOf,
+  nodesOf,
+  type ClusterConfig,
+  type ClusterNode,
+  type DataNode,
+  type StatusNode,
+} from "../../runtime/core/cluster.ts";
+import { confDigest } from "../../runtime/core/conf/digest.ts";
+import { TwineError, type Problem } from "../../runtime/core/errors.ts";
+import { byName, compareNames } from "../../runtime/core/natural-order.ts";
+import { aclSecrets, dataUsers, statusUsers, type AclUser } from "./acl.ts";
+import { bindOf, isLoopback } from "./bind.ts";
+import type { Plan, PlanOptions, PlannedFile, PlannedHost, PlannedSecret } from "./plan.ts";
+import { planService } from "./plan-service.ts";
+import { dataSettings, isAppendOnly } from "./redis-settings.ts";
+
+const NO_SECRETS: Readonly<Record<string, PlannedSecret>> = {};
+
+/**
+ * Everything that will exist for `config`.
+ * Throws a TwineError with PLAN_NAME_UNUSABLE for every name that can't be a folder's.
+ */
+export function planCluster(config: ClusterConfig, options: PlanOptions): Plan {
+  const problems = unusableNames(config.nodes);
+  if (problems.length > 0) throw new TwineError(problems);
+  const nodesByHost = groupByHost(config.nodes);
+  const hosts = [...nodesByHost]
+    .map(([host, nodes]) => planHost(config, host, byName(nodes), options))
+    .sort((a, b) => compareNames(a.name, b.name));
+  return {
+    cluster: config.settings.cluster,
+    confDigest: confDigest(config),
+    hosts,
+    warnings: reachWarnings(config, options),
+  };
+}
+
+function groupByHost(nodes: readonly ClusterNode[]): Map<string, ClusterNode[]> {
+  const groups = new Map<string, ClusterNode[]>();
+  for (const node of nodes) {
+    const group = groups.get(node.host);
+    if (group === undefined) groups.set(node.host, [node]);
+    else group.push(node);
+  }
+  return groups;
+}
+
+function planHost(
+  config: ClusterConfig,
+  host: string,
+  nodes: readonly ClusterNode[],
+  options: PlanOptions,
+): PlannedHost {
+  const bind = bindOf(host, options.hasPassword, options.loopbackHosts);
+  const services = nodes.map((node) => planService(node, bind, options));
+  const files = nodes.flatMap((node) => filesOfNode(config, node, bind, options));
+  const dataNodes = nodes.filter((node) => node.kind === "data");
+  if (dataNodes.length > 0 && isAppendOnly(config.settings.redis)) {
+    files.push(compactScript(config.settings.cluster, dataNodes));
+  }
+  return {
+    name: host,
+    address: addressOf(host),
+    files,
+    services: services.sort((a, b) => a.order - b.order || compareNames(a.name, b.name)),
+  };
+}
+
+function filesOfNode(
+  config: ClusterConfig,
+  node: ClusterNode,
+  bind: readonly string[],
+  options: PlanOptions,
+): PlannedFile[] {
+  if (node.kind === "monitor" || node.kind === "router") return [];
+  const { cluster } = config.settings;
+  const major = options.redisMajor ?? 7;
+  const users = node.kind === "data" ? dataUsers(major) : statusUsers(cluster, major);
+  return [
+    node.kind === "data"
+      ? dataConf(config, node, bind, options)
+      : statusConf(cluster, node, bind, options),
+    ...(options.hasPassword ? [usersAcl(cluster, node, users)] : []),
+    {
+      path: `${node.name}/data/twine-stamp`,
+      purpose: "stamp",
+      template: "twine-stamp.hbs",
+      values: { cluster },
+      secrets: NO_SECRETS,
+      mode: 0o644,
+    },
+  ];
+}
+
+function dataConf(
+  config: ClusterConfig,
+  node: DataNode,
+  bind: readonly string[],
+  options: PlanOptions,
+): PlannedFile {
+  const { cluster, redis } = config.settings;
+  return {
+    path: `${node.name}/redis.conf`,
+    purpose: "generated",
+    template: "redis-data.conf.hbs",
+    values: {
+      ...redisBase(cluster, node, bind, options),
+      partition: node.partition,
+      announceAddress: addressOf(node.host),
+      settings: dataSettings(redis, options.redisMajor ?? 7),
+    },
+    secrets: options.hasPassword ? { masterauth: { user: "replica", form: "plain" } } : NO_SECRETS,
+    mode: options.hasPassword ? 0o600 : 0o644,
+  };
+}
+
+function statusConf(
+  cluster: string,
+  node: StatusNode,
+  bind: readonly string[],
+  options: PlanOptions,
+): PlannedFile {
+  const hasShutdownSetting = (options.redisMajor ?? 7) >= 7;
+  return {
+    path: `${node.name}/redis.conf`,
+    purpose: "generated",
+    template: "redis-status.conf.hbs",
+    values: { ...redisBase(cluster, node, bind, options), hasShutdownSetting },
+    secrets: NO_SECRETS,
+    mode: 0o644,
+  };
+}
+
+function redisBase(
+  cluster: string,
+  node: DataNode | StatusNode,
+  bind: readonly string[],
+  options: PlanOptions,
+): Record<string, unknown> {
+  return {
+    cluster,
+    node: node.name,
+    port: node.port,
+    bind,
+    databases: Math.max(16, node.db + 1),
+    hasPassword: options.hasPassword,
+  };
+}
+
+function usersAcl(cluster: string, node: ClusterNode, users: readonly AclUser[]): PlannedFile {
+  return {
+    path: `${node.name}/users.acl`,
+    purpose: "generated",
+    template: "users.acl.hbs",
+    values: { cluster, node: node.name, users },
+    secrets: aclSecrets(users),
+    mode: 0o600,
+  };
+}
+
+function compactScript(cluster: string, nodes: readonly ClusterNode[]): PlannedFile {
+  return {
+    path: "appendonly/compact.sh",
+    purpose: "generated",
+    template: "compact.sh.hbs",
+    values: { cluster, nodes: nodes.map((node) => node.name) },
+    secrets: NO_SECRETS,
+    mode: 0o755,
+  };
+}
+
+/** Names become folders: "." and ".." are taken, and a host must be one folder's name. */
+function unusableNames(nodes: readonly ClusterNode[]): Problem[] {
+  const isUsable = (name: string): boolean => !/^\.{1,2}$|[/\\\0]/.test(name);
+  return nodes.flatMap((node) =>
+    [node.name, node.host]
+      .filter((name) => !isUsable(name))
+      .map((name) => ({
+        code: "PLAN_NAME_UNUSABLE",
+        message: `${JSON.stringify(name)} of node ${node.name} can't be the name of a folder`,
+        at: node.at,
+        remedy: "give it another name",
+      })),
+  );
+}
+
+/** Without a password everything listens on 127.0.0.1 alone, so other hosts can't be part of the cluster. */
+function reachWarnings(config: ClusterConfig, options: PlanOptions): Problem[] {
+  const hosts = hostsOf(config).sort(compareNames);
+  const far = hosts.filter((host) => !isLoopback(host, options.loopbackHosts));
+  if (options.hasPassword || far.length === 0 || hosts.length === 1) return [];
+  const first = [...nodesOf(config, "data"), ...config.nodes].find((node) => node.host === far[0]);
+  return [
+    {
+      code: "PLAN_HOSTS_UNREACHABLE",
+      message:
+        `there is no password, so everything listens on 127.0.0.1 alone, and the hosts ` +
+        `${hosts.join(", ")} can't reach each other`,
+      ...(first === undefined ? {} : { at: first.at }),
+      remedy: "put a password into a file and name it with TWINE_PASSWORD_FILE",
+    },
+  ];
+}
