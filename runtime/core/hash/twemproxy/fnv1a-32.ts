@@ -1,0 +1,12 @@
+// fnv1a-32.ts: twemproxy's fnv1a_32. Pure. FNV-1a of 32 bits (http://www.isthe.com/chongo/tech/comp/fnv/):
+// xor, then multiply; bytes from 0x80 on count as negative.
+import { signedByte, type HashFunction } from "../hash-function.ts";
+
+const OFFSET_BASIS = 0x811c9dc5;
+const PRIME = 0x01000193;
+
+export const fnv1aFor32: HashFunction = (bytes, start, end) => {
+  let hash = OFFSET_BASIS;
+  for (let at = start; at < end; at += 1) hash = Math.imul(hash ^ signedByte(bytes, at), PRIME);
+  return hash >>> 0;
+};
