@@ -39,7 +39,8 @@ function pageModel(report: StatusReport) {
       },
     ],
     counts: countsOf(report).map(({ title, total, roles, behind }) => ({
-      title,
+      // "1 router", not "1 routers".
+      label: total === 1 ? title.replace(/s$/, "") : title,
       total,
       roles: roles.map(({ role, count }) => ({ role, count })),
       behind,
@@ -86,7 +87,8 @@ function nodeRows(report: StatusReport, kind: ReportNode["kind"]) {
 function nodeModel(node: ReportNode) {
   return {
     name: node.name,
-    address: `${node.host}:${node.port}`,
+    host: node.host,
+    port: node.port,
     role: node.role,
     isBehind: node.role !== "dead" && !node.inSync,
     since: node.since ?? "",
