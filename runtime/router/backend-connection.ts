@@ -1,0 +1,135 @@
+// backend-connection.ts: one raw, pipelined connection to one redis-server.
+// It carries bytes and counts nothing but its own handshake: which reply belongs to which request is the lane's to
+// know, by order. It never reconnects; the lane opens another.
+import { connect, type Socket } from "node:net";
+import type { Credentials } from "../core/credentials.ts";
+import type { Clock } from "../ports/clock.ts";
+import { encodeCommand, type Protocol } from "../resp/encode.ts";
+import { ReplyScanner } from "../resp/reply-scanner.ts";
+
+export interface BackendTarget {
+  /** The node's name, for errors. */
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly db: number;
+}
+
+export interface BackendEvents {
+  /** The handshake is done: send. */
+  onReady(): void;
+  /** One whole reply, as it came. */
+  onReply(raw: Buffer): void;
+  /** Once, at the end, whoever ended it. */
+  onClose(cause: string): void;
+}
+
+export interface BackendOptions {
+  readonly protocol: Protocol;
+  readonly credentials: Credentials | undefined;
+  readonly clock: Clock;
+}
+
+const CONNECT_TIMEOUT_MS = 1000;
+const PUSH = 62;
+const ERROR = 45;
+
+export class BackendConnection {
+  readonly target: BackendTarget;
+  isReady = false;
+  readonly #socket: Socket;
+  readonly #events: BackendEvents;
+  readonly #scanner = new ReplyScanner();
+  #handshakeReplies: number;
+  #cause = "it closed the connection";
+  #output: Buffer[] = [];
+  readonly #endConnectTimer: () => void;
+
+  constructor(target: BackendTarget, options: BackendOptions, events: BackendEvents) {
+    this.target = target;
+    this.#events = events;
+    const greeting = handshake(target, options);
+    this.#handshakeReplies = greeting.length;
+    this.#socket = connect({
+      host: target.host,
+      port: target.port,
+      noDelay: true,
+      keepAlive: true,
+    });
+    this.#socket.write(Buffer.concat(greeting));
+    this.#endConnectTimer = options.clock.after(CONNECT_TIMEOUT_MS, () => {
+      this.destroy("no answer within a second");
+    });
+    this.#socket.on("data", (chunk) => {
+      this.#receive(chunk);
+    });
+    this.#socket.on("error", (error) => {
+      this.#cause = error.message;
+    });
+    this.#socket.on("close", () => {
+      this.isReady = false;
+      this.#endConnectTimer();
+      events.onClose(this.#cause);
+    });
+  }
+
+  /** What is sent in one turn of the event loop leaves in one write. */
+  send(command: Buffer): void {
+    if (this.#output.length === 0) {
+      process.nextTick(() => {
+        const output = this.#output;
+        this.#output = [];
+        const [only] = output;
+        this.#socket.write(
+          output.length === 1 && only !== undefined ? only : Buffer.concat(output),
+        );
+      });
+    }
+    this.#output.push(command);
+  }
+
+  destroy(cause: string): void {
+    this.#cause = cause;
+    this.isReady = false;
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#scanner.push(chunk);
+    try {
+      while (!this.#socket.destroyed) {
+        const raw = this.#scanner.next();
+        if (raw === undefined) return;
+        // Nobody subscribes here, so a push belongs to no request.
+        if (raw[0] === PUSH) continue;
+        if (this.#handshakeReplies > 0) this.#shakeHands(raw);
+        else this.#events.onReply(raw);
+      }
+    } catch (error) {
+      this.destroy(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #shakeHands(raw: Buffer): void {
+    if (raw[0] === ERROR) {
+      this.destroy(`it refuses the handshake: ${raw.toString("utf8", 1, raw.length - 2)}`);
+      return;
+    }
+    this.#handshakeReplies--;
+    if (this.#handshakeReplies > 0) return;
+    this.#endConnectTimer();
+    this.isReady = true;
+    this.#events.onReady();
+  }
+}
+
+/** HELLO says everything in one command; a dead or loading node answers it too. */
+function handshake(target: BackendTarget, options: BackendOptions): Buffer[] {
+  const { credentials } = options;
+  const auth =
+    credentials === undefined ? [] : ["AUTH", credentials.username, credentials.password];
+  const hello = ["HELLO", String(options.protocol), ...auth, "SETNAME", "twine-router"];
+  const commands = [encodeCommand(hello)];
+  if (target.db !== 0) commands.push(encodeCommand(["SELECT", String(target.db)]));
+  return commands;
+}

@@ -1,0 +1,49 @@
+// lane-context.ts: what all lanes of one router share: the view, time, and the bytes that are held in all of them.
+import { addressOf, type ClusterConfig } from "../core/cluster.ts";
+import { credentialsOf, type Credentials } from "../core/credentials.ts";
+import type { NodeView, View } from "../core/view.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { ViewSource } from "../register/view-source.ts";
+import type { BackendTarget } from "./backend-connection.ts";
+
+export interface LaneContext {
+  readonly clock: Clock;
+  readonly credentials: Credentials | undefined;
+  readonly holdForMs: number;
+  readonly holdBytesMax: number;
+  /** Of the requests that are held by any lane. */
+  heldBytes: number;
+  isConfirmed(): boolean;
+  /** Where the partition's master listens; undefined while it has none. */
+  masterOf(partition: number): BackendTarget | undefined;
+}
+
+export function laneContext(options: {
+  readonly config: ClusterConfig;
+  readonly viewSource: ViewSource;
+  readonly password: string | undefined;
+  readonly clock: Clock;
+}): LaneContext {
+  const { settings } = options.config;
+  return {
+    clock: options.clock,
+    credentials: credentialsOf("router", options.password),
+    holdForMs: settings.holdForMs,
+    holdBytesMax: settings.holdBytes,
+    heldBytes: 0,
+    isConfirmed: () => options.viewSource.isConfirmed(),
+    masterOf: (partition) => {
+      const node = masterNode(options.viewSource.current(), partition);
+      return node === undefined ? undefined : targetOf(node);
+    },
+  };
+}
+
+export function masterNode(view: View | undefined, partition: number): NodeView | undefined {
+  const master = view?.partitions.find(({ index }) => index === partition)?.master ?? undefined;
+  return master === undefined ? undefined : view?.nodes.find(({ name }) => name === master);
+}
+
+export function targetOf(node: NodeView): BackendTarget {
+  return { name: node.name, host: addressOf(node.host), port: node.port, db: node.db ?? 0 };
+}

@@ -1,0 +1,301 @@
+// lane.ts: the way to the master of one partition in one protocol: held requests, the connection, what is on the wire.
+//
+//   submit -> queue (held) -> in flight -> done(reply)
+//               ^                |
+//               |  not executed, or a read whose connection broke
+//               +----------------+
+//
+// Invariants: requests leave in the order they came, and go back in that order before anything newer; nothing is
+// sent to a new master while replies of the old one may still come, because one of them may send its request back.
+// After a node said that it executed nothing, one request at a time probes it until one is executed.
+import type { Protocol } from "../resp/encode.ts";
+import { errorReply } from "../resp/encode.ts";
+import { BackendConnection, type BackendTarget } from "./backend-connection.ts";
+import type { LaneContext } from "./lane-context.ts";
+
+/** Whoever waits for replies: requests of one that is gone are not sent any more. */
+export interface Requester {
+  readonly isGone: boolean;
+}
+
+export interface BackendRequest {
+  readonly command: Buffer;
+  /** It only reads: it may be sent again although its fate is unknown. */
+  readonly isRead: boolean;
+  readonly from: Requester;
+  /** Called once; not at all when the one who waits is gone. */
+  done(reply: Buffer): void;
+}
+
+interface Held extends BackendRequest {
+  readonly sinceMs: number;
+}
+
+/** How long replies of a node that is no longer master are waited for. */
+const DRAIN_MS = 200;
+const PROBE_EVERY_MS = 50;
+const RECONNECT_MS_MAX = 500;
+
+export class Lane {
+  readonly partition: number;
+  readonly #protocol: Protocol;
+  readonly #context: LaneContext;
+  #queue: Held[] = [];
+  #inFlight: Held[] = [];
+  /** Proved not executed while later ones are still in flight. */
+  #refused: Held[] = [];
+  #connection: BackendConnection | undefined;
+  #isProbing = false;
+  #isClosed = false;
+  #failures = 0;
+  #problem = "";
+  #endPause: (() => void) | undefined;
+  #endDrain: (() => void) | undefined;
+  #endExpiry: (() => void) | undefined;
+
+  constructor(partition: number, protocol: Protocol, context: LaneContext) {
+    this.partition = partition;
+    this.#protocol = protocol;
+    this.#context = context;
+  }
+
+  submit(request: BackendRequest): void {
+    if (this.#isClosed) {
+      request.done(errorReply("TWINEDOWN the router is closing"));
+      return;
+    }
+    const held: Held = {
+      command: request.command,
+      isRead: request.isRead,
+      from: request.from,
+      done: (reply) => {
+        request.done(reply);
+      },
+      sinceMs: this.#context.clock.nowMs(),
+    };
+    this.#hold([held], "last");
+    this.#pump();
+    if (this.#context.heldBytes > this.#context.holdBytesMax && this.#queue.at(-1) === held) {
+      this.#queue.pop();
+      this.#release(held);
+      held.done(errorReply(`TWINEDOWN ${this.#reason(held)}; hold-bytes is used up`));
+    }
+    this.#watchExpiry();
+  }
+
+  /** The view or its confirmation changed. */
+  viewChanged(): void {
+    this.#endPause?.();
+    this.#endPause = undefined;
+    this.#pump();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const end of [this.#endPause, this.#endDrain, this.#endExpiry]) end?.();
+    this.#connection?.destroy("the router is closing");
+    const rest = [...this.#refused, ...this.#queue];
+    this.#queue = [];
+    this.#refused = [];
+    for (const held of rest) {
+      this.#release(held);
+      held.done(errorReply("TWINEDOWN the router is closing"));
+    }
+  }
+
+  #pump(): void {
+    if (this.#isClosed) return;
+    const target = this.#context.masterOf(this.partition);
+    const connection = this.#connection;
+    if (connection !== undefined && !isSame(connection.target, target)) {
+      this.#leave(connection);
+      return;
+    }
+    this.#endDrain?.();
+    this.#endDrain = undefined;
+    if (target === undefined || this.#endPause !== undefined || this.#queue.length === 0) return;
+    if (connection === undefined) this.#open(target);
+    else if (connection.isReady && this.#refused.length === 0) this.#sendAll(connection);
+  }
+
+  #sendAll(connection: BackendConnection): void {
+    const isConfirmed = this.#context.isConfirmed();
+    const kept: Held[] = [];
+    // While writes are held, a client's reads must not overtake its own writes; other clients' reads go on.
+    const waiting = new Set<Requester>();
+    for (const held of this.#queue) {
+      if (held.from.isGone) {
+        this.#release(held);
+        continue;
+      }
+      const mayGo = isConfirmed || (held.isRead && !waiting.has(held.from));
+      if (!mayGo || (this.#isProbing && this.#inFlight.length > 0)) {
+        waiting.add(held.from);
+        kept.push(held);
+        continue;
+      }
+      this.#release(held);
+      this.#inFlight.push(held);
+      connection.send(held.command);
+    }
+    this.#queue = kept;
+  }
+
+  #open(target: BackendTarget): void {
+    const connection = new BackendConnection(
+      target,
+      {
+        protocol: this.#protocol,
+        credentials: this.#context.credentials,
+        clock: this.#context.clock,
+      },
+      {
+        onReady: () => {
+          this.#failures = 0;
+          this.#problem = "";
+          this.#pump();
+        },
+        onReply: (raw) => {
+          this.#receive(raw);
+        },
+        onClose: (cause) => {
+          this.#closed(connection, cause);
+        },
+      },
+    );
+    this.#connection = connection;
+  }
+
+  #receive(raw: Buffer): void {
+    const held = this.#inFlight.shift();
+    if (held === undefined) {
+      this.#connection?.destroy("it sent a reply that nobody asked for");
+      return;
+    }
+    if (isNotExecuted(raw)) {
+      this.#problem = raw.toString("utf8", 1, raw.length - 2);
+      this.#refused.push(held);
+    } else {
+      this.#isProbing &&= this.#refused.length > 0;
+      held.done(raw);
+    }
+    if (this.#inFlight.length > 0) return;
+    if (this.#refused.length > 0) {
+      this.#hold(this.#refused, "first");
+      this.#refused = [];
+      this.#isProbing = true;
+      this.#pause(PROBE_EVERY_MS);
+      this.#watchExpiry();
+    }
+    this.#pump();
+  }
+
+  #closed(connection: BackendConnection, cause: string): void {
+    if (this.#connection !== connection) return;
+    this.#connection = undefined;
+    this.#problem = cause;
+    this.#endDrain?.();
+    this.#endDrain = undefined;
+    const unknown = this.#inFlight;
+    this.#inFlight = [];
+    const again = [...this.#refused, ...unknown.filter((held) => held.isRead)];
+    this.#refused = [];
+    this.#hold(again, "first");
+    for (const held of unknown) if (!held.isRead) held.done(this.#uncertain(connection, cause));
+    if (this.#isClosed) {
+      this.close();
+      return;
+    }
+    // The first time at once: a connection may break for reasons of its own. Then with growing patience.
+    this.#failures++;
+    if (this.#failures > 1) this.#pause(Math.min(20 * 2 ** (this.#failures - 2), RECONNECT_MS_MAX));
+    this.#watchExpiry();
+    this.#pump();
+  }
+
+  #uncertain(connection: BackendConnection, cause: string): Buffer {
+    return errorReply(
+      `UNCERTAIN ${connection.target.name} of partition ${this.partition} gave no reply, ` +
+        `the command may have been executed: ${cause}`,
+    );
+  }
+
+  /** Another node is master, or none: what is on the wire is waited for a moment, then given up. */
+  #leave(connection: BackendConnection): void {
+    if (this.#inFlight.length === 0) {
+      this.#failures = 0;
+      connection.destroy("it is no longer master");
+      return;
+    }
+    this.#endDrain ??= this.#context.clock.after(DRAIN_MS, () => {
+      this.#endDrain = undefined;
+      this.#failures = 0;
+      connection.destroy("it is no longer master and silent");
+    });
+  }
+
+  #pause(delayMs: number): void {
+    this.#endPause?.();
+    this.#endPause = this.#context.clock.after(delayMs, () => {
+      this.#endPause = undefined;
+      this.#pump();
+    });
+  }
+
+  #hold(requests: readonly Held[], where: "first" | "last"): void {
+    for (const held of requests) this.#context.heldBytes += held.command.length;
+    if (where === "last") {
+      this.#queue.push(...requests);
+      return;
+    }
+    this.#queue = [...requests, ...this.#queue];
+    // Those that come back are older than those that the timer was set for.
+    this.#endExpiry?.();
+    this.#endExpiry = undefined;
+  }
+
+  #release(held: Held): void {
+    this.#context.heldBytes -= held.command.length;
+  }
+
+  #watchExpiry(): void {
+    const [first] = this.#queue;
+    if (first === undefined || this.#endExpiry !== undefined || this.#isClosed) return;
+    const { clock, holdForMs } = this.#context;
+    this.#endExpiry = clock.after(first.sinceMs + holdForMs - clock.nowMs(), () => {
+      this.#endExpiry = undefined;
+      const nowMs = clock.nowMs();
+      const isOver = (held: Held): boolean => held.sinceMs + holdForMs <= nowMs;
+      const over = this.#queue.filter(isOver);
+      this.#queue = this.#queue.filter((held) => !isOver(held));
+      for (const held of over) {
+        this.#release(held);
+        held.done(errorReply(`TWINEDOWN ${this.#reason(held)}`));
+      }
+      this.#watchExpiry();
+    });
+  }
+
+  #reason(held: BackendRequest): string {
+    const target = this.#context.masterOf(this.partition);
+    if (target === undefined) return `partition ${this.partition} has no master`;
+    if (this.#problem !== "") {
+      return `partition ${this.partition} can't be served by ${target.name}: ${this.#problem}`;
+    }
+    if (!held.isRead && !this.#context.isConfirmed()) {
+      return `partition ${this.partition}: no majority of the status nodes confirms its master`;
+    }
+    return `partition ${this.partition}: its master ${target.name} does not answer`;
+  }
+}
+
+function isSame(a: BackendTarget, b: BackendTarget | undefined): boolean {
+  return a.name === b?.name && a.host === b.host && a.port === b.port && a.db === b.db;
+}
+
+/** These three errors come instead of the command's execution, never after it. */
+function isNotExecuted(raw: Buffer): boolean {
+  if (raw[0] !== 45) return false;
+  const text = raw.toString("latin1", 1, 12);
+  return /^(READONLY|MASTERDOWN|LOADING) /.test(text);
+}

@@ -1,0 +1,138 @@
+// server.ts: the hash router: listens, and gives every client the whole cluster as one Redis.
+//
+//   clients -> client-connection -> dispatch (route/) -> lane per partition and protocol -> master of the partition
+//
+// The view source and the partitioner belong to the caller, who closes them after the router.
+import { createServer, type Server, type Socket } from "node:net";
+import type { ClusterConfig } from "../core/cluster.ts";
+import { EXIT, TwineError } from "../core/errors.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Partitioner } from "../ports/hash-source.ts";
+import type { Log } from "../ports/log.ts";
+import { systemRandom, type Random } from "../ports/random.ts";
+import type { ViewSource } from "../register/view-source.ts";
+import type { Protocol } from "../resp/encode.ts";
+import { ClientConnection, type ClientContext } from "./client-connection.ts";
+import { openCommandSource } from "./command-source.ts";
+import { Lane } from "./lane.ts";
+import { laneContext } from "./lane-context.ts";
+
+export type ListenAddress =
+  { readonly host: string; readonly port: number } | { readonly path: string };
+
+export interface RouterOptions {
+  readonly config: ClusterConfig;
+  readonly viewSource: ViewSource;
+  readonly partitioner: Partitioner;
+  /** Asked of every client, and used towards the nodes; undefined: no authentication. */
+  readonly password: string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly listen: ListenAddress | readonly ListenAddress[];
+  readonly random?: Random;
+}
+
+export interface Router {
+  /** Takes no new clients, answers what was sent, ends every connection. */
+  close(): Promise<void>;
+}
+
+/** How long close() waits for replies that are still owed. */
+const DRAIN_MS = 3000;
+
+/** Resolves when every address is listened on. Throws TwineError ROUTER_PORT_TAKEN or ROUTER_CANNOT_LISTEN. */
+export async function startRouter(options: RouterOptions): Promise<Router> {
+  const { config, viewSource, clock } = options;
+  const shared = laneContext(options);
+  const lanes = new Map<string, Lane>();
+  const laneOf = (partition: number, protocol: Protocol): Lane => {
+    const key = `${partition}/${protocol}`;
+    let lane = lanes.get(key);
+    if (lane === undefined) {
+      lane = new Lane(partition, protocol, shared);
+      lanes.set(key, lane);
+    }
+    return lane;
+  };
+  const commands = openCommandSource(options);
+  const context: ClientContext = {
+    partitions: config.settings.partitions,
+    partitioner: options.partitioner,
+    viewSource,
+    commands,
+    random: options.random ?? systemRandom,
+    password: options.password,
+    holdForMs: config.settings.holdForMs,
+    laneOf,
+  };
+  const clients = new Set<ClientConnection>();
+  let lastId = 0;
+  const welcome = (socket: Socket): void => {
+    const client = new ClientConnection(socket, ++lastId, context);
+    clients.add(client);
+    socket.on("close", () => clients.delete(client));
+  };
+  const endWatch = viewSource.onChange(() => {
+    for (const lane of lanes.values()) lane.viewChanged();
+  });
+  const stop = (): void => {
+    endWatch();
+    commands.close();
+    for (const lane of lanes.values()) lane.close();
+  };
+  const servers: Server[] = [];
+  try {
+    for (const address of addressesOf(options.listen)) {
+      servers.push(await listen(address, welcome));
+    }
+  } catch (error) {
+    for (const server of servers) server.close();
+    stop();
+    throw error;
+  }
+  return {
+    close: async () => {
+      const closing = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+      for (const client of clients) client.drain();
+      const endDrain = clock.after(DRAIN_MS, () => {
+        for (const client of clients) client.destroy();
+      });
+      await Promise.all(closing);
+      endDrain();
+      stop();
+    },
+  };
+}
+
+function addressesOf(listen: RouterOptions["listen"]): readonly ListenAddress[] {
+  return "length" in listen ? listen : [listen];
+}
+
+function listen(address: ListenAddress, welcome: (socket: Socket) => void): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, welcome);
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      reject(cannotListen(address, error));
+    });
+    server.listen(address, () => {
+      resolve(server);
+    });
+  });
+}
+
+function cannotListen(address: ListenAddress, error: NodeJS.ErrnoException): TwineError {
+  const place = "path" in address ? address.path : `${address.host}:${address.port}`;
+  const isTaken = error.code === "EADDRINUSE";
+  return new TwineError(
+    {
+      code: isTaken ? "ROUTER_PORT_TAKEN" : "ROUTER_CANNOT_LISTEN",
+      message: isTaken
+        ? `another process already listens on ${place}`
+        : `can't listen on ${place}: ${error.message}`,
+      remedy: isTaken
+        ? "end that process, or give the router another port in twine.conf"
+        : "give the router a host and a port of this machine in twine.conf",
+    },
+    { exitCode: EXIT.failure, cause: error },
+  );
+}
