@@ -58,12 +58,20 @@ export function nodeHeadOf(
   return { line: { ...line, words: [name, ...right.words] }, name, kind, args };
 }
 
+/** Where the numbers of a node line stand; the two last words of a line are `port` and `extra` (db, second port). */
+export interface NodeWords {
+  readonly partition?: Word | undefined;
+  readonly port?: Word | undefined;
+  readonly extra?: Word | undefined;
+}
+
 /** What a node line says, as far as it can be read: a broken line still claims its name and partition. */
 export interface NodeReading {
   readonly name: Word;
   readonly kind: NodeKind | null;
   readonly partition: number | null;
   readonly node: ClusterNode | null;
+  readonly words: NodeWords;
 }
 
 /** Reads a node line; what is wrong goes to `reading.complain`. */
@@ -72,9 +80,9 @@ export function readNode(
   head: NodeHead,
   directives: readonly string[],
 ): NodeReading {
-  const isNamed = checkName(reading, head.name);
   const kind = readKind(reading, head, directives);
-  if (kind === null) return { name: head.name, kind, partition: null, node: null };
+  const isNamed = checkName(reading, head.name, kind);
+  if (kind === null) return { name: head.name, kind, partition: null, node: null, words: {} };
   const [partitionWord, ...rest] = head.args;
   const partition =
     kind === "data" && partitionWord !== undefined
@@ -86,7 +94,8 @@ export function readNode(
         })
       : null;
   const place = readPlace(reading, kind, kind === "data" ? rest : head.args);
-  const said = { name: head.name, kind, partition };
+  const words = { partition: partitionWord, port: place?.portWord, extra: place?.extraWord };
+  const said = { name: head.name, kind, partition, words };
   if (!isNamed || place === null) return { ...said, node: null };
   const base = { name: head.name.text, host: place.host, port: place.port };
   const at = placeOf(reading, head.name);
@@ -105,9 +114,9 @@ export function readNode(
   }
 }
 
-function checkName(reading: Reading, name: Word): boolean {
+function checkName(reading: Reading, name: Word, kind: NodeKind | null): boolean {
   const { text } = name;
-  if (RESERVED_NAMES.includes(text)) {
+  if (kind !== null && RESERVED_NAMES.includes(text)) {
     const message = `a node can't be called ${text}: the folder of that name is Twine's own`;
     reject(reading, name, "CONF_BAD_NAME", message, "give the node another name");
     return false;
@@ -151,6 +160,8 @@ interface Place {
   readonly port: number;
   /** The number behind the port: db, or a monitor's second port. */
   readonly extra: number | undefined;
+  readonly portWord: Word | undefined;
+  readonly extraWord: Word | undefined;
 }
 
 /** Reads `[HOST] PORT [NUMBER]`. */
@@ -177,7 +188,8 @@ function readPlace(reading: Reading, kind: NodeKind, args: readonly Word[]): Pla
         : { what: "the db", min: 0, max: DB_MAX, remedy };
     extra = readNumber(reading, extraWord, limits);
   }
-  return host === null || port === null || extra === null ? null : { host, port, extra };
+  if (host === null || port === null || extra === null) return null;
+  return { host, port, extra, portWord, extraWord };
 }
 
 function isPortFirst(kind: NodeKind, args: readonly Word[]): boolean {

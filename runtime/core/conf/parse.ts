@@ -8,9 +8,9 @@ import type { Problem, SourceAt } from "../errors.ts";
 import { placeOf, reject, type Reading } from "./complain.ts";
 import { DEFAULT_SETTINGS, DIRECTIVES, DIRECTIVE_NAMES } from "./directives.ts";
 import { linesOf, type Line } from "./lines.ts";
-import { NODE_SHAPES, nodeHeadOf, readNode } from "./node-lines.ts";
+import { NODE_SHAPES, nodeHeadOf, readNode, type NodeWords } from "./node-lines.ts";
 import { warningsOf } from "./placement.ts";
-import { COMMON_DIRECTIVES } from "./redis-directives.ts";
+import { COMMON_DIRECTIVES, isSecret } from "./redis-directives.ts";
 import { checkRelations, type Draft } from "./relations.ts";
 import { didYouMean } from "./suggest.ts";
 
@@ -27,6 +27,7 @@ type GrowingDraft = Mutable<Draft> & {
   nodes: Draft["nodes"][number][];
   claimed: number[];
   places: Map<string, SourceAt>;
+  words: Map<Draft["nodes"][number], NodeWords>;
   names: Map<string, number>;
 };
 
@@ -40,6 +41,7 @@ export function parseConf(text: string, file: string): ParsedConf {
     nodes: [],
     settings: DEFAULT_SETTINGS,
     places: new Map(),
+    words: new Map(),
     claimed: [],
     isGuessing: false,
     names: new Map(),
@@ -106,8 +108,10 @@ function readLineInto(draft: GrowingDraft, reading: Reading): void {
   } else if (said.name.text !== "") {
     draft.names.set(said.name.text, line.number);
   }
-  if (said.node !== null) draft.nodes.push(said.node);
-  else if (said.partition !== null) draft.claimed.push(said.partition);
+  if (said.node !== null) {
+    draft.nodes.push(said.node);
+    draft.words.set(said.node, said.words);
+  } else if (said.partition !== null) draft.claimed.push(said.partition);
   else if (said.kind === null || said.kind === "data") draft.isGuessing = true;
 }
 
@@ -149,6 +153,12 @@ function rejectDirective(draft: GrowingDraft, reading: Reading, line: Line): voi
     const message = `a ${kind.text} line without its =`;
     const remedy = `write ${name.text}=${values}`;
     reject(reading, name, "CONF_UNKNOWN_DIRECTIVE", message, remedy);
+    return;
+  }
+  if (isSecret(name.text.toLowerCase())) {
+    const message = `${name.text} holds a password, and secrets never stand in twine.conf`;
+    const remedy = "leave it out and put the password into the file that TWINE_PASSWORD_FILE names";
+    reject(reading, name, "CONF_SECRET", message, remedy);
     return;
   }
   if (COMMON_DIRECTIVES.includes(name.text.toLowerCase())) {

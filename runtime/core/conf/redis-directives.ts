@@ -82,6 +82,4 @@ export const COMMON_DIRECTIVES: readonly string[] = Object.freeze([
   "tcp-backlog",
   "notify-keyspace-events",
   "io-threads",
-  "requirepass",
-  "masterauth",
 ]);

@@ -3,12 +3,15 @@
 import { addressOf, type ClusterNode, type DataNode, type Settings } from "../cluster.ts";
 import type { Problem, SourceAt } from "../errors.ts";
 import { printDuration } from "./durations.ts";
+import type { NodeWords } from "./node-lines.ts";
 import { printPartitions } from "./ranges.ts";
 
 /** Everything that the lines said, before it is known to fit together. */
 export interface Draft {
   readonly file: string;
   readonly nodes: readonly ClusterNode[];
+  /** Where the numbers of each node's line stand. */
+  readonly words: ReadonlyMap<ClusterNode, NodeWords>;
   /** What the directives set over the defaults. */
   readonly settings: Settings;
   /** Where each directive stands. */
@@ -23,8 +26,8 @@ export interface Draft {
 export function checkRelations(draft: Draft): Problem[] {
   const data = draft.nodes.filter((node) => node.kind === "data");
   return [
-    ...checkPorts(draft.nodes),
-    ...checkDbs(data),
+    ...checkPorts(draft),
+    ...checkDbs(draft, data),
     ...checkPartitions(draft, data),
     ...checkAckReplicas(draft, data),
     ...checkTimes(draft),
@@ -42,11 +45,17 @@ export function portsOf(node: ClusterNode): number[] {
   return [node.port, node.sentinelPort];
 }
 
-function checkPorts(nodes: readonly ClusterNode[]): Problem[] {
+/** The place of one of a node's numbers, or of its name when the line leaves the number out. */
+function placeIn(draft: Draft, node: ClusterNode, number: keyof NodeWords): SourceAt {
+  const word = draft.words.get(node)?.[number];
+  return word === undefined ? node.at : { ...node.at, column: word.start + 1 };
+}
+
+function checkPorts(draft: Draft): Problem[] {
   const takers = new Map<string, ClusterNode>();
   const problems: Problem[] = [];
-  for (const node of nodes) {
-    for (const port of portsOf(node)) {
+  for (const node of draft.nodes) {
+    for (const [index, port] of portsOf(node).entries()) {
       const key = `${hostKey(node.host)} ${port}`;
       const taker = takers.get(key);
       takers.set(key, taker ?? node);
@@ -58,7 +67,7 @@ function checkPorts(nodes: readonly ClusterNode[]): Problem[] {
       problems.push({
         code: "CONF_PORT_TAKEN",
         message: `${clash} on ${node.host}`,
-        at: node.at,
+        at: placeIn(draft, node, index === 0 ? "port" : "extra"),
         remedy: "give every node on one host its own port (localhost and 127.0.0.1 are one host)",
       });
     }
@@ -66,7 +75,7 @@ function checkPorts(nodes: readonly ClusterNode[]): Problem[] {
   return problems;
 }
 
-function checkDbs(data: readonly DataNode[]): Problem[] {
+function checkDbs(draft: Draft, data: readonly DataNode[]): Problem[] {
   const firsts = new Map<number, DataNode>();
   return data.flatMap((node) => {
     const first = firsts.get(node.partition) ?? node;
@@ -76,7 +85,7 @@ function checkDbs(data: readonly DataNode[]): Problem[] {
     return {
       code: "CONF_DB_MISMATCH",
       message: `of partition ${node.partition}, ${said} and ${node.name} db ${node.db}`,
-      at: node.at,
+      at: placeIn(draft, node, "extra"),
       remedy: "give all nodes of a partition the same db: a replica has what its master has",
     };
   });
@@ -106,7 +115,7 @@ function checkPartitions(draft: Draft, data: readonly DataNode[]): Problem[] {
     message:
       `${node.name} is of partition ${node.partition}, but partitions ${partitions} ` +
       `(line ${said?.line ?? 0}) allows 0 to ${partitions - 1}`,
-    at: node.at,
+    at: placeIn(draft, node, "partition"),
     remedy: `write partitions ${highest + 1}, or give the node a lower partition`,
   }));
   const missing = Array.from({ length: partitions }, (_, index) => index).filter(
@@ -120,7 +129,7 @@ function checkPartitions(draft: Draft, data: readonly DataNode[]): Problem[] {
   problems.push({
     code: "CONF_PARTITION_GAP",
     message: `${why}, but ${printPartitions(missing)} ${missing.length === 1 ? "has" : "have"} no data node`,
-    at: (isSaid ? said : last?.at) ?? { file, line: 1, column: 1 },
+    at: (isSaid ? said : last && placeIn(draft, last, "partition")) ?? { file, line: 1, column: 1 },
     remedy: "number the partitions from 0 without a gap, and give each at least one data node",
   });
   return problems;
