@@ -9,6 +9,7 @@ import type { Standing } from "./standing.ts";
 
 interface Target {
   readonly node: string;
+  readonly partition: number;
   readonly host: string;
   readonly port: number;
   /** The INFO that the action answers to was asked for then; an action done later than that makes it void. */
@@ -53,7 +54,14 @@ function actionOn(
   nodes: readonly NodeView[],
 ): Action | undefined {
   const { info, askedAtMs } = standing;
-  const target = { node: node.name, host: addressOf(node.host), port: node.port, askedAtMs };
+  const { index } = partition;
+  const target = {
+    node: node.name,
+    partition: index,
+    host: addressOf(node.host),
+    port: node.port,
+    askedAtMs,
+  };
   if (partition.promoting === node.name) {
     return info.role === "master" ? undefined : { kind: "promote", ...target };
   }

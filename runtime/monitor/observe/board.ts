@@ -1,0 +1,14 @@
+// board.ts: the notice board on the status nodes as monitors use it; register/notice-board.ts is the production twin.
+import type { Request } from "../../core/request.ts";
+
+export interface Board {
+  /** What this monitor sees, for the others. */
+  writeObserved(monitor: string, json: string): Promise<void>;
+  /** monitor -> JSON. */
+  readObserved(): Promise<ReadonlyMap<string, string>>;
+  /** data node -> JSON of LastSeen; nodes not named keep what is there. */
+  writeOffsets(record: ReadonlyMap<string, string>): Promise<void>;
+  readOffsets(): Promise<ReadonlyMap<string, string>>;
+  readRequests(): Promise<readonly Request[]>;
+  answerRequest(request: Request): Promise<void>;
+}

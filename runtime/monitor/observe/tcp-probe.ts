@@ -1,0 +1,23 @@
+// tcp-probe.ts: whether anybody listens on a port. For routers, whose protocol needs no question to show that they live.
+import { connect } from "node:net";
+
+export type Probe = (host: string, port: number, timeoutMs: number) => Promise<boolean>;
+
+/** True once a TCP connection stands; false when it is refused or takes longer than `timeoutMs`. Never rejects. */
+export const probeTcp: Probe = (host, port, timeoutMs) =>
+  new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const end = (isUp: boolean): void => {
+      socket.destroy();
+      resolve(isUp);
+    };
+    socket.setTimeout(timeoutMs, () => {
+      end(false);
+    });
+    socket.once("connect", () => {
+      end(true);
+    });
+    socket.once("error", () => {
+      end(false);
+    });
+  });
