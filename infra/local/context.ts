@@ -45,6 +45,7 @@ export interface LocalContext {
   readonly home: Home;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+  readonly only: readonly NodeKind[] | undefined;
   readonly isHere: (host: PlannedHost) => boolean;
 }
 
@@ -64,7 +65,8 @@ export async function localContext(request: LocalRequest): Promise<LocalContext>
     ...(redis === undefined ? {} : { redisMajor: majorOf(redis) }),
   });
   return {
-    plan: request.only === undefined ? plan : planOfKinds(plan, request.only),
+    plan,
+    only: request.only,
     folder: resolve(request.dir ?? dirname(confPath)),
     templates,
     password,
@@ -78,14 +80,6 @@ export async function localContext(request: LocalRequest): Promise<LocalContext>
 
 function loopbackNames(places: ReadonlyMap<string, HostPlace>): string[] {
   return [...places].flatMap(([name, place]) => (place.isLoopback ? [name] : []));
-}
-
-function planOfKinds(plan: Plan, kinds: readonly NodeKind[]): Plan {
-  const hosts = plan.hosts.map((host) => ({
-    ...host,
-    services: host.services.filter((service) => kinds.includes(service.kind)),
-  }));
-  return { ...plan, hosts };
 }
 
 async function loadTemplates(folder: string): Promise<ReadonlyMap<string, string>> {

@@ -3,11 +3,10 @@
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { TwineError, assert } from "../../runtime/core/errors.ts";
-import { makeFolder } from "./files.ts";
 import { claimFile, runningProcess } from "./pid-file.ts";
 import { commandOf, startTimeOf } from "./processes.ts";
 
-/** Runs `work` while holding every lock of `paths`. Throws HOST_BUSY, naming the process that holds one. */
+/** The folders must exist. Runs `work` while holding every lock of `paths`. Throws HOST_BUSY, naming the process that holds one. */
 export async function withLocks<T>(paths: readonly string[], work: () => Promise<T>): Promise<T> {
   const held: string[] = [];
   try {
@@ -23,7 +22,6 @@ export async function withLocks<T>(paths: readonly string[], work: () => Promise
 }
 
 async function takeLock(path: string): Promise<void> {
-  await makeFolder(dirname(path));
   const startTime = await startTimeOf(process.pid);
   assert(startTime !== undefined, "this process has a start time");
   const self = { pid: process.pid, startTime };

@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+// twine-start [host]: starts what does not run yet on this machine; either all of it, or nothing.
+import { join } from "node:path";
+import { packageRoot, binPath } from "../../runtime/cli/package-root.ts";
+import {
+  loadConf,
+  printWarnings,
+  readPassword,
+  runTool,
+  tool,
+  type ToolOptions,
+} from "../../runtime/cli/tool.ts";
+import { EXIT } from "../../runtime/core/errors.ts";
+import { start } from "../local/commands.ts";
+import { interruption, toolProgress } from "../local/tool-progress.ts";
+
+async function main(): Promise<number> {
+  const program = tool({
+    name: "twine-start",
+    summary:
+      "Starts the nodes, monitors and routers of this machine that do not run yet. They go on when it ends.",
+    examples: ["$ twine-start", "$ twine-start db1", "$ twine-start --json | jq .started"],
+    exitCodes: { 130: "interrupted; what this call had started is stopped again" },
+  }).argument("[host]", "a host of twine.conf (default: those whose address is this machine's)");
+  program.parse();
+  const options = program.opts<ToolOptions>();
+  const { config, warnings } = loadConf(options);
+  const { signal, release } = interruption();
+  try {
+    const report = await start({
+      config,
+      dir: options.dir,
+      host: program.args[0],
+      password: readPassword(),
+      home: {
+        templatesFolder: join(packageRoot(), "templates"),
+        twineBin: (name) => binPath(name, "runtime"),
+      },
+      progress: toolProgress(options.json === true),
+      signal,
+    });
+    const all = [...warnings, ...report.warnings];
+    if (options.json === true) {
+      process.stdout.write(`${JSON.stringify({ ...report, warnings: all })}\n`);
+    } else {
+      printWarnings(all);
+      const { started, alreadyRunning } = report;
+      process.stdout.write(
+        `${started.length} started, ${alreadyRunning.length} were already running\n`,
+      );
+    }
+    return EXIT.ok;
+  } finally {
+    release();
+  }
+}
+
+await runTool(main);

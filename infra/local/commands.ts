@@ -1,0 +1,82 @@
+// commands.ts: setup, start and stop as calls, for the tools and for programs that do all three (npm start).
+import { TwineError, type Problem } from "../../runtime/core/errors.ts";
+import type { PlannedHost } from "../plan/plan.ts";
+import { hostsToRun, namedHosts } from "./choose-hosts.ts";
+import { localContext, type LocalContext, type LocalRequest } from "./context.ts";
+import { makeFolder } from "./files.ts";
+import { withLocks } from "./host-lock.ts";
+import { hostFolder, lockFile } from "./layout.ts";
+import { isSetUp } from "./targets.ts";
+import { applyHost, inspectHost, type HostSetup, type SetupOptions } from "./setup.ts";
+import { startHosts, type StartReport } from "./start.ts";
+import { editedByHand } from "./start-checks.ts";
+import { stopHosts, type StopReport } from "./stop.ts";
+
+export interface SetupReport {
+  readonly hosts: readonly HostSetup[];
+  readonly warnings: readonly Problem[];
+}
+
+/** Writes the folders of one host or of all. Nothing is written when anything must be refused. */
+export async function setup(
+  request: LocalRequest,
+  options: SetupOptions = { overwrite: false, adopt: false },
+): Promise<SetupReport> {
+  const context = await localContext(request);
+  const hosts = namedHosts(context.plan, request.host);
+  for (const host of hosts) await makeFolder(hostFolder(context.folder, host.name));
+  return locked(context, hosts, async () => {
+    const states = [];
+    for (const host of hosts) states.push(await inspectHost(context, host, options));
+    const problems = states.flatMap((state) => state.problems);
+    if (problems.length > 0) throw new TwineError(problems);
+    const done: HostSetup[] = [];
+    for (const state of states) done.push(await applyHost(context, state));
+    const edited = states.flatMap((state) =>
+      state.files.filter((file) => file.decision === "edited").map((file) => file.path),
+    );
+    const warnings = [
+      ...context.plan.warnings,
+      ...edited.map(editedByHand),
+      ...done.flatMap(leftOverWarnings),
+    ];
+    return { hosts: done, warnings };
+  });
+}
+
+function leftOverWarnings(done: HostSetup): Problem[] {
+  return done.leftOver.map((folder) => ({
+    code: "FOLDER_LEFT_OVER",
+    message: `${done.folder}/${folder} belongs to no node of twine.conf any more and is left as it is`,
+    remedy: "remove it when you no longer need what it holds",
+  }));
+}
+
+/** Starts what does not run yet on the named host, or on those of this machine. */
+export async function start(request: LocalRequest): Promise<StartReport> {
+  const context = await localContext(request);
+  const hosts = hostsToRun(context.plan, request.host, context.isHere);
+  const report = await locked(context, hosts, () => startHosts(context, hosts));
+  return { ...report, warnings: [...context.plan.warnings, ...report.warnings] };
+}
+
+/** Stops what was started on the named host, or on those of this machine. */
+export async function stop(request: LocalRequest): Promise<StopReport> {
+  const context = await localContext(request);
+  const hosts = hostsToRun(context.plan, request.host, context.isHere);
+  return locked(context, hosts, () => stopHosts(context, hosts));
+}
+
+/** Only folders that exist are locked: without one there is nothing that two commands could both touch. */
+async function locked<T>(
+  context: LocalContext,
+  hosts: readonly PlannedHost[],
+  work: () => Promise<T>,
+): Promise<T> {
+  const known = [];
+  for (const host of hosts) if (await isSetUp(context, host)) known.push(host);
+  return withLocks(
+    known.map((host) => lockFile(context.folder, host.name)),
+    work,
+  );
+}

@@ -1,0 +1,123 @@
+// start.ts: starts what does not run yet: status nodes, data nodes, monitors, routers, each group at once.
+// Either everything asked for runs in the end, or everything that this call started is stopped again.
+import { EXIT, TwineError, assert, type Problem } from "../../runtime/core/errors.ts";
+import type { PlannedHost } from "../plan/plan.ts";
+import { eachBounded, failuresOf } from "./bounded.ts";
+import type { LocalContext } from "./context.ts";
+import { TAKEN_BACK, interrupted, launch } from "./launch.ts";
+import type { RunningProcess } from "./pid-file.ts";
+import { redisMissing } from "./redis-program.ts";
+import { checkPorts, checkSetup } from "./start-checks.ts";
+import { endProcess } from "./end-process.ts";
+import { findTargets, type Target } from "./targets.ts";
+
+/** Enough to keep both the processors and the disk busy, not so many that every start waits for all others. */
+const AT_ONCE = 32;
+
+export interface StartReport {
+  readonly started: readonly string[];
+  readonly alreadyRunning: readonly string[];
+  readonly warnings: readonly Problem[];
+}
+
+const STAGES: Readonly<Record<number, string>> = {
+  0: "status nodes",
+  1: "data nodes",
+  2: "monitors",
+  3: "routers",
+};
+
+/** Throws what start-checks.ts and launch.ts throw; after a failure nothing that this call started still runs. */
+export async function startHosts(
+  context: LocalContext,
+  hosts: readonly PlannedHost[],
+): Promise<StartReport> {
+  const warnings = await checkSetup(context, hosts);
+  const targets = await findTargets(context, hosts);
+  const due = targets.filter((target) => target.running === undefined);
+  const needsRedis = due.some(({ service }) => service.command[0] === "redis-server");
+  if (needsRedis && context.redis === undefined) throw redisMissing();
+  await checkPorts(due);
+  const started = new Map<Target, RunningProcess>();
+  try {
+    for (const order of ordersOf(due)) {
+      const group = due.filter(({ service }) => service.order === order);
+      await startGroup(context, order, group, started);
+    }
+  } catch (error) {
+    await takeBack(context, started);
+    throw error;
+  }
+  const namesOf = (list: readonly Target[]): string[] => list.map(({ service }) => service.name);
+  return {
+    started: namesOf(due),
+    alreadyRunning: namesOf(targets.filter((target) => target.running !== undefined)),
+    warnings,
+  };
+}
+
+function ordersOf(targets: readonly Target[]): number[] {
+  return [...new Set(targets.map(({ service }) => service.order))].sort((a, b) => a - b);
+}
+
+async function startGroup(
+  context: LocalContext,
+  order: number,
+  group: readonly Target[],
+  started: Map<Target, RunningProcess>,
+): Promise<void> {
+  const stage = context.progress.stage(`starting ${STAGES[order] ?? "services"}`, group.length);
+  // The first failure ends the waiting of the others: all of them are taken back anyway.
+  const failure = new AbortController();
+  const signal = AbortSignal.any([context.signal, failure.signal]);
+  const outcomes = await eachBounded(group, AT_ONCE, async (target) => {
+    try {
+      await launch(context, target, signal, (process) => started.set(target, process));
+      const { service } = target;
+      stage.item(service.name, `started on ${service.bind[0] ?? ""}:${service.health.port}`);
+    } catch (error) {
+      failure.abort();
+      throw error;
+    }
+  });
+  const failures = failuresOf(outcomes);
+  const error = failures.length === 0 ? undefined : errorOf(context, failures);
+  await stage.end(error);
+  if (error !== undefined) throw error;
+}
+
+/** All real failures in one error; those that were only called off say nothing new. */
+function errorOf(context: LocalContext, failures: readonly unknown[]): Error {
+  if (context.signal.aborted) return interrupted(TAKEN_BACK);
+  const real = failures.filter((failure) => !isInterruption(failure));
+  const strange = real.find((failure) => !(failure instanceof TwineError));
+  if (strange instanceof Error) return strange;
+  const known = real.filter((failure) => failure instanceof TwineError);
+  assert(known.length > 0, "a start that is called off has a failure that called it off");
+  return new TwineError(
+    known.flatMap((failure) => failure.problems),
+    { exitCode: EXIT.failure, cause: known[0] },
+  );
+}
+
+function isInterruption(failure: unknown): boolean {
+  return failure instanceof TwineError && failure.code === "INTERRUPTED";
+}
+
+async function takeBack(
+  context: LocalContext,
+  started: ReadonlyMap<Target, RunningProcess>,
+): Promise<void> {
+  if (started.size === 0) return;
+  context.progress.note(`stopping the ${started.size} that this call had started`);
+  const orders = [...new Set([...started.keys()].map(({ service }) => service.order))];
+  for (const order of orders.sort((a, b) => b - a)) {
+    const group = [...started].filter(([target]) => target.service.order === order);
+    await Promise.all(
+      group.map(async ([target, process]) => {
+        const outcome = await endProcess({ ...target, running: process }, context.progress);
+        if (outcome.kind === "refused") context.progress.note(outcome.why);
+      }),
+    );
+  }
+}

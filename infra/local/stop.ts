@@ -1,0 +1,123 @@
+// stop.ts: stops what twine-start started on some hosts, stage by stage (stop-order.ts), and nothing else.
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { TwineError, type Problem } from "../../runtime/core/errors.ts";
+import type { PlannedHost } from "../plan/plan.ts";
+import { askRole } from "./ask.ts";
+import { eachBounded, failuresOf } from "./bounded.ts";
+import type { LocalContext } from "./context.ts";
+import { endProcess, type Ending } from "./end-process.ts";
+import { interrupted } from "./launch.ts";
+import { removePidFile } from "./pid-file.ts";
+import { STOP_STAGES, stopStage, type StopStage } from "./stop-order.ts";
+import {
+  askAddress,
+  findLeftOvers,
+  findTargets,
+  healthCredentials,
+  type LeftOver,
+  type Target,
+} from "./targets.ts";
+
+const AT_ONCE = 64;
+const LEFT_OVER_GRACE_MS = 20_000;
+
+export interface StopReport {
+  readonly stopped: readonly string[];
+  readonly notRunning: readonly string[];
+  /** Monitors and routers that had to be killed. */
+  readonly killed: readonly string[];
+}
+
+interface Stopping {
+  readonly stage: StopStage;
+  readonly ending: Ending;
+}
+
+/** Throws STOP_REFUSED, after stopping all others, with every node that still runs. */
+export async function stopHosts(
+  context: LocalContext,
+  hosts: readonly PlannedHost[],
+): Promise<StopReport> {
+  const targets = await findTargets(context, hosts);
+  const idle = targets.filter((target) => target.running === undefined);
+  // What such a file names is gone, or is somebody else's process by now.
+  for (const target of idle) await removePidFile(target.paths.pidFile);
+  const leftOvers = (await Promise.all(hosts.map((host) => findLeftOvers(context, host)))).flat();
+  const stoppings = [
+    ...(await Promise.all(targets.map((target) => stoppingOf(context, target)))),
+    ...(await Promise.all(leftOvers.map(leftOverStopping))),
+  ].filter((stopping) => stopping !== undefined);
+  const report = { stopped: [] as string[], killed: [] as string[] };
+  const problems: Problem[] = [];
+  for (const stage of STOP_STAGES) {
+    const group = stoppings.filter((stopping) => stopping.stage === stage);
+    if (group.length > 0) await stopStageOf(context, stage, group, report, problems);
+  }
+  if (problems.length > 0) throw new TwineError(problems);
+  return { ...report, notRunning: idle.map(({ service }) => service.name) };
+}
+
+async function stoppingOf(context: LocalContext, target: Target): Promise<Stopping | undefined> {
+  const { service, running } = target;
+  if (running === undefined) return undefined;
+  const role =
+    service.kind === "data"
+      ? await askRole(askAddress(service), service.health.port, healthCredentials(context))
+      : undefined;
+  return { stage: stopStage(service.kind, role), ending: { ...target, running } };
+}
+
+/** Whatever it was, it ends before the status nodes; what has a redis.conf is given the time that data needs. */
+async function leftOverStopping(leftOver: LeftOver): Promise<Stopping> {
+  const { name, paths, running } = leftOver;
+  const isRedis = await access(join(paths.folder, "redis.conf")).then(
+    () => true,
+    () => false,
+  );
+  const service = { name, graceMs: LEFT_OVER_GRACE_MS, ...(isRedis ? { dataFolder: "data" } : {}) };
+  const logFile = isRedis ? join(paths.folder, "redis.log") : paths.logFile;
+  return {
+    stage: isRedis ? "masters" : "monitors",
+    ending: { service, paths: { ...paths, logFile }, running },
+  };
+}
+
+async function stopStageOf(
+  context: LocalContext,
+  title: StopStage,
+  group: readonly Stopping[],
+  report: { stopped: string[]; killed: string[] },
+  problems: Problem[],
+): Promise<void> {
+  const stage = context.progress.stage(`stopping ${title}`, group.length);
+  const outcomes = await eachBounded(group, AT_ONCE, async ({ ending }) => {
+    if (context.signal.aborted) throw interrupted("run twine-stop again to stop the rest");
+    const { name } = ending.service;
+    const outcome = await endProcess(ending, context.progress);
+    switch (outcome.kind) {
+      case "ended":
+        report.stopped.push(name);
+        stage.item(name, "stopped");
+        return;
+      case "killed":
+        report.stopped.push(name);
+        report.killed.push(name);
+        stage.item(name, "killed, because it did not end when asked");
+        return;
+      case "refused":
+        problems.push({
+          code: "STOP_REFUSED",
+          message: outcome.why,
+          remedy:
+            "it keeps running so that no data is lost: mend what its log names (often a full disk), then run twine-stop again",
+        });
+        return;
+      default:
+        outcome satisfies never;
+    }
+  });
+  const [failure] = failuresOf(outcomes);
+  await stage.end(failure);
+  if (failure !== undefined) throw failure;
+}

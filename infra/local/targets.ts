@@ -1,0 +1,74 @@
+// targets.ts: the services of some hosts as things to start and stop here, with who runs already.
+import { access, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { credentialsOf, type Credentials } from "../../runtime/core/credentials.ts";
+import type { PlannedHost, PlannedService } from "../plan/plan.ts";
+import type { LocalContext } from "./context.ts";
+import { hostFolder, servicePaths, type ServicePaths } from "./layout.ts";
+import { runningProcess, type RunningProcess } from "./pid-file.ts";
+
+export interface Target {
+  readonly host: string;
+  readonly service: PlannedService;
+  readonly paths: ServicePaths;
+  /** The process that twine-start started, when it still runs. */
+  readonly running: RunningProcess | undefined;
+}
+
+export async function findTargets(
+  context: LocalContext,
+  hosts: readonly PlannedHost[],
+): Promise<Target[]> {
+  const found = hosts.flatMap((host) =>
+    host.services
+      .filter(({ kind }) => context.only?.includes(kind) ?? true)
+      .map(async (service): Promise<Target> => {
+        const paths = servicePaths(context.folder, host.name, service);
+        const running = await runningProcess(paths.pidFile);
+        return { host: host.name, service, paths, running };
+      }),
+  );
+  return Promise.all(found);
+}
+
+/** Whether twine-setup ever wrote this host's folder. */
+export async function isSetUp(context: LocalContext, host: PlannedHost): Promise<boolean> {
+  return access(hostFolder(context.folder, host.name)).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** A process of a node that twine.conf no longer names. */
+export interface LeftOver {
+  readonly host: string;
+  readonly name: string;
+  readonly paths: ServicePaths;
+  readonly running: RunningProcess;
+}
+
+/** Processes that twine-start started for nodes that have left twine.conf since. */
+export async function findLeftOvers(context: LocalContext, host: PlannedHost): Promise<LeftOver[]> {
+  const planned = new Set(host.services.map((service) => service.folder));
+  const folder = hostFolder(context.folder, host.name);
+  const names = await readdir(folder).catch(() => []);
+  const found: LeftOver[] = [];
+  for (const name of names.filter((candidate) => !planned.has(candidate))) {
+    const own = join(folder, name);
+    const running = await runningProcess(join(own, "pid")).catch(() => undefined);
+    if (running === undefined) continue;
+    const paths = { folder: own, pidFile: join(own, "pid"), logFile: join(own, "log") };
+    found.push({ host: host.name, name, paths, running });
+  }
+  return found;
+}
+
+/** The user that may ask a node for its role. */
+export function healthCredentials(context: LocalContext): Credentials | undefined {
+  return credentialsOf("health", context.password);
+}
+
+/** The address to ask a service at. */
+export function askAddress(service: PlannedService): string {
+  return service.bind[0] ?? "127.0.0.1";
+}
