@@ -22,11 +22,16 @@ export interface RegisterValue {
   readonly heartbeat: number;
 }
 
+/** Acceptor name -> incarnation: which life of each status node votes. An acceptor that was emptied and seeded again
+    has forgotten its promises, so it votes anew only after a chosen value names its new incarnation (seeding.ts). */
+export type Members = Readonly<Record<string, string>>;
+
 /** The ballot under which this body was first proposed names it: two bodies never share one. */
 export interface Accepted {
   readonly ballot: Ballot;
   readonly bodyBallot: Ballot;
   readonly value: RegisterValue;
+  readonly members: Members;
 }
 
 export interface PrepareRequest {
@@ -34,7 +39,12 @@ export interface PrepareRequest {
 }
 
 export type PrepareReply =
-  | { readonly kind: "promised"; readonly accepted: Accepted | null }
+  | {
+      readonly kind: "promised";
+      readonly accepted: Accepted | null;
+      /** Of the acceptor that promises. */
+      readonly incarnation: string;
+    }
   | { readonly kind: "refused"; readonly promised: Ballot }
   | NotVoting;
 
@@ -50,12 +60,15 @@ export interface AcceptRequest {
   readonly chosen: Ballot | null;
   /** Promised in the same step. */
   readonly next: Ballot;
+  /** An acceptor whose own incarnation is another answers stranger and changes nothing. */
+  readonly members: Members;
 }
 
 export type AcceptReply =
   | { readonly kind: "accepted" }
   | { readonly kind: "refused"; readonly promised: Ballot }
   | { readonly kind: "needs-body" }
+  | { readonly kind: "stranger"; readonly incarnation: string }
   | NotVoting;
 
 /** unstamped: an empty status node; foreign: stamped by another cluster. Neither votes. */
@@ -64,10 +77,21 @@ export type NotVoting =
 
 /** What an acceptor shows to anyone who reads it, without any promise. */
 export interface AcceptorState {
+  /** The cluster whose status node this is; of another cluster's node nothing else is shown. */
   readonly stamp: string | null;
+  readonly incarnation: string | null;
   readonly promised: Ballot | null;
   readonly accepted: Accepted | null;
   readonly chosen: Ballot | null;
+}
+
+export interface SeedRequest {
+  /** A text that no other seed ever carries. */
+  readonly incarnation: string;
+  /** What the acceptor must be for the seed to happen: null, unstamped; otherwise of this incarnation. */
+  readonly replaces: string | null;
+  /** A chosen value whose members name `incarnation`; null at a first start. Its ballot is promised too. */
+  readonly accepted: Accepted | null;
 }
 
 /** One status node. Every method rejects when the node can't be reached: its vote is then simply missing. */
@@ -77,9 +101,9 @@ export interface Acceptor {
   accept(request: AcceptRequest): Promise<AcceptReply>;
   /** Everything but the body unless `withBody`. */
   read(withBody: boolean): Promise<AcceptorState>;
-  /** Stamps an empty node; with `accepted`, also seeds it with a chosen value and the promise of its ballot.
-      Answers false, and changes nothing, when the node is already stamped. */
-  seed(cluster: string, accepted: Accepted | null): Promise<boolean>;
+  /** Stamps an empty node, or gives a known one a new incarnation; nothing that it holds goes back. Answers false,
+      and changes nothing, when the node is not what `replaces` says. Sent once: a repeat needs a new incarnation. */
+  seed(request: SeedRequest): Promise<boolean>;
 }
 
 export type Chosen =

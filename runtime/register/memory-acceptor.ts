@@ -1,0 +1,180 @@
+// memory-acceptor.ts: the in-memory twin of a status node, step for step what scripts.ts does; one contract test runs
+// the same requests against both. Made for simulations: it can be down, be emptied, and forget what was not fsynced.
+import { compareBallots, higherBallot, isSameBallot } from "./ballot.ts";
+import type {
+  Accepted,
+  Acceptor,
+  AcceptorState,
+  AcceptReply,
+  AcceptRequest,
+  Ballot,
+  NotVoting,
+  PrepareReply,
+  SeedRequest,
+} from "./register.ts";
+
+export interface MemoryAcceptor extends Acceptor {
+  /** While down every request rejects. */
+  setDown(isDown: boolean): void;
+  /** Loses everything, as a replaced disk or FLUSHALL does. */
+  empty(): void;
+  /** "no" keeps steps in memory until sync(), as `appendfsync no` does; "always" is how status nodes run. */
+  setFsync(policy: "always" | "no"): void;
+  sync(): void;
+  /** Comes back with what was synced. */
+  restart(): void;
+  /** The same node as another cluster's twine.conf sees it. */
+  asCluster(cluster: string): Acceptor;
+  /** What it holds, as read(true) would answer, also while down. */
+  peek(): AcceptorState;
+  /** Called as a PUBLISH would be, with "EPOCH REVISION". */
+  onPublish(task: (message: string) => void): void;
+}
+
+interface Held {
+  readonly stamp: string | null;
+  readonly incarnation: string;
+  readonly promised: Ballot | null;
+  readonly accepted: Accepted | null;
+  readonly chosen: Ballot | null;
+}
+
+const EMPTY: Held = { stamp: null, incarnation: "", promised: null, accepted: null, chosen: null };
+
+export function memoryAcceptor(name: string, cluster = "twine"): MemoryAcceptor {
+  let held = EMPTY;
+  let synced = EMPTY;
+  let isDown = false;
+  let fsync: "always" | "no" = "always";
+  const listeners: ((message: string) => void)[] = [];
+
+  const step = <R>(task: (before: Held) => readonly [R, Held]): Promise<R> => {
+    if (isDown) return Promise.reject(new Error(`${name} is down`));
+    const before = held;
+    const [reply, after] = task(before);
+    held = after;
+    if (fsync === "always") synced = held;
+    if (isNews(before, after)) {
+      const { epoch, revision } = after.accepted.value;
+      for (const listener of listeners) listener(`${epoch} ${revision}`);
+    }
+    return Promise.resolve(reply);
+  };
+  const asCluster = (owner: string): Acceptor => ({
+    name,
+    prepare: ({ ballot }) => step((before) => prepareStep(before, owner, ballot)),
+    accept: (request) => step((before) => acceptStep(before, owner, name, request)),
+    read: (withBody) => step((before) => [stateOf(before, owner, withBody), before]),
+    seed: (request) => step((before) => seedStep(before, owner, request)),
+  });
+  return {
+    ...asCluster(cluster),
+    asCluster,
+    setDown: (value) => {
+      isDown = value;
+    },
+    empty: () => {
+      held = EMPTY;
+      synced = EMPTY;
+    },
+    setFsync: (policy) => {
+      fsync = policy;
+      if (policy === "always") synced = held;
+    },
+    sync: () => {
+      synced = held;
+    },
+    restart: () => {
+      held = synced;
+    },
+    peek: () => stateOf(held, cluster, true),
+    onPublish: (task) => {
+      listeners.push(task);
+    },
+  };
+}
+
+function notVoting(held: Held, cluster: string): NotVoting | undefined {
+  if (held.stamp === null) return { kind: "unstamped" };
+  return held.stamp === cluster ? undefined : { kind: "foreign", cluster: held.stamp };
+}
+
+function refusal(held: Held) {
+  return { kind: "refused", promised: held.promised ?? { count: 0, proposer: "" } } as const;
+}
+
+function prepareStep(held: Held, cluster: string, ballot: Ballot): readonly [PrepareReply, Held] {
+  const silent = notVoting(held, cluster);
+  if (silent !== undefined) return [silent, held];
+  if (compareBallots(ballot, held.promised) <= 0) return [refusal(held), held];
+  const { incarnation, accepted } = held;
+  return [
+    { kind: "promised", incarnation, accepted },
+    { ...held, promised: ballot },
+  ];
+}
+
+function acceptStep(
+  held: Held,
+  cluster: string,
+  name: string,
+  request: AcceptRequest,
+): readonly [AcceptReply, Held] {
+  const silent = notVoting(held, cluster);
+  if (silent !== undefined) return [silent, held];
+  if (request.members[name] !== held.incarnation) {
+    return [{ kind: "stranger", incarnation: held.incarnation }, held];
+  }
+  const { ballot, bodyBallot, members, heartbeat, epoch, revision } = request;
+  const isTooLow =
+    compareBallots(held.promised, ballot) > 0 ||
+    compareBallots(ballot, held.accepted?.ballot ?? null) <= 0;
+  if (isTooLow) return [refusal(held), held];
+  const isHeld = isSameBallot(held.accepted?.bodyBallot ?? null, bodyBallot);
+  const body = isHeld ? held.accepted?.value.body : request.body;
+  if (body === undefined) return [{ kind: "needs-body" }, held];
+  const value = { body, epoch, revision, heartbeat };
+  const after = {
+    ...held,
+    promised: request.next,
+    accepted: { ballot, bodyBallot, value, members },
+    chosen: higherBallot(held.chosen, request.chosen),
+  };
+  return [{ kind: "accepted" }, after];
+}
+
+function seedStep(held: Held, cluster: string, request: SeedRequest): readonly [boolean, Held] {
+  if (held.stamp !== null && held.stamp !== cluster) return [false, held];
+  const present = held.stamp === null ? null : held.incarnation;
+  if (present !== request.replaces) return [false, held];
+  const { incarnation, accepted } = request;
+  const stamped: Held = { ...held, stamp: cluster, incarnation };
+  if (accepted === null) return [true, stamped];
+  const isNewer = compareBallots(accepted.ballot, held.accepted?.ballot ?? null) > 0;
+  const after = {
+    ...stamped,
+    promised: higherBallot(held.promised, accepted.ballot),
+    accepted: isNewer ? accepted : held.accepted,
+    chosen: higherBallot(held.chosen, accepted.bodyBallot),
+  };
+  return [true, after];
+}
+
+function stateOf(held: Held, cluster: string, withBody: boolean): AcceptorState {
+  if (held.stamp !== cluster) {
+    const { stamp } = held;
+    return { stamp, incarnation: null, promised: null, accepted: null, chosen: null };
+  }
+  if (withBody || held.accepted === null) return held;
+  const value = { ...held.accepted.value, body: null };
+  return { ...held, accepted: { ...held.accepted, value } };
+}
+
+/** True when the accept script would PUBLISH; a seed raises `chosen` too, but says nothing. */
+function isNews(before: Held, after: Held): after is Held & { accepted: Accepted } {
+  if (after.accepted === null || before.incarnation !== after.incarnation) return false;
+  return (
+    !isSameBallot(before.accepted?.bodyBallot ?? null, after.accepted.bodyBallot) ||
+    !isSameBallot(before.chosen, after.chosen)
+  );
+}
