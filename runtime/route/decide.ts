@@ -48,7 +48,7 @@ export function decide(args: readonly Buffer[], { table, partitions }: RouteOpti
     return isSession ? { kind: "session" } : reply(unknownCommand(args));
   }
   const sub = subcommandOf(spec, args);
-  if (sub === undefined) return reply(unknownSubcommand(name, lower(args[1])));
+  if (sub === undefined) return reply(unknownSubcommand(name, args[1]));
   if (!fitsArity(sub, args.length)) return reply(wrongArity(sub.name));
   const rule = RULES.get(sub.name) ?? RULES.get(name);
   // MEMORY USAGE, OBJECT FREQ and the like have keys although their command has a rule of its own for the rest.

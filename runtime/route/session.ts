@@ -219,7 +219,7 @@ function client(state: SessionState, args: readonly Buffer[], answer: Answer): S
   const sub = args[1]?.toString("latin1", 0, 128).toLowerCase() ?? "";
   const arity = CLIENT_ARITIES[sub];
   if (arity === undefined) {
-    if (!CLIENT_REFUSED.has(sub)) return answer(unknownSubcommand("client", sub));
+    if (!CLIENT_REFUSED.has(sub)) return answer(unknownSubcommand("client", args[1]));
     return answer(refusal(`client ${sub}`, "this router keeps no such state of its clients"));
   }
   if (args.length !== arity) return answer(wrongArity(`client|${sub}`));

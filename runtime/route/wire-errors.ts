@@ -13,9 +13,9 @@ export function unknownCommand(args: readonly Buffer[]): Buffer {
   return errorReply(`ERR unknown command '${name}', with args beginning with: ${shown}`);
 }
 
-export function unknownSubcommand(name: string, sub: string): Buffer {
-  const help = `Try ${name.toUpperCase()} HELP.`;
-  return errorReply(`ERR unknown subcommand '${sub.slice(0, 128)}'. ${help}`);
+export function unknownSubcommand(name: string, sub: Buffer | undefined): Buffer {
+  const shown = sub?.toString("latin1", 0, 128) ?? "";
+  return errorReply(`ERR unknown subcommand '${shown}'. Try ${name.toUpperCase()} HELP.`);
 }
 
 export function wrongArity(name: string): Buffer {

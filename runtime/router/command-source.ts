@@ -36,6 +36,7 @@ export function openCommandSource(options: {
   let table: CommandTable | undefined;
   let redisVersion = "7.0.0";
   const state = { isClosed: false, isAsking: false };
+  const isClosed = (): boolean => state.isClosed;
   let endRetry: (() => void) | undefined;
   const ask = async (): Promise<void> => {
     if (state.isAsking || state.isClosed || table !== undefined) return;
@@ -43,7 +44,8 @@ export function openCommandSource(options: {
     state.isAsking = true;
     for (const target of candidates(viewSource.current())) {
       const told = await askNode(target, options.password, clock);
-      if (state.isClosed) return;
+      // Asked again by a call: it may have been closed while the node was answering.
+      if (isClosed()) return;
       if (typeof told === "string") {
         log.debug("a data node told no table of commands", { node: target.name, why: told });
         continue;

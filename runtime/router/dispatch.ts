@@ -98,29 +98,28 @@ function byKeys(
   const keys = decision.kind === "forward" ? decision.keys : keysOfSplit(args, decision.keyStep);
   const partitions: number[] = [];
   const later: Promise<void>[] = [];
-  keys.forEach((index, place) => {
-    const partition = context.partitioner.partitionOf(args[index] ?? Buffer.alloc(0));
-    if (typeof partition === "number") partitions[place] = partition;
-    else {
-      const kept = partition.then((number) => {
-        partitions[place] = number;
-      });
-      later.push(kept);
-    }
-  });
+  const fail = (error: unknown): void => {
+    const why = error instanceof Error ? error.message : String(error);
+    errand.done(errorReply(`ERR twine: the hash of twine.conf failed: ${why}`));
+  };
+  try {
+    keys.forEach((index, at) => {
+      const partition = context.partitioner.partitionOf(args[index] ?? Buffer.alloc(0));
+      if (typeof partition === "number") partitions[at] = partition;
+      else later.push(partition.then((number) => void (partitions[at] = number)));
+    });
+  } catch (error) {
+    fail(error);
+    // Those that were asked before may fail as well; the client has its answer already.
+    return later.length === 0 ? undefined : Promise.allSettled(later).then(() => undefined);
+  }
   if (later.length === 0) {
     place(errand, context, decision, keys, partitions);
     return undefined;
   }
-  return Promise.all(later).then(
-    () => {
-      place(errand, context, decision, keys, partitions);
-    },
-    (error: unknown) => {
-      const why = error instanceof Error ? error.message : String(error);
-      errand.done(errorReply(`ERR twine: the hash of twine.conf failed: ${why}`));
-    },
-  );
+  return Promise.all(later).then(() => {
+    place(errand, context, decision, keys, partitions);
+  }, fail);
 }
 
 function keysOfSplit(args: readonly Buffer[], keyStep: number): number[] {

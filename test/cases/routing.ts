@@ -1,0 +1,98 @@
+// routing.ts: what must happen to a command, as a table that every routing suite reads: the pure route, the router,
+// later the client and `twine`.
+
+export interface RoutingCase {
+  readonly command: string;
+  /** forward: by its keys, which are given. refuse: with a text that begins so. */
+  readonly expect:
+    | { readonly kind: "forward"; readonly keys: string; readonly isRead: boolean }
+    | { readonly kind: "split" | "scan" | "session" }
+    | { readonly kind: "gather"; readonly gather: string }
+    | { readonly kind: "any"; readonly becomes?: string }
+    | { readonly kind: "refuse"; readonly text: string };
+}
+
+const read = (keys: string): RoutingCase["expect"] => ({ kind: "forward", keys, isRead: true });
+const write = (keys: string): RoutingCase["expect"] => ({ kind: "forward", keys, isRead: false });
+const refuse = (text: string): RoutingCase["expect"] => ({ kind: "refuse", text });
+const gather = (how: string): RoutingCase["expect"] => ({ kind: "gather", gather: how });
+const row = (command: string, expect: RoutingCase["expect"]): RoutingCase => ({ command, expect });
+
+/** Words are parted by one space. */
+export const ROUTING_CASES: readonly RoutingCase[] = [
+  row("GET a", read("a")),
+  row("gEt a", read("a")),
+  row("SET a 1 EX 10", write("a")),
+  row("PFCOUNT a b", read("a b")),
+  row("RENAME a b", write("a b")),
+  row("SMOVE a b c", write("a b")),
+  row("BITOP AND dst a b", write("dst a b")),
+  row("MSETNX a 1 b 2", write("a b")),
+  row("ZUNIONSTORE dst 2 a b WEIGHTS 1 2", write("dst a b")),
+  row("ZUNION 2 a b", read("a b")),
+  row("SINTERCARD 2 a b LIMIT 1", read("a b")),
+  row("LMPOP 2 a b LEFT", write("a b")),
+  row("OBJECT ENCODING a", read("a")),
+  row("MEMORY USAGE a", read("a")),
+  row("XINFO STREAM a", read("a")),
+  row("XGROUP CREATE a g 0", write("a")),
+  row("XREAD COUNT 1 STREAMS a b 0 0", read("a b")),
+  row("XREAD STREAMS block 0", read("block")),
+  row("XREAD BLOCK 0 STREAMS a 0", refuse("ERR twine: 'xread' is not supported")),
+  row("XREADGROUP GROUP g c STREAMS a >", write("a")),
+  row("SORT a", write("a")),
+  row("SORT a LIMIT 0 5 ASC STORE b", write("a b")),
+  row("SORT a BY nosort GET #", write("a")),
+  row("SORT a BY w_*", refuse("ERR twine: 'sort' is not supported")),
+  row("GEORADIUS a 1 1 1 km STORE b", write("a b")),
+  row("COPY a b", write("a b")),
+  row("COPY a b DB 1", refuse("ERR twine: 'copy' is not supported")),
+  row("EVAL s 2 a b x", write("a b")),
+  row("EVAL_RO s 1 a", read("a")),
+  row("EVAL s 0 x", { kind: "any", becomes: "EVAL_RO s 0 x" }),
+  row("EVAL s nonsense", { kind: "any" }),
+  row("EVAL s 9 a", { kind: "any" }),
+  row("MGET a b", { kind: "split" }),
+  row("MSET a 1 b 2", { kind: "split" }),
+  row("MSET a 1 b", refuse("ERR wrong number of arguments for 'mset' command")),
+  row("DEL a", { kind: "split" }),
+  row("UNLINK a b", { kind: "split" }),
+  row("EXISTS a a", { kind: "split" }),
+  row("TOUCH a", { kind: "split" }),
+  row("DBSIZE", gather("sum")),
+  row("KEYS *", gather("concat")),
+  row("FLUSHALL", gather("same")),
+  row("FLUSHDB ASYNC", gather("same")),
+  row("RANDOMKEY", gather("randomkey")),
+  row("INFO", gather("info")),
+  row("SCRIPT LOAD s", gather("same")),
+  row("SCRIPT EXISTS x", gather("and")),
+  row("SCRIPT KILL", refuse("ERR twine: 'script kill' is not supported")),
+  row("SCAN 0", { kind: "scan" }),
+  row("PING", { kind: "session" }),
+  row("HELLO 3", { kind: "session" }),
+  row("CLIENT ID", { kind: "session" }),
+  row("SELECT 1", { kind: "session" }),
+  row("TIME", { kind: "any" }),
+  row("COMMAND", { kind: "any" }),
+  row("COMMAND DOCS get", { kind: "any" }),
+  row("CONFIG GET save", { kind: "any" }),
+  row("CONFIG SET save x", refuse("ERR twine: 'config set' is not supported")),
+  row("MULTI", refuse("ERR twine: 'multi' is not supported")),
+  row("WATCH a", refuse("ERR twine: 'watch' is not supported")),
+  row("SUBSCRIBE a", refuse("ERR twine: 'subscribe' is not supported")),
+  row("PUBLISH a b", refuse("ERR twine: 'publish' is not supported")),
+  row("BLPOP a 0", refuse("ERR twine: 'blpop' is not supported")),
+  row("BLMPOP 0 1 a LEFT", refuse("ERR twine: 'blmpop' is not supported")),
+  row("MONITOR", refuse("ERR twine: 'monitor' is not supported")),
+  row("DEBUG SLEEP 0", refuse("ERR twine: 'debug' is not supported")),
+  row("SHUTDOWN", refuse("ERR twine: 'shutdown' is not supported")),
+  row("REPLICAOF a 1", refuse("ERR twine: 'replicaof' is not supported")),
+  row("CLUSTER NODES", refuse("ERR twine: 'cluster nodes' is not supported")),
+  row("SWAPDB 0 1", refuse("ERR twine: 'swapdb' is not supported")),
+  row("WAIT 0 0", refuse("ERR twine: 'wait' is not supported")),
+  row("GET", refuse("ERR wrong number of arguments for 'get' command")),
+  row("GET a b", refuse("ERR wrong number of arguments for 'get' command")),
+  row("FOO a b", refuse("ERR unknown command 'FOO', with args beginning with: 'a' 'b' ")),
+  row("OBJECT FOO a", refuse("ERR unknown subcommand 'FOO'. Try OBJECT HELP.")),
+];
