@@ -1,5 +1,5 @@
-// plan.ts: how long a file of 4,096 nodes takes to read and complete. Run with `node bench/plan.ts [RUNS]`.
-// The target is one second for reading and planning together.
+// plan.ts: how long a file of 4,096 nodes takes to read and complete. Run with `node bench/plan.ts
+// [RUNS]`. The target is one second for reading and planning together.
 import type { ClusterConfig } from "../runtime/core/cluster.ts";
 import { completeConfig } from "../runtime/core/conf/complete.ts";
 import { confDigest } from "../runtime/core/conf/digest.ts";
@@ -8,7 +8,10 @@ import { parseConf } from "../runtime/core/conf/parse.ts";
 const NODES = 4096;
 const RUNS = Number(process.argv[2] ?? 15);
 
-/** 2,048 partitions of two nodes on 64 hosts, without a status or monitor line, so that completing has work. */
+/**
+ * 2,048 partitions of two nodes on 64 hosts, without a status or monitor line, so that completing
+ * has work.
+ */
 function largeConf(): string {
   const lines = Array.from({ length: NODES }, (_, index) => {
     const partition = index >> 1;

@@ -19,7 +19,10 @@ export function placeOf(reading: Reading, word: Word | undefined): SourceAt {
   return { file, line: line.number, column: offset + 1 };
 }
 
-/** Complains about one word. Always null, which readers return for "rejected"; undefined means "not said". */
+/**
+ * Complains about one word. Always null, which readers return for "rejected"; undefined means "not
+ * said".
+ */
 export function reject(
   reading: Reading,
   word: Word | undefined,

@@ -1,7 +1,8 @@
-// complete.ts: gives a cluster whose file names no status nodes or no monitors what it can't run without. Pure.
+// complete.ts: gives a cluster whose file names no status nodes or no monitors what it can't run
+// without. Pure.
 //
 //   three hosts or more: one of each kind on the first three, so that any one host may be lost
-//   one or two hosts:    one of each kind on the first: two would bear no loss either, and there'd be two to lose
+//   one or two hosts:    one of each kind on the first, because two bear no loss either
 //
 // "First" hosts are those of the natural order, as everywhere: the order of lines means nothing.
 import type { ClusterConfig, ClusterNode } from "../cluster.ts";
@@ -16,8 +17,9 @@ const ADDED = Object.freeze({
 });
 
 /**
- * The config with status nodes and monitors, and a warning for each kind that had to be added; the same config when
- * none had. A name or port that is taken gives way to the next free one, and the warning says so.
+ * The config with status nodes and monitors, and a warning for each kind that had to be added; the
+ * same config when none had. A name or port that is taken gives way to the next free one, and the
+ * warning says so.
  * Throws CONF_NO_FREE_PORT when a host has none left.
  */
 export function completeConfig(config: ClusterConfig): {

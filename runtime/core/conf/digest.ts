@@ -1,6 +1,6 @@
 // digest.ts: one short text by which monitors know that they hold the same twine.conf. Pure.
-// Comments, spaces, the order of lines and defaults spelled out or left out make no difference. Repeated `redis`
-// lines of one name keep their order, because for Redis it counts.
+// Comments, spaces, the order of lines and defaults spelled out or left out make no difference.
+// Repeated `redis` lines of one name keep their order, because for Redis it counts.
 import { createHash } from "node:crypto";
 import type { ClusterConfig } from "../cluster.ts";
 import { byName, compareNames } from "../natural-order.ts";

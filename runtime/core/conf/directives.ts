@@ -1,5 +1,7 @@
-// directives.ts: every setting of twine.conf in one table: how it is written, read, printed, and its default. Pure.
-// Reading and printing stand side by side, so that what is printed is read back as the same.
+// directives.ts: every setting of twine.conf in one table: how it is written, read, printed, and
+// its default. Pure.
+// Reading and printing stand side by side, so that what is printed is read back
+// as the same.
 import type { Settings } from "../cluster.ts";
 import { readNumber, reject, type Reading } from "./complain.ts";
 import { parseDuration, printDuration } from "./durations.ts";
@@ -19,7 +21,9 @@ export interface Directive {
   readonly words: { readonly min: number; readonly max: number };
   /** What these arguments set, or null after a complaint. `settings` is what holds so far. */
   read(reading: Reading, args: readonly Word[], settings: Settings): Partial<Settings> | null;
-  /** The arguments that set what holds: one string for each line; none when there is nothing to say. */
+  /**
+   * The arguments that set what holds: one string for each line; none when there is nothing to say.
+   */
   print(settings: Settings): readonly string[];
 }
 

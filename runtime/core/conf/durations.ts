@@ -8,7 +8,10 @@ const UNITS: readonly (readonly [unit: string, ms: number])[] = [
   ["ms", 1],
 ];
 
-/** Milliseconds, or undefined when the text is no duration. A bare number is none: nobody can tell its unit. */
+/**
+ * Milliseconds, or undefined when the text is no duration. A bare number is none: nobody can tell
+ * its unit.
+ */
 export function parseDuration(text: string): number | undefined {
   const [, digits, unit] = /^(\d{1,12})(ms|s|m|h|d)$/i.exec(text) ?? [];
   const ms = UNITS.find(([name]) => name === unit?.toLowerCase())?.[1];

@@ -1,10 +1,11 @@
 // lines.ts: cuts a text into lines and words, each with its place. Pure.
 //
-//   redis client-output-buffer-limit "replica 0 0 0"   # why
-//   ^word 1                          ^word 3, quoted   ^comment: from a # that begins a word
+//   backup-dir "/mnt/my backups"   # why
+//   ^word 1    ^word 2, quoted     ^comment: from a # that begins a word
 //
-// Why a # must begin a word: paths and directives may hold one (`backup-dir /mnt/disk#1`). Words of node lines
-// can't, so there a comment may follow without a space. Quotes keep white space and # inside a word.
+// Why a # must begin a word: paths and directives may hold one (`backup-dir /mnt/disk#1`). Words of
+// node lines can't, so there a comment may follow without a space. Quotes keep white space and #
+// inside a word.
 
 export interface Word {
   /** Without quotes and escapes. */
@@ -25,7 +26,10 @@ export interface Line {
 
 const BLANK = /\s/;
 
-/** The lines that hold something; comments and blank lines are left out. Any line end will do, and a BOM. */
+/**
+ * The lines that hold something; comments and blank lines are left out. Any line end will do, and a
+ * BOM.
+ */
 export function linesOf(text: string): Line[] {
   const body = text.startsWith("\uFEFF") ? text.slice(1) : text;
   const lines: Line[] = [];
@@ -59,7 +63,10 @@ export function readLine(text: string, number: number): Line {
   }
 }
 
-/** The quoted word at `start`, or what is wrong with it. A backslash keeps a quote or a backslash as it is. */
+/**
+ * The quoted word at `start`, or what is wrong with it. A backslash keeps a quote or a backslash as
+ * it is.
+ */
 function readQuoted(text: string, start: number, quote: string): Word | string {
   let inside = "";
   for (let offset = start + 1; offset < text.length; offset++) {

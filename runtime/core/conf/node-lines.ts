@@ -3,7 +3,8 @@
 //   NAME=data PARTITION [HOST] PORT [DB]      NAME=monitor [HOST] PORT [SENTINEL-PORT]
 //   NAME=status [HOST] PORT [DB]              NAME=router [HOST] PORT
 //
-// Why HOST can be left out without ambiguity: a host's name never consists of digits alone, a port always does.
+// Why HOST can be left out without ambiguity: a host's name never consists of digits alone, a port
+// always does.
 import type { ClusterNode, NodeKind } from "../cluster.ts";
 import { placeOf, readNumber, reject, type Reading } from "./complain.ts";
 import { readLine, type Line, type Word } from "./lines.ts";
@@ -32,8 +33,8 @@ export interface NodeHead {
 }
 
 /**
- * The parts of a node line, or undefined when the line is a directive. White space around the `=` is fine,
- * but `NAME =` with the name of a directive is that directive.
+ * The parts of a node line, or undefined when the line is a directive. White space around the `=`
+ * is fine, but `NAME =` with the name of a directive is that directive.
  */
 export function nodeHeadOf(
   line: Line,
@@ -58,14 +59,20 @@ export function nodeHeadOf(
   return { line: { ...line, words: [name, ...right.words] }, name, kind, args };
 }
 
-/** Where the numbers of a node line stand; the two last words of a line are `port` and `extra` (db, second port). */
+/**
+ * Where the numbers of a node line stand; the two last words of a line are `port` and `extra` (db,
+ * second port).
+ */
 export interface NodeWords {
   readonly partition?: Word | undefined;
   readonly port?: Word | undefined;
   readonly extra?: Word | undefined;
 }
 
-/** What a node line says, as far as it can be read: a broken line still claims its name and partition. */
+/**
+ * What a node line says, as far as it can be read: a broken line still claims its name and
+ * partition.
+ */
 export interface NodeReading {
   readonly name: Word;
   readonly kind: NodeKind | null;
@@ -121,7 +128,8 @@ function checkName(reading: Reading, name: Word, kind: NodeKind | null): boolean
     reject(reading, name, "CONF_BAD_NAME", message, "give the node another name");
     return false;
   }
-  // A node's folder bears its name: dots alone would be the folder above, a longer name no folder at all.
+  // A node's folder bears its name: dots alone would be the folder above, a longer name no folder
+  // at all.
   if (/^[A-Za-z0-9._-]{1,100}$/.test(text) && !/^\.+$/.test(text)) return true;
   const message = text === "" ? "a node without a name" : `'${text.slice(0, 120)}' is no node name`;
   const remedy = "use 1 to 100 letters, digits, dots, underscores and hyphens, not dots alone";
@@ -196,7 +204,9 @@ function isPortFirst(kind: NodeKind, args: readonly Word[]): boolean {
   return kind !== "router" && /^[+-]?\d+$/.test(args[0]?.text ?? "");
 }
 
-/** A host's name, an IPv4 address or an IPv6 address (in brackets or not). Null after a complaint. */
+/**
+ * A host's name, an IPv4 address or an IPv6 address (in brackets or not). Null after a complaint.
+ */
 function readHost(reading: Reading, word: Word, remedy: string): string | null {
   const text = word.text.replace(/^\[(.*)\]$/, "$1");
   const isAddress6 = /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/.test(text);

@@ -2,7 +2,8 @@
 //
 //   text -> lines -> nodes and settings -> relations -> ClusterConfig, or every error at once
 //
-// The grammar is in docs/twine-conf.md. Nothing throws: whatever the text, there is a config or a list of errors.
+// The grammar is in docs/twine-conf.md. Nothing throws: whatever the text, there is a config or a
+// list of errors.
 import type { ClusterConfig, Settings } from "../cluster.ts";
 import type { Problem, SourceAt } from "../errors.ts";
 import { placeOf, reject, type Reading } from "./complain.ts";
@@ -33,7 +34,10 @@ type GrowingDraft = Mutable<Draft> & {
 
 const DIRECTIVE_BY_NAME = new Map(DIRECTIVES.map((directive) => [directive.name, directive]));
 
-/** Reads a whole file; `file` only names it in places. The config is not completed (complete.ts does that). */
+/**
+ * Reads a whole file; `file` only names it in places. The config is not completed (complete.ts does
+ * that).
+ */
 export function parseConf(text: string, file: string): ParsedConf {
   const errors: Problem[] = [];
   const draft: GrowingDraft = {

@@ -1,10 +1,12 @@
-// placement.ts: warnings about clusters that will run, but not as well as their file could have them. Pure.
-// Why a cluster on localhost alone is not warned about hosts: its file says on every line that it is for one machine.
+// placement.ts: warnings about clusters that will run, but not as well as their file could have
+// them. Pure.
+// Why a cluster on localhost alone is not warned about hosts: its file says on every
+// line that it is for one machine.
 import type { ClusterConfig, ClusterNode, DataNode } from "../cluster.ts";
 import { majorityOf, nodesOf } from "../cluster.ts";
 import type { Problem } from "../errors.ts";
 import { printDuration } from "./durations.ts";
-import { printPartitions } from "./ranges.ts";
+import { hasOrHave, printPartitions } from "./ranges.ts";
 import { isAdditive } from "./redis-directives.ts";
 import { hostKey } from "./relations.ts";
 
@@ -94,7 +96,7 @@ function warnReplicas(config: ClusterConfig): Problem[] {
   return [
     {
       code: "CONF_NO_REPLICA",
-      message: `${who} ${alone.length === 1 ? "has" : "have"} no replica`,
+      message: `${who} ${hasOrHave(alone)} no replica`,
       ...at,
       remedy: "add a second data line with the same partition: without one nothing can take over",
     },

@@ -17,6 +17,11 @@ export function printRanges(numbers: Iterable<number>, most = 6): string {
   return left === 0 ? parts.join(", ") : `${parts.join(", ")} and ${left} more`;
 }
 
+/** The verb that goes with so many. */
+export function hasOrHave(things: readonly unknown[]): string {
+  return things.length === 1 ? "has" : "have";
+}
+
 /** `partition 3` or `partitions 3, 5 to 9`. */
 export function printPartitions(numbers: readonly number[]): string {
   return `${numbers.length === 1 ? "partition" : "partitions"} ${printRanges(numbers)}`;

@@ -1,6 +1,8 @@
-// redis-directives.ts: which redis.conf directives `redis NAME VALUE` may not set, and what to write instead. Pure.
-// Twine decides who a node is, where it listens, whom it follows and who may speak to it. A line that said
-// otherwise would either be overruled in silence or break the promise that a node is dead until promoted.
+// redis-directives.ts: which redis.conf directives `redis NAME VALUE` may not set, and what to
+// write instead. Pure.
+// Twine decides who a node is, where it listens, whom it follows and who may speak to it. A line
+// that said otherwise would either be overruled in silence or break the promise that a node is dead
+// until promoted.
 
 const NODE_LINE = "say it on the node's own line: NAME=data PARTITION [HOST] PORT [DB]";
 const FOLDERS =

@@ -1,10 +1,11 @@
-// relations.ts: what lines must not say against each other: names, ports, partitions, dbs, times. Pure.
+// relations.ts: what lines must not say against each other: names, ports, partitions, dbs, times.
+// Pure.
 // Every complaint stands at the later line and names the earlier one.
 import { addressOf, type ClusterNode, type DataNode, type Settings } from "../cluster.ts";
 import type { Problem, SourceAt } from "../errors.ts";
 import { printDuration } from "./durations.ts";
 import type { NodeWords } from "./node-lines.ts";
-import { printPartitions } from "./ranges.ts";
+import { hasOrHave, printPartitions } from "./ranges.ts";
 
 /** Everything that the lines said, before it is known to fit together. */
 export interface Draft {
@@ -18,7 +19,10 @@ export interface Draft {
   readonly places: ReadonlyMap<string, SourceAt>;
   /** Partitions of data lines that have another fault: not to be called missing as well. */
   readonly claimed: readonly number[];
-  /** A data line whose partition can't be read, or a line of unknown kind: then no partition is called missing. */
+  /**
+   * A data line whose partition can't be read, or a line of unknown kind: then no partition is
+   * called missing.
+   */
   readonly isGuessing: boolean;
 }
 
@@ -34,7 +38,7 @@ export function checkRelations(draft: Draft): Problem[] {
   ];
 }
 
-/** Whether two spellings of a host are one machine's: localhost is 127.0.0.1, and names have no case. */
+/** The same text for all spellings of a host: localhost is 127.0.0.1, and names have no case. */
 export function hostKey(host: string): string {
   return addressOf(host.toLowerCase());
 }
@@ -128,7 +132,7 @@ function checkPartitions(draft: Draft, data: readonly DataNode[]): Problem[] {
     : `the highest partition, ${highest}, makes ${partitions}`;
   problems.push({
     code: "CONF_PARTITION_GAP",
-    message: `${why}, but ${printPartitions(missing)} ${missing.length === 1 ? "has" : "have"} no data node`,
+    message: `${why}, but ${printPartitions(missing)} ${hasOrHave(missing)} no data node`,
     at: (isSaid ? said : last && placeIn(draft, last, "partition")) ?? { file, line: 1, column: 1 },
     remedy: "number the partitions from 0 without a gap, and give each at least one data node",
   });
@@ -158,8 +162,8 @@ function checkAckReplicas(draft: Draft, data: readonly DataNode[]): Problem[] {
 }
 
 /**
- * A monitor's own stumble (a pause, a lost packet) that is too short to cost the alpha its lease must not take
- * masters down either, so down-after is at least the lease.
+ * A monitor's own stumble (a pause, a lost packet) that is too short to cost the alpha its lease
+ * must not take masters down either, so down-after is at least the lease.
  */
 function checkTimes(draft: Draft): Problem[] {
   const { downAfterMs, leaseMs } = draft.settings;
@@ -173,13 +177,15 @@ function checkTimes(draft: Draft): Problem[] {
       at: draft.places.get("down-after") ??
         draft.places.get("lease") ?? { file: draft.file, line: 1, column: 1 },
       remedy:
-        `write down-after ${printDuration(leaseMs)} or more, or lease ${printDuration(downAfterMs)} ` +
-        "or less: a stumble that costs no alpha its lease must not take a master down",
+        `write down-after ${printDuration(leaseMs)} or more, or ` +
+        `lease ${printDuration(downAfterMs)} or less: ` +
+        "a stumble that costs no alpha its lease must not take a master down",
     },
   ];
 }
 
 function placedValue(draft: Draft, name: string, ms: number): string {
   const place = draft.places.get(name);
-  return `${name} ${printDuration(ms)} (${place === undefined ? "the default" : `line ${place.line}`})`;
+  const origin = place === undefined ? "the default" : `line ${place.line}`;
+  return `${name} ${printDuration(ms)} (${origin})`;
 }

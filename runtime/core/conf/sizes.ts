@@ -1,5 +1,7 @@
-// sizes.ts: `64mb`, `1gb`, as Redis reads them: k, m, g, t are powers of 1000, kb, mb, gb, tb of 1024. Pure.
-// https://redis.io/docs/latest/operate/oss_and_stack/management/config-file/ (the note at its top)
+// sizes.ts: `64mb`, `1gb`, as Redis reads them: k, m, g, t are powers of 1000, kb, mb, gb, tb of
+// 1024. Pure.
+// https://redis.io/docs/latest/operate/oss_and_stack/management/config-file/ (the note
+// at its top)
 
 const UNITS: Readonly<Record<string, number>> = Object.freeze({
   tb: 1024 ** 4,
@@ -13,7 +15,10 @@ const UNITS: Readonly<Record<string, number>> = Object.freeze({
   b: 1,
 });
 
-/** Bytes, or undefined when the text is no size. A bare number counts bytes; the case of the unit is nothing. */
+/**
+ * Bytes, or undefined when the text is no size. A bare number counts bytes; the case of the unit is
+ * nothing.
+ */
 export function parseSize(text: string): number | undefined {
   const [, digits, unit] = /^(\d{1,15})(b|[kmgt]b?)?$/i.exec(text) ?? [];
   if (digits === undefined) return undefined;

@@ -19,8 +19,10 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
   return found;
 }
 
-/** How many letters must be inserted, removed, replaced or swapped with their neighbour to make a into b
-    (optimal string alignment, after Damerau 1964). */
+/**
+ * How many letters must be inserted, removed, replaced or swapped with their neighbour to make a
+ * into b (optimal string alignment, after Damerau 1964).
+ */
 export function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let above = Array.from({ length: b.length + 1 }, (_, column) => column);

@@ -69,7 +69,8 @@ describe("node lines", () => {
 
 describe("files of the first Twine and of Roma", () => {
   test("sixty-four partitions, half of them by name and half by address, parse unchanged", () => {
-    // Method: the dialect of 2010: comments in boxes, numbers in columns, a status line commented out.
+    // Method: the dialect of 2010: comments in boxes, numbers in columns, a status line commented
+    // out.
     const half = (letter: string, host: string, from: number): string[] =>
       Array.from({ length: 32 }, (_, index) => {
         const number = from + index;
@@ -132,7 +133,7 @@ describe("directives", () => {
       hash-tag {}
       redis maxmemory 256mb   # for each node
       redis SAVE ""
-      redis client-output-buffer-limit "replica 0 0 0"
+      redis proc-title-template "{title} # {listen-addr}"
       down-after 2s
       lease 200ms
       ack-replicas 1
@@ -154,7 +155,7 @@ describe("directives", () => {
     expect(redis.map(({ name, value }) => [name, value])).toEqual([
       ["maxmemory", "256mb"],
       ["save", '""'],
-      ["client-output-buffer-limit", '"replica 0 0 0"'],
+      ["proc-title-template", '"{title} # {listen-addr}"'],
     ]);
     expect(settings).toEqual({
       cluster: "my-cluster_1.0",
