@@ -262,7 +262,8 @@ export class Lane {
     const [first] = this.#queue;
     if (first === undefined || this.#endExpiry !== undefined || this.#isClosed) return;
     const { clock, holdForMs } = this.#context;
-    this.#endExpiry = clock.after(first.sinceMs + holdForMs - clock.nowMs(), () => {
+    const leftMs = Math.max(first.sinceMs + holdForMs - clock.nowMs(), 0);
+    this.#endExpiry = clock.after(leftMs, () => {
       this.#endExpiry = undefined;
       const nowMs = clock.nowMs();
       const isOver = (held: Held): boolean => held.sinceMs + holdForMs <= nowMs;
