@@ -220,7 +220,7 @@ describe("docs", () => {
 
   test("every npm script that docs and CI name exists", () => {
     const named = [...docs, ".ci/run"].flatMap((path) =>
-      [...readFileSync(join(ROOT, path), "utf8").matchAll(/npm run ([a-z:-]+)/g)].map(
+      [...readFileSync(join(ROOT, path), "utf8").matchAll(/npm run ([a-z0-9:-]+)/g)].map(
         (match) => match[1] ?? "",
       ),
     );
