@@ -8,11 +8,11 @@ export interface RegisterKeys {
   readonly view: string;
   /** Hash: promised and accepted ballots, heartbeat, epoch, revision. */
   readonly register: string;
-  /** Hash, monitor name -> JSON: what each monitor sees of each node. */
+  /** Hash, monitor name -> "SEQUENCE JSON": what each monitor sees of each node (register/notice-board.ts). */
   readonly observed: string;
   /** Hash, request id -> JSON (core/request.ts): asked by tools, answered in place by the alpha. */
   readonly request: string;
-  /** Hash, data node name -> JSON {replicationId, offset, keys}: last seen, once a second. */
+  /** Hash, data node name -> "SEQUENCE JSON" of {replicationId, offset, keys}: last seen, once a second. */
   readonly offsets: string;
   /** Channel: "EPOCH REVISION" at every accepted change of the view. */
   readonly channel: string;

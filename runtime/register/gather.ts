@@ -44,3 +44,13 @@ export function gather<N extends { readonly name: string }, R, T>(
     }
   });
 }
+
+/** Asks every node and waits for all: the replies of those that answered, and why the others did not. */
+export function gatherAll<N extends { readonly name: string }, R>(
+  nodes: readonly N[],
+  ask: (node: N) => Promise<R>,
+): Promise<{ replies: ReadonlyMap<string, R>; errors: ReadonlyMap<string, string> }> {
+  return gather(nodes, ask, (replies, errors) =>
+    replies.size + errors.size === nodes.length ? { replies, errors } : undefined,
+  );
+}

@@ -8,7 +8,7 @@
 import { majorityOf } from "../core/cluster.ts";
 import { compareViews } from "../core/view.ts";
 import { ballotText, isSameBallot } from "./ballot.ts";
-import { gather } from "./gather.ts";
+import { gatherAll } from "./gather.ts";
 import type {
   Accepted,
   Acceptor,
@@ -57,7 +57,9 @@ export async function readRegister(
   { withBody = true }: { readonly withBody?: boolean } = {},
 ): Promise<RegisterReading> {
   for (let attempt = 1; ; attempt++) {
-    const { states, silent } = await readAll(acceptors, cluster);
+    const { replies: states, errors: silent } = await gatherAll(acceptors, (acceptor) =>
+      readOne(acceptor, cluster),
+    );
     const newest = newestChosen(states.values(), acceptors.length);
     const holders = acceptors.filter(({ name }) => {
       const state = states.get(name);
@@ -75,18 +77,6 @@ export async function readRegister(
       silent,
     };
   }
-}
-
-async function readAll(acceptors: readonly Acceptor[], cluster?: string) {
-  const { replies, silent } = await gather(
-    acceptors,
-    (acceptor) => readOne(acceptor, cluster),
-    (states, errors) =>
-      states.size + errors.size === acceptors.length
-        ? { replies: states, silent: errors }
-        : undefined,
-  );
-  return { states: replies, silent };
 }
 
 async function readOne(acceptor: Acceptor, cluster?: string): Promise<AcceptorState> {
