@@ -1,0 +1,88 @@
+// plan-cluster.test.ts: what the plan promises beyond the golden cases.
+import { describe, expect, test } from "vitest";
+import { planCluster } from "../../../infra/plan/plan-cluster.ts";
+import type { Plan, PlanOptions, PlannedFile } from "../../../infra/plan/plan.ts";
+import { configOf } from "../../golden/render-cases.ts";
+
+const OPTIONS: PlanOptions = { confPath: "/srv/twine.conf", hasPassword: false };
+const STATUS_AND_MONITOR = "s1=status db1 6401 0\nm1=monitor db1 7601\n";
+
+function plan(text: string, options: Partial<PlanOptions> = {}): Plan {
+  return planCluster(configOf(text), { ...OPTIONS, ...options });
+}
+
+function fileOf(planned: Plan, path: string): PlannedFile {
+  const found = planned.hosts.flatMap((host) => host.files).find((file) => file.path === path);
+  if (found === undefined) throw new Error(`no ${path} in the plan`);
+  return found;
+}
+
+describe("where a node listens", () => {
+  const conf = `a1=data 0 db1 6666 0\n${STATUS_AND_MONITOR}`;
+  const bindOf = (planned: Plan): unknown => planned.hosts[0]?.services[0]?.bind;
+
+  test("without a password it is 127.0.0.1 alone", () => {
+    expect(bindOf(plan(conf))).toEqual(["127.0.0.1"]);
+  });
+
+  test("with a password it is the host's address too", () => {
+    expect(bindOf(plan(conf, { hasPassword: true }))).toEqual(["db1", "127.0.0.1"]);
+  });
+
+  test("a host on another loopback address listens there alone, so that hosts can share ports", () => {
+    const loopback = conf.replaceAll("db1", "127.0.0.2");
+    expect(bindOf(plan(loopback))).toEqual(["127.0.0.2"]);
+    expect(bindOf(plan(conf, { hasPassword: true, loopbackHosts: ["db1"] }))).toEqual(["db1"]);
+  });
+
+  test("several hosts without a password get a warning that names them and the remedy", () => {
+    const [warning] = plan(
+      `a1=data 0 db1 6666 0\na2=data 0 db2 6666 0\n${STATUS_AND_MONITOR}`,
+    ).warnings;
+    expect(warning?.message).toMatch(/db1, db2/);
+    expect(warning?.remedy).toMatch(/TWINE_PASSWORD_FILE/);
+  });
+});
+
+describe("redis lines of twine.conf", () => {
+  const settings = (lines: string): unknown =>
+    fileOf(plan(`a1=data 0 db1 6666 0\n${STATUS_AND_MONITOR}${lines}`), "a1/redis.conf").values[
+      "settings"
+    ];
+
+  test("a default steps back for the user's own line", () => {
+    expect(settings("redis save 900 1\nredis save 300 10\n")).toEqual([
+      { name: "repl-diskless-sync", value: "yes" },
+      { name: "repl-diskless-sync-delay", value: "0" },
+      { name: "save", value: "900 1" },
+      { name: "save", value: "300 10" },
+    ]);
+  });
+
+  test("an append only file makes SIGTERM save nothing, on a Redis that knows the setting", () => {
+    expect(JSON.stringify(settings("redis appendonly yes\n"))).toContain("shutdown-on-sigterm");
+    expect(JSON.stringify(settings("redis appendonly no\n"))).not.toContain("shutdown-on-sigterm");
+    const old = plan(`a1=data 0 db1 6666 0\n${STATUS_AND_MONITOR}redis appendonly yes\n`, {
+      redisMajor: 6,
+    });
+    expect(JSON.stringify(fileOf(old, "a1/redis.conf"))).not.toContain("shutdown-on-sigterm");
+  });
+});
+
+test("a db above 15 raises the number of databases", () => {
+  const planned = plan(`a1=data 0 db1 6666 40\n${STATUS_AND_MONITOR}`);
+  expect(fileOf(planned, "a1/redis.conf").values["databases"]).toBe(41);
+});
+
+test("no secret stands in the plan, only the names of secrets", () => {
+  const planned = plan(`a1=data 0 db1 6666 0\n${STATUS_AND_MONITOR}`, { hasPassword: true });
+  expect(fileOf(planned, "a1/redis.conf").secrets).toEqual({
+    masterauth: { user: "replica", form: "plain" },
+  });
+  expect(fileOf(planned, "a1/redis.conf").mode).toBe(0o600);
+  expect(fileOf(planned, "a1/users.acl").mode).toBe(0o600);
+});
+
+test.each([".", ".."])("a node named %s can't have a folder and is refused", (name) => {
+  expect(() => plan(`${name}=data 0 db1 6666 0\n${STATUS_AND_MONITOR}`)).toThrow();
+});
