@@ -33,6 +33,7 @@ export interface LinkOptions {
   readonly credentials?: Credentials | undefined;
   /** CLIENT SETNAME at connect. */
   readonly clientName?: string;
+  /** For the whole of it, greeting included: a paused server accepts connections and says nothing. */
   readonly connectTimeoutMs: number;
   /** A command without a reply for this long rejects; the link stays. Absent: waits for ever. */
   readonly commandTimeoutMs?: number;
@@ -63,14 +64,22 @@ export const openRedisLink: OpenLink = async (address, options) => {
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
     connectTimeout: options.connectTimeoutMs,
+    disconnectTimeout: GOODBYE_MS,
     ...(options.commandTimeoutMs === undefined ? {} : { commandTimeout: options.commandTimeoutMs }),
     ...(options.clientName === undefined ? {} : { connectionName: options.clientName }),
     ...(options.credentials ?? {}),
   });
-  return openLink(redis, address);
+  return openLink(redis, address, options.connectTimeoutMs);
 };
 
-async function openLink(redis: Redis, address: RedisAddress): Promise<RedisLink> {
+/** How long a server may take to close its side before ours is torn down. */
+const GOODBYE_MS = 200;
+
+async function openLink(
+  redis: Redis,
+  address: RedisAddress,
+  connectTimeoutMs: number,
+): Promise<RedisLink> {
   let lastError: Error | undefined;
   let isOpen = false;
   const closers: ((cause: Error) => void)[] = [];
@@ -83,10 +92,14 @@ async function openLink(redis: Redis, address: RedisAddress): Promise<RedisLink>
     const cause = lastError ?? new Error(`connection to ${address.host}:${address.port} closed`);
     if (wasOpen) for (const closer of closers.splice(0)) closer(cause);
   });
+  // ioredis would wait for the end of a stream that has already ended, and keep the process alive meanwhile.
+  const close = (): void => {
+    if (redis.status !== "end") redis.disconnect();
+  };
   try {
-    await redis.connect();
+    await connectWithin(redis, connectTimeoutMs);
   } catch (error) {
-    redis.disconnect();
+    close();
     throw linkErrorOf(address, lastError ?? error);
   }
   isOpen = true;
@@ -101,13 +114,26 @@ async function openLink(redis: Redis, address: RedisAddress): Promise<RedisLink>
     onClose: (task) => {
       closers.push(task);
     },
-    close: () => {
-      redis.disconnect();
-    },
+    close,
     get isOpen() {
       return isOpen;
     },
   };
+}
+
+/** ioredis bounds only the TCP connection by its own timeout, not the commands that follow it. */
+function connectWithin(redis: Redis, waitMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error(`connecting timed out after ${waitMs} ms`));
+    }, waitMs);
+    void redis
+      .connect()
+      .then(resolve, reject)
+      .finally(() => {
+        clearTimeout(timer);
+      });
+  });
 }
 
 function linkErrorOf(address: RedisAddress, cause: unknown): LinkError {
