@@ -15,6 +15,7 @@ import { openRedisLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "../register/acceptors.ts";
 import { readRegister } from "../register/read.ts";
 import type { Acceptor, RegisterReading } from "../register/register.ts";
+import { within } from "../register/within.ts";
 import { formatOf, STATE_EXIT, type StatusFormat } from "../status/formats.ts";
 import { renderHtml } from "../status/html.ts";
 import { renderJson } from "../status/json.ts";
@@ -64,48 +65,57 @@ async function readTwice(config: ClusterConfig): Promise<Readings> {
     clock: systemClock,
     openLink: openRedisLink,
   });
+  const { cluster, leaseMs } = config.settings;
   try {
     const asked = opened.acceptors.map(withDeadline);
-    const first = await readRegister(asked);
+    const first = await firstLook(asked, cluster);
     requireMajority(config, first);
     // Those that were silent are not waited for again, but still count among all: a majority is one of all of them.
-    const again = asked.map((acceptor) => withoutWaiting(acceptor, first.silent));
-    return [first, await lookAgain(again, first, config.settings.leaseMs)];
+    const again = asked.map((acceptor) => withoutWaiting(acceptor, first));
+    return [first, await lookAgain(() => readRegister(again, cluster), first, leaseMs)];
   } finally {
     opened.close();
   }
 }
 
 function withDeadline(acceptor: Acceptor): Acceptor {
-  return {
-    ...acceptor,
-    read: (withBody) =>
-      new Promise((resolve, reject) => {
-        const takeBack = systemClock.after(SILENT_AFTER_MS, () => {
-          reject(new Error(`no answer within ${SILENT_AFTER_MS} ms`));
-        });
-        void acceptor.read(withBody).then(resolve, reject).finally(takeBack);
-      }),
-  };
+  const read: Acceptor["read"] = (withBody) =>
+    within(systemClock, SILENT_AFTER_MS, acceptor.read(withBody));
+  return { ...acceptor, read };
 }
 
-function withoutWaiting(acceptor: Acceptor, silent: ReadonlyMap<string, string>): Acceptor {
-  const why = silent.get(acceptor.name);
-  if (why === undefined) return acceptor;
-  return { ...acceptor, read: () => Promise.reject(new Error(why)) };
+function withoutWaiting(acceptor: Acceptor, { answered, silent }: RegisterReading): Acceptor {
+  if (answered.includes(acceptor.name)) return acceptor;
+  const why = new Error(silent.get(acceptor.name));
+  return { ...acceptor, read: () => Promise.reject(why) };
 }
 
-/** Until the heartbeat advanced and every answering node holds the view, or one lease passed: by then it should have. */
-async function lookAgain(
+/** A refusal is believed at once. Who is merely late, on a machine that has much to do, is asked again for a second. */
+async function firstLook(
   acceptors: readonly Acceptor[],
+  cluster: string,
+): Promise<RegisterReading> {
+  const endMs = systemClock.nowMs() + SILENT_AFTER_MS;
+  for (;;) {
+    const reading = await readRegister(acceptors, cluster);
+    const isLate = [...reading.silent.values()].some((why) => /no answer|timed? ?out/i.test(why));
+    if (!isLate || systemClock.nowMs() >= endMs) return reading;
+    await systemClock.delay(20);
+  }
+}
+
+/** Until the heartbeat advanced and every voting node holds the view, or one lease passed: by then it should have. */
+async function lookAgain(
+  read: () => Promise<RegisterReading>,
   first: RegisterReading,
   leaseMs: number,
 ): Promise<RegisterReading> {
   const endMs = systemClock.nowMs() + leaseMs;
   for (;;) {
     await systemClock.delay(leaseMs / 20);
-    const reading = await readRegister(acceptors);
-    const isHeld = reading.confirmations === reading.answered.length;
+    const reading = await read();
+    const voters = reading.answered.filter((name) => !reading.silent.has(name));
+    const isHeld = reading.confirmations === voters.length;
     const isSettled = isHeld && knowledgeOf([first, reading]).alphaAlive;
     if (isSettled || systemClock.nowMs() >= endMs) return reading;
   }
@@ -116,13 +126,11 @@ function requireMajority(config: ClusterConfig, reading: RegisterReading): void 
   const statusNodes = nodesOf(config, "status");
   const needed = majorityOf(statusNodes.length);
   if (reading.answered.length >= needed) return;
-  const silent = [...reading.silent];
+  const silent = [...reading.silent].filter(([name]) => !reading.answered.includes(name));
   const reasons = silent.map(([name, why]) => `\n  ${name} does not answer: ${why}`).join("");
   const isLocked = silent.some(([, why]) => /NOAUTH|WRONGPASS|NOPERM/.test(why));
-  const isKnown = (name: string): boolean => reading.silent.has(name);
-  const hosts = new Set(
-    statusNodes.filter((node) => isKnown(node.name)).map((node) => `twine-start ${node.host}`),
-  );
+  const lost = statusNodes.filter((node) => !reading.answered.includes(node.name));
+  const remedies = new Set(lost.map((node) => `twine-start ${node.host}`));
   throw new TwineError({
     code: "STATUS_UNREACHABLE",
     message:
@@ -130,7 +138,7 @@ function requireMajority(config: ClusterConfig, reading: RegisterReading): void 
       `and only ${needed} prove anything${reasons}${lastWords(reading)}`,
     remedy: isLocked
       ? "let TWINE_PASSWORD_FILE name the file that holds the cluster's password"
-      : [...hosts].join("; "),
+      : [...remedies].join("; "),
   });
 }
 

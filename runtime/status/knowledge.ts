@@ -1,6 +1,7 @@
 // knowledge.ts: what one reader of the status nodes has seen with its own eyes. Pure.
 // The view says what the alpha believed; beside it a reader knows which status nodes answered, how many hold that view,
 // and whether anybody still renews the alpha's lease.
+import { compareNames } from "../core/natural-order.ts";
 import type { NodeView, View } from "../core/view.ts";
 import type { RegisterReading } from "../register/register.ts";
 import { parseView } from "./parse-view.ts";
@@ -13,7 +14,7 @@ export interface StatusKnowledge {
   readonly confirmations: number;
   /** Names of the status nodes that answered. */
   readonly answered: readonly string[];
-  /** Status node -> why it did not answer. */
+  /** Status node -> why it does not count: it did not answer, or it did (see answered) and does not vote. */
   readonly silent: ReadonlyMap<string, string>;
   /** Whether the alpha was seen to renew its lease. */
   readonly alphaAlive: boolean;
@@ -34,13 +35,16 @@ export function knowledgeOf(
 ): StatusKnowledge {
   const [first] = readings;
   const last = readings.at(-1) ?? first;
-  const body = last.value?.body ?? null;
+  // A view that changes while it is fetched may leave one reading without a value; the one before still had it.
+  const valued = readings.findLast((reading) => (reading.value?.body ?? null) !== null) ?? last;
+  const body = valued.value?.body ?? null;
   const epochOf = (reading: RegisterReading): number => reading.value?.epoch ?? 0;
+  const silent = new Map([...first.silent, ...last.silent]);
   return {
     view: body === null ? null : parseView(body),
-    confirmations: last.confirmations,
-    answered: last.answered,
-    silent: new Map([...first.silent, ...last.silent]),
+    confirmations: valued.confirmations,
+    answered: [...last.answered].sort(compareNames),
+    silent: new Map([...silent].sort(([a], [b]) => compareNames(a, b))),
     alphaAlive: last.heartbeat > first.heartbeat || epochOf(last) > epochOf(first),
   };
 }

@@ -13,6 +13,8 @@ export type ProblemCode =
   | "NO_ALPHA"
   /** A status node does not answer this reader. */
   | "STATUS_SILENT"
+  /** A status node answers, but is empty or another cluster's. */
+  | "STATUS_NOT_VOTING"
   /** A status node answers, but holds another view or none. */
   | "VIEW_NOT_HELD"
   | "NODE_DEAD"
@@ -44,7 +46,7 @@ interface Known extends StatusKnowledge {
 export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[] {
   const problems =
     known.view === null
-      ? [noView(known), ...silentStatusNodes(config, known)]
+      ? [noView(known), ...silentStatusNodes(config, known).filter(isNoFirstStart(known))]
       : [
           ...withoutMaster(known),
           ...withoutAlpha(known),
@@ -108,19 +110,28 @@ function silentStatusNodes(config: ClusterConfig, known: Known): StatusProblem[]
     // A link's error begins with the address that has just been said.
     const prefix = node === undefined ? "" : `${addressOf(node.host)}:${node.port}: `;
     const cause = why.startsWith(prefix) ? why.slice(prefix.length) : why;
+    // One that answers but does not vote is empty, or another cluster's; the cause is then the whole sentence.
+    const isThere = known.answered.includes(name);
     return {
-      code: "STATUS_SILENT",
+      code: isThere ? "STATUS_NOT_VOTING" : "STATUS_SILENT",
       severity: "DEGRADED",
       subject: name,
       host: node?.host ?? null,
-      text: `status node${place} does not answer: ${cause}`,
-      remedy: node === undefined ? null : `twine-start ${node.host}`,
+      text: `status node${place} ${isThere ? cause : `does not answer: ${cause}`}`,
+      remedy: isThere || node === undefined ? null : `twine-start ${node.host}`,
     };
   });
 }
 
+/** Before the first view every status node is empty: that is no news. */
+function isNoFirstStart(known: Known): (problem: StatusProblem) => boolean {
+  const isFirstStart = known.answered.every((name) => known.silent.has(name));
+  return (problem) => !(isFirstStart && problem.code === "STATUS_NOT_VOTING");
+}
+
 function viewNotHeld(known: Known): StatusProblem[] {
-  const missing = known.answered.length - known.confirmations;
+  const voters = known.answered.filter((name) => !known.silent.has(name));
+  const missing = voters.length - known.confirmations;
   if (missing <= 0) return [];
   const what = missing === 1 ? "1 status node answers" : `${missing} status nodes answer`;
   return [

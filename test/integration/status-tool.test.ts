@@ -21,10 +21,10 @@ import { exampleView, NEEDS, withDead } from "../unit/status/example-reports.ts"
 interface Fixture {
   readonly statusNodes: readonly TestRedis[];
   /** Writes the text as the register's value and keeps renewing the lease until `rest` is called. */
-  publish(body: string): Promise<void>;
+  readonly publish: (body: string) => Promise<void>;
   /** The alpha falls silent. */
-  rest(): Promise<void>;
-  status(...args: string[]): Promise<Ran>;
+  readonly rest: () => Promise<void>;
+  readonly status: (...args: string[]) => Promise<Ran>;
 }
 
 /** Data nodes, monitors and the router stand in the conf only: the tool never speaks to them. */
@@ -46,6 +46,7 @@ async function fixture(lease: string): Promise<Fixture> {
     ...statusNodes.map(({ port }, at) => `s${at + 1}=status localhost ${port} 0`),
     "cluster twine",
     `lease ${lease}`,
+    "down-after 5s",
   ];
   const conf = join(folder, "twine.conf");
   await writeFile(conf, `${lines.join("\n")}\n`);
@@ -156,7 +157,7 @@ test("DEGRADED ends with 10 and HALT with 20, with what the partition needs", as
 });
 
 test("a view whose alpha has fallen silent is not OK, whatever it says", async () => {
-  const { publish, rest, status } = await fixture("200ms");
+  const { publish, rest, status } = await fixture("500ms");
   await publish(text(exampleView()));
   await rest();
   const ran = await status();
@@ -194,7 +195,7 @@ test("a status node that hangs is silent, and a minority alone proves nothing", 
 });
 
 test("no status node at all is exit code 1, in JSON where JSON was asked for", async () => {
-  const { statusNodes, status } = await fixture("200ms");
+  const { statusNodes, status } = await fixture("500ms");
   for (const node of statusNodes) await node.kill();
   const plain = await status("list");
   expect(plain).toMatchObject({ code: 1, stdout: "" });
@@ -206,7 +207,7 @@ test("no status node at all is exit code 1, in JSON where JSON was asked for", a
 });
 
 test("status nodes without a view are a cluster in HALT that says how to begin", async () => {
-  const { status } = await fixture("200ms");
+  const { status } = await fixture("500ms");
   const ran = await status();
   expect(ran).toMatchObject({ code: 20, stderr: "" });
   expect(ran.stdout).toContain("view  has not been published yet: no monitor has become alpha");
@@ -222,7 +223,7 @@ test("a published view that can't be read is one sentence, not a stack", async (
 });
 
 test("an unknown format is a usage error that says what was probably meant", async () => {
-  const { status } = await fixture("200ms");
+  const { status } = await fixture("500ms");
   const wrong = await status("jsno");
   expect(wrong).toMatchObject({ code: 2, stdout: "" });
   expect(wrong.stderr).toContain("there is no format jsno; did you mean json?");
