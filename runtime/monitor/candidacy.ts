@@ -21,7 +21,7 @@ import { beginTerm, type Term, type TermOptions } from "./term.ts";
 export interface CandidacyOptions extends TermOptions {
   readonly random: Random;
   readonly log: Log;
-  readonly read: () => Promise<RegisterReading>;
+  readonly read: (withBody: boolean) => Promise<RegisterReading>;
 }
 
 export interface Candidacy {
@@ -31,8 +31,8 @@ export interface Candidacy {
   restart(): void;
   /** The last view read. */
   view(): View | null;
-  /** The two last readings, older first. */
-  readings(): readonly RegisterReading[];
+  /** Whether the heartbeat moved within the last lease or is too new to judge. */
+  isAlphaAlive(): boolean;
   /** Why this monitor is no use at the moment; empty when all is well. */
   trouble(): string;
 }
@@ -41,7 +41,6 @@ export function runForAlpha(options: CandidacyOptions): Candidacy {
   const { clock, emit, proposer, random } = options;
   let watch: Watch | undefined;
   let view: View | null = null;
-  let readings: readonly RegisterReading[] = [];
   let trouble = "";
 
   const leaseMs = (): number => options.config().settings.leaseMs;
@@ -59,11 +58,12 @@ export function runForAlpha(options: CandidacyOptions): Candidacy {
   };
 
   const look = async (): Promise<void> => {
-    const reading = await options.read();
-    readings = [...readings.slice(-1), reading];
+    const reading = await options.read(false);
     const { value } = reading;
-    if (value !== null && value.body !== null && value.revision !== view?.revision) {
-      view = parseView(value.body);
+    // Twenty thousand bytes five times a second would be much for nothing: the body only when it is another one.
+    if (value !== null && (value.revision !== view?.revision || value.epoch !== view.epoch)) {
+      const body = (await options.read(true)).value?.body ?? null;
+      if (body !== null) view = parseView(body);
     }
     const pulse: Pulse = { epoch: value?.epoch ?? 0, heartbeat: reading.heartbeat };
     const nowMs = clock.nowMs();
@@ -137,7 +137,8 @@ export function runForAlpha(options: CandidacyOptions): Candidacy {
       watch = undefined;
     },
     view: () => view,
-    readings: () => readings,
+    isAlphaAlive: () =>
+      watch !== undefined && watch.pulse.epoch > 0 && clock.nowMs() - watch.sinceMs <= leaseMs(),
     trouble: () => trouble,
   };
 }

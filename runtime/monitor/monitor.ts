@@ -10,7 +10,7 @@ import type { Random } from "../ports/random.ts";
 import type { OpenLink } from "../ports/redis-link.ts";
 import { createProposer } from "../register/proposer.ts";
 import { readRegister } from "../register/read.ts";
-import type { Acceptor, RegisterReading } from "../register/register.ts";
+import type { Acceptor } from "../register/register.ts";
 import { createEmit } from "./emit.ts";
 import { runForAlpha, type Candidacy } from "./candidacy.ts";
 import { hashingClash } from "./decide/adopt-conf.ts";
@@ -46,8 +46,8 @@ export interface MonitorHealth {
 
 export interface Monitor {
   health(): MonitorHealth;
-  /** The last reading of the register, newest last: what the status pages are made from. */
-  readings(): readonly RegisterReading[];
+  /** Whether this monitor leads with a standing lease, or sees another renew it. */
+  isAlphaAlive(): boolean;
   /** The view this monitor leads with, or the last that it read. */
   view(): View | null;
   /** Takes a changed twine.conf. Answers why it is refused, or undefined. */
@@ -104,7 +104,7 @@ export function startMonitor(options: MonitorOptions): Monitor {
     board: options.board,
     emit,
     log,
-    read: () => readRegister(options.acceptors),
+    read: (withBody) => readRegister(options.acceptors, config.settings.cluster, { withBody }),
   });
   let term: Term | undefined;
 
@@ -133,7 +133,7 @@ export function startMonitor(options: MonitorOptions): Monitor {
   const view = (): View | null => term?.view() ?? candidacy.view();
   return {
     view,
-    readings: () => candidacy.readings(),
+    isAlphaAlive: () => term?.holdsLease() ?? candidacy.isAlphaAlive(),
     health: () => {
       const known = view();
       const why = !ticker.isTicking(10 * config.settings.leaseMs)

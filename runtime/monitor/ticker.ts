@@ -38,7 +38,7 @@ export function createTicker(options: TickerOptions): Ticker {
       endRest = end;
     });
   const run = async (): Promise<void> => {
-    while (!state.isStopped) {
+    for (;;) {
       const startedAtMs = clock.nowMs();
       state.isWoken = false;
       try {
@@ -48,7 +48,9 @@ export function createTicker(options: TickerOptions): Ticker {
       }
       endedAtMs = clock.nowMs();
       const spentMs = endedAtMs - startedAtMs;
-      if (!state.isStopped) await pause(spentMs);
+      if (hasEnded()) return;
+      await pause(spentMs);
+      if (hasEnded()) return;
     }
   };
   const pause = async (spentMs: number): Promise<void> => {
@@ -59,6 +61,7 @@ export function createTicker(options: TickerOptions): Ticker {
     await rest(Math.max(1, options.everyMs() - spentMs - gapMs));
     state.isResting = false;
   };
+  const hasEnded = (): boolean => state.isStopped;
   const running = run();
   return {
     wake: () => {

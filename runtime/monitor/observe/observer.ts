@@ -212,10 +212,15 @@ export function createObserver(options: ObserverOptions): Observer {
     return started;
   };
   const halfDownAfterMs = (): number => settings().downAfterMs / 2;
-  // While somebody is silent to the alpha, what the others see is urgent.
-  const boardEveryMs = (): number => settings().leaseMs / (suspects.size > 0 ? 5 : 1);
+  // While somebody is silent or a monitor is missing, what the others write is urgent.
+  const boardEveryMs = (): number => {
+    const isMissing = nodesOf(options.config(), "monitor").some(({ name }) => !others.get(name));
+    return settings().leaseMs / (suspects.size > 0 || isMissing ? 5 : 1);
+  };
+  // A monitor shows that it lives by a notice that changes; a new one is quick about its first changes.
+  const noticeEveryMs = (): number => settings().leaseMs / (sequence < 5 ? 5 : 1);
   syncWatches();
-  const notice = chore("notice", () => settings().leaseMs, writeNotice);
+  const notice = chore("notice", noticeEveryMs, writeNotice);
   const board = chore("board", boardEveryMs, readBoard);
   const status = chore("status nodes", halfDownAfterMs, lookAtStatusNodes);
   const routers = chore("routers", halfDownAfterMs, lookAtRouters);

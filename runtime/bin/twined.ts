@@ -1,0 +1,123 @@
+#!/usr/bin/env node
+// twined: one monitor. Several of them watch the cluster; one, the alpha, leads it.
+import { isIPv4, isIPv6 } from "node:net";
+import { loadConf, printWarnings, readPassword, runTool, tool } from "../cli/tool.ts";
+import { addressOf, nodesOf, type ClusterConfig, type MonitorNode } from "../core/cluster.ts";
+import { EXIT, TwineError, formatProblem } from "../core/errors.ts";
+import { monitorApp, serveHttp } from "../monitor/http.ts";
+import { startMonitor, type Monitor } from "../monitor/monitor.ts";
+import { systemClock } from "../ports/clock.ts";
+import { pinoLog, type Log } from "../ports/log.ts";
+import { systemRandom } from "../ports/random.ts";
+import { openRedisLink } from "../ports/redis-link.ts";
+import { openAcceptors } from "../register/acceptors.ts";
+import { createNoticeBoard } from "../register/notice-board.ts";
+import { readRegister } from "../register/read.ts";
+
+const program = tool({
+  name: "twined",
+  summary:
+    "Runs one monitor of the cluster in the foreground: it watches the nodes and, when it is alpha, leads them. SIGHUP reads twine.conf again.",
+  examples: ["$ twined m1 --conf twine.conf", "$ curl -s localhost:7601/healthz"],
+}).argument("<name>", "a monitor of twine.conf");
+
+async function main(): Promise<number> {
+  program.parse();
+  const options = program.opts<{ conf?: string }>();
+  const loaded = loadConf(options);
+  printWarnings(loaded.warnings);
+  let { config } = loaded;
+  const node = monitorNamed(config, program.args[0] ?? "");
+  const password = readPassword();
+  const log = pinoLog(node.name);
+  // Redis accepts any number of listeners; one per data node and status node is no leak.
+  const ports = { config, password, clock: systemClock, openLink: openRedisLink };
+  const { acceptors, close: closeAcceptors } = openAcceptors({ ...ports, user: "monitor" });
+  const board = createNoticeBoard({ ...ports, user: "monitor" });
+  const monitor = startMonitor({
+    ...ports,
+    name: node.name,
+    random: systemRandom,
+    log,
+    acceptors,
+    board,
+  });
+  try {
+    const app = monitorApp({
+      monitor,
+      config: () => config,
+      read: () => readRegister(acceptors, config.settings.cluster),
+    });
+    const server = await serveHttp(app, listenAddresses(node, password), node.port);
+    log.info("started", { port: node.port, cluster: config.settings.cluster });
+    await untilEnded(() => {
+      config = reload(options, monitor, config, log);
+    });
+    await server.close();
+    return EXIT.ok;
+  } finally {
+    await monitor.stop();
+    await board.close();
+    closeAcceptors();
+    log.info("stopped");
+  }
+}
+
+/** Throws NODE_UNKNOWN, listing the monitors there are. */
+function monitorNamed(config: ClusterConfig, name: string): MonitorNode {
+  const monitors = nodesOf(config, "monitor");
+  const found = monitors.find((monitor) => monitor.name === name);
+  if (found !== undefined) return found;
+  const other = config.nodes.find((node) => node.name === name);
+  const what = other === undefined ? "is not in" : `is a ${other.kind} node, not a monitor, in`;
+  throw new TwineError(
+    {
+      code: "NODE_UNKNOWN",
+      message: `${name} ${what} ${config.file}`,
+      remedy: `name one of its monitors: ${monitors.map((monitor) => monitor.name).join(", ")}`,
+    },
+    { exitCode: EXIT.usage },
+  );
+}
+
+/** Without a password nothing leaves this machine. A host that is a name is resolved by the system. */
+function listenAddresses(node: MonitorNode, password: string | undefined): string[] {
+  const address = addressOf(node.host);
+  const isLocal = address.startsWith("127.") || password === undefined;
+  if (isLocal) return ["127.0.0.1"];
+  return isIPv4(address) || isIPv6(address) ? ["127.0.0.1", address] : ["0.0.0.0"];
+}
+
+/** Resolves at SIGTERM or SIGINT; SIGHUP calls `onHangUp`. */
+function untilEnded(onHangUp: () => void): Promise<void> {
+  return new Promise((resolve) => {
+    process.on("SIGHUP", onHangUp);
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.once(signal, () => {
+        resolve();
+      });
+    }
+  });
+}
+
+/** A file that can't be used leaves everything as it was. */
+function reload(
+  options: { conf?: string },
+  monitor: Monitor,
+  config: ClusterConfig,
+  log: Log,
+): ClusterConfig {
+  try {
+    const changed = loadConf(options).config;
+    const why = monitor.reload(changed);
+    if (why !== undefined) return config;
+    log.info("twine.conf was read again");
+    return changed;
+  } catch (error) {
+    const problems = error instanceof TwineError ? error.problems.map(formatProblem) : [];
+    log.error("twine.conf was not taken over", { why: String(error), problems });
+    return config;
+  }
+}
+
+await runTool(main);

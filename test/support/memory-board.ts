@@ -1,0 +1,33 @@
+// memory-board.ts: the notice board in memory, for simulations: one object shared by all monitors of a cluster.
+import type { Request } from "../../runtime/core/request.ts";
+import type { Board } from "../../runtime/monitor/observe/board.ts";
+
+export interface MemoryBoard extends Board {
+  readonly requests: Map<string, Request>;
+  readonly offsets: Map<string, string>;
+}
+
+export function memoryBoard(): MemoryBoard {
+  const observed = new Map<string, string>();
+  const offsets = new Map<string, string>();
+  const requests = new Map<string, Request>();
+  return {
+    requests,
+    offsets,
+    writeObserved: (monitor, json) => {
+      observed.set(monitor, json);
+      return Promise.resolve();
+    },
+    readObserved: () => Promise.resolve(new Map(observed)),
+    writeOffsets: (record) => {
+      for (const [name, json] of record) offsets.set(name, json);
+      return Promise.resolve();
+    },
+    readOffsets: () => Promise.resolve(new Map(offsets)),
+    readRequests: () => Promise.resolve([...requests.values()]),
+    answerRequest: (request) => {
+      requests.set(request.id, request);
+      return Promise.resolve();
+    },
+  };
+}
