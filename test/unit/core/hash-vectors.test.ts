@@ -30,8 +30,8 @@ const APPLE: Readonly<Record<TwemproxyHash, number>> = {
   jenkins: 1442444624,
 };
 
-/** Keys of every length from 0 to 70 whose bytes run through all 256 values. */
-const RAMPS = Array.from({ length: 71 }, (_, length) =>
+/** Keys of every length from 0 to 200 whose bytes run through all 256 values. */
+const RAMPS = Array.from({ length: 201 }, (_, length) =>
   Uint8Array.from({ length }, (__, at) => (length * 37 + at * 101) & 0xff),
 );
 
