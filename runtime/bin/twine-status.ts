@@ -126,10 +126,10 @@ function requireMajority(config: ClusterConfig, reading: RegisterReading): void 
   const statusNodes = nodesOf(config, "status");
   const needed = majorityOf(statusNodes.length);
   if (reading.answered.length >= needed) return;
-  const silent = [...reading.silent].filter(([name]) => !reading.answered.includes(name));
-  const reasons = silent.map(([name, why]) => `\n  ${name} does not answer: ${why}`).join("");
-  const isLocked = silent.some(([, why]) => /NOAUTH|WRONGPASS|NOPERM/.test(why));
   const lost = statusNodes.filter((node) => !reading.answered.includes(node.name));
+  const whyOf = (name: string): string => reading.silent.get(name) ?? "no reason given";
+  const reasons = lost.map(({ name }) => `\n  ${name} does not answer: ${whyOf(name)}`).join("");
+  const isLocked = lost.some(({ name }) => /NOAUTH|WRONGPASS|NOPERM/.test(whyOf(name)));
   const remedies = new Set(lost.map((node) => `twine-start ${node.host}`));
   throw new TwineError({
     code: "STATUS_UNREACHABLE",

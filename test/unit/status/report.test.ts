@@ -46,6 +46,11 @@ describe("what readings amount to", () => {
     expect(knowledgeOf([first, second]).silent).toEqual(silent);
   });
 
+  test("a reading that lost the view while it was fetched does not hide the one before", () => {
+    const knowledge = knowledgeOf([reading(7), reading(8, { value: null, confirmations: 0 })]);
+    expect(knowledge).toMatchObject({ view: { revision: 17 }, confirmations: 3, alphaAlive: true });
+  });
+
   test("a published view that is not JSON is one clear error", () => {
     const value = { body: "{", epoch: 3, revision: 17, heartbeat: 7 };
     expect(() => knowledgeOf([reading(7, { value })])).toThrow(
@@ -103,6 +108,20 @@ describe("the effective state", () => {
     const report = reportOn(exampleView(), { confirmations: 2 });
     expect(report.state).toBe("DEGRADED");
     expect(report.problems.map((problem) => problem.code)).toEqual(["VIEW_NOT_HELD"]);
+  });
+
+  test("a status node that answers and does not vote is up, and says why it does not", () => {
+    const silent = new Map([["s3", 'belongs to cluster "other", not to "twine"']]);
+    const report = reportOn(exampleView(), { confirmations: 2, silent });
+    expect(report.state).toBe("DEGRADED");
+    expect(report.problems.map(({ code, subject, text }) => [code, subject, text])).toEqual([
+      [
+        "STATUS_NOT_VOTING",
+        "s3",
+        'status node at localhost:6403 belongs to cluster "other", not to "twine"',
+      ],
+    ]);
+    expect(report.nodes.find((node) => node.name === "s3")?.role).toBe("up");
   });
 
   test("HALT stays HALT, and tells what the partition needs before anything else", () => {
