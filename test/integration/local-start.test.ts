@@ -1,0 +1,170 @@
+// local-start.test.ts: starting and stopping real redis-servers as twine-start and twine-stop do.
+import { appendFile, readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { plainProgress } from "../../infra/local/progress.ts";
+import { SMALL, localFolder, type LocalFolder } from "../support/local-folder.ts";
+import { isMissing } from "../support/programs.ts";
+import { until } from "../support/redis-server.ts";
+
+const ALL = ["a1", "a2", "s1"];
+
+async function started(conf = SMALL): Promise<LocalFolder> {
+  const local = await localFolder(conf);
+  await local.setup();
+  await local.start();
+  return local;
+}
+
+describe.skipIf(isMissing("redis-server"))("twine-start and twine-stop", () => {
+  test("start everything dead until promoted, stop everything, and do both twice", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    expect((await local.start()).started.toSorted()).toEqual(ALL);
+    expect(await local.running()).toEqual(ALL);
+    expect(JSON.stringify(await local.ask("a1", "ROLE"))).toMatch(/^\["slave","127\.0\.0\.1",1,/);
+    await expect(local.ask("a1", "GET", "key")).rejects.toThrow(/MASTERDOWN/);
+    const again = await local.start();
+    expect(again.started).toEqual([]);
+    expect(again.alreadyRunning.toSorted()).toEqual(ALL);
+
+    expect((await local.stop()).stopped.toSorted()).toEqual(ALL);
+    expect(await local.running()).toEqual([]);
+    expect((await local.stop()).stopped).toEqual([]);
+  });
+
+  test("what was written is there after stop and start, with and without an append only file", async () => {
+    for (const more of ["", "redis appendonly yes\n"]) {
+      const local = await started(`${SMALL}${more}`);
+      await local.ask("a1", "REPLICAOF", "NO", "ONE");
+      await local.ask("a1", "SET", "key", "value");
+      await local.stop();
+      await local.start();
+      await local.ask("a1", "REPLICAOF", "NO", "ONE");
+      expect(await local.ask("a1", "GET", "key")).toBe("value");
+      await local.stop();
+    }
+  });
+
+  test("masters stop after their replicas, status nodes last", async () => {
+    const local = await started();
+    await local.ask("a1", "REPLICAOF", "NO", "ONE");
+    const lines: string[] = [];
+    await local.stop({ progress: plainProgress((line) => lines.push(line)) });
+    expect(lines.map((line) => line.split(":")[0])).toEqual(["a2", "a1", "s1"]);
+  });
+
+  test("a node killed with -9 is the only one that start brings back", async () => {
+    const local = await started();
+    const others = await Promise.all(["a1", "s1"].map((name) => local.pid(name)));
+    process.kill(await local.pid("a2"), "SIGKILL");
+    await until("a2 is gone", async () => !(await local.running()).includes("a2"));
+    const report = await local.start();
+    expect(report.started).toEqual(["a2"]);
+    expect(report.alreadyRunning.toSorted()).toEqual(["a1", "s1"]);
+    expect(await Promise.all(["a1", "s1"].map((name) => local.pid(name)))).toEqual(others);
+  });
+
+  test("a pid that belongs to a process of another start time is not ours to end", async () => {
+    const local = await started();
+    await local.stop();
+    await writeFile(local.path("a1", "pid"), `${process.pid}\nanother-boot 12345\n`);
+    const report = await local.stop();
+    expect(report.notRunning).toContain("a1");
+    expect(await local.running()).toEqual([]);
+    await expect(local.read("a1", "pid")).rejects.toThrow(/ENOENT/);
+  });
+
+  test("a port in use is refused before anything starts, and its holder is named", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    const holder = createServer();
+    await new Promise<void>((done) => holder.listen(local.port("a2"), "127.0.0.1", done));
+    onTestFinished(() => void holder.close());
+    const start = local.start();
+    await expect(start).rejects.toThrow(
+      new RegExp(`port ${local.port("a2")} of node a2 is taken .* by process ${process.pid} \\(`),
+    );
+    expect(await local.running()).toEqual([]);
+  });
+
+  test("without setup, or after twine.conf changed, start asks for twine-setup", async () => {
+    const local = await localFolder(SMALL);
+    await expect(local.start()).rejects.toThrow(/not set up[^]*twine-setup localhost/);
+    await local.setup();
+    await local.rewrite((conf) => `${conf}redis maxmemory 100mb\n`);
+    await expect(local.start()).rejects.toThrow(/set up differently[^]*twine-setup localhost/);
+    expect(await local.running()).toEqual([]);
+  });
+
+  test("a data folder that became another cluster's is refused", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    await writeFile(local.path("a1", "data", "twine-stamp"), "cluster other\n");
+    await expect(local.start()).rejects.toThrow(/belongs to cluster other/);
+  });
+
+  test("a node that dies at start is reported with its own words, and the rest is taken back", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    await appendFile(local.path("a2", "redis.conf"), "maxmemory lots\n");
+    await expect(local.start()).rejects.toThrow(
+      /node a2 ended at once[^]*maxmemory lots[^]*remedy/,
+    );
+    expect(await local.running()).toEqual([]);
+  });
+
+  test("an interruption half way leaves running only what ran before", async () => {
+    // Method: of a running cluster kill s1 and a1, start again, interrupt as soon as s1 answers.
+    const local = await started();
+    process.kill(await local.pid("s1"), "SIGKILL");
+    process.kill(await local.pid("a1"), "SIGKILL");
+    await until("both are gone", async () => (await local.running()).length === 1);
+    const controller = new AbortController();
+    const lines: string[] = [];
+    const progress = plainProgress((line) => {
+      lines.push(line);
+      controller.abort();
+    });
+    await expect(local.start({ progress, signal: controller.signal })).rejects.toMatchObject({
+      exitCode: 130,
+    });
+    expect(lines[0]).toMatch(/^s1: started/);
+    expect(await local.running()).toEqual(["a2"]);
+  });
+
+  test("an interruption before the first node leaves nothing running", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    await expect(local.start({ signal: AbortSignal.abort() })).rejects.toMatchObject({
+      exitCode: 130,
+    });
+    expect(await local.running()).toEqual([]);
+  });
+
+  test("a node that left twine.conf is still stopped", async () => {
+    const local = await started();
+    await local.rewrite((conf) => conf.replace(/^a2=.*$/m, ""));
+    const report = await local.stop();
+    expect(report.stopped.toSorted()).toEqual(ALL);
+    expect(await local.running()).toEqual([]);
+  });
+
+  test("two commands at once on one host don't both work: the second names the first", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    const outcomes = await Promise.allSettled([local.start(), local.start()]);
+    const refused = outcomes.filter((outcome) => outcome.status === "rejected");
+    expect(refused).toHaveLength(1);
+    expect(String(refused[0]?.reason)).toMatch(new RegExp(`at work in .*process ${process.pid}`));
+    expect(await local.running()).toEqual(ALL);
+  });
+
+  test("the processes outlive whoever started them: each leads a session of its own", async () => {
+    const local = await started();
+    const pid = await local.pid("a1");
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+    const session = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[3];
+    expect(Number(session)).toBe(pid);
+  });
+});
