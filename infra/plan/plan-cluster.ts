@@ -16,9 +16,10 @@ import {
 } from "../../runtime/core/cluster.ts";
 import { confDigest } from "../../runtime/core/conf/digest.ts";
 import { TwineError, type Problem } from "../../runtime/core/errors.ts";
+import { isLoopback, listenAddresses } from "../../runtime/core/listen-addresses.ts";
 import { byName, compareNames } from "../../runtime/core/natural-order.ts";
 import { aclSecrets, dataUsers, statusUsers, type AclUser } from "./acl.ts";
-import { bindOf, isLoopback } from "./bind.ts";
+
 import type { Plan, PlanOptions, PlannedFile, PlannedHost, PlannedSecret } from "./plan.ts";
 import { planService } from "./plan-service.ts";
 import { dataSettings, isAppendOnly } from "./redis-settings.ts";
@@ -60,7 +61,7 @@ function planHost(
   nodes: readonly ClusterNode[],
   options: PlanOptions,
 ): PlannedHost {
-  const bind = bindOf(host, options.hasPassword, options.loopbackHosts);
+  const bind = listenAddresses(host, options.hasPassword, options.loopbackHosts);
   const services = nodes.map((node) => planService(node, bind, options));
   const files = nodes.flatMap((node) => filesOfNode(config, node, bind, options));
   const dataNodes = nodes.filter((node) => node.kind === "data");
