@@ -3,6 +3,7 @@
 // and whether anybody still renews the alpha's lease.
 import { compareNames } from "../core/natural-order.ts";
 import type { NodeView, View } from "../core/view.ts";
+import { hasHeartbeatAdvanced } from "../register/read.ts";
 import type { RegisterReading } from "../register/register.ts";
 import { parseView } from "./parse-view.ts";
 
@@ -38,13 +39,12 @@ export function knowledgeOf(
   // A view that changes while it is fetched may leave one reading without a value; the one before still had it.
   const valued = readings.findLast((reading) => (reading.value?.body ?? null) !== null) ?? last;
   const body = valued.value?.body ?? null;
-  const epochOf = (reading: RegisterReading): number => reading.value?.epoch ?? 0;
   const silent = new Map([...first.silent, ...last.silent]);
   return {
     view: body === null ? null : parseView(body),
     confirmations: valued.confirmations,
     answered: [...last.answered].sort(compareNames),
     silent: new Map([...silent].sort(([a], [b]) => compareNames(a, b))),
-    alphaAlive: last.heartbeat > first.heartbeat || epochOf(last) > epochOf(first),
+    alphaAlive: hasHeartbeatAdvanced(first, last),
   };
 }

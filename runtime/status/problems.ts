@@ -97,7 +97,7 @@ function withoutAlpha(known: Known): StatusProblem[] {
       severity: "DEGRADED",
       subject: "alpha",
       host: null,
-      text: `${alpha} does not renew its lease: what follows was true at ${forPeople(updatedAt)}`,
+      text: `${alpha} does not renew its lease: the view, last changed ${forPeople(updatedAt)}, may be stale`,
       remedy: "twine-start",
     },
   ];

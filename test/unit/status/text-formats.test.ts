@@ -77,8 +77,8 @@ describe("summary", () => {
         monitors      3  3 up
         routers       1  1 up
 
-        alpha  m1 does not renew its lease: what follows was true at 2026-03-01
-          10:05:07 UTC
+        alpha  m1 does not renew its lease: the view, last changed 2026-03-01 10:05:07
+          UTC, may be stale
             remedy: twine-start
         s2  status node at localhost:6402 does not answer: connect ECONNREFUSED
           127.0.0.1:6402
