@@ -1,6 +1,7 @@
 // hash.ts: how many keys per second each built-in hash finds a partition for. `node bench/hash.ts`
-// Each row is the median of seven runs over the same 1,024 keys as people write them (8 to 40 bytes); node's own
-// zlib.crc32 stands beside. The tagged column has the hash-tag {} on, with every second key tagged.
+// Each row is the median of seven runs over the same 1,024 keys as people write them (8 to 40
+// bytes); node's own zlib.crc32 stands beside. The tagged column has the hash-tag {} on, with
+// every second key tagged.
 import { crc32 as zlibCrc32 } from "node:zlib";
 import { BUILTIN_HASHES } from "../runtime/core/conf/hash-setting.ts";
 import {

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
-// twine-hash: prints the partition of a key, by the hash of twine.conf; without a twine.conf by crc32.
+// twine-hash: prints the partition of a key, by the hash of twine.conf; without a twine.conf by
+// crc32.
 //
-// The key is 7-bit ASCII, as in the first Twine: a shell hands over text in an encoding that only it knows, and a
-// key typed in another one would land elsewhere. Routers and clients hash any bytes. An empty key is a key.
+// The key is 7-bit ASCII, as in the first Twine: a shell hands over text in an encoding that only
+// it knows, and a key typed in another one would land elsewhere. Routers and clients hash any
+// bytes. An empty key is a key.
 import { dirname } from "node:path";
 import { findConf, loadConf, runTool, tool, type ToolOptions } from "../cli/tool.ts";
 import type { ClusterConfig, HashSetting } from "../core/cluster.ts";
@@ -26,7 +28,7 @@ async function main(): Promise<number> {
       "$ twine-hash --json -- -foo 2  # a key that begins with a dash",
     ],
     exitCodes: {
-      2: "wrong usage: a key that is not 7-bit ASCII, a modulus that is no whole number of at least 1",
+      2: "wrong usage, such as a key that is not 7-bit ASCII or a modulus below 1",
     },
   })
     .argument("<key>", "7-bit ASCII, may be empty")
@@ -43,7 +45,8 @@ async function main(): Promise<number> {
   const hash = named ?? config?.settings.hash ?? { kind: "builtin", name: "crc32" };
   const partitions = modulus ?? config?.settings.partitions;
   if (partitions === undefined) throw modulusMissing();
-  // A hash named on the command line is looked for where the caller stands, one of twine.conf beside twine.conf.
+  // A hash named on the command line is looked for where the caller stands, one of twine.conf
+  // beside twine.conf.
   const isOfConf = named === undefined && config !== undefined;
   const folder = isOfConf ? dirname(config.file) : process.cwd();
   const partition = await partitionOf(key, {
@@ -69,7 +72,10 @@ async function partitionOf(
   }
 }
 
-/** The cluster's file when there is one: a file that was named must exist, one that was not may be missing. */
+/**
+ * The cluster's file when there is one: a file that was named must exist, one that was not may be
+ * missing.
+ */
 function confIfAny(options: ToolOptions): ClusterConfig | undefined {
   const isNamed = options.conf !== undefined || (process.env["TWINE_CONF"] ?? "") !== "";
   if (!isNamed) {

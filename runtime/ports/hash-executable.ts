@@ -1,11 +1,12 @@
 // hash-executable.ts: partition numbers from a program of the user's own, run as `cmd KEY MODULUS`.
 //
-//   key -> known? -> answer          a process per key is slow, so answers are remembered (the last ones used),
+//   key -> known? -> answer          a process per key is slow: the last answers are remembered,
 //          asked already? -> wait    two callers with one key share one process,
 //          else -> queue -> run      and only a few processes run at once
 //
-// No shell is involved: a key can hold any text without being understood as a command. Each process leads a
-// group of its own, so that one which hangs is ended together with whatever it started itself.
+// No shell is involved: a key can hold any text without being understood as a command. Each
+// process leads a group of its own, so that one which hangs is ended together with whatever it
+// started itself.
 import { isUtf8 } from "node:buffer";
 import { spawn, type ChildProcess } from "node:child_process";
 import { accessSync, constants } from "node:fs";
@@ -40,11 +41,6 @@ export interface HashExecutable {
   readonly partitions: number;
 }
 
-interface Waiting {
-  readonly start: () => void;
-  readonly giveUp: () => void;
-}
-
 /** Throws HASH_NOT_EXECUTABLE. */
 export function openHashExecutable(
   executable: HashExecutable,
@@ -53,50 +49,22 @@ export function openHashExecutable(
   requireExecutable(executable);
   const remembered = new Map<string, number>();
   const asked = new Map<string, Promise<number>>();
-  const waiting: Waiting[] = [];
   const running = new Set<ChildProcess>();
-  let runningCount = 0;
-  let isClosed = false;
-
-  const turn = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const start = (): void => {
-        runningCount += 1;
-        resolve();
-      };
-      const giveUp = (): void => {
-        reject(closedError(executable));
-      };
-      if (isClosed) giveUp();
-      else if (runningCount < limits.runningCount) start();
-      else waiting.push({ start, giveUp });
-    });
-
-  const requireOpen = (): void => {
-    if (isClosed) throw closedError(executable);
-  };
+  const queue = openQueue(limits.runningCount, () => closedError(executable));
 
   const answerOf = async (key: string): Promise<number> => {
-    try {
-      requireOpen();
-      const ended = await run(executable, key, limits.timeoutMs, running);
-      requireOpen();
-      const partition = partitionFrom(ended, executable, key, limits.timeoutMs);
-      if (key.length <= limits.rememberedKeyChars) {
-        remembered.set(key, partition);
-        forgetOldest(remembered, limits.rememberedCount);
-      }
-      return partition;
-    } finally {
-      runningCount -= 1;
-      waiting.shift()?.start();
+    const ended = await run(executable, key, limits.timeoutMs, running);
+    queue.requireOpen();
+    const partition = partitionFrom(ended, executable, key, limits.timeoutMs);
+    if (key.length <= limits.rememberedKeyChars) {
+      remembered.set(key, partition);
+      forgetOldest(remembered, limits.rememberedCount);
     }
+    return partition;
   };
 
   const ask = (key: string): Promise<number> => {
-    const answer = turn()
-      .then(() => answerOf(key))
-      .finally(() => asked.delete(key));
+    const answer = queue.inTurn(() => answerOf(key)).finally(() => asked.delete(key));
     asked.set(key, answer);
     return answer;
   };
@@ -106,17 +74,14 @@ export function openHashExecutable(
       if (!isUtf8(bytes) || bytes.includes(0)) return Promise.reject(keyError(executable, bytes));
       const key = Buffer.from(bytes).toString("utf8");
       const known = remembered.get(key);
-      if (known !== undefined) {
-        // A Map lists its keys by age: putting the key back makes it the youngest.
-        remembered.delete(key);
-        remembered.set(key, known);
-        return known;
-      }
-      return asked.get(key) ?? ask(key);
+      if (known === undefined) return asked.get(key) ?? ask(key);
+      // A Map lists its keys by age: putting the key back makes it the youngest.
+      remembered.delete(key);
+      remembered.set(key, known);
+      return known;
     },
     close: async () => {
-      isClosed = true;
-      for (const { giveUp } of waiting.splice(0)) giveUp();
+      queue.close();
       for (const child of running) endGroup(child);
       await Promise.allSettled(asked.values());
     },
@@ -127,6 +92,47 @@ function forgetOldest(remembered: Map<string, number>, count: number): void {
   if (remembered.size <= count) return;
   const [oldest] = remembered.keys();
   if (oldest !== undefined) remembered.delete(oldest);
+}
+
+interface Queue {
+  /**
+   * Runs the task when fewer than the limit run; rejects with the closing error when closed
+   * before.
+   */
+  inTurn<T>(task: () => Promise<T>): Promise<T>;
+  requireOpen(): void;
+  /** Fails what waits; what runs goes on. */
+  close(): void;
+}
+
+function openQueue(runningCountMax: number, closing: () => Error): Queue {
+  const waiting: (() => void)[] = [];
+  let runningCount = 0;
+  let isClosed = false;
+  const requireOpen = (): void => {
+    if (isClosed) throw closing();
+  };
+  return {
+    requireOpen,
+    inTurn: async (task) => {
+      // The place is taken by whoever gives it up for the next one, so that nobody can slip in
+      // between.
+      if (runningCount < runningCountMax) runningCount += 1;
+      else await new Promise<void>((resolve) => waiting.push(resolve));
+      try {
+        requireOpen();
+        return await task();
+      } finally {
+        const next = waiting.shift();
+        if (next === undefined) runningCount -= 1;
+        else next();
+      }
+    },
+    close: () => {
+      // Those that wait get their turn, one after the other, and find the queue closed.
+      isClosed = true;
+    },
+  };
 }
 
 interface Ended {
@@ -173,7 +179,10 @@ function run(
   });
 }
 
-/** The process, or why there is none: spawn throws for some reasons (a key beyond the system's limit, say). */
+/**
+ * The process, or why there is none: spawn throws for some reasons (a key beyond the system's
+ * limit, say).
+ */
 function start(executable: HashExecutable, key: string): ChildProcess | Error {
   try {
     return spawn(executable.file, [key, String(executable.partitions)], {
@@ -200,7 +209,10 @@ function listen(child: ChildProcess): { readonly output: string; readonly compla
   return said;
 }
 
-/** Ends a process and what it started; its pipes are let go, should something still hold their other end. */
+/**
+ * Ends a process and what it started; its pipes are let go, should something still hold their
+ * other end.
+ */
 function endGroup(child: ChildProcess): void {
   try {
     if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
@@ -252,7 +264,7 @@ function failedError(
     {
       code: "HASH_FAILED",
       message: `hash: ${command} ${how}${complaint === "" ? "" : `: ${shortened(complaint)}`}`,
-      remedy: `run it by hand in ${executable.folder}; it must print the partition number and exit 0`,
+      remedy: `run it by hand in ${executable.folder}; it must print the number and exit 0`,
     },
     ended.cause === undefined ? {} : { cause: ended.cause },
   );
@@ -277,7 +289,7 @@ function keyError({ name }: HashExecutable, key: Uint8Array): TwineError {
   const shown = shortened(Buffer.from(key).toString("latin1"));
   return new TwineError({
     code: "HASH_KEY_BAD",
-    message: `the key ${JSON.stringify(shown)} is no text, and hash ${name} gets keys as an argument`,
+    message: `the key ${JSON.stringify(shown)} is no text, as an argument of ${name} must be`,
     remedy: "use keys that are UTF-8 without a zero byte, or a module, which gets the bytes",
   });
 }

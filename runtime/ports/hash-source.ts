@@ -1,10 +1,12 @@
-// hash-source.ts: where partition numbers come from: a built-in hash, the user's own module, or an executable.
+// hash-source.ts: where partition numbers come from: a built-in hash, the user's own module, or an
+// executable.
 //
-//   hash crc32          computed at once            hash ./my-hash.mjs   called in this process, may be async
-//   hash ./my-hash      run as `my-hash KEY MODULUS`, its answers cached (hash-executable.ts)
+//   hash crc32           computed at once
+//   hash ./my-hash.mjs   called in this process, may be async
+//   hash ./my-hash       run as `my-hash KEY MODULUS`, answers cached (hash-executable.ts)
 //
-// Whatever the source, the hash tag is applied before it and its answer is checked after it: a wrong number
-// would put a key where nobody looks for it.
+// Whatever the source, the hash tag is applied before it and its answer is checked after it: a
+// wrong number would put a key where nobody looks for it.
 import { statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -16,8 +18,9 @@ import { EXECUTABLE_LIMITS, openHashExecutable } from "./hash-executable.ts";
 
 export interface Partitioner {
   /**
-   * The partition of a key, from 0: at once where it can be known at once. Built-in hashes never fail; the others
-   * throw or reject a TwineError (HASH_FAILED, HASH_ANSWER_BAD, HASH_KEY_BAD, HASH_CLOSED), which fails one key.
+   * The partition of a key, from 0: at once where it can be known at once. Built-in hashes never
+   * fail; the others throw or reject a TwineError (HASH_FAILED, HASH_ANSWER_BAD, HASH_KEY_BAD,
+   * HASH_CLOSED), which fails one key.
    */
   partitionOf(key: Uint8Array): number | Promise<number>;
   /** Ends what still runs; keys that wait for an answer fail with HASH_CLOSED. */
@@ -95,7 +98,7 @@ async function loadModule(name: string, file: string): Promise<HashModuleFunctio
   if (found !== undefined) return found;
   throw new TwineError({
     code: "HASH_MODULE_BAD",
-    message: `hash ${name}: neither its default export nor an export named partitionOf is a function`,
+    message: `hash ${name}: neither its default export nor its partitionOf is a function`,
     remedy: "write: export default (key, partitions) => a whole number below partitions",
   });
 }
@@ -118,7 +121,8 @@ function moduleSource(name: string, hash: HashModuleFunction, partitions: number
     partitionOf: (key) => {
       let answer: unknown;
       try {
-        // A copy, because the key may lie in a buffer that is used again while an async hash still reads it.
+        // A copy, because the key may lie in a buffer that is used again while an async hash still
+        // reads it.
         answer = hash(Buffer.from(key), partitions);
       } catch (cause) {
         throw failed(cause);

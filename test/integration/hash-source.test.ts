@@ -1,4 +1,5 @@
-// hash-source.test.ts: partition numbers from real modules and real shell scripts in a temporary folder.
+// hash-source.test.ts: partition numbers from real modules and real shell scripts in a temporary
+// folder.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -83,7 +84,7 @@ function callsIn(folder: string): string[] {
 }
 
 describe("a module", () => {
-  test("answers by its default export, called with the bytes and the number of partitions", async () => {
+  test("answers by its default export, called with bytes and number of partitions", async () => {
     const { partitionOf } = await openModule(
       "export default (key, partitions) => (key[0] + key.length) % partitions;",
     );
@@ -189,7 +190,7 @@ describe("an executable", () => {
     expect(callsIn(folder)).toEqual(["7"]);
   });
 
-  test("is asked again for the answer that was not used for longest, beyond what is remembered", async () => {
+  test("is asked again for what was not used for longest", async () => {
     const { partitionOf, folder } = await openScript('echo "$1" >> calls; echo 3', {
       limits: { rememberedCount: 2 },
     });
@@ -261,7 +262,7 @@ describe("an executable", () => {
     await until("what it started is gone", () => !isAlive(child));
   });
 
-  test("that is closed fails the key which runs and those that wait, and leaves no process", async () => {
+  test("that is closed fails all keys without an answer, and leaves no process", async () => {
     const { partitionOf, close, folder } = await openScript("echo $$ > self; sleep 600", {
       limits: { runningCount: 1 },
     });

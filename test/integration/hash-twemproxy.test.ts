@@ -1,5 +1,5 @@
-// hash-twemproxy.test.ts: twemproxy's hashes proved against the real nutcracker: keys are written through it, and
-// each must lie on the redis-server that builtinPartition names, and on no other.
+// hash-twemproxy.test.ts: twemproxy's hashes proved against the real nutcracker: keys are written
+// through it, and each must lie on the redis-server that builtinPartition names, and on no other.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -18,7 +18,10 @@ const TAGS = [undefined, "{}"] as const;
 
 type Endpoint = { readonly path: string } | { readonly host: string; readonly port: number };
 
-/** Sends the commands in one go; resolves with their one-line replies. Binary-safe, and says nothing unasked. */
+/**
+ * Sends the commands in one go; resolves with their one-line replies. Binary-safe, and says
+ * nothing unasked.
+ */
 async function ask(
   endpoint: Endpoint,
   commands: readonly (readonly Uint8Array[])[],
@@ -67,7 +70,10 @@ function byteSource(seed: number): () => number {
   };
 }
 
-/** The empty key, every single byte, names as people write them, and bytes of all values in every length from 1 to 40. */
+/**
+ * The empty key, every single byte, names as people write them, and bytes of all values in every
+ * length from 1 to 40.
+ */
 function plainKeys(): Buffer[] {
   const nextByte = byteSource(2463534242);
   const single = Array.from({ length: 256 }, (_, byte) => Buffer.of(byte));
@@ -106,9 +112,13 @@ function distinct(keys: readonly Buffer[]): Buffer[] {
   return [...new Map(keys.map((key) => [key.toString("latin1"), key])).values()];
 }
 
-/** A pool per hash with and without tags, its servers named p0 to p4, and one whose servers have no names. */
+/**
+ * A pool per hash with and without tags, its servers named p0 to p4, and one whose servers have no
+ * names.
+ */
 function configOf(folder: string, ports: readonly number[]): string {
-  // nutcracker numbers its servers by name, not by their order in the file: the reverse order shows it.
+  // nutcracker numbers its servers by name, not by their order in the file: the reverse order
+  // shows it.
   const named = ports.map((port, at) => `127.0.0.1:${port}:1 p${at}`).reverse();
   const unnamed = ports.map((port) => `127.0.0.1:${port}:1`);
   const pools = TWEMPROXY_HASHES.flatMap((hash) =>
@@ -178,7 +188,10 @@ describe.skipIf(isMissing("nutcracker", "redis-server"))("the real nutcracker", 
     await Promise.all(servers.map((server) => ask(server, [[Buffer.from("FLUSHALL")]])));
   }
 
-  /** Writes the keys through a pool; the servers that hold each of them, by their place in the pool. */
+  /**
+   * Writes the keys through a pool; the servers that hold each of them, by their place in the
+   * pool.
+   */
   async function placesOf(pool: string, keys: readonly Buffer[]): Promise<number[][]> {
     await flushServers();
     const path = join(folder, pool);
@@ -216,7 +229,7 @@ describe.skipIf(isMissing("nutcracker", "redis-server"))("the real nutcracker", 
     expect(await placesOf(`${hash}-tagged`, keys)).toEqual(keys.map((key) => [partitionOf(key)]));
   });
 
-  test("without names nutcracker numbers its servers by the length, then the text of host:port", async () => {
+  test("numbers servers without names by the length, then the text of host:port", async () => {
     const keys = plainKeys();
     const partitionOf = builtinPartition("twemproxy-crc32a", SERVERS);
     const names = ports.map((port) => `127.0.0.1:${port}`);

@@ -1,4 +1,5 @@
-// twine-hash.test.ts: the tool as a person calls it, each time a real process in a folder of its own.
+// twine-hash.test.ts: the tool as a person calls it, each time a real process in a folder of its
+// own.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,7 +92,7 @@ describe("twine-hash", () => {
     },
   );
 
-  test("refuses an unknown hash, a missing modulus and a missing key with exit code 2", async () => {
+  test("refuses an unknown hash, no modulus and no key with exit code 2", async () => {
     const { hash } = await place();
     for (const [args, why] of [
       [["foo", "2", "--hash", "crc33"], "unknown hash 'crc33'"],
@@ -120,7 +121,8 @@ describe.skipIf(isMissing("python3"))("Red Cluster's crc32", () => {
     const { hash, folder } = await place();
     const keys = Array.from({ length: 65 }, (_, at) => "user:10-Zz~".repeat(6).slice(0, at));
     const program =
-      "import sys, zlib\nfor key in sys.stdin.read().split('\\n'): print(zlib.crc32(key.encode()) % 4093)";
+      "import sys, zlib\n" +
+      "for key in sys.stdin.read().split('\\n'): print(zlib.crc32(key.encode()) % 4093)";
     const python = await runCommand("python3", ["-c", program], {
       cwd: folder,
       input: keys.join("\n"),

@@ -49,7 +49,7 @@ test("a key is hashed the same alone and within a larger buffer", () => {
   );
 });
 
-test("the hash tag is the text between the first opening character and the next closing one", () => {
+test("the hash tag stands between the first opening character and the next closing one", () => {
   // Method: the rule written once more with a regular expression, over keys rich in braces.
   const text = fc.string({ unit: fc.constantFrom("{", "}", "a", "\u00ff"), maxLength: 12 });
   fc.assert(

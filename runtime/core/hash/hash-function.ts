@@ -1,5 +1,5 @@
-// hash-function.ts: the one shape of a hash in Twine, and how bytes are read for it. Pure.
-// A hash reads a range of bytes in place, so that the router can hash a key where it lies in the received
+// hash-function.ts: the one shape of a hash in Twine, and how bytes are read for it. Pure. A hash
+// reads a range of bytes in place, so that the router can hash a key where it lies in the received
 // buffer: no slice and no allocation per key.
 
 /** The hash of bytes[start, end), as an unsigned 32-bit number. */

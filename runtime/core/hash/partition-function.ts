@@ -2,7 +2,8 @@
 //
 //   key --hash-tag--> the part that counts --hash--> 32 bits --modulo partitions--> 0..partitions-1
 //
-// Which partition a key lies in is a promise to everybody's data: a change here is a change of every cluster.
+// Which partition a key lies in is a promise to everybody's data: a change here is a change of
+// every cluster.
 import type { BuiltinHash } from "../cluster.ts";
 import { TwineError } from "../errors.ts";
 import { crc16 } from "./crc16.ts";
@@ -14,7 +15,10 @@ import { TWEMPROXY_TABLE } from "./twemproxy/table.ts";
 /** The partition of a key, from 0. */
 export type PartitionFunction = (key: Uint8Array) => number;
 
-/** The partition of the key bytes[start, end), from 0: for a key that still lies in a received buffer. */
+/**
+ * The partition of the key bytes[start, end), from 0: for a key that still lies in a received
+ * buffer.
+ */
 export type RangePartitionFunction = HashFunction;
 
 /** A built-in's hash by its name in twine.conf. */
@@ -45,10 +49,10 @@ export function builtinRangePartition(
 }
 
 /**
- * `hash % partitions`, over the key's hash tag when it has one. With a twemproxy-NAME this is where twemproxy's
- * `distribution: modula` puts the key when its servers have weight 1. twemproxy numbers its servers not as they
- * stand in its file but sorted by name (without one: host:port), shorter names first, equally long ones by text.
- * Throws PARTITIONS_BAD, HASH_TAG_BAD.
+ * `hash % partitions`, over the key's hash tag when it has one. With a twemproxy-NAME this is
+ * where twemproxy's `distribution: modula` puts the key when its servers have weight 1. twemproxy
+ * numbers its servers not as they stand in its file but sorted by name (without one: host:port),
+ * shorter names first, equally long ones by text. Throws PARTITIONS_BAD, HASH_TAG_BAD.
  */
 export function builtinPartition(
   name: BuiltinHash,

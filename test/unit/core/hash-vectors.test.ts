@@ -1,5 +1,5 @@
-// hash-vectors.test.ts: hashes against published and observed values. Changing one of these numbers would move
-// keys in running clusters.
+// hash-vectors.test.ts: hashes against published and observed values. Changing one of these
+// numbers would move keys in running clusters.
 import { createHash } from "node:crypto";
 import { crc32 as zlibCrc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";

@@ -1,5 +1,6 @@
-// fnv1-32.ts: twemproxy's fnv1_32. Pure. FNV-1 of 32 bits (http://www.isthe.com/chongo/tech/comp/fnv/):
-// multiply, then xor; bytes from 0x80 on count as negative.
+// fnv1-32.ts: twemproxy's fnv1_32. Pure. FNV-1 of 32 bits
+// (http://www.isthe.com/chongo/tech/comp/fnv/): multiply, then xor; bytes from 0x80 on count as
+// negative.
 import { signedByte, type HashFunction } from "../hash-function.ts";
 
 const OFFSET_BASIS = 0x811c9dc5;

@@ -1,6 +1,7 @@
-// hsieh.ts: twemproxy's hsieh. Pure. Paul Hsieh's SuperFastHash (http://www.azillionmonkeys.com/qed/hash.html),
-// started from 0 rather than from the length. Of the bytes left over after the fours, the third one counts as
-// negative from 0x80 on, a lone one doesn't.
+// hsieh.ts: twemproxy's hsieh. Pure. Paul Hsieh's SuperFastHash
+// (http://www.azillionmonkeys.com/qed/hash.html), started from 0 rather than from the length. Of
+// the bytes left over after the fours, the third one counts as negative from 0x80 on, a lone one
+// doesn't.
 import { littleEndian16, signedByte, type HashFunction } from "../hash-function.ts";
 
 export const hsieh: HashFunction = (bytes, start, end) => {

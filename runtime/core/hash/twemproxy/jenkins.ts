@@ -1,8 +1,8 @@
 // jenkins.ts: twemproxy's jenkins. Pure. Bob Jenkins' lookup3, hashlittle()
 // (https://www.burtleburtle.net/bob/c/lookup3.c), started from 13.
 //
-//   bytes: | 12 | 12 | ... | 1..12 |     each block is added to the registers a, b, c as three words;
-//            mix  mix        final       mix between blocks, final after the last one, which is never empty
+//   bytes: | 12 | 12 | ... | 1..12 |   each block is added to the registers a, b, c as three words;
+//            mix  mix        final     mix between blocks, final after the last, never empty one
 import { littleEndian32, type HashFunction } from "../hash-function.ts";
 
 const START = 13;
@@ -49,7 +49,9 @@ function rotated(word: number, bits: number): number {
   return (word << bits) | (word >>> (32 - bits));
 }
 
-/** Four bytes as a word; those at or beyond `end` count as zero, whatever the buffer holds there. */
+/**
+ * Four bytes as a word; those at or beyond `end` count as zero, whatever the buffer holds there.
+ */
 function wordWithin(bytes: Uint8Array, at: number, end: number): number {
   if (at + 4 <= end) return littleEndian32(bytes, at);
   let word = 0;

@@ -1,8 +1,9 @@
-// md5.ts: twemproxy's md5. Pure. The first four bytes of the MD5 digest (RFC 1321), the lowest one first.
-// Written out here rather than taken from node:crypto, which makes a hash object and a buffer for every key (several
-// times slower for keys of usual length) and has no MD5 at all where the system runs in FIPS mode.
+// md5.ts: twemproxy's md5. Pure. The first four bytes of the MD5 digest (RFC 1321), the lowest one
+// first. Written out here rather than taken from node:crypto, which makes a hash object and a
+// buffer for every key (several times slower for keys of usual length) and has no MD5 at all where
+// the system runs in FIPS mode.
 //
-//   key | 0x80 | zeros | length in bits     in blocks of 16 words; each block is stirred into the four registers
+//   key | 0x80 | zeros | length in bits     in blocks of 16 words, each stirred into the registers
 import { littleEndian32, type HashFunction } from "../hash-function.ts";
 
 /** RFC 1321, 3.4: the integer part of 4294967296 times abs(sin(step)), step in radians. */
