@@ -12,10 +12,8 @@ import { majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import { TwineError } from "../core/errors.ts";
 import { systemClock } from "../ports/clock.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
-import { openAcceptors } from "../register/acceptors.ts";
-import { readRegister } from "../register/read.ts";
-import type { Acceptor, RegisterReading } from "../register/register.ts";
-import { within } from "../register/within.ts";
+import { lookTwice, type Readings } from "../register/look-twice.ts";
+import type { RegisterReading } from "../register/register.ts";
 import { formatOf, STATE_EXIT, type StatusFormat } from "../status/formats.ts";
 import { renderHtml } from "../status/html.ts";
 import { renderJson } from "../status/json.ts";
@@ -26,11 +24,6 @@ import { forPeople } from "../status/problems.ts";
 import { reportOf, type StatusReport } from "../status/report.ts";
 import { renderSummary } from "../status/summary.ts";
 import { renderXml } from "../status/xml.ts";
-
-/** A status node that has not answered by then is silent; the others need not wait for it any longer. */
-const SILENT_AFTER_MS = 1000;
-
-type Readings = readonly [RegisterReading, ...RegisterReading[]];
 
 async function main(): Promise<number> {
   const program = tool({
@@ -53,72 +46,16 @@ async function main(): Promise<number> {
   const options = program.opts<ToolOptions>();
   const format = formatOf(program.args[0], options.json === true);
   const { config } = loadConf(options);
-  const report = reportOf(config, knowledgeOf(await readTwice(config)));
+  const report = reportOf(config, knowledgeOf(await look(config)));
   write(render(report, format));
   return STATE_EXIT[report.state];
 }
 
-async function readTwice(config: ClusterConfig): Promise<Readings> {
-  const opened = openAcceptors({
-    config,
-    password: readPassword(),
-    clock: systemClock,
-    openLink: openRedisLink,
-  });
-  const { cluster, leaseMs } = config.settings;
-  try {
-    const asked = opened.acceptors.map(withDeadline);
-    const first = await firstLook(asked, cluster);
+function look(config: ClusterConfig): Promise<Readings> {
+  const ports = { clock: systemClock, openLink: openRedisLink };
+  return lookTwice({ config, password: readPassword(), ...ports }, (first) => {
     requireMajority(config, first);
-    // Those that were silent are not waited for again, but still count among all: a majority is one of all of them.
-    const again = asked.map((acceptor) => withoutWaiting(acceptor, first));
-    return [first, await lookAgain(() => readRegister(again, cluster), first, leaseMs)];
-  } finally {
-    opened.close();
-  }
-}
-
-function withDeadline(acceptor: Acceptor): Acceptor {
-  const read: Acceptor["read"] = (withBody) =>
-    within(systemClock, SILENT_AFTER_MS, acceptor.read(withBody));
-  return { ...acceptor, read };
-}
-
-function withoutWaiting(acceptor: Acceptor, { answered, silent }: RegisterReading): Acceptor {
-  if (answered.includes(acceptor.name)) return acceptor;
-  const why = new Error(silent.get(acceptor.name));
-  return { ...acceptor, read: () => Promise.reject(why) };
-}
-
-/** A refusal is believed at once. Who is merely late, on a machine that has much to do, is asked again for a second. */
-async function firstLook(
-  acceptors: readonly Acceptor[],
-  cluster: string,
-): Promise<RegisterReading> {
-  const endMs = systemClock.nowMs() + SILENT_AFTER_MS;
-  for (;;) {
-    const reading = await readRegister(acceptors, cluster);
-    const isLate = [...reading.silent.values()].some((why) => /no answer|timed? ?out/i.test(why));
-    if (!isLate || systemClock.nowMs() >= endMs) return reading;
-    await systemClock.delay(20);
-  }
-}
-
-/** Until the heartbeat advanced and every voting node holds the view, or one lease passed: by then it should have. */
-async function lookAgain(
-  read: () => Promise<RegisterReading>,
-  first: RegisterReading,
-  leaseMs: number,
-): Promise<RegisterReading> {
-  const endMs = systemClock.nowMs() + leaseMs;
-  for (;;) {
-    await systemClock.delay(leaseMs / 20);
-    const reading = await read();
-    const voters = reading.answered.filter((name) => !reading.silent.has(name));
-    const isHeld = reading.confirmations === voters.length;
-    const isSettled = isHeld && knowledgeOf([first, reading]).alphaAlive;
-    if (isSettled || systemClock.nowMs() >= endMs) return reading;
-  }
+  });
 }
 
 /** Fewer than a majority prove nothing: what they hold may have been overtaken elsewhere. */

@@ -43,6 +43,11 @@ export function holdsBody(state: AcceptorState, bodyBallot: Ballot): boolean {
   return state.accepted !== null && isSameBallot(state.accepted.bodyBallot, bodyBallot);
 }
 
+/** Whether somebody renewed the alpha's lease, or took it over, between two readings. Pure. */
+export function hasHeartbeatAdvanced(first: RegisterReading, last: RegisterReading): boolean {
+  return last.heartbeat > first.heartbeat || (last.value?.epoch ?? 0) > (first.value?.epoch ?? 0);
+}
+
 /** A body that is overtaken between finding it and fetching it is looked for this often. */
 const ATTEMPTS = 5;
 
