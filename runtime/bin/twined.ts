@@ -30,9 +30,9 @@ async function main(): Promise<number> {
   const node = monitorNamed(config, program.args[0] ?? "");
   const password = readPassword();
   const log = pinoLog(node.name);
-  // Redis accepts any number of listeners; one per data node and status node is no leak.
   const ports = { config, password, clock: systemClock, openLink: openRedisLink };
-  const { acceptors, close: closeAcceptors } = openAcceptors({ ...ports, user: "monitor" });
+  const opened = openAcceptors({ ...ports, user: "monitor" });
+  const { acceptors } = opened;
   const board = createNoticeBoard({ ...ports, user: "monitor" });
   const monitor = startMonitor({
     ...ports,
@@ -58,7 +58,7 @@ async function main(): Promise<number> {
   } finally {
     await monitor.stop();
     await board.close();
-    closeAcceptors();
+    opened.close();
     log.info("stopped");
   }
 }
