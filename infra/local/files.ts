@@ -14,15 +14,23 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** Writes to a file beside it, brings it to the disk, then renames: the old text or the new one, never a part. */
-export async function writeWhole(path: string, text: string, mode: number): Promise<void> {
+/**
+ * Writes to a file beside it, brings it to the disk, then renames: the old text or the new one, never a part.
+ * `isFleeting`: means nothing after a crash of the machine (pid files), so the wait for the disk is spared.
+ */
+export async function writeWhole(
+  path: string,
+  text: string,
+  mode: number,
+  isFleeting = false,
+): Promise<void> {
   const beside = `${path}.${process.pid}.tmp`;
   try {
     await mkdir(dirname(path), { recursive: true });
     const file = await open(beside, "w", mode);
     try {
       await file.writeFile(text);
-      await file.sync();
+      if (!isFleeting) await file.sync();
     } finally {
       await file.close();
     }

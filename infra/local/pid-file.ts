@@ -28,7 +28,7 @@ export async function isAlive(found: RunningProcess): Promise<boolean> {
 export async function writePidFile(path: string, pid: number): Promise<RunningProcess | undefined> {
   const startTime = await startTimeOf(pid);
   if (startTime === undefined) return undefined;
-  await writeWhole(path, `${pid}\n${startTime}\n`, 0o644);
+  await writeWhole(path, `${pid}\n${startTime}\n`, 0o644, true);
   return { pid, startTime };
 }
 

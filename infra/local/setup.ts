@@ -8,11 +8,14 @@ import { dirname, join } from "node:path";
 import { TwineError, type Problem } from "../../runtime/core/errors.ts";
 import type { PlannedFile, PlannedHost } from "../plan/plan.ts";
 import { renderFile } from "../render/render-file.ts";
+import { eachBounded, failuresOf } from "./bounded.ts";
 import type { LocalContext } from "./context.ts";
 import { fileError, makeFolder, readIfThere, systemCode, writeWhole } from "./files.ts";
 import { decideFile, digestOf, parseGenerated, type Generated } from "./hand-edit.ts";
 import { generatedFile, hostFolder } from "./layout.ts";
 import { decideStamp } from "./stamp.ts";
+
+const AT_ONCE = 32;
 
 export interface SetupOptions {
   /** Replace files that were edited by hand. */
@@ -120,8 +123,9 @@ export async function applyHost(context: LocalContext, state: HostState): Promis
   const coming = digestsAfter(files);
   if (written.length > 0) await writeRecord(record, joined(generated, coming));
   // Stamps first: a folder gets its owner before anything else can be in it.
-  const stampsFirst = written.toSorted((a, b) => rankOf(a.file) - rankOf(b.file));
-  for (const { file, path, wanted } of stampsFirst) await writeWhole(path, wanted, file.mode);
+  for (const purpose of ["stamp", "generated"] as const) {
+    await writeAll(written.filter(({ file }) => file.purpose === purpose));
+  }
   for (const service of host.services) {
     await makeFolder(join(hostFolder(context.folder, host.name), service.folder));
   }
@@ -137,8 +141,13 @@ export async function applyHost(context: LocalContext, state: HostState): Promis
   };
 }
 
-function rankOf(file: PlannedFile): number {
-  return file.purpose === "stamp" ? 0 : 1;
+/** At once, because most of the time is waiting for the disk. */
+async function writeAll(files: readonly FileState[]): Promise<void> {
+  const outcomes = await eachBounded(files, AT_ONCE, ({ file, path, wanted }) =>
+    writeWhole(path, wanted, file.mode),
+  );
+  const [failure] = failuresOf(outcomes);
+  if (failure !== undefined) throw failure;
 }
 
 /** The digests of all generated files but the edited ones, whose old digest stays. */

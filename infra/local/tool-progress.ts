@@ -7,7 +7,9 @@ export function toolProgress(json: boolean): Progress {
   const write = (line: string): void => {
     process.stdout.write(`${line}\n`);
   };
-  return process.stdout.isTTY ? terminalProgress(write) : plainProgress(write);
+  // A terminal that doesn't know its width (a recording, some CI) would get one letter per line.
+  const isWide = process.stdout.isTTY && process.stdout.columns >= 40;
+  return isWide ? terminalProgress(write) : plainProgress(write);
 }
 
 /** Aborts at the first SIGINT, SIGTERM or SIGHUP. Further ones are swallowed until `release`: tidying up must end. */
