@@ -25,3 +25,11 @@ export function binPath(bin: string, room: "runtime" | "infra"): string {
     compiled ? `${bin}.js` : `${bin}.ts`,
   );
 }
+
+/** What the local applier needs of Twine itself: its templates, and the files that node runs. */
+export function twineHome(): { templatesFolder: string; twineBin: (name: string) => string } {
+  return {
+    templatesFolder: join(packageRoot(), "templates"),
+    twineBin: (name) => binPath(name, "runtime"),
+  };
+}

@@ -39,7 +39,9 @@ export function knowledgeOf(
   // A view that changes while it is fetched may leave one reading without a value; the one before still had it.
   const valued = readings.findLast((reading) => (reading.value?.body ?? null) !== null) ?? last;
   const body = valued.value?.body ?? null;
-  const silent = new Map([...first.silent, ...last.silent]);
+  // An empty status node that was filled in the meantime is silent no longer.
+  const skipped = [...first.silent].filter(([name]) => !last.answered.includes(name));
+  const silent = new Map([...skipped, ...last.silent]);
   return {
     view: body === null ? null : parseView(body),
     confirmations: valued.confirmations,

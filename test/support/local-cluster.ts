@@ -48,6 +48,8 @@ export function runCommand(
     child.on("close", (code) => {
       resolve({ code, stdout, stderr });
     });
+    // Who needs no input may have ended already: a broken pipe is no failure.
+    child.stdin.on("error", () => undefined);
     child.stdin.end(options.input ?? "");
   });
 }

@@ -1,0 +1,122 @@
+#!/usr/bin/env node
+// twine-up: from a twine.conf to a cluster that is OK, in one command; `npm start` is this.
+//   install Redis when missing -> set up -> start -> wait until OK -> say so, with three commands to try
+import { setTimeout as delay } from "node:timers/promises";
+import { twineHome } from "../../runtime/cli/package-root.ts";
+import {
+  loadConf,
+  printWarnings,
+  readPassword,
+  runTool,
+  tool,
+  type ToolOptions,
+} from "../../runtime/cli/tool.ts";
+import type { ClusterConfig } from "../../runtime/core/cluster.ts";
+import { EXIT, TwineError } from "../../runtime/core/errors.ts";
+import { systemClock } from "../../runtime/ports/clock.ts";
+import { openRedisLink } from "../../runtime/ports/redis-link.ts";
+import { lookTwice } from "../../runtime/register/look-twice.ts";
+import { STATE_EXIT } from "../../runtime/status/formats.ts";
+import { renderJson } from "../../runtime/status/json.ts";
+import { knowledgeOf } from "../../runtime/status/knowledge.ts";
+import { reportOf, type StatusReport } from "../../runtime/status/report.ts";
+import { renderSummary } from "../../runtime/status/summary.ts";
+import { setup, start } from "../local/commands.ts";
+import { ensureRedis } from "../local/install.ts";
+import type { Progress } from "../local/progress.ts";
+import { interruption, toolProgress } from "../local/tool-progress.ts";
+
+interface UpOptions extends ToolOptions {
+  readonly wait: string;
+}
+
+const TRY = ["npx twine set foo bar", "npx twine get foo", "npx twine-status"];
+
+async function main(): Promise<number> {
+  const program = tool({
+    name: "twine-up",
+    summary:
+      "Brings the cluster of twine.conf up on this machine: finds or installs Redis, sets up, starts, waits for OK. Run again, it changes nothing.",
+    examples: ["$ twine-up", "$ twine-up --wait 120", "$ twine-up --json | jq -r .state"],
+    exitCodes: {
+      0: "OK",
+      10: "started, and DEGRADED when the wait was over",
+      20: "started, and in HALT when the wait was over",
+      130: "interrupted; what this call had started is stopped again",
+    },
+  }).option("--wait <seconds>", "how long to wait for OK once everything is started", "60");
+  program.parse();
+  const options = program.opts<UpOptions>();
+  const waitMs = waitMsOf(options.wait);
+  const { config, warnings } = loadConf(options);
+  const isJson = options.json === true;
+  const { signal, release } = interruption();
+  try {
+    const progress = toolProgress(isJson);
+    await ensureRedis(progress.note);
+    const request = {
+      config,
+      dir: options.dir,
+      password: readPassword(),
+      home: twineHome(),
+      progress,
+      signal,
+    };
+    const placed = await setup(request);
+    if (!isJson) printWarnings([...warnings, ...placed.warnings]);
+    await start(request);
+    const report = await untilOk(config, { waitMs, progress, signal });
+    process.stdout.write(isJson ? renderJson(report) : summary(report));
+    return STATE_EXIT[report.state];
+  } finally {
+    release();
+  }
+}
+
+/** Throws WAIT_BAD for anything but a number of seconds. */
+function waitMsOf(text: string): number {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  throw new TwineError(
+    {
+      code: "WAIT_BAD",
+      message: `--wait ${text}: that is no number of seconds`,
+      remedy: "for example --wait 60",
+    },
+    { exitCode: EXIT.usage },
+  );
+}
+
+interface Waiting {
+  readonly waitMs: number;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** The first report that says OK, or the last one before the wait was over. What runs is left running either way. */
+async function untilOk(config: ClusterConfig, waiting: Waiting): Promise<StatusReport> {
+  const { waitMs, progress, signal } = waiting;
+  const ports = { clock: systemClock, openLink: openRedisLink };
+  const password = readPassword();
+  const endMs = systemClock.nowMs() + waitMs;
+  const stage = progress.stage("waiting for OK", 1);
+  for (;;) {
+    const readings = await lookTwice({ config, password, ...ports });
+    const report = reportOf(config, knowledgeOf(readings));
+    const isOver = systemClock.nowMs() >= endMs || signal.aborted;
+    if (report.state === "OK" || isOver) {
+      stage.item("cluster", report.state);
+      await stage.end();
+      return report;
+    }
+    await delay(50);
+  }
+}
+
+function summary(report: StatusReport): string {
+  const color = process.stdout.isTTY && (process.env["NO_COLOR"] ?? "") === "";
+  const text = renderSummary(report, { color, width: process.stdout.columns || 80 });
+  if (report.state !== "OK") return `\n${text}`;
+  return `\n${text}\nTry:\n${TRY.map((line) => `  ${line}`).join("\n")}\n`;
+}
+
+await runTool(main);
