@@ -40,7 +40,7 @@ async function okCluster(
 async function offsetsHold(cluster: MonitoredCluster, node: string, keys: number): Promise<void> {
   const link = await cluster.node("s1").link();
   await until(`the offsets know ${keys} keys of ${node}`, async () =>
-    String(await link.call("HGET", "test:offsets", node)).includes(`"keys":${keys}`),
+    textOf(await link.call("HGET", "test:offsets", node)).includes(`"keys":${keys}`),
   );
   link.close();
 }
