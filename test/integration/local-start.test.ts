@@ -1,5 +1,5 @@
 // local-start.test.ts: starting and stopping real redis-servers as twine-start and twine-stop do.
-import { appendFile, readFile, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { plainProgress } from "../../infra/local/progress.ts";
@@ -158,6 +158,19 @@ describe.skipIf(isMissing("redis-server"))("twine-start and twine-stop", () => {
     expect(refused).toHaveLength(1);
     expect(String(refused[0]?.reason)).toMatch(new RegExp(`at work in .*process ${process.pid}`));
     expect(await local.running()).toEqual(ALL);
+  });
+
+  test("a node that can't save its data is not killed but reported, and stops once it can", async () => {
+    // Method: a folder stands where the RDB must go.
+    const local = await started();
+    await local.ask("a1", "REPLICAOF", "NO", "ONE");
+    await local.ask("a1", "SET", "key", "value");
+    await mkdir(local.path("a1", "data", "dump.rdb"));
+    await expect(local.stop()).rejects.toThrow(/node a1 .* refuses to end[^]*remedy[^]*no data/);
+    expect(await local.running()).toEqual(["a1"]);
+    expect(await local.ask("a1", "GET", "key")).toBe("value");
+    await rmdir(local.path("a1", "data", "dump.rdb"));
+    expect((await local.stop()).stopped).toEqual(["a1"]);
   });
 
   test("the processes outlive whoever started them: each leads a session of its own", async () => {

@@ -1,0 +1,99 @@
+// local-tools.test.ts: the tools as a person or cron runs them: exit codes, texts, Ctrl-C, the compaction script.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { runCommand, type Ran } from "../support/local-cluster.ts";
+import { SMALL, localFolder, type LocalFolder } from "../support/local-folder.ts";
+import { isMissing } from "../support/programs.ts";
+import { until } from "../support/redis-server.ts";
+import { ROOT } from "../support/source-files.ts";
+
+function bin(name: string): string {
+  return join(ROOT, "infra/bin", `${name}.ts`);
+}
+
+function run(local: LocalFolder, name: string, ...args: string[]): Promise<Ran> {
+  return runCommand(process.execPath, [bin(name), ...args], { cwd: local.folder });
+}
+
+describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
+  test("a host that twine.conf lacks is wrong usage, and those that are there are listed", async () => {
+    const local = await localFolder(SMALL);
+    for (const name of ["twine-setup", "twine-start", "twine-stop"]) {
+      const { code, stderr } = await run(local, name, "locahost");
+      expect(code, name).toBe(2);
+      expect(stderr, name).toMatch(/no host locahost; did you mean localhost\?/);
+      expect(stderr, name).toMatch(/remedy: name one of its hosts: localhost/);
+    }
+  });
+
+  test("--json tells what was written, as one object", async () => {
+    const local = await localFolder(SMALL);
+    const { code, stdout } = await run(local, "twine-setup", "--json");
+    expect(code).toBe(0);
+    const report = JSON.parse(stdout) as { hosts: { host: string; written: string[] }[] };
+    expect(report.hosts[0]?.host).toBe("localhost");
+    expect(report.hosts[0]?.written).toContain("a1/redis.conf");
+  });
+
+  test("Ctrl-C half way through start leaves nothing running and ends with 130", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    const child = spawn(process.execPath, [bin("twine-start")], { cwd: local.folder });
+    let said = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+      // The status node is up, the data nodes and the monitor are still to come.
+      if (said.includes("s1: started")) child.kill("SIGINT");
+    });
+    const [code] = (await once(child, "close")) as [number | null];
+    expect(code).toBe(130);
+    expect(await local.running()).toEqual([]);
+  });
+
+  test("twine-install finds the server that is there and prints its path and version", async () => {
+    const local = await localFolder(SMALL);
+    const { code, stdout } = await run(local, "twine-install", "--check");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^\/.*(redis|valkey)-server \d+\.\d+/);
+  });
+
+  test("the compaction script works from any folder, and leaves dead nodes alone", async () => {
+    const local = await localFolder(`${SMALL}redis appendonly yes\n`);
+    await local.setup();
+    await local.start();
+    await local.ask("a1", "REPLICAOF", "NO", "ONE");
+    const script = local.path("appendonly", "compact.sh");
+    const { code, stdout } = await runCommand(script, [], { cwd: "/" });
+    expect(stdout).toBe("a1: compacting\na2: dead, left alone\n");
+    expect(code).toBe(0);
+    expect(JSON.stringify(await local.ask("a1", "INFO", "persistence"))).toContain(
+      "aof_last_bgrewrite_status:ok",
+    );
+    process.kill(await local.pid("a2"), "SIGKILL");
+    await until("a2 is gone", async () => !(await local.running()).includes("a2"));
+    const failed = await runCommand(script, [], { cwd: "/" });
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toMatch(/a2: Could not connect/);
+  });
+
+  test("with a password the tools and the compaction script get in, and nobody else", async () => {
+    const local = await localFolder(`${SMALL}redis appendonly yes\n`);
+    await writeFile(join(local.folder, "password"), "not-a-secret\n");
+    const env = { TWINE_PASSWORD_FILE: "password" };
+    const options = { cwd: local.folder, env };
+    const setUp = await runCommand(process.execPath, [bin("twine-setup")], options);
+    expect(setUp.stderr + setUp.stdout).toMatch(/localhost: \d+ files written/);
+    await local.start({ password: "not-a-secret" });
+    await expect(local.ask("a1", "ROLE")).rejects.toThrow(/NOAUTH/);
+    const script = local.path("appendonly", "compact.sh");
+    const { stdout, code } = await runCommand(script, [], { cwd: "/" });
+    expect(stdout).toBe("a1: dead, left alone\na2: dead, left alone\n");
+    expect(code).toBe(0);
+    expect(await readFile(local.path("a1", "users.acl"), "utf8")).not.toContain("not-a-secret");
+    const stopped = await runCommand(process.execPath, [bin("twine-stop")], options);
+    expect(stopped.stdout).toMatch(/3 stopped/);
+  });
+});
