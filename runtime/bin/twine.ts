@@ -115,7 +115,7 @@ function findRedisCli(): string {
 
 /** A folder that only this user may enter, removed when the process ends, whatever ends it. */
 function privateFolder(): string {
-  const isShort = join(tmpdir(), "twine-XXXXXX", "twine.sock").length <= SOCKET_PATH_MAX;
+  const isShort = join(tmpdir(), "twine-123456", "twine.sock").length <= SOCKET_PATH_MAX;
   const folder = mkdtempSync(join(isShort ? tmpdir() : "/tmp", "twine-"));
   process.once("exit", () => {
     rmSync(folder, { recursive: true, force: true });

@@ -9,6 +9,7 @@ import { errorReply, type Protocol } from "../resp/encode.ts";
 import { UNAUTHENTICATED_LIMITS, REQUEST_LIMITS, RespError } from "../resp/limits.ts";
 import { RequestSplitter, type Request } from "../resp/request-splitter.ts";
 import { isSessionCommand } from "../route/decide.ts";
+import { afterRefusedMulti } from "../route/refused-multi.ts";
 import {
   answerSession,
   BEFORE_AUTH,
@@ -48,6 +49,9 @@ export class ClientConnection implements Requester {
   /** No more commands are taken: the client or the router is leaving. */
   #isEnding = false;
   #isFlushing = false;
+  #isMultiRefused = false;
+  /** Runs when no reply is owed any more. */
+  #whenIdle: (() => void) | undefined;
 
   constructor(socket: Socket, id: number, context: ClientContext) {
     this.#socket = socket;
@@ -117,7 +121,10 @@ export class ClientConnection implements Requester {
     const name = request.args[0]?.toString("latin1", 0, 16).toLowerCase() ?? "";
     if (!this.#session.isAuthenticated && !BEFORE_AUTH.has(name)) {
       this.#answer(this.#slot(0), NOAUTH_REPLY);
+    } else if (this.#isMultiRefused && this.#answerAfterMulti(name)) {
+      // It is part of a transaction that will not be.
     } else if (!isSessionCommand(request.args)) {
+      if (name === "multi") this.#isMultiRefused = true;
       this.#send(request);
     } else if ((name === "hello" || name === "reset") && this.#slots.length > 0) {
       // The protocol may change: the commands before it have other connections, which its followers must not outrun.
@@ -130,7 +137,13 @@ export class ClientConnection implements Requester {
     }
   }
 
-  #whenIdle: (() => void) | undefined;
+  /** False when the session answers it after all. */
+  #answerAfterMulti(name: string): boolean {
+    const after = afterRefusedMulti(name);
+    this.#isMultiRefused = after?.isOver === false;
+    if (after !== undefined) this.#answer(this.#slot(0), after.reply);
+    return after !== undefined;
+  }
 
   #answerItself(request: Request): void {
     const slot = this.#slot(0);
