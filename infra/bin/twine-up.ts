@@ -53,7 +53,9 @@ async function main(): Promise<number> {
   const { signal, release } = interruption();
   try {
     const progress = toolProgress(isJson);
-    await ensureRedis(progress.note);
+    await ensureRedis((line) => {
+      progress.note(line);
+    });
     const request = {
       config,
       dir: options.dir,
