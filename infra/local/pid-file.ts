@@ -2,8 +2,8 @@
 //
 //   1234                                          the pid
 //   5f0d…-boot-id 8812345                         its process's start time (processes.ts)
-import { rm, writeFile } from "node:fs/promises";
-import { readIfThere, fileError, writeWhole } from "./files.ts";
+import { link, rm, writeFile } from "node:fs/promises";
+import { fileError, readIfThere, systemCode, writeWhole } from "./files.ts";
 import { startTimeOf } from "./processes.ts";
 
 export interface RunningProcess {
@@ -38,13 +38,21 @@ export async function removePidFile(path: string): Promise<void> {
   });
 }
 
-/** Creates a file that says who holds it; false when somebody else's stands there. */
+/** Creates a file that says who holds it; false when somebody else's stands there. The name appears together with
+    its content, so that nobody reads an empty claim and takes it for an old one. */
 export async function claimFile(path: string, holder: RunningProcess): Promise<boolean> {
+  const beside = `${path}.${holder.pid}.${claims++}`;
   try {
-    await writeFile(path, `${holder.pid}\n${holder.startTime}\n`, { flag: "wx" });
+    await writeFile(beside, `${holder.pid}\n${holder.startTime}\n`);
+    await link(beside, path);
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    if (systemCode(error) === "EEXIST") return false;
     throw fileError("write", path, error);
+  } finally {
+    await rm(beside, { force: true });
   }
 }
+
+/** Two claims of one process must not share the file that becomes the claim. */
+let claims = 0;
