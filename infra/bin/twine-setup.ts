@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // twine-setup [host]: writes partitions/HOST for one host of twine.conf, or for all of them.
-import { join } from "node:path";
-import { packageRoot, binPath } from "../../runtime/cli/package-root.ts";
+import { twineHome } from "../../runtime/cli/package-root.ts";
 import {
   loadConf,
   printWarnings,
@@ -42,10 +41,7 @@ async function main(): Promise<number> {
       dir: options.dir,
       host: program.args[0],
       password: readPassword(),
-      home: {
-        templatesFolder: join(packageRoot(), "templates"),
-        twineBin: (name) => binPath(name, "runtime"),
-      },
+      home: twineHome(),
       progress: toolProgress(options.json === true),
     },
     { overwrite: options.overwrite === true, adopt: options.adopt === true },

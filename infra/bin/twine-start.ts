@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // twine-start [host]: starts what does not run yet on this machine; either all of it, or nothing.
-import { join } from "node:path";
-import { packageRoot, binPath } from "../../runtime/cli/package-root.ts";
+import { twineHome } from "../../runtime/cli/package-root.ts";
 import {
   loadConf,
   printWarnings,
@@ -32,10 +31,7 @@ async function main(): Promise<number> {
       dir: options.dir,
       host: program.args[0],
       password: readPassword(),
-      home: {
-        templatesFolder: join(packageRoot(), "templates"),
-        twineBin: (name) => binPath(name, "runtime"),
-      },
+      home: twineHome(),
       progress: toolProgress(options.json === true),
       signal,
     });

@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // twine-stop [host]: stops what twine-start started on this machine, routers first, status nodes last.
-import { join } from "node:path";
-import { packageRoot, binPath } from "../../runtime/cli/package-root.ts";
+import { twineHome } from "../../runtime/cli/package-root.ts";
 import { loadConf, readPassword, runTool, tool, type ToolOptions } from "../../runtime/cli/tool.ts";
 import { EXIT } from "../../runtime/core/errors.ts";
 import { stop } from "../local/commands.ts";
@@ -25,10 +24,7 @@ async function main(): Promise<number> {
       dir: options.dir,
       host: program.args[0],
       password: readPassword(),
-      home: {
-        templatesFolder: join(packageRoot(), "templates"),
-        twineBin: (name) => binPath(name, "runtime"),
-      },
+      home: twineHome(),
       progress: toolProgress(options.json === true),
       signal,
     });
