@@ -20,7 +20,7 @@ import { renderJson } from "../status/json.ts";
 import { knowledgeOf } from "../status/knowledge.ts";
 import { renderList } from "../status/list.ts";
 import { parseView } from "../status/parse-view.ts";
-import { forPeople } from "../status/problems.ts";
+import { forPeople, silenceOf } from "../status/problems.ts";
 import { reportOf, type StatusReport } from "../status/report.ts";
 import { renderSummary } from "../status/summary.ts";
 import { renderXml } from "../status/xml.ts";
@@ -65,7 +65,7 @@ function requireMajority(config: ClusterConfig, reading: RegisterReading): void 
   if (reading.answered.length >= needed) return;
   const lost = statusNodes.filter((node) => !reading.answered.includes(node.name));
   const whyOf = (name: string): string => reading.silent.get(name) ?? "no reason given";
-  const reasons = lost.map(({ name }) => `\n  ${name} does not answer: ${whyOf(name)}`).join("");
+  const reasons = lost.map(({ name }) => `\n  ${name} ${silenceOf(whyOf(name))}`).join("");
   const isLocked = lost.some(({ name }) => /NOAUTH|WRONGPASS|NOPERM/.test(whyOf(name)));
   const remedies = new Set(lost.map((node) => `twine-start ${node.host}`));
   throw new TwineError({

@@ -15,7 +15,7 @@ export interface StatusKnowledge {
   readonly confirmations: number;
   /** Names of the status nodes that answered. */
   readonly answered: readonly string[];
-  /** Status node -> why it does not count: it did not answer, or it did (see answered) and does not vote. */
+  /** Status node -> why it does not count: it did not answer, or is another cluster's. */
   readonly silent: ReadonlyMap<string, string>;
   /** Whether the alpha was seen to renew its lease. */
   readonly alphaAlive: boolean;
@@ -39,7 +39,7 @@ export function knowledgeOf(
   // A view that changes while it is fetched may leave one reading without a value; the one before still had it.
   const valued = readings.findLast((reading) => (reading.value?.body ?? null) !== null) ?? last;
   const body = valued.value?.body ?? null;
-  // An empty status node that was filled in the meantime is silent no longer.
+  // Whoever has come back in the meantime is silent no longer.
   const skipped = [...first.silent].filter(([name]) => !last.answered.includes(name));
   const silent = new Map([...skipped, ...last.silent]);
   return {

@@ -13,8 +13,8 @@ export type ProblemCode =
   | "NO_ALPHA"
   /** A status node does not answer this reader. */
   | "STATUS_SILENT"
-  /** A status node answers, but is empty or another cluster's. */
-  | "STATUS_NOT_VOTING"
+  /** A status node of twine.conf belongs to another cluster. */
+  | "STATUS_FOREIGN"
   /** A status node answers, but holds another view or none. */
   | "VIEW_NOT_HELD"
   | "NODE_DEAD"
@@ -46,7 +46,7 @@ interface Known extends StatusKnowledge {
 export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[] {
   const problems =
     known.view === null
-      ? [noView(known), ...silentStatusNodes(config, known).filter(isNoFirstStart(known))]
+      ? [noView(known), ...silentStatusNodes(config, known)]
       : [
           ...withoutMaster(known),
           ...withoutAlpha(known),
@@ -103,6 +103,18 @@ function withoutAlpha(known: Known): StatusProblem[] {
   ];
 }
 
+const FOREIGN_REMEDY = "correct its line in twine.conf, or stop the other cluster there";
+
+/** Another cluster's status node does answer, but not to us; reading the register words its reason so. */
+function isForeign(why: string): boolean {
+  return why.startsWith("belongs to cluster ");
+}
+
+/** `does not answer: WHY`, or the other reason for which a status node does not count. */
+export function silenceOf(why: string): string {
+  return isForeign(why) ? why : `does not answer: ${why}`;
+}
+
 function silentStatusNodes(config: ClusterConfig, known: Known): StatusProblem[] {
   return [...known.silent].map(([name, why]) => {
     const node = config.nodes.find((other) => other.name === name && other.kind === "status");
@@ -110,28 +122,21 @@ function silentStatusNodes(config: ClusterConfig, known: Known): StatusProblem[]
     // A link's error begins with the address that has just been said.
     const prefix = node === undefined ? "" : `${addressOf(node.host)}:${node.port}: `;
     const cause = why.startsWith(prefix) ? why.slice(prefix.length) : why;
-    // One that answers but does not vote is empty, or another cluster's; the cause is then the whole sentence.
-    const isThere = known.answered.includes(name);
+    const isOther = isForeign(why);
+    const start = node === undefined ? null : `twine-start ${node.host}`;
     return {
-      code: isThere ? "STATUS_NOT_VOTING" : "STATUS_SILENT",
+      code: isOther ? "STATUS_FOREIGN" : "STATUS_SILENT",
       severity: "DEGRADED",
       subject: name,
       host: node?.host ?? null,
-      text: `status node${place} ${isThere ? cause : `does not answer: ${cause}`}`,
-      remedy: isThere || node === undefined ? null : `twine-start ${node.host}`,
+      text: `status node${place} ${silenceOf(cause)}`,
+      remedy: isOther ? FOREIGN_REMEDY : start,
     };
   });
 }
 
-/** Before the first view every status node is empty: that is no news. */
-function isNoFirstStart(known: Known): (problem: StatusProblem) => boolean {
-  const isFirstStart = known.answered.every((name) => known.silent.has(name));
-  return (problem) => !(isFirstStart && problem.code === "STATUS_NOT_VOTING");
-}
-
 function viewNotHeld(known: Known): StatusProblem[] {
-  const voters = known.answered.filter((name) => !known.silent.has(name));
-  const missing = voters.length - known.confirmations;
+  const missing = known.answered.length - known.confirmations;
   if (missing <= 0) return [];
   const what = missing === 1 ? "1 status node answers" : `${missing} status nodes answer`;
   return [

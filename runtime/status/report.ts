@@ -67,10 +67,7 @@ function inOrder(nodes: readonly ReportNode[]): ReportNode[] {
 function nodesSeen(view: View, knowledge: StatusKnowledge): ReportNode[] {
   const nodes = view.nodes.map((node): ReportNode => {
     const isNewlyDead =
-      node.kind === "status" &&
-      node.role !== "dead" &&
-      knowledge.silent.has(node.name) &&
-      !knowledge.answered.includes(node.name);
+      node.kind === "status" && node.role !== "dead" && knowledge.silent.has(node.name);
     return isNewlyDead ? { ...node, role: "dead", inSync: false, since: null } : node;
   });
   return inOrder(nodes);

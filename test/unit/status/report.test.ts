@@ -46,6 +46,12 @@ describe("what readings amount to", () => {
     expect(knowledgeOf([first, second]).silent).toEqual(silent);
   });
 
+  test("a status node that came back between two readings is silent no longer", () => {
+    const silent = new Map([["s2", "refused"]]);
+    const first = reading(7, { answered: ["s1", "s3"], confirmations: 2, silent });
+    expect(knowledgeOf([first, reading(8)]).silent).toEqual(new Map());
+  });
+
   test("a reading that lost the view while it was fetched does not hide the one before", () => {
     const knowledge = knowledgeOf([reading(7), reading(8, { value: null, confirmations: 0 })]);
     expect(knowledge).toMatchObject({ view: { revision: 17 }, confirmations: 3, alphaAlive: true });
@@ -110,18 +116,17 @@ describe("the effective state", () => {
     expect(report.problems.map((problem) => problem.code)).toEqual(["VIEW_NOT_HELD"]);
   });
 
-  test("a status node that answers and does not vote is up, and says why it does not", () => {
+  test("another cluster's status node is told as one, not as silent", () => {
     const silent = new Map([["s3", 'belongs to cluster "other", not to "twine"']]);
-    const report = reportOn(exampleView(), { confirmations: 2, silent });
+    const report = reportOn(exampleView(), { confirmations: 2, answered: ["s1", "s2"], silent });
     expect(report.state).toBe("DEGRADED");
     expect(report.problems.map(({ code, subject, text }) => [code, subject, text])).toEqual([
       [
-        "STATUS_NOT_VOTING",
+        "STATUS_FOREIGN",
         "s3",
         'status node at localhost:6403 belongs to cluster "other", not to "twine"',
       ],
     ]);
-    expect(report.nodes.find((node) => node.name === "s3")?.role).toBe("up");
   });
 
   test("HALT stays HALT, and tells what the partition needs before anything else", () => {
