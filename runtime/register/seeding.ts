@@ -20,7 +20,10 @@
 // it before promising b, and b grew from it. (b) A proposer above b that counted a promise of X's old life also had
 // a promise from a node of Q. Had that come before Q's accept of b, the accept would have been refused; so it came
 // after, and told of b or of what grew from it, whose members disown the old X: its promise did not count.
-// A minority may be emptied at once, by the same count. Emptying a majority loses acknowledged values in any protocol.
+// A minority may be emptied at once, by the same count; emptying a majority loses acknowledged values in any protocol.
+// A node counts as lost until the newest proposal names its life. Two proposers that readmit it at the same moment may
+// name two, and it waits for the next round: should another node lose its disk in just that moment, the register stands
+// still as if both had at once. It never chooses wrongly.
 import { majorityOf } from "../core/cluster.ts";
 import { compareBallots } from "./ballot.ts";
 import type { Accepted, AcceptReply, Ballot, Members, PrepareReply } from "./register.ts";
@@ -101,8 +104,14 @@ function judgeRefused(
   const promised = refusals.toSorted(compareBallots).at(-1);
   if (promised !== undefined) return { kind: "conflict", promised };
   const missing = nodes.filter((name) => !counted.has(name));
-  return { kind: "no-majority", reasons: reasonsOf(cluster, missing, replies, errors) };
+  const reasons = reasonsOf(cluster, missing, replies, errors);
+  const isLost = errors.size === 0 && kindOf(replies, "foreign").size === 0;
+  return { kind: "no-majority", reasons: isLost ? [...reasons, MAJORITY_LOST] : reasons };
 }
+
+const MAJORITY_LOST =
+  "a majority of the status nodes lost what it held: put back a copy of their data folders, " +
+  "or empty all status nodes to start anew without the roles";
 
 /** Why the votes of `missing` are missing, a sentence for each. */
 export function reasonsOf(
