@@ -2,7 +2,6 @@
 // election.ts holds the rules; this file asks the register and keeps what was seen.
 import { majorityOf } from "../core/cluster.ts";
 import type { View } from "../core/view.ts";
-import type { Log } from "../ports/log.ts";
 import type { Random } from "../ports/random.ts";
 import type { RegisterReading, RegisterValue } from "../register/register.ts";
 import { parseView } from "../status/parse-view.ts";
@@ -20,7 +19,6 @@ import { beginTerm, type Term, type TermOptions } from "./term.ts";
 
 export interface CandidacyOptions extends TermOptions {
   readonly random: Random;
-  readonly log: Log;
   readonly read: (withBody: boolean) => Promise<RegisterReading>;
 }
 
@@ -38,109 +36,141 @@ export interface Candidacy {
 }
 
 export function runForAlpha(options: CandidacyOptions): Candidacy {
-  const { clock, emit, proposer, random } = options;
-  let watch: Watch | undefined;
-  let view: View | null = null;
-  let trouble = "";
+  return new Candidate(options);
+}
 
-  const leaseMs = (): number => options.config().settings.leaseMs;
+class Candidate implements Candidacy {
+  readonly #options: CandidacyOptions;
+  #watch: Watch | undefined;
+  #view: View | null = null;
+  #trouble = "";
+  #clash = "";
 
-  const note = (why: string, reasons: readonly string[]): void => {
-    if (why !== "" && trouble === "") emit("-register", { reasons });
-    if (why === "" && trouble !== "") emit("+register");
-    trouble = why;
-  };
-  /** After an attempt that came to nothing: not all contenders try again at the same moment. */
-  const backOff = (): void => {
-    if (watch === undefined) return;
-    const restMs = leaseMs() * (0.2 + 0.8 * random.next());
-    watch = { ...watch, sinceMs: clock.nowMs() - leaseMs(), spreadMs: restMs };
-  };
+  constructor(options: CandidacyOptions) {
+    this.#options = options;
+  }
 
-  const look = async (): Promise<void> => {
-    const reading = await options.read(false);
-    const { value } = reading;
-    // Twenty thousand bytes five times a second would be much for nothing: the body only when it is another one.
-    if (value !== null && (value.revision !== view?.revision || value.epoch !== view.epoch)) {
-      const body = (await options.read(true)).value?.body ?? null;
-      if (body !== null) view = parseView(body);
-    }
-    const pulse: Pulse = { epoch: value?.epoch ?? 0, heartbeat: reading.heartbeat };
+  get #leaseMs(): number {
+    return this.#options.config().settings.leaseMs;
+  }
+
+  async tick(): Promise<Term | undefined> {
+    const watch = await this.#look();
+    const { clock } = this.#options;
+    if (!mayContend(watch, clock.nowMs(), this.#leaseMs)) return undefined;
+    return this.#contend(watch);
+  }
+
+  restart(): void {
+    this.#watch = undefined;
+  }
+
+  view(): View | null {
+    return this.#view;
+  }
+
+  trouble(): string {
+    return this.#trouble === "" ? this.#clash : this.#trouble;
+  }
+
+  isAlphaAlive(): boolean {
+    const watch = this.#watch;
+    if (watch === undefined || watch.pulse.epoch === 0) return false;
+    return this.#options.clock.nowMs() - watch.sinceMs <= this.#leaseMs;
+  }
+
+  async #look(): Promise<Watch> {
+    const { clock, random } = this.#options;
+    const reading = await this.#options.read(false);
+    await this.#keepView(reading.value);
+    const pulse: Pulse = { epoch: reading.value?.epoch ?? 0, heartbeat: reading.heartbeat };
     const nowMs = clock.nowMs();
-    watch =
-      watch === undefined
-        ? startWatch(pulse, nowMs, leaseMs(), random.next())
-        : watchOn(watch, pulse, nowMs, leaseMs(), random.next());
-    const needed = majorityOf(reading.answered.length + reading.silent.size);
+    this.#watch =
+      this.#watch === undefined
+        ? startWatch(pulse, nowMs, this.#leaseMs, random.next())
+        : watchOn(this.#watch, pulse, nowMs, this.#leaseMs, random.next());
+    const answered = reading.answered.length;
+    const needed = majorityOf(answered + reading.silent.size);
     const reasons = [...reading.silent].map(([node, why]) => `${node}: ${why}`);
-    if (reading.answered.length < needed) {
-      note(`${reading.answered.length} of the ${needed} status nodes needed answer`, reasons);
-    } else note("", []);
-  };
+    if (answered >= needed) this.#note("", []);
+    else this.#note(`${answered} of the ${needed} status nodes needed answer`, reasons);
+    return this.#watch;
+  }
+
+  /** Twenty thousand bytes five times a second would be much for nothing: the body only when it is another one. */
+  async #keepView(value: RegisterValue | null): Promise<void> {
+    if (value === null) return;
+    const known = this.#view;
+    if (value.revision === known?.revision && value.epoch === known.epoch) return;
+    const body = (await this.#options.read(true)).value?.body ?? null;
+    if (body !== null) this.#view = parseView(body);
+  }
 
   /**
    * 1. No promise of a majority: try again later.
    * 2. A heartbeat newer than the one watched: somebody leads after all, give way and watch on.
-   * 3. Otherwise this monitor's first value is the next epoch with itself as alpha.
+   * 3. The register's keys lie by another hash than this twine.conf says: this monitor must not lead.
+   * 4. Otherwise this monitor's first value is the next epoch with itself as alpha.
    */
-  const contend = async (watched: Watch): Promise<Term | undefined> => {
+  async #contend(watched: Watch): Promise<Term | undefined> {
+    const { proposer, clock, random } = this.#options;
     const prepared = await proposer.prepare();
     if (prepared.kind !== "prepared") {
-      if (prepared.kind === "no-majority") note(prepared.reasons.join("; "), prepared.reasons);
-      backOff();
+      if (prepared.kind === "no-majority")
+        this.#note(prepared.reasons.join("; "), prepared.reasons);
+      this.#backOff(watched);
       return undefined;
     }
     const { value } = prepared;
     const pulse = pulseOf(value);
     if (isNewer(pulse, watched.pulse)) {
       proposer.giveWay();
-      watch = startWatch(pulse, clock.nowMs(), leaseMs(), random.next());
+      this.#watch = startWatch(pulse, clock.nowMs(), this.#leaseMs, random.next());
       return undefined;
     }
     const before = value === null || value.body === null ? null : parseView(value.body);
-    const clash = before === null ? undefined : hashingClash(before, options.config());
-    if (clash !== undefined) {
-      proposer.giveWay();
-      if (trouble !== clash) emit("-conf", { refused: true, why: clash });
-      trouble = clash;
-      backOff();
-      return undefined;
+    const clash = before === null ? undefined : hashingClash(before, this.#options.config());
+    if (clash !== undefined && this.#clash !== clash) {
+      this.#options.emit("-conf", { refused: true, why: clash });
     }
-    return write(before);
-  };
+    this.#clash = clash ?? "";
+    if (clash === undefined) return this.#write(before, watched);
+    proposer.giveWay();
+    this.#backOff(watched);
+    return undefined;
+  }
 
-  const write = async (before: View | null): Promise<Term | undefined> => {
+  async #write(before: View | null, watched: Watch): Promise<Term | undefined> {
+    const { clock, config, confDigest, name, proposer } = this.#options;
     const wallTime = clock.wallTime();
     const first =
       before === null
-        ? firstView(options.config(), options.confDigest(), options.name, wallTime)
-        : inheritedView(before, options.name, wallTime);
+        ? firstView(config(), confDigest(), name, wallTime)
+        : inheritedView(before, name, wallTime);
     const { epoch, revision } = first;
     const sentAtMs = clock.nowMs();
     const chosen = await proposer.write({ body: JSON.stringify(first), epoch, revision });
     if (chosen.kind !== "chosen") {
-      backOff();
+      this.#backOff(watched);
       return undefined;
     }
-    note("", []);
-    view = first;
-    return beginTerm(options, first, before, sentAtMs);
-  };
+    this.#note("", []);
+    this.#view = first;
+    return beginTerm(this.#options, first, before, sentAtMs);
+  }
 
-  return {
-    tick: async () => {
-      await look();
-      if (watch === undefined || !mayContend(watch, clock.nowMs(), leaseMs())) return undefined;
-      return contend(watch);
-    },
-    restart: () => {
-      watch = undefined;
-    },
-    view: () => view,
-    isAlphaAlive: () =>
-      watch !== undefined && watch.pulse.epoch > 0 && clock.nowMs() - watch.sinceMs <= leaseMs(),
-    trouble: () => trouble,
-  };
+  /** After an attempt that came to nothing: not all contenders try again at the same moment. */
+  #backOff(watched: Watch): void {
+    const spreadMs = this.#leaseMs * (0.2 + 0.8 * this.#options.random.next());
+    const sinceMs = this.#options.clock.nowMs() - this.#leaseMs;
+    this.#watch = { ...watched, sinceMs, spreadMs };
+  }
+
+  #note(why: string, reasons: readonly string[]): void {
+    if (why !== "" && this.#trouble === "") this.#options.emit("-register", { reasons });
+    if (why === "" && this.#trouble !== "") this.#options.emit("+register");
+    this.#trouble = why;
+  }
 }
 
 function pulseOf(value: RegisterValue | null): Pulse {

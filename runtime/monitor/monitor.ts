@@ -11,14 +11,14 @@ import type { OpenLink } from "../ports/redis-link.ts";
 import { createProposer } from "../register/proposer.ts";
 import { readRegister } from "../register/read.ts";
 import type { Acceptor } from "../register/register.ts";
-import { createEmit } from "./emit.ts";
+import { createEmit, type Emit } from "./emit.ts";
 import { runForAlpha, type Candidacy } from "./candidacy.ts";
 import { hashingClash } from "./decide/adopt-conf.ts";
 import type { Board } from "./observe/board.ts";
-import { createObserver } from "./observe/observer.ts";
+import { createObserver, type Observer } from "./observe/observer.ts";
 import { probeTcp, type Probe } from "./observe/tcp-probe.ts";
 import type { Term } from "./term.ts";
-import { createTicker } from "./ticker.ts";
+import { createTicker, type Ticker } from "./ticker.ts";
 
 export interface MonitorOptions {
   /** A monitor of `config`. */
@@ -56,115 +56,140 @@ export interface Monitor {
 }
 
 export function startMonitor(options: MonitorOptions): Monitor {
-  const { name, clock, log } = options;
-  let config = options.config;
-  let digest = confDigest(config);
-  const emit = createEmit(log);
-  const credentials = credentialsOf("monitor", options.password);
-  const proposer = createProposer({
-    name,
-    cluster: config.settings.cluster,
-    acceptors: options.acceptors,
-    random: options.random,
-    clock,
-  });
-  const troubles = new Map<string, string>();
-  const observer = createObserver({
-    name,
-    run: `${clock.wallTime()} ${options.random.next()}`,
-    config: () => config,
-    confDigest: () => digest,
-    credentials,
-    clock,
-    openLink: options.openLink,
-    acceptors: options.acceptors,
-    board: options.board,
-    probe: options.probe ?? probeTcp,
-    emit,
-    onNews: () => {
-      ticker.wake();
-    },
-    onTrouble: (what, error) => {
-      const why = error instanceof Error ? error.message : String(error);
-      // The same trouble again and again is one line.
-      if (troubles.get(what) !== why) log.warn(`${what}: ${why}`);
-      troubles.set(what, why);
-    },
-  });
-  const candidacy: Candidacy = runForAlpha({
-    name,
-    config: () => config,
-    confDigest: () => digest,
-    credentials,
-    clock,
-    random: options.random,
-    openLink: options.openLink,
-    proposer,
-    observer,
-    board: options.board,
-    emit,
-    log,
-    read: (withBody) => readRegister(options.acceptors, config.settings.cluster, { withBody }),
-  });
-  let term: Term | undefined;
+  return new RunningMonitor(options);
+}
 
-  const tick = async (): Promise<void> => {
+class RunningMonitor implements Monitor {
+  readonly #options: MonitorOptions;
+  readonly #emit: Emit;
+  readonly #observer: Observer;
+  readonly #candidacy: Candidacy;
+  readonly #ticker: Ticker;
+  readonly #troubles = new Map<string, string>();
+  #config: ClusterConfig;
+  #digest: string;
+  #term: Term | undefined;
+
+  constructor(options: MonitorOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#digest = confDigest(options.config);
+    this.#emit = createEmit(options.log);
+    this.#observer = this.#createObserver();
+    this.#candidacy = this.#createCandidacy();
+    this.#ticker = createTicker({
+      clock: options.clock,
+      everyMs: () => this.#config.settings.leaseMs / 5,
+      tick: () => this.#tick(),
+      onError: (error) => {
+        const why = error instanceof Error ? error.stack : String(error);
+        options.log.error("a tick failed", { why });
+      },
+    });
+  }
+
+  view(): View | null {
+    return this.#term?.view() ?? this.#candidacy.view();
+  }
+
+  isAlphaAlive(): boolean {
+    return this.#term?.holdsLease() ?? this.#candidacy.isAlphaAlive();
+  }
+
+  health(): MonitorHealth {
+    const why = this.#trouble();
+    const { alpha, epoch } = this.view() ?? { alpha: null, epoch: 0 };
+    return { ok: why === "", why, alpha, isAlpha: this.#term !== undefined, epoch };
+  }
+
+  reload(config: ClusterConfig): string | undefined {
+    const why = reloadClash(this.#config, config, this.view());
+    if (why !== undefined) {
+      this.#emit("-conf", { refused: true, why });
+      return why;
+    }
+    this.#config = config;
+    this.#digest = confDigest(config);
+    this.#observer.reload();
+    this.#ticker.wake();
+    return undefined;
+  }
+
+  async stop(): Promise<void> {
+    await this.#ticker.stop();
+    if (this.#term !== undefined) {
+      this.#emit("-alpha", { epoch: this.#term.epoch, why: "stopped" });
+    }
+    this.#term?.end();
+    this.#observer.stop();
+  }
+
+  async #tick(): Promise<void> {
+    const term = this.#term;
     if (term === undefined) {
-      term = await candidacy.tick();
+      this.#term = await this.#candidacy.tick();
       return;
     }
     const over = await term.tick();
     if (over !== undefined) {
-      emit("-alpha", { epoch: term.epoch, why: over });
+      this.#emit("-alpha", { epoch: term.epoch, why: over });
       term.end();
-      term = undefined;
-      candidacy.restart();
-    } else if (term.isRestless()) ticker.wake();
-  };
-  const ticker = createTicker({
-    clock,
-    everyMs: () => config.settings.leaseMs / 5,
-    tick,
-    onError: (error) => {
-      log.error("a tick failed", { why: error instanceof Error ? error.stack : String(error) });
-    },
-  });
+      this.#term = undefined;
+      this.#candidacy.restart();
+    } else if (term.isRestless()) this.#ticker.wake();
+  }
 
-  const view = (): View | null => term?.view() ?? candidacy.view();
-  return {
-    view,
-    isAlphaAlive: () => term?.holdsLease() ?? candidacy.isAlphaAlive(),
-    health: () => {
-      const known = view();
-      const why = !ticker.isTicking(10 * config.settings.leaseMs)
-        ? "the loop does not tick"
-        : term === undefined
-          ? candidacy.trouble()
-          : term.holdsLease()
-            ? ""
-            : "the lease ran out";
-      const { alpha, epoch } = known ?? { alpha: null, epoch: 0 };
-      return { ok: why === "", why, alpha, isAlpha: term !== undefined, epoch };
-    },
-    reload: (changed) => {
-      const why = reloadClash(config, changed, view());
-      if (why !== undefined) {
-        emit("-conf", { refused: true, why });
-        return why;
-      }
-      config = changed;
-      digest = confDigest(changed);
-      observer.reload();
-      ticker.wake();
-      return undefined;
-    },
-    stop: async () => {
-      await ticker.stop();
-      if (term !== undefined) emit("-alpha", { epoch: term.epoch, why: "stopped" });
-      term?.end();
-      observer.stop();
-    },
-  };
+  #trouble(): string {
+    if (!this.#ticker.isTicking(10 * this.#config.settings.leaseMs))
+      return "the loop does not tick";
+    if (this.#term === undefined) return this.#candidacy.trouble();
+    return this.#term.holdsLease() ? "" : "the lease ran out";
+  }
+
+  #ports() {
+    const { name, password, clock, openLink, board } = this.#options;
+    return {
+      name,
+      credentials: credentialsOf("monitor", password),
+      clock,
+      openLink,
+      board,
+      emit: this.#emit,
+      config: () => this.#config,
+      confDigest: () => this.#digest,
+    };
+  }
+
+  #createObserver(): Observer {
+    const { clock, random, acceptors, probe, log } = this.#options;
+    return createObserver({
+      ...this.#ports(),
+      run: `${clock.wallTime()} ${random.next()}`,
+      acceptors,
+      probe: probe ?? probeTcp,
+      onNews: () => {
+        this.#ticker.wake();
+      },
+      onTrouble: (what, error) => {
+        const why = error instanceof Error ? error.message : String(error);
+        // The same trouble again and again is one line.
+        if (this.#troubles.get(what) !== why) log.warn(`${what}: ${why}`);
+        this.#troubles.set(what, why);
+      },
+    });
+  }
+
+  #createCandidacy(): Candidacy {
+    const { name, clock, random, acceptors } = this.#options;
+    const { cluster } = this.#config.settings;
+    return runForAlpha({
+      ...this.#ports(),
+      random,
+      proposer: createProposer({ name, cluster, acceptors, random, clock }),
+      observer: this.#observer,
+      read: (withBody) => readRegister(acceptors, cluster, { withBody }),
+    });
+  }
 }
 
 /** What a running monitor can't take over from a changed twine.conf: it needs the whole cluster to be restarted, or

@@ -53,87 +53,100 @@ interface Hold {
 }
 
 export function createActor(options: ActorOptions): Actor {
-  const { clock, emit } = options;
-  const holds = new Map<string, Hold>();
-  let isClosed = false;
+  return new EpochActor(options);
+}
 
-  const open = async (target: FenceTarget): Promise<RedisLink> => {
-    const link = await options.openLink(target, {
-      credentials: options.credentials,
-      clientName: `twined:${options.monitor}:${options.epoch}`,
-      connectTimeoutMs: options.leaseMs,
-      commandTimeoutMs: 2 * options.leaseMs,
+class EpochActor implements Actor {
+  readonly #options: ActorOptions;
+  readonly #holds = new Map<string, Hold>();
+  #isClosed = false;
+
+  constructor(options: ActorOptions) {
+    this.#options = options;
+  }
+
+  fence(targets: readonly FenceTarget[]): void {
+    for (const target of targets) this.#holdOf(target);
+  }
+
+  act(actions: readonly Action[]): void {
+    for (const action of actions) this.#start(action);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const { link } of this.#holds.values()) {
+      link.then(
+        (opened) => {
+          opened.close();
+        },
+        () => undefined,
+      );
+    }
+  }
+
+  #holdOf(target: FenceTarget): Hold {
+    const known = this.#holds.get(target.node);
+    if (known !== undefined) return known;
+    const link = this.#open(target);
+    // Whoever needs the link sees the failure; a fence that nobody waits for is simply tried again later.
+    link.catch(() => this.#holds.delete(target.node));
+    const hold = { target, link, isBusy: false, doneAtMs: -1, retryAtMs: 0 };
+    this.#holds.set(target.node, hold);
+    return hold;
+  }
+
+  async #open(target: FenceTarget): Promise<RedisLink> {
+    const { openLink, monitor, epoch, leaseMs, credentials, emit } = this.#options;
+    const link = await openLink(target, {
+      credentials,
+      clientName: `twined:${monitor}:${epoch}`,
+      connectTimeoutMs: leaseMs,
+      commandTimeoutMs: 2 * leaseMs,
     });
-    if (isClosed) link.close();
-    const closed = await closeEarlierAlphas(link, options.epoch);
+    if (this.#isClosed) link.close();
+    const closed = await closeEarlierAlphas(link, epoch);
     if (closed > 0) emit("+fence", { node: target.node, links: closed });
     return link;
-  };
-  const holdOf = (target: FenceTarget): Hold => {
-    const known = holds.get(target.node);
-    if (known !== undefined) return known;
-    const link = open(target);
-    // Whoever needs the link sees the failure; a fence that nobody waits for is simply tried again later.
-    link.catch(() => holds.delete(target.node));
-    const hold = { target, link, isBusy: false, doneAtMs: -1, retryAtMs: 0 };
-    holds.set(target.node, hold);
-    return hold;
-  };
-  const standingLink = async (hold: Hold): Promise<RedisLink> => {
+  }
+
+  async #standingLink(hold: Hold): Promise<RedisLink> {
     const link = await hold.link;
     if (link.isOpen) return link;
-    hold.link = open(hold.target);
+    hold.link = this.#open(hold.target);
     return hold.link;
-  };
+  }
 
-  const carryOut = async (action: Action, hold: Hold): Promise<void> => {
-    const siblings = [...holds.values()].filter(
-      (other) => other.target.partition === action.partition,
-    );
-    await Promise.allSettled(siblings.map((other) => other.link));
-    const link = await standingLink(hold);
-    if (isClosed || !options.mayAct()) return;
-    const [host, port] = leaderOf(action);
-    await link.call("REPLICAOF", host, port);
-    hold.doneAtMs = clock.nowMs();
-    emitAction(emit, action);
-    options.onActed(action.node);
-  };
-  const start = (action: Action): void => {
-    const hold = holdOf(action);
+  #start(action: Action): void {
+    const { clock, emit, leaseMs } = this.#options;
+    const hold = this.#holdOf(action);
     const isOld = action.askedAtMs <= hold.doneAtMs;
     if (hold.isBusy || isOld || clock.nowMs() < hold.retryAtMs) return;
     hold.isBusy = true;
-    carryOut(action, hold)
+    this.#carryOut(action, hold)
       .catch((error: unknown) => {
-        hold.retryAtMs = clock.nowMs() + options.leaseMs / 5;
+        hold.retryAtMs = clock.nowMs() + leaseMs / 5;
         const why = error instanceof Error ? error.message : String(error);
-        if (!isClosed) emit("-act", { node: action.node, action: action.kind, why });
+        if (!this.#isClosed) emit("-act", { node: action.node, action: action.kind, why });
       })
       .finally(() => {
         hold.isBusy = false;
       });
-  };
+  }
 
-  return {
-    fence: (targets) => {
-      for (const target of targets) holdOf(target);
-    },
-    act: (actions) => {
-      for (const action of actions) start(action);
-    },
-    close: () => {
-      isClosed = true;
-      for (const hold of holds.values()) {
-        hold.link.then(
-          (link) => {
-            link.close();
-          },
-          () => undefined,
-        );
-      }
-    },
-  };
+  async #carryOut(action: Action, hold: Hold): Promise<void> {
+    const siblings = [...this.#holds.values()].filter(
+      (other) => other.target.partition === action.partition,
+    );
+    await Promise.allSettled(siblings.map((other) => other.link));
+    const link = await this.#standingLink(hold);
+    if (this.#isClosed || !this.#options.mayAct()) return;
+    const [host, port] = leaderOf(action);
+    await link.call("REPLICAOF", host, port);
+    hold.doneAtMs = this.#options.clock.nowMs();
+    emitAction(this.#options.emit, action);
+    this.#options.onActed(action.node);
+  }
 }
 
 function leaderOf(action: Action): [string, string | number] {

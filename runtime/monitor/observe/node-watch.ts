@@ -13,6 +13,7 @@ import {
   type RedisAddress,
   type RedisLink,
 } from "../../ports/redis-link.ts";
+import { createNap, type Nap } from "../nap.ts";
 import { INFO_SECTIONS, parseInfo, type NodeInfo } from "../decide/info.ts";
 import type { Sight } from "../decide/observations.ts";
 
@@ -42,131 +43,134 @@ export interface NodeWatch {
 }
 
 export function watchNode(options: WatchOptions): NodeWatch {
-  const { clock } = options;
-  let link: RedisLink | undefined;
-  let isClosed = false;
-  let isRefused = false;
-  let info: NodeInfo | null = null;
-  let askedAtMs = 0;
-  // Since when an answer is owed; null while none is.
-  let waitingSinceMs: number | null = clock.nowMs();
-  let sections: readonly string[] = INFO_SECTIONS;
-  let endRest: (() => void) | undefined;
-  let isPoked = false;
-  // Answers to questions asked before a refresh are not kept.
-  let round = 0;
+  return new StandingWatch(options);
+}
 
-  const poke = (): void => {
-    isPoked = true;
-    endRest?.();
-  };
-  const rest = (restMs: number): Promise<void> =>
-    new Promise((resolve) => {
-      const end = (): void => {
-        takeBack();
-        endRest = undefined;
-        resolve();
-      };
-      const takeBack = clock.after(isPoked ? 1 : restMs, end);
-      isPoked = false;
-      endRest = end;
-    });
+class StandingWatch implements NodeWatch {
+  readonly address: RedisAddress;
+  readonly #options: WatchOptions;
+  readonly #nap: Nap;
+  #link: RedisLink | undefined;
+  #isClosed = false;
+  #isRefused = false;
+  #info: NodeInfo | null = null;
+  #askedAtMs = 0;
+  /** Since when an answer is owed; null while none is. */
+  #waitingSinceMs: number | null;
+  #sections: readonly string[] = INFO_SECTIONS;
+  /** Answers to questions asked before a refresh are not kept. */
+  #round = 0;
 
-  const connect = async (): Promise<RedisLink> => {
-    const downAfterMs = options.downAfterMs();
-    const opened = await options.openLink(options.address, {
-      credentials: options.credentials,
-      clientName: options.clientName,
+  constructor(options: WatchOptions) {
+    this.address = options.address;
+    this.#options = options;
+    this.#nap = createNap(options.clock);
+    this.#waitingSinceMs = options.clock.nowMs();
+    void this.#run();
+  }
+
+  sight(): Sight {
+    return { reach: this.#reach(), info: this.#info, askedAtMs: this.#askedAtMs };
+  }
+
+  poke(): void {
+    this.#nap.wake();
+  }
+
+  refresh(): void {
+    this.#round += 1;
+    this.#info = null;
+    this.poke();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#link?.close();
+    this.#nap.wake();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isClosed) {
+      await this.#ask();
+      await this.#nap.take(this.#options.restMs(this.#waitingSinceMs === null ? "up" : "refused"));
+    }
+    this.#link?.close();
+  }
+
+  #reach(): Sight["reach"] {
+    if (this.#isRefused) return "refused";
+    const { clock, downAfterMs } = this.#options;
+    const waitedMs = this.#waitingSinceMs === null ? 0 : clock.nowMs() - this.#waitingSinceMs;
+    if (waitedMs >= downAfterMs()) return "silent";
+    return this.#info === null ? "unknown" : "up";
+  }
+
+  async #ask(): Promise<void> {
+    const sentAtMs = this.#options.clock.nowMs();
+    const round = this.#round;
+    this.#waitingSinceMs ??= sentAtMs;
+    try {
+      this.#link ??= await this.#connect();
+      const reply = this.#options.wantsInfo()
+        ? await this.#link.call("INFO", ...this.#sections)
+        : await this.#link.call("ROLE");
+      this.#answered(reply, sentAtMs, round);
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  async #connect(): Promise<RedisLink> {
+    const downAfterMs = this.#options.downAfterMs();
+    const link = await this.#options.openLink(this.address, {
+      credentials: this.#options.credentials,
+      clientName: this.#options.clientName,
       connectTimeoutMs: downAfterMs,
       commandTimeoutMs: 2 * downAfterMs,
     });
-    opened.onClose(() => {
-      if (link !== opened) return;
+    link.onClose(() => {
+      if (this.#link !== link) return;
       // A standing connection that breaks is worth a question at once: refused is news.
-      link = undefined;
-      info = null;
-      poke();
+      this.#link = undefined;
+      this.#info = null;
+      this.poke();
     });
-    return opened;
-  };
+    return link;
+  }
 
-  const answered = (reply: unknown, sentAtMs: number, sentInRound: number): void => {
-    const wasUp = waitingSinceMs === null && !isRefused;
-    waitingSinceMs = null;
-    isRefused = false;
+  #answered(reply: unknown, sentAtMs: number, round: number): void {
+    const wasUp = this.#waitingSinceMs === null && !this.#isRefused;
+    this.#waitingSinceMs = null;
+    this.#isRefused = false;
     const parsed = typeof reply === "string" ? parseInfo(reply) : undefined;
-    if (parsed !== undefined && sentInRound === round) {
-      info = parsed;
-      askedAtMs = sentAtMs;
-      options.onNews();
-    } else if (!wasUp) options.onNews();
-  };
+    const isFresh = parsed !== undefined && round === this.#round;
+    if (isFresh) {
+      this.#info = parsed;
+      this.#askedAtMs = sentAtMs;
+    }
+    if (isFresh || !wasUp) this.#options.onNews();
+  }
 
-  const failed = (error: unknown): void => {
-    waitingSinceMs ??= clock.nowMs();
+  #failed(error: unknown): void {
+    this.#waitingSinceMs ??= this.#options.clock.nowMs();
     if (error instanceof LinkError && error.kind === "refused") {
-      const isNews = !isRefused;
-      isRefused = true;
-      info = null;
-      if (isNews) options.onNews();
+      const isNews = !this.#isRefused;
+      this.#isRefused = true;
+      this.#info = null;
+      if (isNews) this.#options.onNews();
       return;
     }
-    if (isSyntaxError(error)) sections = [];
-    else {
-      isRefused = false;
-      info = null;
-      // Whatever it was, a fresh connection tells more than this one.
-      const old = link;
-      link = undefined;
-      old?.close();
+    if (isSyntaxError(error)) {
+      this.#sections = [];
+      return;
     }
-  };
-
-  const ask = async (): Promise<void> => {
-    const sentAtMs = clock.nowMs();
-    const sentInRound = round;
-    waitingSinceMs ??= sentAtMs;
-    try {
-      link ??= await connect();
-      const reply = options.wantsInfo()
-        ? await link.call("INFO", ...sections)
-        : await link.call("ROLE");
-      answered(reply, sentAtMs, sentInRound);
-    } catch (error) {
-      failed(error);
-    }
-  };
-
-  const run = async (): Promise<void> => {
-    while (!isClosed) {
-      await ask();
-      await rest(options.restMs(waitingSinceMs === null ? "up" : "refused"));
-    }
-    link?.close();
-  };
-  void run();
-
-  const reach = (): Sight["reach"] => {
-    if (isRefused) return "refused";
-    const waitedMs = waitingSinceMs === null ? 0 : clock.nowMs() - waitingSinceMs;
-    if (waitedMs >= options.downAfterMs()) return "silent";
-    return info === null ? "unknown" : "up";
-  };
-  return {
-    address: options.address,
-    sight: () => ({ reach: reach(), info, askedAtMs }),
-    poke,
-    refresh: () => {
-      round += 1;
-      info = null;
-      poke();
-    },
-    close: () => {
-      isClosed = true;
-      link?.close();
-      endRest?.();
-    },
-  };
+    this.#isRefused = false;
+    this.#info = null;
+    // Whatever it was, a fresh connection tells more than this one.
+    const old = this.#link;
+    this.#link = undefined;
+    old?.close();
+  }
 }
 
 /** Redis before 7 takes one section of INFO only. */

@@ -6,12 +6,12 @@ export type Probe = (host: string, port: number, timeoutMs: number) => Promise<b
 /** True once a TCP connection stands; false when it is refused or takes longer than `timeoutMs`. Never rejects. */
 export const probeTcp: Probe = (host, port, timeoutMs) =>
   new Promise((resolve) => {
-    const socket = connect({ host, port });
+    const socket = connect({ host, port, timeout: timeoutMs });
     const end = (isUp: boolean): void => {
       socket.destroy();
       resolve(isUp);
     };
-    socket.setTimeout(timeoutMs, () => {
+    socket.once("timeout", () => {
       end(false);
     });
     socket.once("connect", () => {

@@ -5,6 +5,7 @@ import { LinkError, type OpenLink } from "../../../runtime/ports/redis-link.ts";
 import { memoryAcceptor, type MemoryAcceptor } from "../../../runtime/register/memory-acceptor.ts";
 import type { Acceptor } from "../../../runtime/register/register.ts";
 import { startMonitor, type Monitor } from "../../../runtime/monitor/monitor.ts";
+import { seededRandom, type SeededRandom } from "../../support/seeded-random.ts";
 import { memoryBoard } from "../../support/memory-board.ts";
 import { configOf } from "./situations.ts";
 
@@ -60,28 +61,17 @@ class Time {
   }
 }
 
-function seeded(seed: number): () => number {
-  // mulberry32, by Tommy Ettinger, public domain.
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 /** A request and its reply each take a few milliseconds, or are lost. */
-function overNetwork(acceptor: Acceptor, clock: Clock, random: () => number): Acceptor {
+function overNetwork(acceptor: Acceptor, clock: Clock, random: SeededRandom): Acceptor {
   const carry = async <R>(ask: () => Promise<R>): Promise<R> => {
-    await clock.delay(1 + random() * 8);
-    if (random() < 0.03) {
+    await clock.delay(1 + random.next() * 8);
+    if (random.next() < 0.03) {
       await clock.delay(100);
       throw new Error("lost on the way there");
     }
     const reply = await ask();
-    await clock.delay(1 + random() * 8);
-    if (random() < 0.03) {
+    await clock.delay(1 + random.next() * 8);
+    if (random.next() < 0.03) {
       await clock.delay(100);
       throw new Error("lost on the way back");
     }
@@ -100,13 +90,13 @@ const nobody: OpenLink = () => Promise.reject(new LinkError("nobody listens", "r
 
 interface Cluster {
   readonly time: Time;
-  readonly random: () => number;
+  readonly random: SeededRandom;
   readonly acceptors: readonly MemoryAcceptor[];
   readonly monitors: ReadonlyMap<string, Monitor>;
 }
 
 function startCluster(seed: number): Cluster {
-  const random = seeded(seed);
+  const random = seededRandom(seed);
   const time = new Time();
   const board = memoryBoard();
   const acceptors = ["s1", "s2", "s3"].map((name) => memoryAcceptor(name));
@@ -118,7 +108,7 @@ function startCluster(seed: number): Cluster {
       config: configOf(CONF),
       password: undefined,
       clock,
-      random: { next: random },
+      random,
       log: silentLog,
       openLink: nobody,
       acceptors: acceptors.map((acceptor) => overNetwork(acceptor, clock, random)),
@@ -159,11 +149,11 @@ test.each([1, 2, 3, 4, 5, 6])(
       expect(epochNow).toBeGreaterThanOrEqual(epochBefore);
       epochBefore = epochNow;
       if (ms % 700 === 699) {
-        const victim = holders(cluster)[0] ?? `m${1 + Math.floor(random() * 3)}`;
-        if (random() < 0.5) time.pause(victim);
+        const victim = holders(cluster)[0] ?? `m${1 + Math.floor(random.next() * 3)}`;
+        if (random.next() < 0.5) time.pause(victim);
         else for (const name of monitors.keys()) time.resume(name);
         for (const acceptor of acceptors) acceptor.setDown(false);
-        if (random() < 0.4) acceptors[Math.floor(random() * 3)]?.setDown(true);
+        if (random.next() < 0.4) acceptors[Math.floor(random.next() * 3)]?.setDown(true);
       }
     }
     for (const name of monitors.keys()) time.resume(name);
