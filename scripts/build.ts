@@ -7,9 +7,11 @@ import { basename, dirname, join, relative, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
 const compiler = join(root, "node_modules/typescript/bin/tsc");
-const bins = (
-  JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { bin: Record<string, string> }
-).bin;
+const { bin: bins } = (
+  JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    publishConfig: { bin: Record<string, string> };
+  }
+).publishConfig;
 
 if (existsSync(compiler)) {
   compile();

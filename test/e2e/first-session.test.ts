@@ -1,4 +1,5 @@
 // first-session.test.ts: the main job, by the bins, as a person would do it: up, write, look, stop, up again.
+import { spawnSync } from "node:child_process";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
@@ -104,11 +105,10 @@ async function keysOf(cluster: LocalCluster, partition: number): Promise<Set<str
   return new Set(keys);
 }
 
+/** An ended process that nobody has asked for its exit code yet (a zombie) runs no more. */
 function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  const state = spawnSync("ps", ["-o", "stat=", "-p", String(pid)])
+    .stdout.toString()
+    .trim();
+  return state !== "" && !state.startsWith("Z");
 }

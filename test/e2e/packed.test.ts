@@ -12,7 +12,7 @@ describe("the packed package, installed into an empty folder", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "twine-pack-"));
-    const packed = await npm("pack", "--silent", "--ignore-scripts", ROOT);
+    const packed = await npm("pack", "--silent", ROOT);
     const tarball = packed.stdout.trim().split("\n").at(-1) ?? "";
     const installed = await npm("install", "--no-audit", "--no-fund", `./${tarball}`);
     expect(installed.code, installed.stderr).toBe(0);
@@ -23,7 +23,8 @@ describe("the packed package, installed into an empty folder", () => {
 
   test("every bin is there under both of its names and knows its own help", async () => {
     const text = await readFile(join(ROOT, "package.json"), "utf8");
-    const bins = Object.keys((JSON.parse(text) as { bin: Record<string, string> }).bin);
+    const { publishConfig } = JSON.parse(text) as { publishConfig: { bin: object } };
+    const bins = Object.keys(publishConfig.bin);
     expect(bins).toHaveLength(22);
     for (const bin of bins) {
       const ran = await runCommand(join(folder, "node_modules/.bin", bin), ["--help"], {
@@ -33,6 +34,11 @@ describe("the packed package, installed into an empty folder", () => {
       expect(ran.stdout).toContain(`Usage: ${bin}`);
       expect(ran.stdout).toContain("Examples:");
     }
+  });
+
+  test("packing leaves the checkout's package.json as it was", async () => {
+    const text = await readFile(join(ROOT, "package.json"), "utf8");
+    expect(JSON.parse(text)).not.toHaveProperty("bin");
   });
 
   test("twine-hash answers without any twine.conf", async () => {

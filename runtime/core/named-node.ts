@@ -1,0 +1,33 @@
+// named-node.ts: from a name that a person typed to a node of twine.conf, or an error that lists those that are. Pure.
+import { nodesOf, type ClusterConfig, type ClusterNode, type NodeKind } from "./cluster.ts";
+import { EXIT, TwineError } from "./errors.ts";
+
+const EXAMPLES: Readonly<Record<NodeKind, string>> = {
+  data: "a6666=data 0 localhost 6666 0",
+  status: "s1=status localhost 6401 0",
+  monitor: "m1=monitor localhost 7601",
+  router: "r1=router localhost 6400",
+};
+
+/** Throws NODE_UNKNOWN (a usage error) when there is no such node, or it is of another kind. */
+export function namedNode<K extends NodeKind>(
+  config: ClusterConfig,
+  kind: K,
+  name: string,
+): Extract<ClusterNode, { kind: K }> {
+  const nodes = nodesOf(config, kind);
+  const found = nodes.find((node) => node.name === name);
+  if (found !== undefined) return found;
+  const other = config.nodes.find((node) => node.name === name);
+  const what =
+    other === undefined ? "is not in" : `is a ${other.kind} node, not a ${kind} node, in`;
+  const names = nodes.map((node) => node.name).join(", ");
+  throw new TwineError(
+    {
+      code: "NODE_UNKNOWN",
+      message: `${name} ${what} ${config.file}`,
+      remedy: names === "" ? `add a line like ${EXAMPLES[kind]}` : `name one of these: ${names}`,
+    },
+    { exitCode: EXIT.usage },
+  );
+}
