@@ -50,20 +50,25 @@ export function memoryAcceptor(name: string, cluster = "twine"): MemoryAcceptor 
 
   const step = <R>(task: (before: Held) => readonly [R, Held]): Promise<R> => {
     if (isDown) return Promise.reject(new Error(`${name} is down`));
-    const before = held;
-    const [reply, after] = task(before);
+    const [reply, after] = task(held);
     held = after;
     if (fsync === "always") synced = held;
-    if (isNews(before, after)) {
-      const { epoch, revision } = after.accepted.value;
-      for (const listener of listeners) listener(`${epoch} ${revision}`);
-    }
     return Promise.resolve(reply);
+  };
+  const publishNews = (before: Held): void => {
+    if (held.accepted === null || !isNews(before, held)) return;
+    const { epoch, revision } = held.accepted.value;
+    for (const listener of listeners) listener(`${epoch} ${revision}`);
   };
   const asCluster = (owner: string): Acceptor => ({
     name,
     prepare: ({ ballot }) => step((before) => prepareStep(before, owner, ballot)),
-    accept: (request) => step((before) => acceptStep(before, owner, name, request)),
+    accept: (request) => {
+      const before = held;
+      const reply = step(() => acceptStep(before, owner, name, request));
+      publishNews(before);
+      return reply;
+    },
     read: (withBody) => step((before) => [stateOf(before, owner, withBody), before]),
     seed: (request) => step((before) => seedStep(before, owner, request)),
   });
@@ -170,11 +175,10 @@ function stateOf(held: Held, cluster: string, withBody: boolean): AcceptorState 
   return { ...held, accepted: { ...held.accepted, value } };
 }
 
-/** True when the accept script would PUBLISH; a seed raises `chosen` too, but says nothing. */
-function isNews(before: Held, after: Held): after is Held & { accepted: Accepted } {
-  if (after.accepted === null || before.incarnation !== after.incarnation) return false;
+/** True when the accept script would PUBLISH: the body is another one, or one became known to be chosen. */
+function isNews(before: Held, after: Held): boolean {
   return (
-    !isSameBallot(before.accepted?.bodyBallot ?? null, after.accepted.bodyBallot) ||
+    !isSameBallot(before.accepted?.bodyBallot ?? null, after.accepted?.bodyBallot ?? null) ||
     !isSameBallot(before.chosen, after.chosen)
   );
 }

@@ -135,8 +135,8 @@ export function reasonsOf(
           `status node ${name} belongs to cluster "${reply.cluster}", not to "${cluster}": ` +
             "give it status nodes of its own, or mend the cluster line of twine.conf",
         ];
+      // Yet to answer, when the others have decided already, or no reason at all.
       case undefined:
-        return [`status node ${name} has not answered`];
       case "accepted":
       case "needs-body":
       case "refused":
