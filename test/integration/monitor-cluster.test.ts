@@ -125,6 +125,7 @@ describe.skipIf(isMissing("redis-server"))("twined over real redis-servers", () 
     const cluster = await okCluster(1, 3, settings);
     await fill(cluster.node("p0-1"), 50);
     await offsetsHold(cluster, "p0-1", 50);
+    await until("a replica has them", async () => (await keysOf(cluster.node("p0-3"))) === 50);
     const oldRunId = (await cluster.view())?.partitions[0]?.masterRunId;
     await cluster.stopMonitors();
     const servers = [...cluster.nodes.values()];
@@ -152,6 +153,7 @@ describe.skipIf(isMissing("redis-server"))("twined over real redis-servers", () 
     const cluster = await okCluster(1, 2);
     await fill(cluster.node("p0-1"), 30);
     await offsetsHold(cluster, "p0-1", 30);
+    await until("the replica has them", async () => (await keysOf(cluster.node("p0-2"))) === 30);
     await cluster.node("p0-2").kill();
     await cluster.node("p0-1").kill();
     const aof = join(cluster.node("p0-1").folder, "appendonlydir");
