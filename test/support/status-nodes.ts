@@ -28,13 +28,14 @@ export interface StatusNodes {
   as(cluster: string): StatusNodes;
 }
 
-/** Starts `count` status nodes s1, s2, ...; each in a db of its own, so that a wrong db shows. */
+/** Starts `count` status nodes s1, s2, ...; each in a db of its own, so that a wrong db shows. The lease is long: a busy
+    machine's slow fsync must not look like a silent node. */
 export async function startStatusNodes(
   count: number,
   settings: Partial<Settings> = {},
 ): Promise<StatusNodes> {
   const servers = await Promise.all(Array.from({ length: count }, () => startRedis(DURABLE)));
-  return statusNodesOf(servers, { cluster: "twine", ...settings });
+  return statusNodesOf(servers, { cluster: "twine", leaseMs: 2000, ...settings });
 }
 
 export function statusNodesOf(
