@@ -63,7 +63,8 @@ export function decide(input: DecideInput): Decision {
   }
   const requests = decideRequests(observed.requests, base, standings);
   const parts = decidePartitions(input, base, standings, requests.acceptLoss);
-  const view = nextView(input, base, parts);
+  const hasUnseen = [...standings.values()].some(({ kind }) => kind === "unknown");
+  const view = nextView(input, base, parts, hasUnseen);
   return { view, marks: parts.marks, standings, answers: requests.answers, conf, isCutOff: false };
 }
 
@@ -116,12 +117,15 @@ function withRoles(partition: PartitionView, nodes: readonly NodeView[]): Partit
   return { ...partition, replicas: namesWith("replica"), dead: namesWith("dead") };
 }
 
-function nextView(input: DecideInput, base: View, parts: Parts): View {
+/** `hasUnseen`: some data node was not looked at yet, so what is not OK already can't be called so now. */
+function nextView(input: DecideInput, base: View, parts: Parts, hasUnseen: boolean): View {
   const nodes = base.nodes.map(
     (node) => parts.dataNodes.get(node.name) ?? otherNode(node, input.observed, input.wallTime),
   );
   const { partitions } = parts;
-  const next: View = { ...base, partitions, nodes, state: stateOf({ partitions, nodes }) };
+  const sum = stateOf({ partitions, nodes });
+  const state = sum === "OK" && hasUnseen && input.view.state !== "OK" ? "DEGRADED" : sum;
+  const next: View = { ...base, partitions, nodes, state };
   if (isSameBody(input.view, next)) return input.view;
   return { ...next, revision: input.view.revision + 1, updatedAt: input.wallTime };
 }

@@ -78,10 +78,15 @@ export function firstView(
   };
 }
 
-/** The view with which a monitor that found `view` in the register begins its epoch. */
+/**
+ * The view with which a monitor that found `view` in the register begins its epoch. Its roles are handed on, for a
+ * change of alpha must not stop the routers; but nobody has looked yet, so it is not OK before somebody has: after an
+ * outage of everything the register still holds the view of before.
+ */
 export function inheritedView(view: View, alpha: string, wallTime: string): View {
   return {
     ...view,
+    state: view.state === "OK" ? "DEGRADED" : view.state,
     epoch: view.epoch + 1,
     revision: view.revision + 1,
     alpha,

@@ -50,9 +50,9 @@ export function suspectsOf(data: ReadonlyMap<string, Sight>): string[] {
 
 /**
  * Most data nodes are silent: far likelier that this monitor is cut off than that they all hang. Refused ones don't
- * count, a refusal came over a network that works.
+ * count, a refusal came over a network that works. One silent node alone is no such sign, however few there are.
  */
 export function isCutOff(data: ReadonlyMap<string, Sight>): boolean {
   const silent = [...data.values()].filter((sight) => sight.reach === "silent").length;
-  return silent * 2 > data.size;
+  return silent > 1 && silent * 2 > data.size;
 }

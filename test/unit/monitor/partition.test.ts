@@ -1,6 +1,7 @@
+import { inheritedView } from "../../../runtime/monitor/decide/first-view.ts";
 import { describe, expect, test } from "vitest";
 import { actionsOf, type Action } from "../../../runtime/monitor/decide/actions.ts";
-import { infoOf, masterInfo, replicaOf, Scene, servedScene } from "./situations.ts";
+import { CONF, Scene, infoOf, masterInfo, replicaOf, servedScene } from "./situations.ts";
 
 function actionsIn(scene: Scene): string[] {
   const standings = scene.last?.standings ?? new Map();
@@ -135,6 +136,37 @@ describe("a master that is lost", () => {
     scene.step();
     expect(scene.view).toBe(before);
     expect(scene.last?.isCutOff).toBe(true);
+  });
+
+  test("one silent node alone is no sign of being cut off, however few there are", () => {
+    const scene = new Scene(CONF.replace(/^a[23].*\n/gm, "")).see("a1", infoOf()).step();
+    scene.see("a1", masterInfo()).step();
+    expect(scene.partition.master).toBe("a1");
+    scene.peers.set("m2", { confDigest: "d1", suspects: new Set(["a1"]) });
+    scene.see("a1", "silent").step();
+    expect(scene.last?.isCutOff).toBe(false);
+    expect(scene.view.state).toBe("HALT");
+  });
+
+  test("what a new alpha inherits is not OK before it has looked at every data node", () => {
+    const scene = servedScene().step();
+    expect(scene.view.state).toBe("OK");
+    scene.view = inheritedView(scene.view, "m2", "2026-01-01T00:00:02.000Z");
+    expect(scene.view.state).toBe("DEGRADED");
+    const [a1, a2, a3] = ["a1", "a2", "a3"].map(
+      (name) => scene.sights.get(name)?.info ?? "unknown",
+    );
+    scene.seeAll("unknown", "a1", "a2", "a3").step();
+    expect(scene.view.state).toBe("DEGRADED");
+    expect(scene.partition.master).toBe("a1");
+    scene
+      .see("a1", a1 ?? "unknown")
+      .see("a2", a2 ?? "unknown")
+      .see("a3", a3 ?? "unknown")
+      .step();
+    expect(scene.view.state).toBe("OK");
+    scene.see("a3", "unknown").step();
+    expect(scene.view.state).toBe("OK");
   });
 
   test("a master that restarted is master no more until its data is proved", () => {
