@@ -6,8 +6,9 @@
 // The tool changes nothing itself: the alpha knows what the nodes hold at the moment of acting, the tool does not.
 import { randomUUID } from "node:crypto";
 import { loadConf, readPassword, runTool, tool, type ToolOptions } from "../cli/tool.ts";
-import { nodesOf, type ClusterConfig } from "../core/cluster.ts";
+import type { ClusterConfig } from "../core/cluster.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
+import { namedNode } from "../core/named-node.ts";
 import type { Request } from "../core/request.ts";
 import type { View } from "../core/view.ts";
 import { systemClock } from "../ports/clock.ts";
@@ -35,22 +36,13 @@ async function main(): Promise<number> {
     throw usage("NOTHING_ASKED", "nothing was asked for", "give --accept-loss NODE; see --help");
   }
   const { config } = loadConf(options);
-  requireDataNode(config, options.acceptLoss);
+  namedNode(config, "data", options.acceptLoss);
   const message = await ask(config, options.acceptLoss);
   const node = options.acceptLoss;
   process.stdout.write(
     options.json === true ? `${JSON.stringify({ ok: true, node, message })}\n` : `${message}\n`,
   );
   return EXIT.ok;
-}
-
-function requireDataNode(config: ClusterConfig, name: string): void {
-  const node = config.nodes.find((candidate) => candidate.name === name);
-  if (node?.kind === "data") return;
-  const names = nodesOf(config, "data").map((data) => data.name);
-  const what = node === undefined ? "is not in" : `is a ${node.kind} node, not a data node, in`;
-  const shown = names.length > 12 ? `${names.slice(0, 12).join(", ")}, …` : names.join(", ");
-  throw usage("NODE_UNKNOWN", `${name} ${what} ${config.file}`, `name a data node: ${shown}`);
 }
 
 async function ask(config: ClusterConfig, node: string): Promise<string> {

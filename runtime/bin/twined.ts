@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // twined: one monitor. Several of them watch the cluster; one, the alpha, leads it.
-import { isIPv4, isIPv6 } from "node:net";
 import { loadConf, printWarnings, readPassword, runTool, tool } from "../cli/tool.ts";
-import { addressOf, nodesOf, type ClusterConfig, type MonitorNode } from "../core/cluster.ts";
+import type { ClusterConfig } from "../core/cluster.ts";
 import { EXIT, TwineError, formatProblem } from "../core/errors.ts";
+import { listenAddresses } from "../core/listen-addresses.ts";
+import { namedNode } from "../core/named-node.ts";
 import { monitorApp, serveHttp } from "../monitor/http.ts";
 import { startMonitor, type Monitor } from "../monitor/monitor.ts";
 import { systemClock } from "../ports/clock.ts";
@@ -27,7 +28,7 @@ async function main(): Promise<number> {
   const loaded = loadConf(options);
   printWarnings(loaded.warnings);
   let { config } = loaded;
-  const node = monitorNamed(config, program.args[0] ?? "");
+  const node = namedNode(config, "monitor", program.args[0] ?? "");
   const password = readPassword();
   const log = pinoLog(node.name);
   const ports = { config, password, clock: systemClock, openLink: openRedisLink };
@@ -48,7 +49,11 @@ async function main(): Promise<number> {
       config: () => config,
       read: () => readRegister(acceptors, config.settings.cluster),
     });
-    const server = await serveHttp(app, listenAddresses(node, password), node.port);
+    const server = await serveHttp(
+      app,
+      listenAddresses(node.host, password !== undefined),
+      node.port,
+    );
     log.info("started", { port: node.port, cluster: config.settings.cluster });
     await untilEnded(() => {
       config = reload(options, monitor, config, log);
@@ -61,31 +66,6 @@ async function main(): Promise<number> {
     opened.close();
     log.info("stopped");
   }
-}
-
-/** Throws NODE_UNKNOWN, listing the monitors there are. */
-function monitorNamed(config: ClusterConfig, name: string): MonitorNode {
-  const monitors = nodesOf(config, "monitor");
-  const found = monitors.find((monitor) => monitor.name === name);
-  if (found !== undefined) return found;
-  const other = config.nodes.find((node) => node.name === name);
-  const what = other === undefined ? "is not in" : `is a ${other.kind} node, not a monitor, in`;
-  throw new TwineError(
-    {
-      code: "NODE_UNKNOWN",
-      message: `${name} ${what} ${config.file}`,
-      remedy: `name one of its monitors: ${monitors.map((monitor) => monitor.name).join(", ")}`,
-    },
-    { exitCode: EXIT.usage },
-  );
-}
-
-/** Without a password nothing leaves this machine. A host that is a name is resolved by the system. */
-function listenAddresses(node: MonitorNode, password: string | undefined): string[] {
-  const address = addressOf(node.host);
-  const isLocal = address.startsWith("127.") || password === undefined;
-  if (isLocal) return ["127.0.0.1"];
-  return isIPv4(address) || isIPv6(address) ? ["127.0.0.1", address] : ["0.0.0.0"];
 }
 
 /** Resolves at SIGTERM or SIGINT; SIGHUP calls `onHangUp`. */

@@ -2,6 +2,8 @@
 import { nodesOf, type ClusterConfig, type ClusterNode, type NodeKind } from "./cluster.ts";
 import { EXIT, TwineError } from "./errors.ts";
 
+const NAMES_SHOWN = 12;
+
 const EXAMPLES: Readonly<Record<NodeKind, string>> = {
   data: "a6666=data 0 localhost 6666 0",
   status: "s1=status localhost 6401 0",
@@ -21,7 +23,8 @@ export function namedNode<K extends NodeKind>(
   const other = config.nodes.find((node) => node.name === name);
   const what =
     other === undefined ? "is not in" : `is a ${other.kind} node, not a ${kind} node, in`;
-  const names = nodes.map((node) => node.name).join(", ");
+  const some = nodes.slice(0, NAMES_SHOWN).map((node) => node.name);
+  const names = [...some, ...(nodes.length > NAMES_SHOWN ? ["…"] : [])].join(", ");
   throw new TwineError(
     {
       code: "NODE_UNKNOWN",
