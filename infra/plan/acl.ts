@@ -1,5 +1,7 @@
 // acl.ts: who may do what on a node, as lines of an ACL file. Pure.
-// Five users with the least rights each; the nameless default user is off. A rule "+x|y" grants one subcommand.
+// Five users with the least rights each. A rule "+x|y" grants one subcommand. The nameless default user is off, so nobody
+// can be it, but it has every right: Redis (seen on 7.0.15) loads its append only file as that user and checks each EXEC
+// again, so with a default user that may do nothing every transaction and script is silently gone after a restart.
 //
 //   app      what any Redis program may do, but nothing that administers the server
 //   router   the same, and what a router needs to know and to end its own connections

@@ -13,7 +13,7 @@ import {
   type Pulse,
   type Watch,
 } from "./decide/election.ts";
-import { hashingClash } from "./decide/adopt-conf.ts";
+import { leadClash } from "./decide/adopt-conf.ts";
 import { firstView, inheritedView } from "./decide/first-view.ts";
 import { beginTerm, type Term, type TermOptions } from "./term.ts";
 
@@ -109,7 +109,7 @@ class Candidate implements Candidacy {
   /**
    * 1. No promise of a majority: try again later.
    * 2. A heartbeat newer than the one watched: somebody leads after all, give way and watch on.
-   * 3. The register's keys lie by another hash than this twine.conf says: this monitor must not lead.
+   * 3. The keys lie by another hash than this twine.conf says, or it names other status nodes: must not lead.
    * 4. Otherwise this monitor's first value is the next epoch with itself as alpha.
    */
   async #contend(watched: Watch): Promise<Term | undefined> {
@@ -129,7 +129,7 @@ class Candidate implements Candidacy {
       return undefined;
     }
     const before = value === null || value.body === null ? null : parseView(value.body);
-    const clash = before === null ? undefined : hashingClash(before, this.#options.config());
+    const clash = before === null ? undefined : leadClash(before, this.#options.config());
     if (clash !== undefined && this.#clash !== clash) {
       this.#options.emit("-conf", { refused: true, why: clash });
     }

@@ -15,6 +15,8 @@ export interface Ran {
 
 export interface LocalCluster {
   readonly folder: string;
+  /** Added to the environment of what is run; a test may change it. */
+  readonly env: Record<string, string>;
   /** Runs a bin, e.g. run("twine", "set", "a", "1"), in the cluster's folder. */
   run(bin: string, ...args: string[]): Promise<Ran>;
   /** The same with text on standard input. */
@@ -63,11 +65,13 @@ export async function localCluster(conf: string): Promise<LocalCluster> {
   }
   const text = conf.replace(/\{([A-Za-z0-9-]+)\}/g, (_, name: string) => String(ports.get(name)));
   await writeFile(join(folder, "twine.conf"), text);
+  const env: Record<string, string> = {};
   const feed = (input: string, bin: string, ...args: string[]): Promise<Ran> =>
-    runCommand(join(LAUNCHERS, bin), args, { cwd: folder, input });
+    runCommand(join(LAUNCHERS, bin), args, { cwd: folder, input, env });
   const run = (bin: string, ...args: string[]): Promise<Ran> => feed("", bin, ...args);
   return {
     folder,
+    env,
     run,
     feed,
     must: async (bin, ...args) => {

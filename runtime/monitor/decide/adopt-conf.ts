@@ -63,6 +63,27 @@ export function hashingClash(view: View, config: ClusterConfig): string | undefi
   return `keys lie by ${present} and the new twine.conf says ${wanted}`;
 }
 
+/**
+ * Why a monitor with this configuration must not lead a cluster that was led by `view`, or undefined.
+ * Status nodes may change by one between two views: majorities of the old and of the new set then share a node. Two
+ * disjoint majorities, after a replacement for instance, could each choose a view of their own.
+ */
+export function leadClash(view: View, config: ClusterConfig): string | undefined {
+  const places = (nodes: readonly Pick<NodeView, "kind" | "name" | "host" | "port">[]): string[] =>
+    nodes
+      .filter(({ kind }) => kind === "status")
+      .map(({ name, host, port }) => `${name} ${host}:${port}`);
+  const before = places(view.nodes);
+  const now = places(config.nodes);
+  const gone = before.filter((place) => !now.includes(place));
+  const come = now.filter((place) => !before.includes(place));
+  if (gone.length + come.length <= 1) return hashingClash(view, config);
+  return (
+    `the status nodes were ${before.join(", ")} and the new twine.conf says ${now.join(", ")}: ` +
+    `add or remove one at a time, with a restart of the monitors between`
+  );
+}
+
 function isSame(old: NodeView, node: ReturnType<typeof nodesInViewOrder>[number]): boolean {
   const fresh = newNodeView(node, old.since);
   return (

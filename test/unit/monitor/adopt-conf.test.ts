@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { leadClash } from "../../../runtime/monitor/decide/adopt-conf.ts";
 import { CONF, configOf, servedScene } from "./situations.ts";
 
 const peer = { confDigest: "d2", suspects: new Set<string>() };
@@ -43,4 +44,16 @@ test.each([
   scene.step();
   expect(scene.last?.conf.kind).toBe("refused");
   expect(scene.view).toBe(before);
+});
+
+test.each([
+  ["one status node more", `${CONF}s2=status localhost 7102 0\n`, undefined],
+  ["the same", CONF, undefined],
+  ["another one instead", CONF.replace("7101", "7102"), /add or remove one at a time/],
+  ["two more", `${CONF}s2=status localhost 7102 0\ns3=status localhost 7103 0\n`, /one at a time/],
+  ["another hash", `${CONF}hash crc16\n`, /keys lie by crc32/],
+])("a monitor whose twine.conf names %s may or must not lead", (_what, text, why) => {
+  const clash = leadClash(servedScene().view, configOf(text));
+  if (why === undefined) expect(clash).toBeUndefined();
+  else expect(clash).toMatch(why);
 });
