@@ -4,11 +4,12 @@ import { EXIT, TwineError } from "./errors.ts";
 
 const NAMES_SHOWN = 12;
 
-const EXAMPLES: Readonly<Record<NodeKind, string>> = {
-  data: "a6666=data 0 localhost 6666 0",
-  status: "s1=status localhost 6401 0",
-  monitor: "m1=monitor localhost 7601",
-  router: "r1=router localhost 6400",
+/** What a person calls a node of each kind, and a line that makes one. */
+const WORDS: Readonly<Record<NodeKind, { readonly noun: string; readonly example: string }>> = {
+  data: { noun: "data node", example: "a6666=data 0 localhost 6666 0" },
+  status: { noun: "status node", example: "s1=status localhost 6401 0" },
+  monitor: { noun: "monitor", example: "m1=monitor localhost 7601" },
+  router: { noun: "router", example: "r1=router localhost 6400" },
 };
 
 /** Throws NODE_UNKNOWN (a usage error) when there is no such node, or it is of another kind. */
@@ -29,7 +30,7 @@ export function namedNode<K extends NodeKind>(
     {
       code: "NODE_UNKNOWN",
       message: `${name} ${what} ${config.file}`,
-      remedy: names === "" ? `add a line like ${EXAMPLES[kind]}` : `name one of these: ${names}`,
+      remedy: names === "" ? `add a line like ${example}` : `name one of its ${noun}s: ${names}`,
     },
     { exitCode: EXIT.usage },
   );
