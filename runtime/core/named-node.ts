@@ -22,8 +22,9 @@ export function namedNode<K extends NodeKind>(
   const found = nodes.find((node) => node.name === name);
   if (found !== undefined) return found;
   const other = config.nodes.find((node) => node.name === name);
+  const { noun, example } = WORDS[kind];
   const what =
-    other === undefined ? "is not in" : `is a ${other.kind} node, not a ${kind} node, in`;
+    other === undefined ? "is not in" : `is a ${WORDS[other.kind].noun}, not a ${noun}, in`;
   const some = nodes.slice(0, NAMES_SHOWN).map((node) => node.name);
   const names = [...some, ...(nodes.length > NAMES_SHOWN ? ["…"] : [])].join(", ");
   throw new TwineError(
