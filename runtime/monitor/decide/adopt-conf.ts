@@ -37,13 +37,14 @@ export function adoptConf(input: ConfInput): ConfDecision {
     (node) => view.nodes.find((old) => isSame(old, node)) ?? newNodeView(node, input.wallTime),
   );
   const lost = view.partitions
-    .flatMap(({ master, promoting }) => [master, promoting ?? null])
+    // Without a master the last one may hold what nobody else does.
+    .flatMap(({ master, lastMaster, promoting }) => [master ?? lastMaster, promoting ?? null])
     .find(
       (name) =>
         name !== null && !nodes.some((node) => node.name === name && view.nodes.includes(node)),
     );
   if (lost !== undefined && lost !== null) {
-    const why = `${lost} is master and the new twine.conf drops or moves it; make another node master first`;
+    const why = `${lost} is, or was last, master and the new twine.conf drops or moves it; make another node master first`;
     return { kind: "refused", why };
   }
   const holders = 1 + [...input.peers.values()].filter((peer) => peer.confDigest === digest).length;

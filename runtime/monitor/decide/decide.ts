@@ -90,8 +90,9 @@ function decidePartitions(
     // A new alpha has not asked everybody yet; what it has not seen must not look like an outage.
     const isNews = ledForMs < downAfterMs && partition.master === null;
     const isUnseen = nodes.some(({ name }) => standings.get(name)?.kind === "unknown");
+    const isUnread = partition.master === null && !input.observed.isLastSeenRead;
     const decided =
-      isNews && isUnseen
+      isUnread || (isNews && isUnseen)
         ? partition
         : decidePartition({
             partition,

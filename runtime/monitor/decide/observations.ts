@@ -36,5 +36,7 @@ export interface Observations {
   /** By monitor name, without this one. */
   readonly peers: ReadonlyMap<string, Peer>;
   readonly lastSeen: ReadonlyMap<string, LastSeen>;
+  /** False until the status nodes were asked for what was seen last: without that, nothing is known to be lost. */
+  readonly isLastSeenRead: boolean;
   readonly requests: readonly Request[];
 }

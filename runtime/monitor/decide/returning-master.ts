@@ -2,10 +2,12 @@
 //
 // What a restart leaves of the evidence (tried on Redis 7.0.15):
 //   by RDB   replication id and offset survive, true to the data that was loaded: nodes can be compared;
-//   by AOF   the replication id is new and the offset 0: only "it had keys and has some again" is left.
+//   by AOF   the replication id is new and the offset 0: only the number of keys is left. A dead node expires none, so
+//            it comes back with as many as it had, or its file was cut, emptied or is an old one.
 // A node that never restarted proves itself by its run id.
-import { bestOffset, type Candidates } from "./candidates.ts";
+import { bestOffset, type Candidate, type Candidates } from "./candidates.ts";
 import type { Choice, ChoiceRule } from "./choose-master.ts";
+import type { LastSeen } from "./observations.ts";
 import type { PartitionInput } from "./partition.ts";
 
 /**
@@ -25,9 +27,10 @@ function neverLeftRule(input: PartitionInput, { ready }: Candidates): Choice | u
 }
 
 /**
- * Sure that nobody is further:
- * 1. It has reached what the last master was seen to have, at most a second before the end, or
- * 2. the last master is among those compared and every node of the partition answers with its data loaded.
+ * Sure that nobody is further: the last master is among those compared, and
+ * 1. it has reached what it was seen to have, at most a second before the end, or
+ * 2. every node of the partition answers with its data loaded.
+ * Replicas alone are never enough: the last second's writes may be on the last master alone.
  */
 function sameHistoryRule(input: PartitionInput, candidates: Candidates): Choice | undefined {
   const { lastMaster, replicationId } = input.partition;
@@ -35,28 +38,48 @@ function sameHistoryRule(input: PartitionInput, candidates: Candidates): Choice 
   const comparable = candidates.ready.filter(({ info }) => info.replicationId === replicationId);
   const best = bestOffset(comparable, lastMaster);
   if (best === undefined) return undefined;
-  const seen = lastMaster === null ? undefined : input.lastSeen.get(lastMaster);
+  const seen = lastSeenOf(input);
   // An offset says nothing about a master that never had a replica: without a backlog it stays at 0.
+  const last = comparable.find(({ name }) => name === lastMaster);
+  if (last === undefined) return undefined;
   const reachesSeen =
-    seen?.replicationId === replicationId && seen.offset > 0 && best.info.offset >= seen.offset;
-  const isEveryoneBack = candidates.away.length === 0 && candidates.loading.length === 0;
-  const isLastCompared = comparable.some(({ name }) => name === lastMaster);
-  return reachesSeen || (isEveryoneBack && isLastCompared) ? promote(best.name) : undefined;
+    seen?.replicationId === replicationId && seen.offset > 0 && last.info.offset >= seen.offset;
+  return reachesSeen || isEveryoneBack(candidates) ? promote(best.name) : undefined;
 }
 
-function aofRule(input: PartitionInput, { ready }: Candidates): Choice | undefined {
+/**
+ * 1. As many keys as were seen last, or more: it has its data.
+ * 2. Fewer: some were deleted in the last second, or its file lost them. When every node of the partition is back and
+ *    none holds more, there is nothing better to wait for. An empty one proves nothing even then.
+ * 3. Without a record only keys prove anything.
+ */
+function aofRule(input: PartitionInput, candidates: Candidates): Choice | undefined {
   const { lastMaster, replicationId } = input.partition;
-  const last = ready.find(({ name }) => name === lastMaster);
+  const last = candidates.ready.find(({ name }) => name === lastMaster);
   // With the view's replication id it came back by RDB, and rule 2 has found that others may be further.
   if (last === undefined || last.info.replicationId === replicationId) return undefined;
-  return hasItsData(last.info.keys, input) ? promote(last.name) : undefined;
+  const { keys } = last.info;
+  const seen = lastSeenOf(input);
+  const hasAll = seen === undefined ? keys > 0 : keys >= seen.keys;
+  const isBestOfAll = keys > 0 && isEveryoneBack(candidates) && keys === mostKeys(candidates);
+  return hasAll || isBestOfAll ? promote(last.name) : undefined;
 }
 
-/** It held no key when it was seen last, or it holds keys again. Without a record only keys prove anything. */
-function hasItsData(keys: number, input: PartitionInput): boolean {
-  const { lastMaster } = input.partition;
-  const seen = lastMaster === null ? undefined : input.lastSeen.get(lastMaster);
-  return keys > 0 || seen?.keys === 0;
+function isEveryoneBack({ away, loading, brokenDisk }: Candidates): boolean {
+  return away.length + loading.length + brokenDisk.length === 0;
+}
+
+function mostKeys({ ready }: Candidates): number {
+  return Math.max(...ready.map(({ info }) => info.keys));
+}
+
+/** The first of those with the most keys. */
+function fullest(candidates: Candidates): Candidate | undefined {
+  return candidates.ready.find(({ info }) => info.keys === mostKeys(candidates));
+}
+
+function lastSeenOf({ partition, lastSeen }: PartitionInput): LastSeen | undefined {
+  return partition.lastMaster === null ? undefined : lastSeen.get(partition.lastMaster);
 }
 
 /** What the partition waits for, and the command that ends the waiting. Never a figure that changes by itself: every
@@ -69,17 +92,28 @@ export function needsAfterOutage(input: PartitionInput, candidates: Candidates):
       ? `${lastMaster ?? "its last master"} ${stateOfLast(lastMaster, candidates)}`
       : last.info.replicationId === replicationId
         ? `${candidates.away.concat(candidates.loading.map(({ name }) => name)).join(", ")} back, which may hold newer data than ${last.name}`
-        : `the data of ${last.name}, its last master, which came back empty`;
+        : lostData(last, lastSeenOf(input), candidates);
   const best =
     bestOffset(
       candidates.ready.filter(({ info }) => info.replicationId === replicationId),
       lastMaster,
-    ) ?? [...candidates.ready].sort((a, b) => b.info.keys - a.info.keys)[0];
+    ) ?? fullest(candidates);
   const command =
     best === undefined
       ? ""
       : `; or accept the loss of what the others held: twine-failover --accept-loss ${best.name}`;
   return `${wants}${command}`;
+}
+
+/** Figures of dead nodes stand still, so they may be told. */
+function lostData(last: Candidate, seen: LastSeen | undefined, candidates: Candidates): string {
+  const { name, info } = last;
+  if (info.keys === 0) return `the data of ${name}, its last master, which came back empty`;
+  const other = fullest(candidates);
+  const beside =
+    other === undefined || other.name === name ? "" : `; ${other.name} holds ${other.info.keys}`;
+  const had = seen === undefined ? "more" : String(seen.keys);
+  return `the data of ${name}, its last master, which came back with ${info.keys} keys of ${had}${beside}`;
 }
 
 function stateOfLast(lastMaster: string | null, candidates: Candidates): string {

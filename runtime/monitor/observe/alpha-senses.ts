@@ -35,6 +35,7 @@ export class AlphaSenses {
   readonly #answered = new Set<string>();
   readonly #chores: readonly Chore[];
   #lastSeen: ReadonlyMap<string, LastSeen> = new Map();
+  #isLastSeenRead = false;
   #requests: readonly Request[] = [];
   #leading: View | null = null;
   #leadingSinceMs = 0;
@@ -85,6 +86,7 @@ export class AlphaSenses {
       others: new Map(this.#others),
       peers: this.#book.alive(nowMs, aliveForMs),
       lastSeen: this.#lastSeen,
+      isLastSeenRead: this.#isLastSeenRead,
       requests: this.#requests,
     };
   }
@@ -99,11 +101,9 @@ export class AlphaSenses {
     this.#others.clear();
     this.#statusSeenAtMs.clear();
     this.#lastSeen = new Map();
+    this.#isLastSeenRead = false;
     this.#requests = [];
     for (const chore of this.#chores) chore.poke();
-    this.#readOffsets().catch((error: unknown) => {
-      this.#options.onTrouble("offsets", error);
-    });
   }
 
   forgetRequest(id: string): void {
@@ -124,6 +124,7 @@ export class AlphaSenses {
 
   async #readBoard(): Promise<void> {
     const { board, clock, onNews } = this.#options;
+    if (!this.#isLastSeenRead) await this.#readOffsets();
     const [notices, asked] = await Promise.all([board.readObserved(), board.readRequests()]);
     this.#book.hear(notices, clock.nowMs());
     this.#requests = asked.filter(({ id, state }) => state === "asked" && !this.#answered.has(id));
@@ -188,5 +189,7 @@ export class AlphaSenses {
     }
     // What this alpha has seen itself meanwhile is newer.
     this.#lastSeen = new Map([...read, ...this.#lastSeen]);
+    this.#isLastSeenRead = true;
+    this.#options.onNews();
   }
 }

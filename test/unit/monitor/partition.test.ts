@@ -1,7 +1,7 @@
 import { inheritedView } from "../../../runtime/monitor/decide/first-view.ts";
 import { describe, expect, test } from "vitest";
 import { actionsOf, type Action } from "../../../runtime/monitor/decide/actions.ts";
-import { CONF, Scene, infoOf, masterInfo, replicaOf, servedScene } from "./situations.ts";
+import { CONF, configOf, Scene, infoOf, masterInfo, replicaOf, servedScene } from "./situations.ts";
 
 function actionsIn(scene: Scene): string[] {
   const standings = scene.last?.standings ?? new Map();
@@ -226,10 +226,55 @@ describe("after an outage of the whole partition", () => {
     expect(scene.partition.promoting).toBe("a1");
   });
 
-  test("by RDB a node that has reached the last offset seen is enough", () => {
+  test("by RDB replicas alone are never enough, and the last master is once it has reached what was seen", () => {
     const scene = outage();
     scene.see("a2", infoOf({ runId: "n", replicationId: "h1", offset: 110, keys: 9 })).step();
-    expect(scene.partition.promoting).toBe("a2");
+    expect(scene.partition.promoting).toBeNull();
+    scene.see("a1", infoOf({ runId: "m", replicationId: "h1", offset: 110, keys: 9 })).step();
+    expect(scene.partition.promoting).toBe("a1");
+  });
+
+  test("by AOF a last master that came back with fewer keys than another is not taken", () => {
+    const scene = outage();
+    scene.see("a1", infoOf({ runId: "m", replicationId: "m", keys: 4 }));
+    scene.see("a2", infoOf({ runId: "n", replicationId: "n", keys: 9 })).step();
+    expect(scene.partition.promoting ?? null).toBeNull();
+    scene
+      .see("a3", infoOf({ runId: "n", replicationId: "n", keys: 9 }))
+      .step()
+      .step();
+    expect(scene.partition.promoting ?? null).toBeNull();
+    expect(scene.partition.needs).toBe(
+      "the data of a1, its last master, which came back with 4 keys of 9; a2 holds 9; or accept the loss of what the others held: twine-failover --accept-loss a2",
+    );
+  });
+
+  test("by AOF fewer keys are enough when every node is back and none holds more", () => {
+    const scene = outage();
+    scene.see("a1", infoOf({ runId: "m", replicationId: "m", keys: 8 }));
+    scene.see("a2", infoOf({ runId: "n", replicationId: "n", keys: 8 })).step();
+    expect(scene.partition.promoting ?? null).toBeNull();
+    scene.see("a3", infoOf({ runId: "n", replicationId: "n", keys: 7 })).step();
+    expect(scene.partition.promoting).toBe("a1");
+  });
+
+  test("nobody is chosen before the status nodes were asked for what was seen last", () => {
+    const scene = outage();
+    scene.isLastSeenRead = false;
+    scene.see("a1", infoOf({ runId: "m", replicationId: "m", keys: 9 })).step();
+    expect(scene.partition.promoting ?? null).toBeNull();
+    scene.isLastSeenRead = true;
+    scene.step();
+    expect(scene.partition.promoting).toBe("a1");
+  });
+
+  test("a twine.conf that drops the last master is refused while there is no master", () => {
+    const scene = outage();
+    scene.config = configOf(CONF.replace(/^a1.*$/m, ""));
+    scene.digest = "d2";
+    scene.peers.set("m2", { confDigest: "d2", suspects: new Set() });
+    scene.step();
+    expect(scene.last?.conf.kind).toBe("refused");
   });
 
   test("by RDB a node that is behind the last offset seen waits for all others", () => {

@@ -72,6 +72,7 @@ export class Scene {
   sights = new Map<string, Sight>();
   peers = new Map<string, Peer>();
   lastSeen = new Map<string, LastSeen>();
+  isLastSeenRead = true;
   requests: Request[] = [];
   last: Decision | undefined;
 
@@ -102,6 +103,7 @@ export class Scene {
       ),
       peers: this.peers,
       lastSeen: this.lastSeen,
+      isLastSeenRead: this.isLastSeenRead,
       requests: this.requests,
     };
     this.last = decide({
