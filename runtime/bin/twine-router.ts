@@ -32,6 +32,9 @@ async function main(): Promise<number> {
     const hosts = listenAddresses(node.host, password !== undefined);
     const listen = hosts.map((host) => ({ host, port: node.port }));
     const router = await startRouter({ ...ports, viewSource, partitioner, listen });
+    process.on("SIGHUP", () => {
+      log.warn("a router reads twine.conf at its start only: restart it to take a changed one");
+    });
     log.info("started", { port: node.port, cluster: config.settings.cluster });
     await untilEnded();
     log.info("draining");

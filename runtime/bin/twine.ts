@@ -17,6 +17,7 @@ import { loadPartitioner } from "../ports/hash-source.ts";
 import { silentLog } from "../ports/log.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { followView } from "../register/follow.ts";
+import { requireSameHashing } from "../router/guarded-view.ts";
 import { firstView, whyNoView } from "../router/open-view.ts";
 import { startRouter } from "../router/server.ts";
 
@@ -40,6 +41,7 @@ async function main(): Promise<number> {
     if (!(await firstView(viewSource, systemClock, VIEW_WAIT_MS))) {
       throw await whyNoView(config, password, systemClock);
     }
+    requireSameHashing(viewSource, config);
     const folder = privateFolder();
     const path = join(folder, "twine.sock");
     const router = await startRouter({ ...ports, viewSource, partitioner, listen: { path } });

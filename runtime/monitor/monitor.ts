@@ -2,6 +2,7 @@
 // The rules are in decide/, what is seen in observe/, what is done in act/; this file is only the order of things.
 import { nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import { credentialsOf } from "../core/credentials.ts";
+import { hashingClash } from "../core/hashing.ts";
 import { confDigest } from "../core/conf/digest.ts";
 import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -13,7 +14,6 @@ import { readRegister } from "../register/read.ts";
 import type { Acceptor } from "../register/register.ts";
 import { createEmit, type Emit } from "./emit.ts";
 import { runForAlpha, type Candidacy } from "./candidacy.ts";
-import { hashingClash } from "./decide/adopt-conf.ts";
 import type { Board } from "./observe/board.ts";
 import { createObserver, type Observer } from "./observe/observer.ts";
 import { probeTcp, type Probe } from "./observe/tcp-probe.ts";

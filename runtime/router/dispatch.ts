@@ -1,7 +1,6 @@
 // dispatch.ts: one command of one client to the lanes it needs, and its one reply back.
 import type { Partitioner } from "../ports/hash-source.ts";
 import type { Random } from "../ports/random.ts";
-import type { ViewSource } from "../register/view-source.ts";
 import { bulk, encodeCommand, errorReply, type Protocol } from "../resp/encode.ts";
 import { elementsOf } from "../resp/reply-scanner.ts";
 import { decodeReply } from "../resp/decode.ts";
@@ -13,13 +12,14 @@ import { cursorAfter, parseCursor, tagOf, type ScanPosition } from "../route/sca
 import { mergeReplies, splitCommand } from "../route/split.ts";
 import { crossSlot } from "../route/wire-errors.ts";
 import type { CommandSource } from "./command-source.ts";
+import type { GuardedView } from "./guarded-view.ts";
 import type { Lane, Requester } from "./lane.ts";
 import { masterNode } from "./lane-context.ts";
 
 export interface DispatchContext {
   readonly partitions: number;
   readonly partitioner: Partitioner;
-  readonly viewSource: ViewSource;
+  readonly viewSource: GuardedView;
   readonly commands: CommandSource;
   readonly random: Random;
   laneOf(partition: number, protocol: Protocol): Lane;
@@ -39,6 +39,11 @@ export function dispatch(errand: Errand, context: DispatchContext): Promise<void
   const { table } = context.commands;
   if (table === undefined) {
     errand.done(errorReply("TWINEDOWN no data node has told its commands"));
+    return undefined;
+  }
+  const clash = context.viewSource.clash();
+  if (clash !== undefined) {
+    errand.done(errorReply(`TWINEDOWN nothing is routed: ${clash}`));
     return undefined;
   }
   const { args, raw } = errand.request;

@@ -15,6 +15,7 @@ import type { Protocol } from "../resp/encode.ts";
 import { ClientConnection, type ClientContext } from "./client-connection.ts";
 import { openCommandSource } from "./command-source.ts";
 import { Lane } from "./lane.ts";
+import { guardedView } from "./guarded-view.ts";
 import { laneContext } from "./lane-context.ts";
 
 export type ListenAddress =
@@ -42,8 +43,10 @@ const DRAIN_MS = 3000;
 
 /** Resolves when every address is listened on. Throws TwineError ROUTER_PORT_TAKEN or ROUTER_CANNOT_LISTEN. */
 export async function startRouter(options: RouterOptions): Promise<Router> {
-  const { config, viewSource, clock } = options;
-  const shared = laneContext(options);
+  const { config, clock, log } = options;
+  const viewSource = guardedView(options.viewSource, config);
+  const guarded = { ...options, viewSource };
+  const shared = laneContext(guarded);
   const lanes = new Map<string, Lane>();
   const laneOf = (partition: number, protocol: Protocol): Lane => {
     const key = `${partition}/${protocol}`;
@@ -72,7 +75,11 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     clients.add(client);
     socket.on("close", () => clients.delete(client));
   };
+  let told: string | undefined;
   const endWatch = viewSource.onChange(() => {
+    const clash = viewSource.clash();
+    if (clash !== undefined && clash !== told) log.error(`nothing is routed: ${clash}`);
+    told = clash;
     for (const lane of lanes.values()) lane.viewChanged();
   });
   const stop = (): void => {

@@ -1,5 +1,7 @@
 // first-session.test.ts: the main job, by the bins, as a person would do it: up, write, look, stop, up again.
 import { spawnSync } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
@@ -60,6 +62,19 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("a first session", () =>
       const partition = Number(await cluster.must("twine-hash", key, "2"));
       expect(held[partition]?.has(key)).toBe(true);
     }
+  });
+
+  test("a twine.conf by which the keys would lie elsewhere is refused, not obeyed", async () => {
+    const file = join(cluster.folder, "twine.conf");
+    const text = await readFile(file, "utf8");
+    await writeFile(file, `${text}\nhash crc16\n`);
+    const ran = await cluster.run("twine", "get", "foo");
+    const status = await cluster.run("twine-status");
+    await writeFile(file, text);
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("the keys lie by crc32 over 2 partitions");
+    expect(status.stdout).toContain("crc16");
+    expect(await cluster.must("twine", "get", "foo")).toBe("bar\n");
   });
 
   test("the router of twine.conf serves any client", async () => {

@@ -26,6 +26,22 @@ describe.skipIf(isMissing("redis-server"))("router", () => {
     expect(await client.reply()).toBe(`$${expected.length}\r\n${expected}\r\n`);
   });
 
+  test("by another hash than the keys lie by nothing is read or written, whatever was held", async () => {
+    const cluster = await startRouterCluster(ONE);
+    const client = await cluster.client();
+    await client.call("SET a 1");
+    const before = cluster.view.current();
+    if (before === undefined) throw new Error("no view");
+    cluster.view.set({ ...before, hashing: "crc16 over 1 partitions, no hash tag" });
+    const why = /^-TWINEDOWN nothing is routed: the keys lie by crc16 over 1 partitions/;
+    expect(await client.call("GET a")).toMatch(why);
+    expect(await client.call("MSET a 2 b 2")).toMatch(why);
+    expect(await client.call("DBSIZE")).toMatch(why);
+    expect(await client.call("PING")).toBe("+PONG\r\n");
+    cluster.view.set(before);
+    expect(await client.call("GET a")).toBe("$1\r\n1\r\n");
+  });
+
   test("a request held for too long gets TWINEDOWN, and other partitions never wait", async () => {
     const cluster = await startRouterCluster({ partitions: 2, settings: ["hold-for 300ms"] });
     const nodes = cluster.servers.map(({ port }, partition) => ({ port, partition }));

@@ -68,7 +68,7 @@ export class HandKeptView implements ViewSource {
       lastMaster: null,
       needs: null,
     }));
-    this.#view = {
+    this.set({
       cluster: "test",
       state: stateOf({ partitions, nodes: nodeViews }),
       epoch: 1,
@@ -78,7 +78,12 @@ export class HandKeptView implements ViewSource {
       confDigest: "",
       partitions,
       nodes: nodeViews,
-    };
+    });
+  }
+
+  /** A whole view at once. */
+  set(view: View): void {
+    this.#view = view;
     for (const task of this.#tasks) task();
   }
 }

@@ -2,8 +2,9 @@
 // One edited file on one host must not change the cluster: a majority of the monitors must hold the same text, and the
 // alpha itself must, because it takes the nodes from its own copy.
 import { majorityOf, nodesOf, type ClusterConfig } from "../../core/cluster.ts";
+import { hashingClash } from "../../core/hashing.ts";
 import type { NodeView, View } from "../../core/view.ts";
-import { hashingOf, newNodeView, nodesInViewOrder } from "./first-view.ts";
+import { newNodeView, nodesInViewOrder } from "./first-view.ts";
 import type { Peer } from "./observations.ts";
 
 export interface ConfInput {
@@ -54,14 +55,6 @@ export function adoptConf(input: ConfInput): ConfDecision {
     return { kind: "waits", why };
   }
   return { kind: "adopted", view: { ...view, confDigest: digest, nodes } };
-}
-
-/** What keeps a configuration from ever fitting this view, or undefined. */
-export function hashingClash(view: View, config: ClusterConfig): string | undefined {
-  const wanted = hashingOf(config);
-  const present = view.hashing ?? wanted;
-  if (present === wanted) return undefined;
-  return `keys lie by ${present} and the new twine.conf says ${wanted}`;
 }
 
 /**

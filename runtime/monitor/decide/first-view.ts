@@ -1,13 +1,7 @@
 // first-view.ts: views that come from twine.conf: the very first one, and an alpha's first. Pure.
 import { nodesOf, type ClusterConfig, type ClusterNode } from "../../core/cluster.ts";
+import { hashingOf } from "../../core/hashing.ts";
 import type { NodeView, PartitionView, View } from "../../core/view.ts";
-
-/** What must never change while the data lives, in words that can be compared and shown. */
-export function hashingOf(config: ClusterConfig): string {
-  const { hash, hashTag, partitions } = config.settings;
-  const how = hash.kind === "builtin" ? hash.name : hash.path;
-  return `${how} over ${partitions} partitions, ${hashTag === undefined ? "no hash tag" : `hash tag ${hashTag}`}`;
-}
 
 /** A node of twine.conf that no view knows yet: dead until it is seen. */
 export function newNodeView(node: ClusterNode, wallTime: string): NodeView {

@@ -1,0 +1,19 @@
+// hashing.ts: by what the keys lie where they lie: what must never change while the data lives. Pure.
+// The view remembers it, so that whoever routes by another twine.conf is stopped instead of losing keys quietly.
+import type { ClusterConfig } from "./cluster.ts";
+import type { View } from "./view.ts";
+
+/** The hash, the hash tag and the number of partitions, in words that can be compared and shown. */
+export function hashingOf(config: ClusterConfig): string {
+  const { hash, hashTag, partitions } = config.settings;
+  const how = hash.kind === "builtin" ? hash.name : hash.path;
+  return `${how} over ${partitions} partitions, ${hashTag === undefined ? "no hash tag" : `hash tag ${hashTag}`}`;
+}
+
+/** Why keys must not be sought by this configuration in the cluster of this view, or undefined. */
+export function hashingClash(view: View, config: ClusterConfig): string | undefined {
+  const wanted = hashingOf(config);
+  const present = view.hashing ?? wanted;
+  if (present === wanted) return undefined;
+  return `the keys lie by ${present}, and this twine.conf says ${wanted}`;
+}

@@ -1,0 +1,57 @@
+// guarded-view.ts: the view as a router may use it. By another hash or another number of partitions than the keys lie
+// by, every read would find nothing and every write would hide a key; so a view that clashes with this twine.conf shows
+// no master at all, and `clash` says why.
+import type { ClusterConfig } from "../core/cluster.ts";
+import { TwineError } from "../core/errors.ts";
+import { hashingClash } from "../core/hashing.ts";
+import type { View } from "../core/view.ts";
+import type { ViewSource } from "../register/view-source.ts";
+
+export interface GuardedView extends ViewSource {
+  /** Why nothing may be routed by this twine.conf, or undefined. */
+  clash(): string | undefined;
+}
+
+export function guardedView(source: ViewSource, config: ClusterConfig): GuardedView {
+  let judged: View | undefined;
+  let clash: string | undefined;
+  let shown: View | undefined;
+  // Judged once for each view: every command asks.
+  const judge = (): void => {
+    const view = source.current();
+    if (view === judged) return;
+    judged = view;
+    clash = view === undefined ? undefined : hashingClash(view, config);
+    shown = view === undefined || clash === undefined ? view : withoutMasters(view);
+  };
+  return {
+    current: () => {
+      judge();
+      return shown;
+    },
+    clash: () => {
+      judge();
+      return clash;
+    },
+    isConfirmed: () => source.isConfirmed(),
+    onChange: (task) => source.onChange(task),
+    close: () => source.close(),
+  };
+}
+
+function withoutMasters(view: View): View {
+  return { ...view, partitions: view.partitions.map((part) => ({ ...part, master: null })) };
+}
+
+/** For a tool that is to end rather than to answer every command with the same error. Throws HASHING_DIFFERS. */
+export function requireSameHashing(source: ViewSource, config: ClusterConfig): void {
+  const view = source.current();
+  const clash = view === undefined ? undefined : hashingClash(view, config);
+  if (clash === undefined) return;
+  throw new TwineError({
+    code: "HASHING_DIFFERS",
+    message: `${config.file}: ${clash}`,
+    remedy:
+      "put the old hash, hash-tag and partitions back: they never change while the data lives",
+  });
+}
