@@ -3,7 +3,7 @@
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { TwineError, assert } from "../../runtime/core/errors.ts";
-import { claimFile, runningProcess } from "./pid-file.ts";
+import { claimFile, namedProcess } from "./pid-file.ts";
 import { commandOf, startTimeOf } from "./processes.ts";
 
 /** The folders must exist. Runs `work` while holding every lock of `paths`. Throws HOST_BUSY, naming the process that holds one. */
@@ -26,7 +26,7 @@ async function takeLock(path: string): Promise<void> {
   assert(startTime !== undefined, "this process has a start time");
   const self = { pid: process.pid, startTime };
   if (await claimFile(path, self)) return;
-  const holder = await runningProcess(path);
+  const holder = await namedProcess(path);
   if (holder === undefined) {
     await rm(path, { force: true });
     if (await claimFile(path, self)) return;

@@ -2,17 +2,26 @@
 //
 //   1234                                          the pid
 //   5f0d…-boot-id 8812345                         its process's start time (processes.ts)
+//
+// The file of a node counts only for a process that works in the node's folder: a copy of the folder has no processes.
 import { link, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { fileError, readIfThere, systemCode, writeWhole } from "./files.ts";
-import { startTimeOf } from "./processes.ts";
+import { startTimeOf, worksIn } from "./processes.ts";
 
 export interface RunningProcess {
   readonly pid: number;
   readonly startTime: string;
 }
 
-/** The process that the file names, when it is still that very process. */
+/** The node's process that the pid file in its folder names, when it still is that very process and this folder's. */
 export async function runningProcess(path: string): Promise<RunningProcess | undefined> {
+  const named = await namedProcess(path);
+  return named !== undefined && (await worksIn(named.pid, dirname(path))) ? named : undefined;
+}
+
+/** The process that the file names, wherever it works, when it is still that very process. */
+export async function namedProcess(path: string): Promise<RunningProcess | undefined> {
   const text = await readIfThere(path);
   const [pidText = "", startTime = ""] = (text ?? "").split("\n");
   const pid = Number(pidText);

@@ -1,8 +1,10 @@
 // processes.ts: other processes of this machine: are they alive, since when, what are they.
 // A pid is used again after its process ended, so a pid alone proves nothing: pid and start time together do.
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readFile, readlink, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { systemCode } from "./files.ts";
 
 const run = promisify(execFile);
 
@@ -41,6 +43,35 @@ async function psStartTime(pid: number): Promise<string | undefined> {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Whether the process works in `folder`, or below it in data/. The kernel's own links are compared, not paths, so a
+ * folder that was moved keeps its processes and a copy of it has none. True where that can't be known.
+ */
+export async function worksIn(pid: number, folder: string): Promise<boolean> {
+  if (process.platform !== "linux") return true;
+  const cwd = `/proc/${pid}/cwd`;
+  try {
+    const [own, data, here, above] = await Promise.all([
+      inodeOf(folder),
+      // May be a link to another disk, in which redis-server then works.
+      inodeOf(join(folder, "data")).catch(() => undefined),
+      inodeOf(cwd),
+      inodeOf(`${cwd}/..`),
+    ]);
+    if (here === own || above === own || here === data) return true;
+    // A `dir` edited by hand leads elsewhere; what the process says still goes to its log in the folder.
+    return (await inodeOf(dirname(await readlink(`/proc/${pid}/fd/1`)))) === own;
+  } catch (error) {
+    // Another user's process shows neither.
+    return ["EACCES", "EPERM"].includes(systemCode(error));
+  }
+}
+
+async function inodeOf(path: string): Promise<string> {
+  const { dev, ino } = await stat(path, { bigint: true });
+  return `${dev}:${ino}`;
 }
 
 /** The command line as ps shows it, or undefined when it can't be known. */

@@ -1,6 +1,16 @@
 // local-start.test.ts: starting and stopping real redis-servers as twine-start and twine-stop do.
-import { appendFile, mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  cp,
+  mkdir,
+  readFile,
+  rename,
+  rmdir,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { plainProgress } from "../../infra/local/progress.ts";
 import { SMALL, localFolder, type LocalFolder } from "../support/local-folder.ts";
@@ -73,6 +83,34 @@ describe.skipIf(isMissing("redis-server"))("twine-start and twine-stop", () => {
     expect(report.notRunning).toContain("a1");
     expect(await local.running()).toEqual([]);
     await expect(local.read("a1", "pid")).rejects.toThrow(/ENOENT/);
+  });
+
+  test("a copy of the folder has no processes: stop ends none there, start finds the ports taken", async () => {
+    const local = await started();
+    const copy = join(local.folder, "copy");
+    await mkdir(copy);
+    await cp(join(local.folder, "partitions"), join(copy, "partitions"), { recursive: true });
+    const stopped = await local.stop({ dir: copy });
+    expect(stopped.stopped).toEqual([]);
+    expect(stopped.notRunning.toSorted()).toEqual(ALL);
+    await expect(local.start({ dir: copy })).rejects.toThrow(/port \d+ of node a1 is taken/);
+    expect(await local.running()).toEqual(ALL);
+  });
+
+  test("a folder that was moved keeps its processes, wherever its nodes keep their data", async () => {
+    // Method: a1's data lies behind a link, a2's where a hand edit says.
+    const local = await localFolder(SMALL);
+    await local.setup();
+    const elsewhere = join(local.folder, "elsewhere");
+    await mkdir(join(elsewhere, "a2"), { recursive: true });
+    await rename(local.path("a1", "data"), join(elsewhere, "a1"));
+    await symlink(join(elsewhere, "a1"), local.path("a1", "data"));
+    await appendFile(local.path("a2", "redis.conf"), `dir ${join(elsewhere, "a2")}\n`);
+    await local.start();
+    const moved = join(local.folder, "moved");
+    await mkdir(moved);
+    await rename(join(local.folder, "partitions"), join(moved, "partitions"));
+    expect((await local.stop({ dir: moved })).stopped.toSorted()).toEqual(ALL);
   });
 
   test("a port in use is refused before anything starts, and its holder is named", async () => {
