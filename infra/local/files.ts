@@ -1,6 +1,6 @@
 // files.ts: reading and writing whole files so that nobody ever sees half of one, and so that what the system says
 // (no space, no permission) arrives as an error with a remedy.
-import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { TwineError } from "../../runtime/core/errors.ts";
 
@@ -26,7 +26,7 @@ export async function writeWhole(
 ): Promise<void> {
   const beside = `${path}.${process.pid}.tmp`;
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     const file = await open(beside, "w", mode);
     try {
       await file.writeFile(text);
@@ -43,11 +43,36 @@ export async function writeWhole(
   }
 }
 
+/** Makes the folder and those above it that are missing. */
 export async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeFolders(path);
   } catch (error) {
     throw fileError("write", path, error);
+  }
+}
+
+/** Not mkdir's own `recursive`: on a read-only disk that says ENOENT, and nobody learns why. */
+async function makeFolders(path: string): Promise<void> {
+  try {
+    await makeOne(path);
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT" || dirname(path) === path) throw error;
+    await makeFolders(dirname(path));
+    await makeOne(path);
+  }
+}
+
+async function makeOne(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    // It may be there, though a read-only disk or an automounter answers something else than EEXIST.
+    const isThere = await stat(path).then(
+      (found) => found.isDirectory(),
+      () => false,
+    );
+    if (!isThere) throw error;
   }
 }
 

@@ -38,6 +38,23 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
     expect(report.hosts[0]?.written).toContain("a1/redis.conf");
   });
 
+  test.skipIf(process.platform !== "linux")(
+    "a folder in which nothing can be written is one error with the system's reason and a remedy",
+    async () => {
+      // Method: /sys takes folders from nobody, root included.
+      const local = await localFolder(SMALL);
+      for (const name of ["twine-setup", "twine-up"]) {
+        const { code, stderr } = await run(local, name, "--dir", "/sys");
+        expect(code, name).toBe(1);
+        expect(stderr, name).toMatch(
+          /can't write \/sys\/partitions\/localhost: (EROFS|EACCES|EPERM)/,
+        );
+        expect(stderr, name).toMatch(/remedy: .*--dir FOLDER/);
+        expect(stderr.match(/^error: /gm), name).toHaveLength(1);
+      }
+    },
+  );
+
   test("Ctrl-C half way through start leaves nothing running and ends with 130", async () => {
     const local = await localFolder(SMALL);
     await local.setup();
