@@ -39,7 +39,7 @@ async function main(): Promise<number> {
       0: "OK",
       1: "the status nodes can't be reached; the error says which and why",
       10: "DEGRADED: every partition has a master, but something is dead, silent or not in sync",
-      20: "HALT: some partition has no master",
+      20: "HALT: some partition has no master, or no monitor can ever become alpha",
     },
   }).argument("[format]", "summary, list, xml, html or json (default: summary)");
   program.parse();

@@ -6,8 +6,9 @@
 //   ballot 3: v again (prepared on A and C, where v is the newest) is accepted by C alone.
 // Now A and C, a majority, hold v; yet ballot 4, prepared on A and B, sees w under 2 above v under 1, and chooses w.
 import { majorityOf } from "../core/cluster.ts";
+import { compareNames } from "../core/natural-order.ts";
 import { compareViews } from "../core/view.ts";
-import { ballotText, isSameBallot } from "./ballot.ts";
+import { ballotText, compareBallots, isSameBallot } from "./ballot.ts";
 import { gatherAll } from "./gather.ts";
 import type {
   Accepted,
@@ -41,6 +42,25 @@ export function newestChosen(
 /** Whether this node holds exactly the body named by `bodyBallot`. Pure. */
 export function holdsBody(state: AcceptorState, bodyBallot: Ballot): boolean {
   return state.accepted !== null && isSameBallot(state.accepted.bodyBallot, bodyBallot);
+}
+
+/**
+ * The nodes in another life than the one that votes by the newest accepted value, or in none; the names in order. Pure.
+ * Silent nodes can't change that: whoever was let in again holds the very value that names its new life.
+ */
+export function emptiedAmong(states: ReadonlyMap<string, AcceptorState>): string[] {
+  const newest = [...states.values()]
+    .flatMap(({ accepted }) => (accepted === null ? [] : [accepted]))
+    .reduce<Accepted | null>(
+      (best, accepted) =>
+        compareBallots(accepted.ballot, best?.ballot ?? null) > 0 ? accepted : best,
+      null,
+    );
+  if (newest === null) return [];
+  return [...states]
+    .filter(([name, { incarnation }]) => newest.members[name] !== incarnation)
+    .map(([name]) => name)
+    .sort(compareNames);
 }
 
 /** Whether somebody renewed the alpha's lease, or took it over, between two readings. Pure. */
@@ -80,6 +100,7 @@ export async function readRegister(
       heartbeat: Math.max(0, ...heartbeats),
       answered: acceptors.map(({ name }) => name).filter((name) => states.has(name)),
       silent,
+      emptied: emptiedAmong(states),
     };
   }
 }

@@ -142,4 +142,6 @@ export interface RegisterReading {
   readonly answered: readonly string[];
   /** name -> why not. */
   readonly silent: ReadonlyMap<string, string>;
+  /** Those that answered and have no vote: empty beside a node that holds a value, or emptied and not let in again. */
+  readonly emptied: readonly string[];
 }

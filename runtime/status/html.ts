@@ -66,6 +66,9 @@ function meaningOf(report: StatusReport): string {
     case "DEGRADED":
       return "Every partition was last seen with a master, but not everything is well.";
     case "HALT":
+      if (report.problems.some(({ code }) => code === "REGISTER_LOST")) {
+        return "No monitor can become alpha: a majority of the status nodes lost what it held.";
+      }
       return report.view === null ? "No view has been published." : "Some partition has no master.";
   }
 }

@@ -17,6 +17,8 @@ export interface StatusKnowledge {
   readonly answered: readonly string[];
   /** Status node -> why it does not count: it did not answer, or is another cluster's. */
   readonly silent: ReadonlyMap<string, string>;
+  /** Status nodes that answered and have no vote: they lost what they held, in every reading. */
+  readonly emptied: readonly string[];
   /** Whether the alpha was seen to renew its lease. */
   readonly alphaAlive: boolean;
 }
@@ -47,6 +49,10 @@ export function knowledgeOf(
     confirmations: valued.confirmations,
     answered: [...last.answered].sort(compareNames),
     silent: new Map([...silent].sort(([a], [b]) => compareNames(a, b))),
+    // A first start, read half way, looks like a loss for a moment.
+    emptied: last.emptied.filter((name) =>
+      readings.every((reading) => reading.emptied.includes(name)),
+    ),
     alphaAlive: hasHeartbeatAdvanced(first, last),
   };
 }

@@ -1,12 +1,14 @@
 // problems.ts: what is wrong with a cluster, one sentence each, with the command that mends it. Pure.
 // Every format of twine-status tells the same list, so that a person, a script and a web page never disagree.
-import { addressOf, type ClusterConfig } from "../core/cluster.ts";
+import { addressOf, majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import type { PartitionView } from "../core/view.ts";
 import type { ReportNode, StatusKnowledge } from "./knowledge.ts";
 
 export type ProblemCode =
   /** The status nodes hold no view yet. */
   | "NO_VIEW"
+  /** A majority of the status nodes lost what it held: no monitor can ever become alpha. */
+  | "REGISTER_LOST"
   /** A partition has no master. */
   | "NO_MASTER"
   /** Nobody renews the lease of alpha: the view may be stale. */
@@ -44,20 +46,46 @@ interface Known extends StatusKnowledge {
 
 /** Everything that is wrong, the worst first; empty when nothing is. */
 export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[] {
+  // A lost register explains the missing view and the missing alpha; their remedies would not help.
+  const lost = registerLost(config, known);
+  const isLost = lost.length > 0;
   const problems =
     known.view === null
-      ? [noView(known), ...silentStatusNodes(config, known)]
+      ? [...(isLost ? lost : [noView(known)]), ...silentStatusNodes(config, known)]
       : [
+          ...lost,
           ...withoutMaster(known),
-          ...withoutAlpha(known),
+          ...(isLost ? [] : withoutAlpha(known)),
           ...silentStatusNodes(config, known),
-          ...viewNotHeld(known),
+          ...(isLost ? [] : viewNotHeld(known)),
           ...known.nodes.filter(isDeadInView(known)).map(deadNode),
           ...known.nodes.filter((node) => node.role !== "dead" && !node.inSync).map(notInSync),
           ...confDiffers(config, known),
         ];
   const rank = { HALT: 0, DEGRADED: 1, NOTE: 2 };
   return problems.sort((a, b) => rank[a.severity] - rank[b.severity]);
+}
+
+/** No promise of a majority can be had even when every silent status node comes back: nothing is ever chosen again. */
+function registerLost(config: ClusterConfig, known: Known): StatusProblem[] {
+  const { emptied, statusCount } = known;
+  if (statusCount - emptied.length >= majorityOf(statusCount)) return [];
+  const hold = emptied.length === 1 ? "holds" : "hold";
+  const all = nodesOf(config, "status").map(({ name }) => name);
+  return [
+    {
+      code: "REGISTER_LOST",
+      severity: "HALT",
+      subject: "alpha",
+      host: null,
+      text:
+        `there can be none: ${someOf(emptied)} ${hold} nothing any more, and without ` +
+        `${emptied.length} of ${statusCount} status nodes no monitor gets a majority`,
+      remedy:
+        `twine-stop on every host; empty the data folders of all status nodes (${someOf(all)}); ` +
+        "twine-setup and twine-start on every host: the keys stay, the roles are found anew",
+    },
+  ];
 }
 
 function noView(known: Known): StatusProblem {
@@ -68,7 +96,9 @@ function noView(known: Known): StatusProblem {
     host: null,
     text: known.alphaAlive
       ? "has not been published yet: a monitor has just become alpha"
-      : "has not been published yet: no monitor has become alpha",
+      : known.silent.size > 0
+        ? "is held by none of the status nodes that answer"
+        : "has not been published yet: no monitor has become alpha",
     remedy: known.alphaAlive ? null : "twine-start",
   };
 }
@@ -139,13 +169,14 @@ function viewNotHeld(known: Known): StatusProblem[] {
   const missing = known.answered.length - known.confirmations;
   if (missing <= 0) return [];
   const what = missing === 1 ? "1 status node answers" : `${missing} status nodes answer`;
+  const who = known.alphaAlive ? "the alpha" : "the next alpha";
   return [
     {
       code: "VIEW_NOT_HELD",
       severity: "DEGRADED",
       subject: "view",
       host: null,
-      text: `${what} without holding it; the alpha brings ${missing === 1 ? "it" : "them"} up to date`,
+      text: `${what} without holding it; ${who} brings ${missing === 1 ? "it" : "them"} up to date`,
       remedy: null,
     },
   ];

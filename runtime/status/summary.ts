@@ -64,10 +64,13 @@ function headLines(
 function countLines(report: StatusReport, width: number): string[] {
   const withMaster = report.partitions.filter((partition) => partition.master !== null).length;
   const without = report.partitions.length - withMaster;
-  const partitions =
-    without === 0
-      ? `${withMaster} with a master`
-      : `${withMaster} with a master, ${without} without`;
+  const isOld = report.view !== null && !report.alphaAlive;
+  const partitions = [
+    `${withMaster} with a master`,
+    ...(without === 0 ? [] : [`${without} without`]),
+    // Nobody looks any more: the view tells how it was.
+    ...(isOld ? ["when last seen"] : []),
+  ].join(", ");
   const rows = [
     { title: "partitions", total: report.partitions.length, text: partitions },
     ...countsOf(report).map((kind) => ({

@@ -177,6 +177,19 @@ test("one dead status node of three degrades, and the others tell the rest", asy
   expect(ran.stdout).toContain("remedy: twine-start localhost");
 });
 
+test("two emptied status nodes of three are HALT with the way out, not a view that says OK", async () => {
+  const { statusNodes, publish, rest, status } = await fixture("500ms");
+  await publish(text(exampleView()));
+  expect(await status()).toMatchObject({ code: 0 });
+  await rest();
+  for (const node of statusNodes.slice(1)) await (await node.link()).call("FLUSHALL");
+  const ran = await status();
+  expect(ran).toMatchObject({ code: 20, stderr: "" });
+  expect(ran.stdout).toContain("twine  HALT");
+  expect(ran.stdout).toContain("alpha  there can be none: s2, s3 hold nothing any more");
+  expect(ran.stdout).toMatch(/remedy: twine-stop on every host; empty the data folders of all/);
+});
+
 test("another cluster's status node counts for nothing", async () => {
   const { statusNodes, status } = await fixture("500ms");
   for (const node of statusNodes.slice(1)) {

@@ -99,6 +99,7 @@ export const ALL_ANSWER: Omit<StatusKnowledge, "view"> = {
   confirmations: 3,
   answered: ["s1", "s2", "s3"],
   silent: new Map(),
+  emptied: [],
   alphaAlive: true,
 };
 

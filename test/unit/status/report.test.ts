@@ -20,6 +20,7 @@ function reading(heartbeat: number, changes: Partial<RegisterReading> = {}): Reg
     heartbeat,
     answered: ["s1", "s2", "s3"],
     silent: new Map(),
+    emptied: [],
     ...changes,
   };
 }
@@ -55,6 +56,12 @@ describe("what readings amount to", () => {
   test("a reading that lost the view while it was fetched does not hide the one before", () => {
     const knowledge = knowledgeOf([reading(7), reading(8, { value: null, confirmations: 0 })]);
     expect(knowledge).toMatchObject({ view: { revision: 17 }, confirmations: 3, alphaAlive: true });
+  });
+
+  test("a status node counts as emptied when every reading found it so", () => {
+    const first = reading(7, { emptied: ["s2", "s3"] });
+    expect(knowledgeOf([first, reading(7, { emptied: ["s3"] })]).emptied).toEqual(["s3"]);
+    expect(knowledgeOf([reading(7), first]).emptied).toEqual([]);
   });
 
   test("a published view that is not JSON is one clear error", () => {
@@ -114,6 +121,54 @@ describe("the effective state", () => {
     const report = reportOn(exampleView(), { confirmations: 2 });
     expect(report.state).toBe("DEGRADED");
     expect(report.problems.map((problem) => problem.code)).toEqual(["VIEW_NOT_HELD"]);
+  });
+
+  test("a majority of the status nodes emptied is HALT, and neither waiting nor starting helps", () => {
+    const lost = { emptied: ["s2", "s3"], confirmations: 1, alphaAlive: false };
+    const report = reportOn(exampleView(), lost);
+    expect(report.state).toBe("HALT");
+    expect(report.problems).toEqual([
+      {
+        code: "REGISTER_LOST",
+        severity: "HALT",
+        subject: "alpha",
+        host: null,
+        text:
+          "there can be none: s2, s3 hold nothing any more, and without 2 of 3 status nodes " +
+          "no monitor gets a majority",
+        remedy:
+          "twine-stop on every host; empty the data folders of all status nodes (s1, s2, s3); " +
+          "twine-setup and twine-start on every host: the keys stay, the roles are found anew",
+      },
+    ]);
+    const unproven = reportOf(configOf(exampleView()), { ...ALL_ANSWER, ...lost, view: null });
+    expect(unproven.problems.map((problem) => problem.code)).toEqual(["REGISTER_LOST"]);
+  });
+
+  test("one status node emptied, and no alpha for the moment: the next alpha will mend it", () => {
+    const report = reportOn(exampleView(), {
+      emptied: ["s3"],
+      confirmations: 2,
+      alphaAlive: false,
+    });
+    expect(report.state).toBe("DEGRADED");
+    expect(report.problems.map(({ code, text }) => [code, text])).toEqual([
+      ["NO_ALPHA", expect.stringContaining("m1 does not renew its lease")],
+      [
+        "VIEW_NOT_HELD",
+        "1 status node answers without holding it; the next alpha brings it up to date",
+      ],
+    ]);
+  });
+
+  test("status nodes that are silent may hold the view that the others lack", () => {
+    const silent = new Map([["s1", "refused"]]);
+    const none = { ...ALL_ANSWER, silent, view: null, confirmations: 0, alphaAlive: false };
+    const report = reportOf(configOf(exampleView()), { ...none, answered: ["s2", "s3"] });
+    expect(report.problems.map(({ code, text }) => [code, text])).toEqual([
+      ["NO_VIEW", "is held by none of the status nodes that answer"],
+      ["STATUS_SILENT", expect.any(String)],
+    ]);
   });
 
   test("another cluster's status node is told as one, not as silent", () => {

@@ -71,7 +71,7 @@ describe("summary", () => {
     expect(renderSummary(report, PLAIN)).toMatchInlineSnapshot(`
       "twine  DEGRADED  epoch 3, revision 17, alpha m1, changed 2026-03-01 10:05:07 UTC
 
-        partitions    2  2 with a master
+        partitions    2  2 with a master, when last seen
         data nodes    6  2 master, 4 replica
         status nodes  3  2 up, 1 dead
         monitors      3  3 up
