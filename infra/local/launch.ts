@@ -9,15 +9,16 @@ import { EXIT, TwineError, assert } from "../../runtime/core/errors.ts";
 import type { PlannedService } from "../plan/plan.ts";
 import { isUp } from "./ask.ts";
 import type { LocalContext } from "./context.ts";
+import { endChild, hasEnded } from "./end-child.ts";
 import { fileError, makeFolder } from "./files.ts";
 import { lastLines, logSince, logSize } from "./log-tail.ts";
 import { removePidFile, writePidFile, type RunningProcess } from "./pid-file.ts";
-import { signalProcess } from "./processes.ts";
 import { redisMissing } from "./redis-program.ts";
 import { askAddress, healthCredentials, type Target } from "./targets.ts";
 
 const UP_WITHIN_MS = 60_000;
 const ASK_EVERY_MS = 15;
+const UNKNOWN_GRACE_MS = 3000;
 export const TAKEN_BACK = "what this call had started is stopped again; run it again when you like";
 
 /**
@@ -38,7 +39,7 @@ export async function launch(
   const child = await spawnDetached(context, target);
   try {
     assert(child.pid !== undefined, "a spawned process has a pid");
-    const started = await rememberPid(paths.pidFile, child.pid);
+    const started = await rememberPid(paths.pidFile, child.pid, child);
     if (started !== undefined) onStarted(started);
     const outcome = await waitUntilUp(context, service, child, signal);
     if (outcome === "up") return;
@@ -52,11 +53,15 @@ export async function launch(
 }
 
 /** A process whose pid can't be remembered (full disk) could never be stopped again, so it ends at once. */
-async function rememberPid(path: string, pid: number): Promise<RunningProcess | undefined> {
+async function rememberPid(
+  path: string,
+  pid: number,
+  child: ChildProcess,
+): Promise<RunningProcess | undefined> {
   try {
     return await writePidFile(path, pid);
   } catch (error) {
-    signalProcess(pid, "SIGTERM");
+    await endChild(child, UNKNOWN_GRACE_MS);
     throw error;
   }
 }
@@ -130,10 +135,6 @@ async function waitUntilUp(
     if (performance.now() > endMs) return "slow";
     await delay(ASK_EVERY_MS);
   }
-}
-
-function hasEnded(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
 }
 
 export function interrupted(remedy: string): TwineError {

@@ -1,0 +1,36 @@
+// local-full-disk.test.ts: starting and stopping on a disk that takes nothing more.
+// Method: the file that a write goes to first is a link to /dev/full, where every write ends with ENOSPC.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdir, readlink, symlink } from "node:fs/promises";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { endChild } from "../../infra/local/end-child.ts";
+import { SMALL, localFolder } from "../support/local-folder.ts";
+import { isMissing } from "../support/programs.ts";
+
+/** The pids of all processes that work below `folder`. */
+async function processesBelow(folder: string): Promise<number[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => "")));
+  return pids.filter((_, index) => found[index]?.startsWith(`${folder}/`)).map(Number);
+}
+
+describe.skipIf(isMissing("redis-server") || process.platform !== "linux")("a full disk", () => {
+  test("a node whose pid can't be written down is gone when start says so", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    await symlink("/dev/full", local.path("a1", `pid.${process.pid}.tmp`));
+    await expect(local.start()).rejects.toThrow(/a1\/pid: ENOSPC[^]*remedy: free some space/);
+    expect(await processesBelow(local.folder)).toEqual([]);
+  });
+
+  test("a process that misses SIGTERM is killed, and gone when that is said", async () => {
+    const deaf = "process.on('SIGTERM', () => {}); setInterval(() => {}, 1e6); console.log('deaf')";
+    const child = spawn(process.execPath, ["-e", deaf], { stdio: ["ignore", "pipe", "inherit"] });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    await once(child.stdout, "data");
+    await endChild(child, 50);
+    expect(child.signalCode).toBe("SIGKILL");
+    await endChild(child, 50);
+  });
+});
