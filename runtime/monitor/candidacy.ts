@@ -3,7 +3,7 @@
 import { majorityOf } from "../core/cluster.ts";
 import type { View } from "../core/view.ts";
 import type { Random } from "../ports/random.ts";
-import type { RegisterReading, RegisterValue } from "../register/register.ts";
+import type { Chosen, Prepared, RegisterReading, RegisterValue } from "../register/register.ts";
 import { parseView } from "../status/parse-view.ts";
 import {
   isNewer,
@@ -43,7 +43,11 @@ class Candidate implements Candidacy {
   readonly #options: CandidacyOptions;
   #watch: Watch | undefined;
   #view: View | null = null;
-  #trouble = "";
+  /** Why too few status nodes answer. */
+  #silence = "";
+  /** Why those that answer gave no promise or took no view. It stands until one of the two worked, or another leads. */
+  #refusal = "";
+  #told = "";
   #clash = "";
 
   constructor(options: CandidacyOptions) {
@@ -70,13 +74,13 @@ class Candidate implements Candidacy {
   }
 
   trouble(): string {
-    return this.#trouble === "" ? this.#clash : this.#trouble;
+    return this.#silence || this.#refusal || this.#clash;
   }
 
   isAlphaAlive(): boolean {
     const watch = this.#watch;
     if (watch === undefined || watch.pulse.epoch === 0) return false;
-    return this.#options.clock.nowMs() - watch.sinceMs <= this.#leaseMs;
+    return this.#options.clock.nowMs() - watch.sinceMs < this.#leaseMs;
   }
 
   async #look(): Promise<Watch> {
@@ -85,15 +89,19 @@ class Candidate implements Candidacy {
     await this.#keepView(reading.value);
     const pulse: Pulse = { epoch: reading.value?.epoch ?? 0, heartbeat: reading.heartbeat };
     const nowMs = clock.nowMs();
+    const before = this.#watch;
     this.#watch =
-      this.#watch === undefined
+      before === undefined
         ? startWatch(pulse, nowMs, this.#leaseMs, random.next())
-        : watchOn(this.#watch, pulse, nowMs, this.#leaseMs, random.next());
+        : watchOn(before, pulse, nowMs, this.#leaseMs, random.next());
+    // A heartbeat moves only under the promise of a majority.
+    if (before !== undefined && isNewer(pulse, before.pulse)) this.#refusal = "";
     const answered = reading.answered.length;
     const needed = majorityOf(answered + reading.silent.size);
     const reasons = [...reading.silent].map(([node, why]) => `${node}: ${why}`);
-    if (answered >= needed) this.#note("", []);
-    else this.#note(`${answered} of the ${needed} status nodes needed answer`, reasons);
+    this.#silence =
+      answered >= needed ? "" : `${answered} of the ${needed} status nodes needed answer`;
+    this.#tell(reasons);
     return this.#watch;
   }
 
@@ -115,9 +123,8 @@ class Candidate implements Candidacy {
   async #contend(watched: Watch): Promise<Term | undefined> {
     const { proposer, clock, random } = this.#options;
     const prepared = await proposer.prepare();
+    this.#judge(prepared);
     if (prepared.kind !== "prepared") {
-      if (prepared.kind === "no-majority")
-        this.#note(prepared.reasons.join("; "), prepared.reasons);
       this.#backOff(watched);
       return undefined;
     }
@@ -150,11 +157,11 @@ class Candidate implements Candidacy {
     const { epoch, revision } = first;
     const sentAtMs = clock.nowMs();
     const chosen = await proposer.write({ body: JSON.stringify(first), epoch, revision });
+    this.#judge(chosen);
     if (chosen.kind !== "chosen") {
       this.#backOff(watched);
       return undefined;
     }
-    this.#note("", []);
     this.#view = first;
     return beginTerm(this.#options, first, before, sentAtMs);
   }
@@ -166,10 +173,21 @@ class Candidate implements Candidacy {
     this.#watch = { ...watched, sinceMs, spreadMs };
   }
 
-  #note(why: string, reasons: readonly string[]): void {
-    if (why !== "" && this.#trouble === "") this.#options.emit("-register", { reasons });
-    if (why === "" && this.#trouble !== "") this.#options.emit("+register");
-    this.#trouble = why;
+  /** A conflict proves neither: somebody else was faster, who perhaps had no majority either. */
+  #judge(outcome: Prepared | Chosen): void {
+    if (outcome.kind === "conflict") return;
+    const reasons = outcome.kind === "no-majority" ? outcome.reasons : [];
+    if (outcome.kind !== "no-majority") this.#silence = "";
+    this.#refusal = reasons.join("; ");
+    this.#tell(reasons);
+  }
+
+  /** One event when the register fails this monitor and one when it serves again, whatever the reasons between. */
+  #tell(reasons: readonly string[]): void {
+    const why = this.#silence || this.#refusal;
+    if (why !== "" && this.#told === "") this.#options.emit("-register", { reasons });
+    if (why === "" && this.#told !== "") this.#options.emit("+register");
+    this.#told = why;
   }
 }
 

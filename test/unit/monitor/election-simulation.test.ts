@@ -163,3 +163,34 @@ test.each([1, 2, 3, 4, 5, 6])(
     expect(alphaOf.size).toBeGreaterThan(1);
   },
 );
+
+test.each([1, 2, 3])(
+  "a monitor is well again only when the register can choose, not when status nodes merely answer (seed %i)",
+  async (seed) => {
+    // Method: two of three status nodes lose what they held, which no protocol survives, and all go on answering; every
+    // millisecond of four leases every monitor's health is looked at. Emptying the third as well is the remedy.
+    const cluster = startCluster(seed);
+    const { time, acceptors, monitors } = cluster;
+    const healths = () => [...monitors.values()].map((monitor) => monitor.health());
+    const stepUntil = async (isSo: () => boolean): Promise<void> => {
+      for (let ms = 0; ms < 20_000 && !isSo(); ms++) await time.step();
+      expect(isSo(), JSON.stringify(healths())).toBe(true);
+    };
+    await stepUntil(() => holders(cluster).length === 1 && healths().every(({ ok }) => ok));
+    const [, s2, s3] = acceptors;
+    s2?.empty();
+    s3?.empty();
+    await stepUntil(() => healths().every(({ ok }) => !ok));
+    const reasons = new Set<string>();
+    for (let ms = 0; ms < 4 * configOf(CONF).settings.leaseMs; ms++) {
+      await time.step();
+      for (const { ok, why, isAlpha } of healths()) {
+        expect({ ok, isAlpha }, `at ${time.nowMs} ms`).toEqual({ ok: false, isAlpha: false });
+        reasons.add(why);
+      }
+    }
+    expect([...reasons].join()).toContain("a majority of the status nodes lost what it held");
+    acceptors[0]?.empty();
+    await stepUntil(() => holders(cluster).length === 1 && healths().every(({ ok }) => ok));
+  },
+);
