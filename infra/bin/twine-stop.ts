@@ -1,7 +1,14 @@
 #!/usr/bin/env node
 // twine-stop [host]: stops what twine-start started on this machine, routers first, status nodes last.
 import { twineHome } from "../../runtime/cli/package-root.ts";
-import { loadConf, readPassword, runTool, tool, type ToolOptions } from "../../runtime/cli/tool.ts";
+import {
+  loadConf,
+  printWarnings,
+  readPassword,
+  runTool,
+  tool,
+  type ToolOptions,
+} from "../../runtime/cli/tool.ts";
 import { EXIT } from "../../runtime/core/errors.ts";
 import { stop } from "../local/commands.ts";
 import { interruption, toolProgress } from "../local/tool-progress.ts";
@@ -30,6 +37,7 @@ async function main(): Promise<number> {
     });
     if (options.json === true) process.stdout.write(`${JSON.stringify(report)}\n`);
     else {
+      printWarnings(report.warnings);
       const { stopped, notRunning } = report;
       process.stdout.write(`${stopped.length} stopped, ${notRunning.length} were not running\n`);
     }

@@ -64,7 +64,23 @@ export async function start(request: LocalRequest): Promise<StartReport> {
 export async function stop(request: LocalRequest): Promise<StopReport> {
   const context = await localContext(request);
   const hosts = hostsToRun(context.plan, request.host, context.isHere);
-  return locked(context, hosts, () => stopHosts(context, hosts));
+  const warnings: Problem[] = [];
+  // A disk that is full or read-only must not keep anything running.
+  const report = await locked(
+    context,
+    hosts,
+    () => stopHosts(context, hosts),
+    (path, why) => warnings.push(unlocked(path, why)),
+  );
+  return { ...report, warnings };
+}
+
+function unlocked(path: string, why: TwineError): Problem {
+  return {
+    code: "LOCK_UNWRITABLE",
+    message: `stopped without the lock that keeps two commands apart: ${why.problems[0]?.message ?? path}`,
+    remedy: why.problems[0]?.remedy ?? "see what stands there, and who may touch it",
+  };
 }
 
 /** Only folders that exist are locked: without one there is nothing that two commands could both touch. */
@@ -72,11 +88,13 @@ async function locked<T>(
   context: LocalContext,
   hosts: readonly PlannedHost[],
   work: () => Promise<T>,
+  onUnwritable?: (path: string, why: TwineError) => void,
 ): Promise<T> {
   const known = [];
   for (const host of hosts) if (await isSetUp(context, host)) known.push(host);
   return withLocks(
     known.map((host) => lockFile(context.folder, host.name)),
     work,
+    onUnwritable,
   );
 }

@@ -41,10 +41,9 @@ export async function writePidFile(path: string, pid: number): Promise<RunningPr
   return { pid, startTime };
 }
 
+/** Where it can't be removed (a read-only disk) it stays, and does no harm: it names a process that is gone. */
 export async function removePidFile(path: string): Promise<void> {
-  await rm(path, { force: true }).catch((error: unknown) => {
-    throw fileError("write", path, error);
-  });
+  await rm(path, { force: true }).catch(() => undefined);
 }
 
 /** Creates a file that says who holds it; false when somebody else's stands there. The name appears together with
@@ -59,7 +58,7 @@ export async function claimFile(path: string, holder: RunningProcess): Promise<b
     if (systemCode(error) === "EEXIST") return false;
     throw fileError("write", path, error);
   } finally {
-    await rm(beside, { force: true });
+    await rm(beside, { force: true }).catch(() => undefined);
   }
 }
 

@@ -27,6 +27,7 @@ export interface StopReport {
   readonly notRunning: readonly string[];
   /** Monitors and routers that had to be killed. */
   readonly killed: readonly string[];
+  readonly warnings: readonly Problem[];
 }
 
 interface Stopping {
@@ -38,7 +39,7 @@ interface Stopping {
 export async function stopHosts(
   context: LocalContext,
   hosts: readonly PlannedHost[],
-): Promise<StopReport> {
+): Promise<Omit<StopReport, "warnings">> {
   const targets = await findTargets(context, hosts);
   const idle = targets.filter((target) => target.running === undefined);
   // What such a file names is gone, or is somebody else's process by now.
