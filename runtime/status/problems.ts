@@ -182,9 +182,23 @@ function viewNotHeld(known: Known): StatusProblem[] {
   ];
 }
 
-/** A silent status node has its own, better sentence. */
+/**
+ * The dead nodes that have no better sentence already.
+ * 1. A silent status node: why it is silent.
+ * 2. A data node of a partition that waits: what the partition needs. Without a master even a node that runs and answers
+ *    is dead, for it serves nothing, and starting it would change nothing.
+ */
 function isDeadInView(known: Known): (node: ReportNode) => boolean {
-  return (node) => node.role === "dead" && !(node.kind === "status" && known.silent.has(node.name));
+  const waiting = new Set(
+    known.partitions
+      .filter(({ master, needs }) => master === null && needs !== null)
+      .map(({ index }) => index),
+  );
+  return ({ kind, name, partition, role }) => {
+    if (role !== "dead") return false;
+    if (kind === "status") return !known.silent.has(name);
+    return partition === null || !waiting.has(partition);
+  };
 }
 
 /** `data node of partition 3 at db1:6666`, `monitor at db1:7600`. */

@@ -197,6 +197,21 @@ describe("the effective state", () => {
     });
   });
 
+  test("nodes that wait for their partition's master are not told to be started", () => {
+    const report = haltWithNeeds();
+    expect(report.problems.map(({ code, subject }) => [code, subject])).toEqual([
+      ["NO_MASTER", "partition 1"],
+    ]);
+    const elsewhere = withDead(exampleView(), "a6668", "b7666", "b7667", "b7668");
+    const partitions = elsewhere.partitions.map((partition) =>
+      partition.master === null ? { ...partition, needs: NEEDS } : partition,
+    );
+    expect(reportOn({ ...elsewhere, partitions }).problems.map(({ subject }) => subject)).toEqual([
+      "partition 1",
+      "a6668",
+    ]);
+  });
+
   test("a partition whose master has just died waits for the alpha, if there is one", () => {
     const view = withDead(exampleView(), "a6666");
     expect(reportOn(view).problems[0]?.text).toBe("has no master; the alpha is looking for one");

@@ -47,7 +47,7 @@ describe("summary", () => {
     `);
   });
 
-  test("a partition in HALT tells what it needs; the dead nodes of one host are one line", () => {
+  test("a partition in HALT tells what it needs, and its nodes that wait are no problem of their own", () => {
     expect(renderSummary(haltWithNeeds(), PLAIN)).toMatchInlineSnapshot(`
       "twine  HALT  epoch 3, revision 17, alpha m1, changed 2026-03-01 10:05:07 UTC
 
@@ -60,10 +60,17 @@ describe("summary", () => {
         partition 1  has no master; it needs: a node that holds its data: b7666 was
           master last & came back <empty>; "twine-failover --accept-loss b7667" gives
           it up
-        localhost  3 nodes are dead: b7666 b7667 b7668
-            remedy: twine-start localhost
       "
     `);
+  });
+
+  test("the dead nodes of one host are one line", () => {
+    const report = reportOn(withDead(exampleView(), "a6667", "b7667", "b7668"));
+    expect(renderSummary(report, PLAIN).split("\n").slice(8)).toEqual([
+      "  localhost  3 nodes are dead: a6667 b7667 b7668",
+      "      remedy: twine-start localhost",
+      "",
+    ]);
   });
 
   test("without an alpha it says how old the view is", () => {
