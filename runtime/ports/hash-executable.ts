@@ -11,7 +11,7 @@ import { isUtf8 } from "node:buffer";
 import { spawn, type ChildProcess } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { TwineError } from "../core/errors.ts";
-import type { Partitioner } from "./hash-source.ts";
+import type { Partitioner } from "./partitioner.ts";
 
 export interface ExecutableLimits {
   readonly runningCount: number;

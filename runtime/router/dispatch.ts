@@ -1,5 +1,5 @@
 // dispatch.ts: one command of one client to the lanes it needs, and its one reply back.
-import type { Partitioner } from "../ports/hash-source.ts";
+import type { Partitioner } from "../ports/partitioner.ts";
 import type { Random } from "../ports/random.ts";
 import { bulk, encodeCommand, errorReply, type Protocol } from "../resp/encode.ts";
 import { elementsOf } from "../resp/reply-scanner.ts";

@@ -7,7 +7,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Partitioner } from "../ports/hash-source.ts";
+import type { Partitioner } from "../ports/partitioner.ts";
 import type { Log } from "../ports/log.ts";
 import { systemRandom, type Random } from "../ports/random.ts";
 import type { ViewSource } from "../register/view-source.ts";

@@ -9,11 +9,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
 import { TwineError } from "../../runtime/core/errors.ts";
 import { EXECUTABLE_LIMITS, type ExecutableLimits } from "../../runtime/ports/hash-executable.ts";
-import {
-  loadPartitioner,
-  openPartitioner,
-  type Partitioner,
-} from "../../runtime/ports/hash-source.ts";
+import { loadPartitioner, openPartitioner } from "../../runtime/ports/hash-source.ts";
+import type { Partitioner } from "../../runtime/ports/partitioner.ts";
 import { until } from "../support/redis-server.ts";
 
 const bytes = (text: string): Uint8Array => Buffer.from(text, "latin1");

@@ -1,6 +1,6 @@
 // candidates.ts: a partition's data nodes sorted by what can be said of them. Pure.
 import type { NodeInfo } from "./info.ts";
-import type { PartitionInput } from "./partition.ts";
+import type { PartitionInput } from "./partition-input.ts";
 
 export interface Candidate {
   readonly name: string;

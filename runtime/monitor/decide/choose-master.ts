@@ -3,15 +3,9 @@
 // certain the partition stays in HALT and says what it waits for and which command accepts the loss.
 import { EMPTY_PARTITION_RULES } from "./first-master.ts";
 import { RETURN_RULES, needsAfterOutage } from "./returning-master.ts";
-import { candidatesOf, type Candidates } from "./candidates.ts";
-import type { PartitionInput } from "./partition.ts";
-
-export type Choice =
-  | { readonly kind: "promote"; readonly node: string }
-  | { readonly kind: "wait"; readonly needs: string };
-
-/** One rule: a node's name, a reason to wait, or nothing to say. The first rule that speaks decides. */
-export type ChoiceRule = (input: PartitionInput, candidates: Candidates) => Choice | undefined;
+import { candidatesOf } from "./candidates.ts";
+import type { Choice } from "./choice.ts";
+import type { PartitionInput } from "./partition-input.ts";
 
 /**
  * 1. An operator accepted the loss: the node named, when it can serve.

@@ -3,8 +3,8 @@
 // the data nodes hold everything, or somebody put an old data folder under one of them: then what is there must not
 // be overwritten by an empty master.
 import { bestOffset, type Candidate, type Candidates } from "./candidates.ts";
-import type { Choice, ChoiceRule } from "./choose-master.ts";
-import type { PartitionInput } from "./partition.ts";
+import type { Choice, ChoiceRule } from "./choice.ts";
+import type { PartitionInput } from "./partition-input.ts";
 
 /**
  * 1. Somebody still loads: wait, it holds something.

@@ -7,23 +7,9 @@
 // Invariants: a view names a master only after that node has said that it is one, so no router is ever sent to a node
 // that can't serve; and nobody is promoted whom a chosen view does not name as `promoting`, so two monitors never
 // promote two nodes. A failover is one more way out of `lost`: it goes into chooseMaster's rules.
-import type { NodeView, PartitionView } from "../../core/view.ts";
+import type { PartitionView } from "../../core/view.ts";
 import { chooseMaster } from "./choose-master.ts";
-import type { LastSeen } from "./observations.ts";
-import type { Standing } from "./standing.ts";
-
-export interface PartitionInput {
-  readonly partition: PartitionView;
-  /** Its data nodes as the present view has them, first to last. */
-  readonly nodes: readonly NodeView[];
-  readonly standings: ReadonlyMap<string, Standing>;
-  readonly lastSeen: ReadonlyMap<string, LastSeen>;
-  /** How long this alpha has led. */
-  readonly ledForMs: number;
-  readonly downAfterMs: number;
-  /** The node that an operator asked to be master whatever the others held. */
-  readonly acceptLossOf: string | undefined;
-}
+import type { PartitionInput } from "./partition-input.ts";
 
 type Situation =
   | { readonly kind: "served"; readonly replicationId: string | null }

@@ -6,9 +6,9 @@
 //            it comes back with as many as it had, or its file was cut, emptied or is an old one.
 // A node that never restarted proves itself by its run id.
 import { bestOffset, type Candidate, type Candidates } from "./candidates.ts";
-import type { Choice, ChoiceRule } from "./choose-master.ts";
+import type { Choice, ChoiceRule } from "./choice.ts";
 import type { LastSeen } from "./observations.ts";
-import type { PartitionInput } from "./partition.ts";
+import type { PartitionInput } from "./partition-input.ts";
 
 /**
  * 1. The last master never left: same run id, same replication id. It has everything.
