@@ -114,8 +114,20 @@ function withoutMaster(known: Known): StatusProblem[] {
     subject: `partition ${partition.index}`,
     host: null,
     text: partition.needs === null ? waits : `has no master; it needs: ${partition.needs}`,
-    remedy: null,
+    remedy: partition.needs === null ? null : startIfDown(partition, known),
   }));
+}
+
+/**
+ * The view does not tell a node that does not run from one that waits for its partition's master: both are dead. What
+ * does not run is to be started before anybody accepts a loss, and starting what runs does nothing.
+ */
+function startIfDown({ dead }: PartitionView, known: Known): string | null {
+  const hosts = known.nodes.filter(({ name }) => dead.includes(name)).map(({ host }) => host);
+  if (hosts.length === 0) return null;
+  const commands = [...new Set(hosts)].map((host) => `twine-start ${host}`);
+  const one = dead.length === 1 ? "" : "one of ";
+  return `should ${one}${someOf(dead)} not run: ${commands.join("; ")}`;
 }
 
 function withoutAlpha(known: Known): StatusProblem[] {
@@ -185,8 +197,8 @@ function viewNotHeld(known: Known): StatusProblem[] {
 /**
  * The dead nodes that have no better sentence already.
  * 1. A silent status node: why it is silent.
- * 2. A data node of a partition that waits: what the partition needs. Without a master even a node that runs and answers
- *    is dead, for it serves nothing, and starting it would change nothing.
+ * 2. A data node of a partition that waits: what the partition needs. Without a master even a node that runs is dead,
+ *    for it serves nothing.
  */
 function isDeadInView(known: Known): (node: ReportNode) => boolean {
   const waiting = new Set(

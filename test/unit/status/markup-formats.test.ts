@@ -64,6 +64,7 @@ describe("xml", () => {
           "      <needs>a node that holds its data: b7666 was master last &amp; came back &lt;empty&gt;; "twine-failover --accept-loss b7667" gives it up</needs>",
           "    <node name="b7668" kind="data" host="localhost" port="7668" db="0" partition="1" role="dead" inSync="false" runId="0123456789abcdef0123456789abcdef01234567" since="2026-03-01T10:00:00.000Z"/>",
           "    <node name="m1" kind="monitor" host="localhost" port="7601" role="up" inSync="true" since="2026-03-01T10:00:00.000Z"/>",
+          "      <remedy>should one of b7666, b7667, b7668 not run: twine-start localhost</remedy>",
         ]
       `);
   });

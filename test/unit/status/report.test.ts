@@ -193,11 +193,11 @@ describe("the effective state", () => {
       subject: "partition 1",
       host: null,
       text: `has no master; it needs: ${NEEDS}`,
-      remedy: null,
+      remedy: "should one of b7666, b7667, b7668 not run: twine-start localhost",
     });
   });
 
-  test("nodes that wait for their partition's master are not told to be started", () => {
+  test("nodes that may only wait for their partition's master are not told as dead one by one", () => {
     const report = haltWithNeeds();
     expect(report.problems.map(({ code, subject }) => [code, subject])).toEqual([
       ["NO_MASTER", "partition 1"],

@@ -60,6 +60,7 @@ describe("summary", () => {
         partition 1  has no master; it needs: a node that holds its data: b7666 was
           master last & came back <empty>; "twine-failover --accept-loss b7667" gives
           it up
+            remedy: should one of b7666, b7667, b7668 not run: twine-start localhost
       "
     `);
   });
