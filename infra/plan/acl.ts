@@ -64,6 +64,8 @@ export function statusUsers(cluster: string, redisMajor: number): AclUser[] {
         `${own} +@read +@write +@scripting +@transaction +@pubsub ${ASK} ` +
         "+client +config|get +wait",
     },
+    // A data node that is told to stop asks for a handover, with the secret that it has anyway.
+    { name: "replica", rules: `~${keys.request} +hset +hget ${ASK}` },
     { name: "health", rules: ASK },
   ].map(tidy);
 }

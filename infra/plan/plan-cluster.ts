@@ -5,6 +5,8 @@
 //     NAME/redis.conf users.acl    each node's own folder; it can be copied elsewhere and started there
 //     NAME/data/twine-stamp        whose data this is
 //     appendonly/compact.sh        when the data nodes write append only files
+//
+// In containers a service's files are the same, but for container-files.ts, which also says what is there besides.
 import {
   addressOf,
   hostsOf,
@@ -20,9 +22,11 @@ import { isLoopback, listenAddresses } from "../../runtime/core/listen-addresses
 import { byName, compareNames } from "../../runtime/core/natural-order.ts";
 import { aclSecrets, dataUsers, statusUsers, type AclUser } from "./acl.ts";
 
+import { CONTAINER_PATHS, containerFiles } from "./container-files.ts";
 import type { Plan, PlanOptions, PlannedFile, PlannedHost, PlannedSecret } from "./plan.ts";
 import { planService } from "./plan-service.ts";
 import { dataSettings, isAppendOnly } from "./redis-settings.ts";
+import { startChain } from "./start-chain.ts";
 
 const NO_SECRETS: Readonly<Record<string, PlannedSecret>> = {};
 
@@ -34,8 +38,9 @@ export function planCluster(config: ClusterConfig, options: PlanOptions): Plan {
   const problems = unusableNames(config.nodes);
   if (problems.length > 0) throw new TwineError(problems);
   const nodesByHost = groupByHost(config.nodes);
+  const after = isInContainer(options) ? startChain(config) : undefined;
   const hosts = [...nodesByHost]
-    .map(([host, nodes]) => planHost(config, host, byName(nodes), options))
+    .map(([host, nodes]) => planHost(config, host, byName(nodes), options, after))
     .sort((a, b) => compareNames(a.name, b.name));
   return {
     cluster: config.settings.cluster,
@@ -60,12 +65,17 @@ function planHost(
   host: string,
   nodes: readonly ClusterNode[],
   options: PlanOptions,
+  after: ReadonlyMap<string, readonly string[]> | undefined,
 ): PlannedHost {
-  const bind = listenAddresses(host, options.hasPassword, options.loopbackHosts);
-  const services = nodes.map((node) => planService(node, bind, options));
+  const bind =
+    options.placement === "pods"
+      ? ["0.0.0.0"]
+      : listenAddresses(host, options.hasPassword, options.loopbackHosts);
+  const services = nodes.map((node) => planService(node, bind, options, after?.get(node.name)));
   const files = nodes.flatMap((node) => filesOfNode(config, node, bind, options));
   const dataNodes = nodes.filter((node) => node.kind === "data");
-  if (dataNodes.length > 0 && isAppendOnly(config.settings.redis)) {
+  const hasCron = !isInContainer(options);
+  if (hasCron && dataNodes.length > 0 && isAppendOnly(config.settings.redis)) {
     files.push(compactScript(config.settings.cluster, dataNodes));
   }
   return {
@@ -76,13 +86,20 @@ function planHost(
   };
 }
 
+function isInContainer({ placement = "folders" }: PlanOptions): boolean {
+  return placement !== "folders";
+}
+
 function filesOfNode(
   config: ClusterConfig,
   node: ClusterNode,
   bind: readonly string[],
   options: PlanOptions,
 ): PlannedFile[] {
-  if (node.kind === "monitor" || node.kind === "router") return [];
+  const inContainer = isInContainer(options)
+    ? containerFiles(config, node, bind, options.hasPassword)
+    : [];
+  if (node.kind === "monitor" || node.kind === "router") return inContainer;
   const { cluster } = config.settings;
   const major = options.redisMajor ?? 7;
   const users = node.kind === "data" ? dataUsers(major) : statusUsers(cluster, major);
@@ -91,15 +108,19 @@ function filesOfNode(
       ? dataConf(config, node, bind, options)
       : statusConf(cluster, node, bind, options),
     ...(options.hasPassword ? [usersAcl(cluster, node, users)] : []),
-    {
-      path: `${node.name}/data/twine-stamp`,
-      purpose: "stamp",
-      template: "twine-stamp.hbs",
-      values: { cluster },
-      secrets: NO_SECRETS,
-      mode: 0o644,
-    },
+    ...(isInContainer(options) ? inContainer : [stampFile(cluster, node)]),
   ];
+}
+
+function stampFile(cluster: string, node: ClusterNode): PlannedFile {
+  return {
+    path: `${node.name}/data/twine-stamp`,
+    purpose: "stamp",
+    template: "twine-stamp.hbs",
+    values: { cluster },
+    secrets: NO_SECRETS,
+    mode: 0o644,
+  };
 }
 
 function dataConf(
@@ -154,6 +175,12 @@ function redisBase(
     bind,
     databases: Math.max(16, node.db + 1),
     hasPassword: options.hasPassword,
+    isInContainer: isInContainer(options),
+    // A pod has a private network, and without a password nobody could be told from anybody else anyway.
+    protectedMode: options.placement === "pods" && !options.hasPassword ? "no" : "yes",
+    paths: isInContainer(options)
+      ? { data: CONTAINER_PATHS.data, log: "", acl: `${CONTAINER_PATHS.files}/users.acl` }
+      : { data: "./data", log: "../redis.log", acl: "../users.acl" },
   };
 }
 
@@ -199,6 +226,7 @@ function reachWarnings(config: ClusterConfig, options: PlanOptions): Problem[] {
   const hosts = hostsOf(config).sort(compareNames);
   const far = hosts.filter((host) => !isLoopback(host, options.loopbackHosts));
   if (options.hasPassword || far.length === 0 || hosts.length === 1) return [];
+  if (options.placement === "pods") return [];
   const first = [...nodesOf(config, "data"), ...config.nodes].find((node) => node.host === far[0]);
   return [
     {

@@ -1,5 +1,6 @@
 // plan-service.ts: one node of twine.conf as a process: what runs, where, on which ports, in which order. Pure.
 import type { ClusterNode, NodeKind } from "../../runtime/core/cluster.ts";
+import { CONTAINER_PATHS } from "./container-files.ts";
 import type { HealthCheck, PlanOptions, PlannedPort, PlannedService } from "./plan.ts";
 
 /** Status nodes come first, because everything reads the view from them; routers last, because they need it. */
@@ -17,12 +18,13 @@ export function planService(
   node: ClusterNode,
   bind: readonly string[],
   options: PlanOptions,
+  after?: readonly string[],
 ): PlannedService {
   const isRedis = node.kind === "data" || node.kind === "status";
   return {
     name: node.name,
     kind: node.kind,
-    command: commandOf(node, options.confPath),
+    command: commandOf(node, options),
     folder: node.name,
     ...(isRedis ? { dataFolder: "data" } : {}),
     logFile: isRedis ? "redis.log" : "log",
@@ -31,14 +33,17 @@ export function planService(
     health: healthOf(node),
     order: ORDER[node.kind],
     graceMs: GRACE_MS[node.kind],
+    ...(after === undefined ? {} : { after }),
   };
 }
 
-function commandOf(node: ClusterNode, confPath: string): string[] {
+function commandOf(node: ClusterNode, { confPath, placement = "folders" }: PlanOptions): string[] {
   switch (node.kind) {
     case "data":
     case "status":
-      return ["redis-server", "redis.conf"];
+      return placement === "folders"
+        ? ["redis-server", "redis.conf"]
+        : ["/bin/sh", `${CONTAINER_PATHS.files}/entrypoint.sh`];
     case "monitor":
       return ["twined", node.name, "--conf", confPath];
     case "router":

@@ -63,6 +63,8 @@ export interface PlannedService {
   readonly order: number;
   /** Time a polite stop may take before it is worth a warning (redis) or a kill (the others), ms. */
   readonly graceMs: number;
+  /** In containers: the services that must be healthy before this one is created or replaced, by name. */
+  readonly after?: readonly string[];
 }
 
 export interface PlannedHost {
@@ -92,4 +94,8 @@ export interface PlanOptions {
   readonly redisMajor?: number;
   /** Hosts whose name stands for a loopback address besides localhost and 127.x. */
   readonly loopbackHosts?: readonly string[];
+  /** folders (the default): processes of a host, below partitions/HOST. containers: each service in a container of
+      its own on the host's network. pods: the same, but a host's containers share one private network namespace, so
+      they listen on all its addresses and whoever publishes a port decides who reaches it. */
+  readonly placement?: "folders" | "containers" | "pods";
 }

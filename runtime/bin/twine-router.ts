@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // twine-router: one hash router of twine.conf in the foreground: any Redis client on the whole cluster.
+import { listenOn } from "../cli/listen.ts";
 import { loadConf, printWarnings, readPassword, runTool, tool } from "../cli/tool.ts";
 import { EXIT } from "../core/errors.ts";
-import { listenAddresses } from "../core/listen-addresses.ts";
 import { namedNode } from "../core/named-node.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadPartitioner } from "../ports/hash-source.ts";
@@ -29,7 +29,7 @@ async function main(): Promise<number> {
   const ports = { config, password, clock: systemClock, log };
   const viewSource = followView({ ...ports, openLink: openRedisLink, user: "router" });
   try {
-    const hosts = listenAddresses(node.host, password !== undefined);
+    const hosts = listenOn(node.host, password !== undefined);
     const listen = hosts.map((host) => ({ host, port: node.port }));
     const router = await startRouter({ ...ports, viewSource, partitioner, listen });
     process.on("SIGHUP", () => {

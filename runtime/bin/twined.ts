@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // twined: one monitor. Several of them watch the cluster; one, the alpha, leads it.
+import { listenOn } from "../cli/listen.ts";
 import { loadConf, printWarnings, readPassword, runTool, tool } from "../cli/tool.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { EXIT, TwineError, formatProblem } from "../core/errors.ts";
-import { listenAddresses } from "../core/listen-addresses.ts";
 import { namedNode } from "../core/named-node.ts";
 import { monitorApp, serveHttp } from "../monitor/http.ts";
 import { startMonitor, type Monitor } from "../monitor/monitor.ts";
@@ -49,11 +49,7 @@ async function main(): Promise<number> {
       config: () => config,
       read: () => readRegister(acceptors, config.settings.cluster),
     });
-    const server = await serveHttp(
-      app,
-      listenAddresses(node.host, password !== undefined),
-      node.port,
-    );
+    const server = await serveHttp(app, listenOn(node.host, password !== undefined), node.port);
     log.info("started", { port: node.port, cluster: config.settings.cluster });
     await untilEnded(() => {
       config = reload(options, monitor, config, log);

@@ -8,7 +8,13 @@ export interface AcceptLossRequest {
   readonly node: string;
 }
 
-export type RequestBody = AcceptLossRequest;
+export interface HandoverRequest {
+  readonly kind: "handover";
+  /** The data node that is about to stop: another one of its partition is to be master before that. */
+  readonly node: string;
+}
+
+export type RequestBody = AcceptLossRequest | HandoverRequest;
 
 export interface Request {
   readonly id: string;

@@ -21,6 +21,12 @@ export function decideRequests(
   const answers: Request[] = [];
   for (const request of requests) {
     if (request.state !== "asked") continue;
+    if (request.body.kind !== "accept-loss") {
+      // Whoever asks stops the node at once instead of waiting for an answer that never comes.
+      const message = `this monitor does not serve ${request.body.kind}`;
+      answers.push({ ...request, state: "refused", message });
+      continue;
+    }
     const verdict = judgeAcceptLoss(request.body.node, view, standings);
     if (verdict.kind === "pursue") acceptLoss.set(verdict.partition, request.body.node);
     else answers.push({ ...request, state: verdict.kind, message: verdict.message });

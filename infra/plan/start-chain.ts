@@ -1,0 +1,32 @@
+// start-chain.ts: in containers, what each service waits for before it is created, and so before it is replaced. Pure.
+//
+//   s1 -> s2 -> s3 -> m1 -> m2 -> m3 -> a3 -> a2 -> a1 -> r1 -> r2
+//                                   \-> b3 -> b2 -> b1 -/
+//
+// A data node is healthy once it has its role, which monitors give, so monitors come before data nodes; and they need
+// the status nodes. Within a partition it goes from the last node to the first, one at a time, because roles move where
+// this order can't see them and the alpha prefers the first node as master. Nothing else is ever down by twos either:
+// a majority of the status nodes and of the monitors stays.
+import { nodesOf, type ClusterConfig, type ClusterNode } from "../../runtime/core/cluster.ts";
+
+/** Service name -> the names that it waits for. Every service is a key. */
+export function startChain(config: ClusterConfig): ReadonlyMap<string, readonly string[]> {
+  const after = new Map<string, readonly string[]>();
+  const queue = (nodes: readonly ClusterNode[], first: readonly string[]): readonly string[] => {
+    let before = first;
+    for (const node of nodes) {
+      after.set(node.name, before);
+      before = [node.name];
+    }
+    return before;
+  };
+  const statusUp = queue(nodesOf(config, "status"), []);
+  const monitorsUp = queue(nodesOf(config, "monitor"), statusUp);
+  const data = nodesOf(config, "data");
+  const partitions = [...new Set(data.map((node) => node.partition))].sort((a, b) => a - b);
+  const dataUp = partitions.flatMap((partition) =>
+    queue(data.filter((node) => node.partition === partition).reverse(), monitorsUp),
+  );
+  queue(nodesOf(config, "router"), dataUp);
+  return after;
+}
