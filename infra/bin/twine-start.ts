@@ -11,7 +11,8 @@ import {
 } from "../../runtime/cli/tool.ts";
 import { EXIT } from "../../runtime/core/errors.ts";
 import { start } from "../local/commands.ts";
-import { interruption, toolProgress } from "../local/tool-progress.ts";
+import { interruption } from "../local/interruption.ts";
+import { toolProgress } from "../local/tool-progress.ts";
 
 async function main(): Promise<number> {
   const program = tool({

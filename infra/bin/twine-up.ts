@@ -23,8 +23,9 @@ import { reportOf, type StatusReport } from "../../runtime/status/report.ts";
 import { renderSummary } from "../../runtime/status/summary.ts";
 import { setup, start } from "../local/commands.ts";
 import { ensureRedis } from "../local/install.ts";
+import { interruption } from "../local/interruption.ts";
 import type { Progress } from "../local/progress.ts";
-import { interruption, toolProgress } from "../local/tool-progress.ts";
+import { toolProgress } from "../local/tool-progress.ts";
 
 interface UpOptions extends ToolOptions {
   readonly wait: string;

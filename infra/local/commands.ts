@@ -79,7 +79,7 @@ function unlocked(path: string, why: TwineError): Problem {
   return {
     code: "LOCK_UNWRITABLE",
     message: `stopped without the lock that keeps two commands apart: ${why.problems[0]?.message ?? path}`,
-    remedy: why.problems[0]?.remedy ?? "see what stands there, and who may touch it",
+    remedy: "let that folder be writable again before the next start",
   };
 }
 

@@ -144,6 +144,10 @@ export function interrupted(remedy: string): TwineError {
   );
 }
 
+export function isInterruption(error: unknown): boolean {
+  return error instanceof TwineError && error.code === "INTERRUPTED";
+}
+
 function startFailed(
   target: Target,
   outcome: "ended" | "slow",

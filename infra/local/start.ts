@@ -4,7 +4,7 @@ import { EXIT, TwineError, assert, type Problem } from "../../runtime/core/error
 import type { PlannedHost } from "../plan/plan.ts";
 import { eachBounded, failuresOf } from "./bounded.ts";
 import type { LocalContext } from "./context.ts";
-import { TAKEN_BACK, interrupted, launch } from "./launch.ts";
+import { TAKEN_BACK, interrupted, isInterruption, launch } from "./launch.ts";
 import type { RunningProcess } from "./pid-file.ts";
 import { redisMissing } from "./redis-program.ts";
 import { checkPorts, checkSetup } from "./start-checks.ts";
@@ -98,10 +98,6 @@ function errorOf(context: LocalContext, failures: readonly unknown[]): Error {
     known.flatMap((failure) => failure.problems),
     { exitCode: EXIT.failure, cause: known[0] },
   );
-}
-
-function isInterruption(failure: unknown): boolean {
-  return failure instanceof TwineError && failure.code === "INTERRUPTED";
 }
 
 async function takeBack(

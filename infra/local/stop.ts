@@ -1,13 +1,14 @@
 // stop.ts: stops what twine-start started on some hosts, stage by stage (stop-order.ts), and nothing else.
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { TwineError, type Problem } from "../../runtime/core/errors.ts";
+import { EXIT, TwineError, type Problem } from "../../runtime/core/errors.ts";
+import { compareNames } from "../../runtime/core/natural-order.ts";
 import type { PlannedHost } from "../plan/plan.ts";
 import { askRole } from "./ask.ts";
 import { eachBounded, failuresOf } from "./bounded.ts";
 import type { LocalContext } from "./context.ts";
 import { endProcess, type Ending } from "./end-process.ts";
-import { interrupted } from "./launch.ts";
+import { interrupted, isInterruption } from "./launch.ts";
 import { removePidFile } from "./pid-file.ts";
 import { STOP_STAGES, stopStage, type StopStage } from "./stop-order.ts";
 import {
@@ -35,7 +36,18 @@ interface Stopping {
   readonly ending: Ending;
 }
 
-/** Throws STOP_REFUSED, after stopping all others, with every node that still runs. */
+/** What is to be stopped, and what has become of it so far. */
+interface Work {
+  readonly all: readonly Stopping[];
+  readonly stopped: string[];
+  readonly killed: string[];
+  readonly problems: Problem[];
+}
+
+/**
+ * Throws STOP_REFUSED, after stopping all others, with every node that still runs; INTERRUPTED with what was stopped
+ * and what still runs.
+ */
 export async function stopHosts(
   context: LocalContext,
   hosts: readonly PlannedHost[],
@@ -49,14 +61,14 @@ export async function stopHosts(
     ...(await Promise.all(targets.map((target) => stoppingOf(context, target)))),
     ...(await Promise.all(leftOvers.map(leftOverStopping))),
   ].filter((stopping) => stopping !== undefined);
-  const report = { stopped: [] as string[], killed: [] as string[] };
-  const problems: Problem[] = [];
+  const work: Work = { all: stoppings, stopped: [], killed: [], problems: [] };
   for (const stage of STOP_STAGES) {
     const group = stoppings.filter((stopping) => stopping.stage === stage);
-    if (group.length > 0) await stopStageOf(context, stage, group, report, problems);
+    if (group.length > 0) await stopStageOf(context, stage, group, work);
   }
+  const { stopped, killed, problems } = work;
   if (problems.length > 0) throw new TwineError(problems);
-  return { ...report, notRunning: idle.map(({ service }) => service.name) };
+  return { stopped, killed, notRunning: idle.map(({ service }) => service.name) };
 }
 
 async function stoppingOf(context: LocalContext, target: Target): Promise<Stopping | undefined> {
@@ -88,26 +100,25 @@ async function stopStageOf(
   context: LocalContext,
   title: StopStage,
   group: readonly Stopping[],
-  report: { stopped: string[]; killed: string[] },
-  problems: Problem[],
+  work: Work,
 ): Promise<void> {
   const stage = context.progress.stage(`stopping ${title}`, group.length);
   const outcomes = await eachBounded(group, AT_ONCE, async ({ ending }) => {
-    if (context.signal.aborted) throw interrupted("run twine-stop again to stop the rest");
+    if (context.signal.aborted) throw interrupted(STOP_THE_REST);
     const { name } = ending.service;
     const outcome = await endProcess(ending, context.progress);
     switch (outcome.kind) {
       case "ended":
-        report.stopped.push(name);
+        work.stopped.push(name);
         stage.item(name, "stopped");
         return;
       case "killed":
-        report.stopped.push(name);
-        report.killed.push(name);
+        work.stopped.push(name);
+        work.killed.push(name);
         stage.item(name, "killed, because it did not end when asked");
         return;
       case "refused":
-        problems.push({
+        work.problems.push({
           code: "STOP_REFUSED",
           message: outcome.why,
           remedy:
@@ -120,5 +131,23 @@ async function stopStageOf(
   });
   const [failure] = failuresOf(outcomes);
   await stage.end(failure);
-  if (failure !== undefined) throw failure;
+  if (failure !== undefined) throw isInterruption(failure) ? halfStopped(work) : failure;
+}
+
+const STOP_THE_REST = "run twine-stop again to stop the rest";
+
+function halfStopped({ all, stopped, problems }: Work): TwineError {
+  const names = all.map(({ ending }) => ending.service.name);
+  const left = names.filter((name) => !stopped.includes(name));
+  const message = `interrupted; stopped: ${someOf(stopped)}; still running: ${someOf(left)}`;
+  return new TwineError([{ code: "INTERRUPTED", message, remedy: STOP_THE_REST }, ...problems], {
+    exitCode: EXIT.interrupted,
+  });
+}
+
+/** A cluster may have thousands of nodes, a screen has few lines. */
+function someOf(names: readonly string[]): string {
+  if (names.length === 0) return "nothing";
+  const shown = names.toSorted(compareNames).slice(0, 20).join(", ");
+  return names.length > 20 ? `${shown} and ${names.length - 20} more` : shown;
 }

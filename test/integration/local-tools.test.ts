@@ -18,6 +18,17 @@ function run(local: LocalFolder, name: string, ...args: string[]): Promise<Ran> 
   return runCommand(process.execPath, [bin(name), ...args], { cwd: local.folder });
 }
 
+/** Interrupts the process as soon as it reads a module that it has no use for before main. */
+const EARLY_SIGINT = `data:text/javascript,${encodeURIComponent(`
+import { registerHooks } from "node:module";
+registerHooks({
+  load(url, context, next) {
+    if (url.endsWith("/infra/local/commands.ts")) process.kill(process.pid, "SIGINT");
+    return next(url, context);
+  },
+});
+`)}`;
+
 describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
   test("a host that twine.conf lacks is wrong usage, and those that are there are listed", async () => {
     const local = await localFolder(SMALL);
@@ -68,6 +79,48 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
     const [code] = (await once(child, "close")) as [number | null];
     expect(code).toBe(130);
     expect(await local.running()).toEqual([]);
+  });
+
+  test("Ctrl-C half way through stop says what was stopped and what still runs", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    await local.start();
+    await local.ask("a1", "REPLICAOF", "NO", "ONE");
+    const child = spawn(process.execPath, [bin("twine-stop")], { cwd: local.folder });
+    let [said, errors] = ["", ""];
+    child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
+    child.stdout.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+      if (said.includes("a2: stopped")) child.kill("SIGINT");
+    });
+    // Paused, the master holds the stop up until the signal is there. Asked for its role before or after that, it may
+    // count as a master or as a replica: in both cases the status node is still to come.
+    const master = await local.pid("a1");
+    process.kill(master, "SIGSTOP");
+    await until("a2 is stopped", () => Promise.resolve(said.includes("a2: stopped")));
+    process.kill(master, "SIGCONT");
+    const [code] = (await once(child, "close")) as [number | null];
+    const running = await local.running();
+    expect(running).toContain("s1");
+    expect(errors).toMatch(/interrupted; stopped: (a1, )?a2; still running: (a1, )?s1/);
+    expect(errors).toMatch(/remedy: run twine-stop again/);
+    expect(code).toBe(130);
+  });
+
+  test("Ctrl-C while twine-stop still loads itself stops nothing and says what runs", async () => {
+    // Method: the signal comes when its modules are being read, before any of it runs.
+    const local = await localFolder(SMALL);
+    await local.setup();
+    await local.start();
+    const child = spawn(process.execPath, ["--import", EARLY_SIGINT, bin("twine-stop")], {
+      cwd: local.folder,
+    });
+    let errors = "";
+    child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
+    const [code] = (await once(child, "close")) as [number | null];
+    expect(errors).toMatch(/interrupted; stopped: nothing; still running: a1, a2, s1/);
+    expect(code).toBe(130);
+    expect(await local.running()).toEqual(["a1", "a2", "s1"]);
   });
 
   test("twine-install finds the server that is there and prints its path and version", async () => {
