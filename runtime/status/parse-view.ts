@@ -18,6 +18,11 @@ function orNull(check: Check): Check {
   return (value, path) => (value === null ? undefined : check(value, path));
 }
 
+/** A field that older versions don't write. */
+function orAbsent(check: Check): Check {
+  return (value, path) => (value === undefined ? undefined : check(value, path));
+}
+
 function oneOf(...words: readonly string[]): Check {
   return (value, path) =>
     words.some((word) => word === value) ? undefined : `${path} is none of ${words.join(", ")}`;
@@ -41,8 +46,9 @@ function recordOf(fields: Readonly<Record<string, Check>>): Check {
     }
     for (const [name, check] of Object.entries(fields)) {
       const place = path === "" ? name : `${path}.${name}`;
-      if (!Object.hasOwn(value, name)) return `${place} is missing`;
-      const wrong = check((value as Record<string, unknown>)[name], place);
+      const field = (value as Record<string, unknown>)[name];
+      const wrong = check(field, place);
+      if (wrong !== undefined && !Object.hasOwn(value, name)) return `${place} is missing`;
       if (wrong !== undefined) return wrong;
     }
     return undefined;
@@ -57,6 +63,7 @@ const viewOf = recordOf({
   alpha: textOf,
   updatedAt: textOf,
   confDigest: textOf,
+  hashing: orAbsent(textOf),
   partitions: listOf(
     recordOf({
       index: numberOf,

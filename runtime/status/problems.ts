@@ -1,8 +1,10 @@
 // problems.ts: what is wrong with a cluster, one sentence each, with the command that mends it. Pure.
 // Every format of twine-status tells the same list, so that a person, a script and a web page never disagree.
 import { addressOf, majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
+import { hashingClash } from "../core/hashing.ts";
 import type { PartitionView } from "../core/view.ts";
 import type { ReportNode, StatusKnowledge } from "./knowledge.ts";
+import { linesToPutBack } from "./hashing-lines.ts";
 
 export type ProblemCode =
   /** The status nodes hold no view yet. */
@@ -21,6 +23,8 @@ export type ProblemCode =
   | "VIEW_NOT_HELD"
   | "NODE_DEAD"
   | "NOT_IN_SYNC"
+  /** The reader's twine.conf sends keys to other partitions than those where they lie. */
+  | "HASHING_DIFFERS"
   /** The reader's twine.conf and the view name different nodes. */
   | "CONF_DIFFERS";
 
@@ -44,7 +48,8 @@ interface Known extends StatusKnowledge {
   readonly statusCount: number;
 }
 
-/** Everything that is wrong, the worst first; empty when nothing is. */
+/** Everything that is wrong, the worst first; empty when nothing is. A wrong twine.conf comes before all: it changes
+    no state, for the cluster has none of it, but whoever goes on with it loses sight of keys. */
 export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[] {
   // A lost register explains the missing view and the missing alpha; their remedies would not help.
   const lost = registerLost(config, known);
@@ -60,10 +65,27 @@ export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[]
           ...(isLost ? [] : viewNotHeld(known)),
           ...known.nodes.filter(isDeadInView(known)).map(deadNode),
           ...known.nodes.filter((node) => node.role !== "dead" && !node.inSync).map(notInSync),
-          ...confDiffers(config, known),
         ];
   const rank = { HALT: 0, DEGRADED: 1, NOTE: 2 };
-  return problems.sort((a, b) => rank[a.severity] - rank[b.severity]);
+  problems.sort((a, b) => rank[a.severity] - rank[b.severity]);
+  // With another hashing the other differences are no matter: nobody must take this file over.
+  const hashing = hashingDiffers(config, known);
+  return [...hashing, ...problems, ...(hashing.length > 0 ? [] : confDiffers(config, known))];
+}
+
+function hashingDiffers(config: ClusterConfig, { view }: Known): StatusProblem[] {
+  const clash = view === null ? undefined : hashingClash(view, config);
+  if (clash === undefined) return [];
+  return [
+    {
+      code: "HASHING_DIFFERS",
+      severity: "NOTE",
+      subject: "twine.conf",
+      host: null,
+      text: `sends keys to other partitions than those where they lie, nothing may read or write with it: ${clash}`,
+      remedy: `put back: ${linesToPutBack(view?.hashing ?? "", config).join(", ")}`,
+    },
+  ];
 }
 
 /** No promise of a majority can be had even when every silent status node comes back: nothing is ever chosen again. */
@@ -244,6 +266,7 @@ function notInSync(node: ReportNode): StatusProblem {
 }
 
 function confDiffers(config: ClusterConfig, known: Known): StatusProblem[] {
+  if (known.view === null) return [];
   const inConf = new Set(config.nodes.map((node) => node.name));
   const inView = new Set(known.nodes.map((node) => node.name));
   const onlyConf = [...inConf].filter((name) => !inView.has(name));

@@ -239,6 +239,15 @@ test("status nodes without a view are a cluster in HALT that says how to begin",
   expect(ran.stdout).toContain("view  has not been published yet: no monitor has become alpha");
 });
 
+test("a twine.conf that hashes otherwise than the keys lie is the first thing told", async () => {
+  const { publish, status } = await fixture("5s");
+  await publish(text({ ...exampleView(), hashing: "crc16 over 3 partitions, hash tag {}" }));
+  const ran = await status();
+  expect(ran).toMatchObject({ code: 0, stderr: "" });
+  expect(ran.stdout).toMatch(/\n\n {2}twine\.conf {2}sends keys to other partitions/);
+  expect(ran.stdout).toContain("remedy: put back: partitions 3, hash crc16, hash-tag {}");
+});
+
 test("a published view that can't be read is one sentence, not a stack", async () => {
   const { publish, status } = await fixture("5s");
   await publish('{"cluster":"twine"}');

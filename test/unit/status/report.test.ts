@@ -82,6 +82,13 @@ describe("what readings amount to", () => {
     const without = JSON.stringify({ ...view, partitions: undefined });
     const worse = { body: without, epoch: 3, revision: 17, heartbeat: 7 };
     expect(() => knowledgeOf([reading(7, { value: worse })])).toThrow("partitions is missing");
+    const odd = {
+      body: JSON.stringify({ ...view, hashing: 5 }),
+      epoch: 3,
+      revision: 17,
+      heartbeat: 7,
+    };
+    expect(() => knowledgeOf([reading(7, { value: odd })])).toThrow("hashing is no text");
   });
 });
 
@@ -242,6 +249,44 @@ describe("the effective state", () => {
     expect(report.state).toBe("OK");
     expect(report.problems.map(({ severity, text }) => ({ severity, text }))).toEqual([
       { severity: "NOTE", text: "names a6669, which the view does not have" },
+    ]);
+  });
+
+  test.each([
+    ["fewer partitions", { partitions: 1 }, "partitions 2"],
+    ["another hash", { hash: { kind: "builtin", name: "crc16" } }, "hash crc32"],
+    ["a hash tag", { hashTag: "{}" }, "no hash-tag line"],
+    ["both", { partitions: 3, hashTag: "{}" }, "partitions 2, no hash-tag line"],
+  ] as const)(
+    "a twine.conf with %s is told before all else, and how to mend it",
+    (_what, by, lines) => {
+      const view = {
+        ...withDead(exampleView(), "a6668"),
+        hashing: "crc32 over 2 partitions, no hash tag",
+      };
+      const config = configOf(view);
+      expect(reportOf(config, { ...ALL_ANSWER, view }).problems).toHaveLength(1);
+      // Another node too, as with a partition more: taking such a file over is no remedy.
+      const nodes = config.nodes.slice(1);
+      const changed = { ...config, nodes, settings: { ...config.settings, ...by } };
+      const report = reportOf(changed, { ...ALL_ANSWER, view });
+      expect(report.state).toBe("DEGRADED");
+      expect(report.problems.map(({ code }) => code)).toEqual(["HASHING_DIFFERS", "NODE_DEAD"]);
+      expect(report.problems[0]).toMatchObject({
+        severity: "NOTE",
+        subject: "twine.conf",
+        remedy: `put back: ${lines}`,
+      });
+      expect(report.problems[0]?.text).toMatch(
+        /^sends keys to other partitions .* nothing may read or write with it: the keys lie by crc32/,
+      );
+    },
+  );
+
+  test("a hashing in words that this version does not know is put back in those words", () => {
+    const view = { ...exampleView(), hashing: "md5 of everything" };
+    expect(reportOn(view).problems.map(({ code, remedy }) => [code, remedy])).toEqual([
+      ["HASHING_DIFFERS", "put back: what says md5 of everything"],
     ]);
   });
 
