@@ -64,7 +64,7 @@ export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[]
           ...silentStatusNodes(config, known),
           ...(isLost ? [] : viewNotHeld(known)),
           ...known.nodes.filter(isDeadInView(known)).map(deadNode),
-          ...known.nodes.filter((node) => node.role !== "dead" && !node.inSync).map(notInSync),
+          ...known.nodes.filter(isBehindMaster(known)).map(notInSync),
         ];
   const rank = { HALT: 0, DEGRADED: 1, NOTE: 2 };
   problems.sort((a, b) => rank[a.severity] - rank[b.severity]);
@@ -252,6 +252,15 @@ function deadNode(node: ReportNode): StatusProblem {
     text: `${placeOf(node)} is dead${since}`,
     remedy: `twine-start ${node.host}`,
   };
+}
+
+/** Without a master there is nothing to be in sync with, and that there is none has been said. */
+function isBehindMaster(known: Known): (node: ReportNode) => boolean {
+  const served = new Set(
+    known.partitions.filter(({ master }) => master !== null).map(({ index }) => index),
+  );
+  return ({ inSync, partition, role }) =>
+    role !== "dead" && !inSync && (partition === null || served.has(partition));
 }
 
 function notInSync(node: ReportNode): StatusProblem {

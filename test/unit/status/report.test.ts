@@ -219,6 +219,19 @@ describe("the effective state", () => {
     ]);
   });
 
+  test("a replica whose partition has no master is not told to be behind it", () => {
+    const view = withDead(exampleView(), "b7666");
+    const nodes = view.nodes.map((node) =>
+      node.partition === 1 ? { ...node, inSync: false } : node,
+    );
+    expect(
+      reportOn({ ...view, nodes }).problems.map(({ code, subject }) => [code, subject]),
+    ).toEqual([
+      ["NO_MASTER", "partition 1"],
+      ["NODE_DEAD", "b7666"],
+    ]);
+  });
+
   test("a partition whose master has just died waits for the alpha, if there is one", () => {
     const view = withDead(exampleView(), "a6666");
     expect(reportOn(view).problems[0]?.text).toBe("has no master; the alpha is looking for one");
