@@ -24,11 +24,12 @@ import { renderSummary } from "../../runtime/status/summary.ts";
 import { setup, start } from "../local/commands.ts";
 import { ensureRedis } from "../local/install.ts";
 import { interruption } from "../local/interruption.ts";
-import type { Progress } from "../local/progress.ts";
+import { printProblems, type Progress } from "../local/progress.ts";
 import { toolProgress } from "../local/tool-progress.ts";
 
 interface UpOptions extends ToolOptions {
   readonly wait: string;
+  readonly keepGoing?: boolean;
 }
 
 const TRY = ["npx twine set foo bar", "npx twine get foo", "npx twine-status"];
@@ -41,11 +42,14 @@ async function main(): Promise<number> {
     examples: ["$ twine-up", "$ twine-up --wait 120", "$ twine-up --json | jq -r .state"],
     exitCodes: {
       0: "OK",
+      1: "it failed; with --keep-going: some nodes did not start, the others run",
       10: "started, and DEGRADED when the wait was over",
       20: "started, and in HALT when the wait was over",
       130: "interrupted; what this call had started is stopped again",
     },
-  }).option("--wait <seconds>", "how long to wait for OK once everything is started", "60");
+  })
+    .option("--wait <seconds>", "how long to wait for OK once everything is started", "60")
+    .option("--keep-going", "leave running what started, though other nodes fail");
   program.parse();
   const options = program.opts<UpOptions>();
   const waitMs = waitMsOf(options.wait);
@@ -64,13 +68,16 @@ async function main(): Promise<number> {
       home: twineHome(),
       progress,
       signal,
+      keepGoing: options.keepGoing,
     };
     const placed = await setup(request);
     if (!isJson) printWarnings([...warnings, ...placed.warnings]);
-    await start(request);
-    const report = await untilOk(config, { waitMs, progress, signal });
+    const { failed, problems } = await start(request);
+    printProblems(problems);
+    const isComplete = failed.length === 0;
+    const report = await untilDone(config, { waitMs, progress, signal, isComplete });
     process.stdout.write(isJson ? renderJson(report) : summary(report));
-    return STATE_EXIT[report.state];
+    return isComplete ? STATE_EXIT[report.state] : EXIT.failure;
   } finally {
     release();
   }
@@ -93,11 +100,13 @@ interface Waiting {
   readonly waitMs: number;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+  /** Whether every node was started. Else OK can't come, and DEGRADED is all there is to wait for. */
+  readonly isComplete: boolean;
 }
 
 /** The first report that says OK, or the last one before the wait was over. What runs is left running either way. */
-async function untilOk(config: ClusterConfig, waiting: Waiting): Promise<StatusReport> {
-  const { waitMs, progress, signal } = waiting;
+async function untilDone(config: ClusterConfig, waiting: Waiting): Promise<StatusReport> {
+  const { waitMs, progress, signal, isComplete } = waiting;
   const ports = { clock: systemClock, openLink: openRedisLink };
   const password = readPassword();
   const endMs = systemClock.nowMs() + waitMs;
@@ -106,7 +115,8 @@ async function untilOk(config: ClusterConfig, waiting: Waiting): Promise<StatusR
     const readings = await lookTwice({ config, password, ...ports });
     const report = reportOf(config, knowledgeOf(readings));
     const isOver = systemClock.nowMs() >= endMs || signal.aborted;
-    if (report.state === "OK" || isOver) {
+    const isDone = report.state === "OK" || (report.state === "DEGRADED" && !isComplete);
+    if (isDone || isOver) {
       stage.item("cluster", report.state);
       await stage.end();
       return report;

@@ -33,6 +33,8 @@ export interface LocalRequest {
   readonly signal?: AbortSignal | undefined;
   /** Kinds of nodes to start or stop; all when absent. */
   readonly only?: readonly NodeKind[] | undefined;
+  /** Start: what started stays, though others fail. Else it is all or nothing. */
+  readonly keepGoing?: boolean | undefined;
 }
 
 export interface LocalContext {
@@ -46,6 +48,7 @@ export interface LocalContext {
   readonly progress: Progress;
   readonly signal: AbortSignal;
   readonly only: readonly NodeKind[] | undefined;
+  readonly keepGoing: boolean;
   readonly isHere: (host: PlannedHost) => boolean;
 }
 
@@ -67,6 +70,7 @@ export async function localContext(request: LocalRequest): Promise<LocalContext>
   return {
     plan,
     only: request.only,
+    keepGoing: request.keepGoing === true,
     folder: resolve(request.dir ?? dirname(confPath)),
     templates,
     password,

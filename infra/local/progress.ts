@@ -1,6 +1,7 @@
 // progress.ts: what a person sees while many things start or stop: a counting line on a terminal, plain lines elsewhere,
 // nothing when the answer is JSON.
 import { Listr } from "listr2";
+import { formatProblem, type Problem } from "../../runtime/core/errors.ts";
 
 export interface Stage {
   /** One more is done. */
@@ -19,6 +20,11 @@ export const silentProgress: Progress = {
   stage: () => ({ item: () => undefined, end: () => Promise.resolve() }),
   note: () => undefined,
 };
+
+/** Prints what went wrong, while the rest went on, on standard error. */
+export function printProblems(problems: readonly Problem[]): void {
+  for (const problem of problems) process.stderr.write(`error: ${formatProblem(problem)}\n`);
+}
 
 /** One line per thing done. */
 export function plainProgress(write: (line: string) => void): Progress {

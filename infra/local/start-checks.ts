@@ -61,38 +61,44 @@ function listed(files: readonly { readonly path: string }[]): string {
   return more > 0 ? `${shown.join(", ")} and ${more} more` : shown.join(", ");
 }
 
-/** Throws PORT_TAKEN for every port of these services that somebody else has, naming the process. */
-export async function checkPorts(targets: readonly Target[]): Promise<void> {
-  const wanted = targets.flatMap(({ service }) =>
-    service.bind.flatMap((address) =>
-      service.ports.map(({ port }) => ({ service, address, port })),
+/** PORT_TAKEN, naming the process, for every port of these services that somebody else has; PORT_UNUSABLE. */
+export async function portProblems(
+  targets: readonly Target[],
+): Promise<ReadonlyMap<Target, readonly Problem[]>> {
+  const wanted = targets.flatMap((target) =>
+    target.service.bind.flatMap((address) =>
+      target.service.ports.map(({ port }) => ({ target, address, port })),
     ),
   );
-  const problems: Problem[] = [];
+  const found = new Map<Target, Problem[]>();
+  const add = (target: Target, problem: Problem): void => {
+    found.set(target, [...(found.get(target) ?? []), problem]);
+  };
   const taken: typeof wanted = [];
   for (const place of wanted) {
-    const state = await portState(place.address, place.port);
+    const { target, address, port } = place;
+    const state = await portState(address, port);
     if (state.kind === "taken") taken.push(place);
     if (state.kind === "unusable") {
-      problems.push({
+      add(target, {
         code: "PORT_UNUSABLE",
-        message: `node ${place.service.name} can't listen on ${place.address}:${place.port}: ${state.why}`,
+        message: `node ${target.service.name} can't listen on ${address}:${port}: ${state.why}`,
         remedy: "give it an address of this machine and a port above 1023 in twine.conf",
       });
     }
   }
   const holders = await portHolders(new Set(taken.map(({ port }) => port)));
-  for (const { service, address, port } of taken) {
+  for (const { target, address, port } of taken) {
     const holder = holders.get(port);
     const who =
       holder === undefined
         ? "a process that this user may not see"
         : `process ${holder.pid} (${holder.command})`;
-    problems.push({
+    add(target, {
       code: "PORT_TAKEN",
-      message: `port ${port} of node ${service.name} is taken on ${address} by ${who}`,
+      message: `port ${port} of node ${target.service.name} is taken on ${address} by ${who}`,
       remedy: "end that process, or give the node another port in twine.conf",
     });
   }
-  if (problems.length > 0) throw new TwineError(problems);
+  return found;
 }

@@ -1,13 +1,14 @@
 // start.ts: starts what does not run yet: status nodes, data nodes, monitors, routers, each group at once.
-// Either everything asked for runs in the end, or everything that this call started is stopped again.
+// Either everything asked for runs in the end, or everything that this call started is stopped again; when told to keep
+// going, what started stays and what failed is named.
 import { EXIT, TwineError, assert, type Problem } from "../../runtime/core/errors.ts";
 import type { PlannedHost } from "../plan/plan.ts";
 import { eachBounded, failuresOf } from "./bounded.ts";
 import type { LocalContext } from "./context.ts";
 import { TAKEN_BACK, interrupted, isInterruption, launch } from "./launch.ts";
-import type { RunningProcess } from "./pid-file.ts";
+import { isAlive, type RunningProcess } from "./pid-file.ts";
 import { redisMissing } from "./redis-program.ts";
-import { checkPorts, checkSetup } from "./start-checks.ts";
+import { checkSetup, portProblems } from "./start-checks.ts";
 import { endProcess } from "./end-process.ts";
 import { findTargets, type Target } from "./targets.ts";
 
@@ -18,6 +19,15 @@ export interface StartReport {
   readonly started: readonly string[];
   readonly alreadyRunning: readonly string[];
   readonly warnings: readonly Problem[];
+  /** Names of those that did not start, and why; only ever filled when told to keep going. */
+  readonly failed: readonly string[];
+  readonly problems: readonly Problem[];
+}
+
+/** What this call has done so far. */
+interface Progressed {
+  readonly started: Map<Target, RunningProcess>;
+  readonly failed: Map<Target, readonly Problem[]>;
 }
 
 const STAGES: Readonly<Record<number, string>> = {
@@ -27,7 +37,10 @@ const STAGES: Readonly<Record<number, string>> = {
   3: "routers",
 };
 
-/** Throws what start-checks.ts and launch.ts throw; after a failure nothing that this call started still runs. */
+/**
+ * Throws what start-checks.ts and launch.ts throw; after an error nothing that this call started still runs. With
+ * `context.keepGoing` a node that can't start is no error but part of the report.
+ */
 export async function startHosts(
   context: LocalContext,
   hosts: readonly PlannedHost[],
@@ -37,22 +50,27 @@ export async function startHosts(
   const due = targets.filter((target) => target.running === undefined);
   const needsRedis = due.some(({ service }) => service.command[0] === "redis-server");
   if (needsRedis && context.redis === undefined) throw redisMissing();
-  await checkPorts(due);
-  const started = new Map<Target, RunningProcess>();
+  const done: Progressed = { started: new Map(), failed: new Map(await portProblems(due)) };
+  if (done.failed.size > 0 && !context.keepGoing) {
+    throw new TwineError([...done.failed.values()].flat());
+  }
+  const free = due.filter((target) => !done.failed.has(target));
   try {
-    for (const order of ordersOf(due)) {
-      const group = due.filter(({ service }) => service.order === order);
-      await startGroup(context, order, group, started);
+    for (const order of ordersOf(free)) {
+      const group = free.filter(({ service }) => service.order === order);
+      await startGroup(context, order, group, done);
     }
   } catch (error) {
-    await takeBack(context, started);
+    await takeBack(context, done.started);
     throw error;
   }
   const namesOf = (list: readonly Target[]): string[] => list.map(({ service }) => service.name);
   return {
-    started: namesOf(due),
+    started: namesOf(due.filter((target) => !done.failed.has(target))),
     alreadyRunning: namesOf(targets.filter((target) => target.running !== undefined)),
     warnings,
+    failed: namesOf([...done.failed.keys()]),
+    problems: [...done.failed.values()].flat(),
   };
 }
 
@@ -64,7 +82,7 @@ async function startGroup(
   context: LocalContext,
   order: number,
   group: readonly Target[],
-  started: Map<Target, RunningProcess>,
+  done: Progressed,
 ): Promise<void> {
   const stage = context.progress.stage(`starting ${STAGES[order] ?? "services"}`, group.length);
   // The first failure ends the waiting of the others: all of them are taken back anyway.
@@ -72,10 +90,15 @@ async function startGroup(
   const signal = AbortSignal.any([context.signal, failure.signal]);
   const outcomes = await eachBounded(group, AT_ONCE, async (target) => {
     try {
-      await launch(context, target, signal, (process) => started.set(target, process));
+      await launch(context, target, signal, (process) => done.started.set(target, process));
       const { service } = target;
       stage.item(service.name, `started on ${service.bind[0] ?? ""}:${service.health.port}`);
     } catch (error) {
+      if (context.keepGoing && error instanceof TwineError && !isInterruption(error)) {
+        await leaveOut(context, target, error, done);
+        stage.item(target.service.name, "did not start");
+        return;
+      }
       failure.abort();
       throw error;
     }
@@ -84,6 +107,21 @@ async function startGroup(
   const error = failures.length === 0 ? undefined : errorOf(context, failures);
   await stage.end(error);
   if (error !== undefined) throw error;
+}
+
+/** Keeps the failure for the report; a process that is there but never answered must not stay either. */
+async function leaveOut(
+  context: LocalContext,
+  target: Target,
+  failure: TwineError,
+  { started, failed }: Progressed,
+): Promise<void> {
+  failed.set(target, failure.problems);
+  const running = started.get(target);
+  started.delete(target);
+  if (running === undefined || !(await isAlive(running))) return;
+  const outcome = await endProcess({ ...target, running }, context.progress);
+  if (outcome.kind === "refused") context.progress.note(outcome.why);
 }
 
 /** All real failures in one error; those that were only called off say nothing new. */

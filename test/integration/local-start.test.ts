@@ -152,6 +152,38 @@ describe.skipIf(isMissing("redis-server"))("twine-start and twine-stop", () => {
     expect(await local.running()).toEqual([]);
   });
 
+  test("told to keep going, start leaves running what started and names what did not", async () => {
+    // Method: a2 has a bad line, a3's port is taken.
+    const local = await localFolder(`${SMALL}a3=data 0 localhost {a3} 0\n`);
+    await local.setup();
+    await appendFile(local.path("a2", "redis.conf"), "maxmemory lots\n");
+    const holder = createServer();
+    await new Promise<void>((done) => holder.listen(local.port("a3"), "127.0.0.1", done));
+    onTestFinished(() => void holder.close());
+    const report = await local.start({ keepGoing: true });
+    expect(report.started.toSorted()).toEqual(["a1", "s1"]);
+    expect(report.failed.toSorted()).toEqual(["a2", "a3"]);
+    const words = report.problems.map(({ message }) => message).join("\n");
+    expect(words).toMatch(/node a2 ended at once[^]*maxmemory lots/);
+    expect(words).toMatch(/port \d+ of node a3 is taken/);
+    expect(await local.running()).toEqual(["a1", "s1"]);
+    const again = await local.start({ keepGoing: true });
+    expect(again.alreadyRunning.toSorted()).toEqual(["a1", "s1"]);
+    expect(again.started).toEqual([]);
+  });
+
+  test("told to keep going, an interruption still takes everything back", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    const controller = new AbortController();
+    const progress = plainProgress(() => {
+      controller.abort();
+    });
+    const start = local.start({ progress, signal: controller.signal, keepGoing: true });
+    await expect(start).rejects.toMatchObject({ exitCode: 130 });
+    expect(await local.running()).toEqual([]);
+  });
+
   test("an interruption half way leaves running only what ran before", async () => {
     // Method: of a running cluster kill s1 and a1, start again, interrupt as soon as s1 answers.
     const local = await started();

@@ -66,6 +66,26 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
     },
   );
 
+  test("a replica whose append only file is garbage: twine-up brings the others up when told to keep going", async () => {
+    const local = await localFolder(`${SMALL}redis appendonly yes\nhold-for 2s\n`);
+    await local.setup();
+    await local.start();
+    await local.stop();
+    const incr = local.path("a2", "data", "appendonlydir", "appendonly.aof.1.incr.aof");
+    await writeFile(incr, "garbage\n".repeat(100));
+    const all = await run(local, "twine-start");
+    expect(all.stderr).toMatch(/node a2 ended at once/);
+    expect(await local.running()).toEqual([]);
+    const most = await run(local, "twine-up", "--keep-going");
+    expect(most.stderr).toMatch(/error: node a2 ended at once[^]*Bad file format/);
+    expect(most.stdout).toMatch(/DEGRADED/);
+    expect(most.code).toBe(1);
+    const again = await run(local, "twine-start", "--keep-going");
+    expect(again.stdout).toMatch(/0 started, 3 were already running, 1 did not start/);
+    expect(again.code).toBe(1);
+    expect((await run(local, "twine-stop")).stdout).toMatch(/3 stopped/);
+  });
+
   test("Ctrl-C half way through start leaves nothing running and ends with 130", async () => {
     const local = await localFolder(SMALL);
     await local.setup();
