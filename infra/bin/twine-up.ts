@@ -11,19 +11,22 @@ import {
   tool,
   type ToolOptions,
 } from "../../runtime/cli/tool.ts";
-import type { ClusterConfig } from "../../runtime/core/cluster.ts";
+import { majorityOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
 import { EXIT, TwineError } from "../../runtime/core/errors.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { lookTwice } from "../../runtime/register/look-twice.ts";
+import type { RegisterReading } from "../../runtime/register/register.ts";
 import { STATE_EXIT } from "../../runtime/status/formats.ts";
 import { renderJson } from "../../runtime/status/json.ts";
 import { knowledgeOf } from "../../runtime/status/knowledge.ts";
 import { reportOf, type StatusReport } from "../../runtime/status/report.ts";
 import { renderSummary } from "../../runtime/status/summary.ts";
-import { setup, start } from "../local/commands.ts";
+import { isLoginRefusal } from "../local/ask.ts";
+import { checkRunning, setup, start } from "../local/commands.ts";
 import { ensureRedis } from "../local/install.ts";
 import { interruption } from "../local/interruption.ts";
+import { passwordDiffers } from "../local/password-check.ts";
 import { printProblems, type Progress } from "../local/progress.ts";
 import { toolProgress } from "../local/tool-progress.ts";
 
@@ -70,6 +73,7 @@ async function main(): Promise<number> {
       signal,
       keepGoing: options.keepGoing,
     };
+    await checkRunning(request);
     const placed = await setup(request);
     if (!isJson) printWarnings([...warnings, ...placed.warnings]);
     const { failed, problems } = await start(request);
@@ -112,7 +116,9 @@ async function untilDone(config: ClusterConfig, waiting: Waiting): Promise<Statu
   const endMs = systemClock.nowMs() + waitMs;
   const stage = progress.stage("waiting for OK", 1);
   for (;;) {
-    const readings = await lookTwice({ config, password, ...ports });
+    const readings = await lookTwice({ config, password, ...ports }, (first) => {
+      refuseOtherPassword(first, password);
+    });
     const report = reportOf(config, knowledgeOf(readings));
     const isOver = systemClock.nowMs() >= endMs || signal.aborted;
     const isDone = report.state === "OK" || (report.state === "DEGRADED" && !isComplete);
@@ -123,6 +129,17 @@ async function untilDone(config: ClusterConfig, waiting: Waiting): Promise<Statu
     }
     await delay(50);
   }
+}
+
+/** Those of this machine were asked before they were set up; those of other hosts may still have the old password. */
+function refuseOtherPassword(
+  { answered, silent }: RegisterReading,
+  password: string | undefined,
+): void {
+  const refusing = [...silent].filter(([, why]) => isLoginRefusal(why)).map(([name]) => name);
+  if (refusing.length < majorityOf(answered.length + silent.size)) return;
+  const has = password === undefined ? "a password" : "another one, or none";
+  throw passwordDiffers(refusing, password !== undefined, has);
 }
 
 function summary(report: StatusReport): string {

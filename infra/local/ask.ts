@@ -15,6 +15,30 @@ export async function askRole(
   port: number,
   credentials: Credentials | undefined,
 ): Promise<RedisRole | undefined> {
+  const said = await roleOrError(address, port, credentials);
+  return said instanceof Error ? undefined : said;
+}
+
+/** Whether a node is there and lets nobody in with these credentials; false as well when nobody answers. */
+export async function refusesLogin(
+  address: string,
+  port: number,
+  credentials: Credentials | undefined,
+): Promise<boolean> {
+  const said = await roleOrError(address, port, credentials);
+  return said instanceof Error && isLoginRefusal(said.message);
+}
+
+/** Redis's own words: a wrong user or password; none given; one given to a node that has none. */
+export function isLoginRefusal(words: string): boolean {
+  return /WRONGPASS|NOAUTH|without any password/.test(words);
+}
+
+async function roleOrError(
+  address: string,
+  port: number,
+  credentials: Credentials | undefined,
+): Promise<RedisRole | Error> {
   const redis = new Redis({
     host: address,
     port,
@@ -27,14 +51,19 @@ export async function askRole(
     commandTimeout: ANSWER_WITHIN_MS,
     ...(credentials ?? {}),
   });
-  redis.on("error", () => undefined);
+  let broken: Error | undefined;
+  redis.on("error", (error: Error) => {
+    broken ??= error;
+  });
   try {
     await redis.connect();
     const role = (await redis.call("ROLE")) as readonly unknown[];
     return role[0] === "master" ? "master" : "replica";
   } catch (error) {
+    const cause = broken ?? (error instanceof Error ? error : new Error(String(error)));
     // While it loads its data it answers nothing else: it is there all the same.
-    return error instanceof Error && error.message.startsWith("LOADING") ? "loading" : undefined;
+    const isLoading = [error, cause].some((each) => /^(Error: )?LOADING/.test(String(each)));
+    return isLoading ? "loading" : cause;
   } finally {
     redis.disconnect();
   }

@@ -6,7 +6,8 @@ import { localContext, type LocalContext, type LocalRequest } from "./context.ts
 import { makeFolder } from "./files.ts";
 import { withLocks } from "./host-lock.ts";
 import { hostFolder, lockFile } from "./layout.ts";
-import { isSetUp } from "./targets.ts";
+import { checkPassword } from "./password-check.ts";
+import { findTargets, isSetUp } from "./targets.ts";
 import { applyHost, inspectHost, type HostSetup, type SetupOptions } from "./setup.ts";
 import { startHosts, type StartReport } from "./start.ts";
 import { editedByHand } from "./start-checks.ts";
@@ -50,6 +51,13 @@ function leftOverWarnings(done: HostSetup): Problem[] {
     message: `${done.folder}/${folder} belongs to no node of twine.conf any more and is left as it is`,
     remedy: "remove it when you no longer need what it holds",
   }));
+}
+
+/** Throws PASSWORD_DIFFERS when what runs here refuses the password: to be asked before setup writes another one. */
+export async function checkRunning(request: LocalRequest): Promise<void> {
+  const context = await localContext(request);
+  const hosts = hostsToRun(context.plan, request.host, context.isHere);
+  await checkPassword(context, await findTargets(context, hosts));
 }
 
 /** Starts what does not run yet on the named host, or on those of this machine. */

@@ -7,6 +7,7 @@ import { eachBounded, failuresOf } from "./bounded.ts";
 import type { LocalContext } from "./context.ts";
 import { TAKEN_BACK, interrupted, isInterruption, launch } from "./launch.ts";
 import { isAlive, type RunningProcess } from "./pid-file.ts";
+import { checkPassword } from "./password-check.ts";
 import { redisMissing } from "./redis-program.ts";
 import { checkSetup, portProblems } from "./start-checks.ts";
 import { endProcess } from "./end-process.ts";
@@ -38,15 +39,17 @@ const STAGES: Readonly<Record<number, string>> = {
 };
 
 /**
- * Throws what start-checks.ts and launch.ts throw; after an error nothing that this call started still runs. With
+ * Throws what password-check.ts, start-checks.ts and launch.ts throw; after an error nothing that this call started still runs. With
  * `context.keepGoing` a node that can't start is no error but part of the report.
  */
 export async function startHosts(
   context: LocalContext,
   hosts: readonly PlannedHost[],
 ): Promise<StartReport> {
-  const warnings = await checkSetup(context, hosts);
   const targets = await findTargets(context, hosts);
+  // First: twine-setup, the remedy for all that comes after it, would only write the password that they refuse.
+  await checkPassword(context, targets);
+  const warnings = await checkSetup(context, hosts);
   const due = targets.filter((target) => target.running === undefined);
   const needsRedis = due.some(({ service }) => service.command[0] === "redis-server");
   if (needsRedis && context.redis === undefined) throw redisMissing();

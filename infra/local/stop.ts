@@ -2,13 +2,13 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { EXIT, TwineError, type Problem } from "../../runtime/core/errors.ts";
-import { compareNames } from "../../runtime/core/natural-order.ts";
 import type { PlannedHost } from "../plan/plan.ts";
 import { askRole } from "./ask.ts";
 import { eachBounded, failuresOf } from "./bounded.ts";
 import type { LocalContext } from "./context.ts";
 import { endProcess, type Ending } from "./end-process.ts";
 import { interrupted, isInterruption } from "./launch.ts";
+import { namesOf } from "./names.ts";
 import { removePidFile } from "./pid-file.ts";
 import { STOP_STAGES, stopStage, type StopStage } from "./stop-order.ts";
 import {
@@ -139,15 +139,8 @@ const STOP_THE_REST = "run twine-stop again to stop the rest";
 function halfStopped({ all, stopped, problems }: Work): TwineError {
   const names = all.map(({ ending }) => ending.service.name);
   const left = names.filter((name) => !stopped.includes(name));
-  const message = `interrupted; stopped: ${someOf(stopped)}; still running: ${someOf(left)}`;
+  const message = `interrupted; stopped: ${namesOf(stopped)}; still running: ${namesOf(left)}`;
   return new TwineError([{ code: "INTERRUPTED", message, remedy: STOP_THE_REST }, ...problems], {
     exitCode: EXIT.interrupted,
   });
-}
-
-/** A cluster may have thousands of nodes, a screen has few lines. */
-function someOf(names: readonly string[]): string {
-  if (names.length === 0) return "nothing";
-  const shown = names.toSorted(compareNames).slice(0, 20).join(", ");
-  return names.length > 20 ? `${shown} and ${names.length - 20} more` : shown;
 }

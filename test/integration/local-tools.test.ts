@@ -186,4 +186,39 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
     const stopped = await runCommand(process.execPath, [bin("twine-stop")], options);
     expect(stopped.stdout).toMatch(/3 stopped/);
   });
+
+  test("a password changed, added or taken away while the nodes run is said at once, and changes nothing", async () => {
+    const local = await localFolder(SMALL);
+    const file = join(local.folder, "password");
+    const up = (name: string, password: string | undefined): Promise<Ran> =>
+      runCommand(process.execPath, [bin(name)], {
+        cwd: local.folder,
+        env: { TWINE_PASSWORD_FILE: password === undefined ? "" : file },
+      });
+    // [what they are started with, what comes next, what is said]
+    const changes: [string | undefined, string | undefined, RegExp][] = [
+      [
+        "first",
+        "second",
+        /TWINE_PASSWORD_FILE names is not theirs: a1, a2, s1 run with another one/,
+      ],
+      [undefined, "second", /TWINE_PASSWORD_FILE names is not theirs: a1, a2, s1 run with none/],
+      ["first", undefined, /TWINE_PASSWORD_FILE names no password: a1, a2, s1 run with a password/],
+    ];
+    for (const [before, after, said] of changes) {
+      await writeFile(file, before ?? "");
+      await up("twine-setup", before);
+      await local.start({ password: before });
+      const conf = await local.read("a1", "redis.conf");
+      await writeFile(file, after ?? "");
+      for (const name of ["twine-up", "twine-start"]) {
+        const { code, stderr } = await up(name, after);
+        expect(stderr, name).toMatch(said);
+        expect(stderr, name).toMatch(/remedy: .*twine-stop .*then twine-up/);
+        expect(code, name).toBe(1);
+      }
+      expect(await local.read("a1", "redis.conf")).toBe(conf);
+      expect((await up("twine-stop", after)).stdout).toMatch(/3 stopped/);
+    }
+  });
 });
