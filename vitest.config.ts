@@ -1,6 +1,7 @@
 import { defineConfig } from "vitest/config";
 
-// unit: no process of ours runs; integration: real servers; e2e: a whole cluster by its bins, one file at a time.
+// unit: no process of ours runs; integration: real servers; e2e: a whole cluster by its bins, one file at a time;
+// pulumi: the Pulumi engine on Docker engines in network namespaces of their own.
 export default defineConfig({
   test: {
     projects: [
@@ -26,6 +27,16 @@ export default defineConfig({
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           globalSetup: ["test/support/install-programs.ts", "test/support/compile.ts"],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: "pulumi",
+          include: ["test/pulumi/**/*.test.ts"],
+          globalSetup: ["test/support/install-programs.ts", "test/pulumi/set-up.ts"],
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,

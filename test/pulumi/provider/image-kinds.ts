@@ -1,0 +1,194 @@
+// image-kinds.ts: RemoteImage (an image by name, found locally or pulled) and Image (built from a Dockerfile).
+//
+// A local image needs no registry: the real provider looks locally first, and so does this. Builds go through the
+// docker program with BuildKit, as it reads .dockerignore and Dockerfile for itself.
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { join, relative } from "node:path";
+import { promisify } from "node:util";
+import type Docker from "dockerode";
+import { findProgram } from "../../support/programs.ts";
+import { isGone, messageOf } from "./engine.ts";
+import type { Created, ResourceKind } from "./resource-kind.ts";
+import { UNKNOWN, bag, flag, text, textMap, type Bag } from "./values.ts";
+
+const run = promisify(execFile);
+
+/** The image's id, after a pull if this engine lacks it. @throws Error in the real provider's words. */
+export async function findOrPull(docker: Docker, name: string): Promise<Docker.ImageInspectInfo> {
+  const local = await inspectImage(docker, name);
+  if (local !== undefined) return local;
+  try {
+    const stream = await docker.pull(name);
+    await new Promise<void>((resolve, reject) => {
+      docker.modem.followProgress(stream, (error) => {
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+  } catch (cause) {
+    throw new Error(
+      `unable to pull image ${name}: error pulling image ${name}: ${messageOf(cause)}`,
+      {
+        cause,
+      },
+    );
+  }
+  const pulled = await inspectImage(docker, name);
+  if (pulled === undefined) throw new Error(`unable to find or pull image ${name}`);
+  return pulled;
+}
+
+async function inspectImage(
+  docker: Docker,
+  name: string,
+): Promise<Docker.ImageInspectInfo | undefined> {
+  try {
+    return await docker.getImage(name).inspect();
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+export const REMOTE_IMAGE: ResourceKind = {
+  type: "docker:index/remoteImage:RemoteImage",
+  computed: ["imageId", "repoDigest"],
+  replacing: new Set(["name", "platform", "pullTriggers", "triggers", "build"]),
+  unordered: new Set(["pullTriggers"]),
+  defaults: { keepLocally: false, forceRemove: false },
+  deletesFirst: false,
+  autonames: false,
+  check: (inputs) => ({
+    inputs,
+    problems:
+      inputs["build"] === undefined
+        ? []
+        : [{ property: "build", reason: "the stand-in builds through docker.Image only" }],
+  }),
+  async create(docker, inputs) {
+    const name = text(inputs["name"]) ?? "";
+    const image = await findOrPull(docker, name);
+    return describeImage(name, image, inputs);
+  },
+  async read(docker, _id, state) {
+    const name = text(state["name"]) ?? "";
+    const image = await inspectImage(docker, name);
+    return image === undefined ? undefined : describeImage(name, image, state);
+  },
+  update: (_docker, _id, olds, news) => Promise.resolve({ ...olds, ...news }),
+  async delete(docker, _id, state) {
+    if (flag(state["keepLocally"])) return;
+    try {
+      await docker
+        .getImage(text(state["name"]) ?? "")
+        .remove({ force: flag(state["forceRemove"]) });
+    } catch (error) {
+      if (!isGone(error)) throw error;
+    }
+  },
+};
+
+function describeImage(name: string, image: Docker.ImageInspectInfo, inputs: Bag): Created {
+  const repoDigest = image.RepoDigests[0] ?? "";
+  return { id: image.Id + name, state: { ...inputs, imageId: image.Id, repoDigest } };
+}
+
+/** Joins the inputs of an Image, so that a changed file of the context is a change of the resource. */
+const CONTEXT_DIGEST = "__contextDigest";
+
+export const IMAGE: ResourceKind = {
+  type: "docker:index/image:Image",
+  computed: ["baseImageName", "registryServer", "repoDigest", "context", "dockerfile", "platform"],
+  replacing: new Set(["imageName", "registry"]),
+  unordered: new Set(),
+  defaults: { skipPush: false, buildOnPreview: false },
+  deletesFirst: false,
+  autonames: false,
+  check(inputs) {
+    const { context, dockerfile } = placesOf(inputs);
+    if (inputs["build"] === undefined || inputs["build"] === UNKNOWN)
+      return { inputs, problems: [] };
+    if (!flag(inputs["skipPush"])) {
+      const reason = "the stand-in has no registry: skipPush must be true";
+      return { inputs, problems: [{ property: "skipPush", reason }] };
+    }
+    if (!existsSync(dockerfile)) {
+      const reason = `unable to open dockerfile ${dockerfile}`;
+      return { inputs, problems: [{ property: "build.dockerfile", reason }] };
+    }
+    const digest = createHash("sha256").update(readFileSync(dockerfile));
+    for (const file of filesUnder(context, context)) {
+      digest.update(`\0${relative(context, file)}\0`).update(readFileSync(file));
+    }
+    return { inputs: { ...inputs, [CONTEXT_DIGEST]: digest.digest("hex") }, problems: [] };
+  },
+  create: buildImage,
+  async read(docker, id, state) {
+    const image = await inspectImage(docker, text(state["imageName"]) ?? "");
+    return image === undefined ? undefined : { id, state };
+  },
+  async update(docker, _id, _olds, news) {
+    return (await buildImage(docker, news)).state;
+  },
+  // The real provider leaves the image on the engine.
+  delete: () => Promise.resolve(),
+};
+
+function placesOf(inputs: Bag): { context: string; dockerfile: string } {
+  const build = bag(inputs["build"]);
+  const context = text(build["context"]) ?? ".";
+  return { context, dockerfile: text(build["dockerfile"]) ?? join(context, "Dockerfile") };
+}
+
+/** Regular files of the context in a fixed order; top folders named in .dockerignore are left out. */
+function filesUnder(folder: string, root: string): string[] {
+  const ignoreFile = join(root, ".dockerignore");
+  const ignored = existsSync(ignoreFile)
+    ? readFileSync(ignoreFile, "utf8")
+        .split("\n")
+        .map((line) => line.trim().replace(/\/$/, ""))
+    : [];
+  return readdirSync(folder)
+    .sort()
+    .filter((name) => name !== ".git" && !ignored.includes(relative(root, join(folder, name))))
+    .flatMap((name) => {
+      const path = join(folder, name);
+      const found = statSync(path, { throwIfNoEntry: false });
+      if (found === undefined) return [];
+      return found.isDirectory() ? filesUnder(path, root) : found.isFile() ? [path] : [];
+    });
+}
+
+async function buildImage(docker: Docker, inputs: Bag): Promise<Created> {
+  const name = text(inputs["imageName"]) ?? "";
+  const { context, dockerfile } = placesOf(inputs);
+  const build = bag(inputs["build"]);
+  const program = findProgram("docker");
+  if (program === undefined) throw new Error("docker.Image needs the docker program on PATH");
+  const args = ["build", "--quiet", "--tag", name, "--file", dockerfile];
+  for (const [key, value] of Object.entries(textMap(build["args"]) ?? {})) {
+    args.push("--build-arg", `${key}=${value}`);
+  }
+  for (const option of ["platform", "target", "network"]) {
+    const value = text(build[option]);
+    if (value !== undefined) args.push(`--${option}`, value);
+  }
+  const env = { ...process.env, DOCKER_BUILDKIT: "1", DOCKER_HOST: endpointOf(docker) };
+  try {
+    await run(program, [...args, context], { env, maxBuffer: 64 * 1024 * 1024 });
+  } catch (cause) {
+    throw new Error(`building ${name} failed: ${messageOf(cause)}`, { cause });
+  }
+  const image = await docker.getImage(name).inspect();
+  const made = { baseImageName: name, repoDigest: image.Id, registryServer: "", platform: "" };
+  return { id: name, state: { ...inputs, ...made, context, dockerfile } };
+}
+
+function endpointOf(docker: Docker): string {
+  const modem = docker.modem as { socketPath?: string; host?: string; port?: number };
+  return modem.socketPath === undefined
+    ? `tcp://${modem.host ?? ""}:${modem.port ?? ""}`
+    : `unix://${modem.socketPath}`;
+}

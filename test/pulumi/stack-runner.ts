@@ -1,0 +1,80 @@
+// stack-runner.ts: a Pulumi stack for a test: the real engine, the stand-in docker provider, state in a folder of its own.
+//
+//   program (inline, in this process) <-> engine (pulumi CLI) <-> pulumi-resource-docker on PATH <-> Docker engines
+import { mkdir, readFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import {
+  LocalWorkspace,
+  PulumiCommand,
+  type PulumiFn,
+  type Stack,
+} from "@pulumi/pulumi/automation/index.js";
+import { pulumiRoot } from "./cli/pulumi-cli.ts";
+
+export interface StackRunner {
+  readonly stack: Stack;
+  /** Operations that the last up or preview did, by kind, "same" left out: {create: 3}. */
+  up(options?: { readonly refresh?: boolean }): Promise<Readonly<Record<string, number>>>;
+  preview(options?: { readonly refresh?: boolean }): Promise<Readonly<Record<string, number>>>;
+  destroy(): Promise<void>;
+  /** The state as it lies on disk, secrets encrypted. */
+  stateText(): Promise<string>;
+}
+
+/** What every Pulumi process of a test gets: the provider on PATH, no update check, no plugin downloads. */
+export function pulumiEnvironment(folder: string): Record<string, string> {
+  const provider = join(import.meta.dirname, "provider");
+  const path = process.env["PATH"] ?? "";
+  return {
+    PATH: [provider, join(pulumiRoot(), "bin"), path].join(delimiter),
+    PULUMI_HOME: join(folder, "home"),
+    PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
+    PULUMI_CONFIG_PASSPHRASE: "test",
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+    TWINE_TEST_NODE: process.execPath,
+  };
+}
+
+export async function openStack(
+  folder: string,
+  name: string,
+  program: PulumiFn,
+  config: Readonly<Record<string, { value: string; secret?: boolean }>> = {},
+): Promise<StackRunner> {
+  for (const part of ["state", "home", "work"])
+    await mkdir(join(folder, part), { recursive: true });
+  const pulumiCommand = await PulumiCommand.get({ root: pulumiRoot() });
+  const stack = await LocalWorkspace.createOrSelectStack(
+    { stackName: name, projectName: "twine", program },
+    { pulumiCommand, workDir: join(folder, "work"), envVars: pulumiEnvironment(folder) },
+  );
+  // No container may land on an engine that nobody named.
+  await stack.setConfig("pulumi:disable-default-providers", { value: '["docker"]' });
+  await stack.setAllConfig({ ...config });
+  return {
+    stack,
+    up: async (options) => {
+      const result = await stack.up({ ...options, color: "never" });
+      return withoutSame(result.summary.resourceChanges ?? {});
+    },
+    preview: async (options) => {
+      const result = await stack.preview({ ...options, color: "never" });
+      return withoutSame(result.changeSummary);
+    },
+    destroy: async () => {
+      await stack.destroy({ color: "never" });
+    },
+    stateText: () => readFile(join(folder, `state/.pulumi/stacks/twine/${name}.json`), "utf8"),
+  };
+}
+
+function withoutSame(
+  changes: Readonly<Record<string, number | undefined>>,
+): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(changes).filter(
+      (entry): entry is [string, number] => entry[0] !== "same" && entry[1] !== undefined,
+    ),
+  );
+}
