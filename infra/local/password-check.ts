@@ -20,17 +20,18 @@ export async function checkPassword(
   );
   const credentials = healthCredentials(context);
   const refusing: string[] = [];
-  let isOpen = false;
+  const open: string[] = [];
   const outcomes = await eachBounded(redisNodes, AT_ONCE, async ({ service }) => {
     const place = [askAddress(service), service.health.port] as const;
     if (!(await refusesLogin(...place, credentials))) return;
     refusing.push(service.name);
-    if (credentials !== undefined) isOpen ||= !(await refusesLogin(...place, undefined));
+    if (!(await refusesLogin(...place, undefined))) open.push(service.name);
   });
   const [failure] = failuresOf(outcomes);
   if (failure !== undefined) throw failure;
   if (refusing.length === 0) return;
-  const has = context.password === undefined ? "a password" : isOpen ? "none" : "another one";
+  const other = open.length > 0 ? "none" : "another one";
+  const has = context.password === undefined ? "a password" : other;
   throw passwordDiffers(refusing, context.password !== undefined, has);
 }
 

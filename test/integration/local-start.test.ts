@@ -50,7 +50,13 @@ describe.skipIf(isMissing("redis-server"))("twine-start and twine-stop", () => {
       await local.ask("a1", "SET", "key", "value");
       await local.stop();
       await local.start();
-      await local.ask("a1", "REPLICAOF", "NO", "ONE");
+      // A node that still loads its data counts as started.
+      await until("a1 has loaded", () =>
+        local.ask("a1", "REPLICAOF", "NO", "ONE").then(
+          () => true,
+          () => false,
+        ),
+      );
       expect(await local.ask("a1", "GET", "key")).toBe("value");
       await local.stop();
     }
