@@ -118,6 +118,10 @@ class RunningMonitor implements Monitor {
   async stop(): Promise<void> {
     await this.#ticker.stop();
     if (this.#term !== undefined) {
+      // The cluster may be on its way down: what its masters hold now is the evidence when they come back.
+      await this.#observer.recordNow().catch((error: unknown) => {
+        this.#options.log.warn("the last record failed", { why: String(error) });
+      });
       this.#emit("-alpha", { epoch: this.#term.epoch, why: "stopped" });
     }
     this.#term?.end();

@@ -30,6 +30,10 @@ export interface ClientContext extends DispatchContext {
   readonly holdForMs: number;
 }
 
+/** No command is named so: it is a browser that was made to send HTTP here, and what follows could be anything. Redis
+    closes such connections too (its securityWarningCommand). */
+const HTTP_WORDS: ReadonlySet<string> = new Set(["post", "host:"]);
+
 /** Replies owed to one client, and the bytes of their requests, before its reading stops. */
 const OWED_MAX = 1024;
 const OWED_BYTES_MAX = 16 * 1024 * 1024;
@@ -119,6 +123,11 @@ export class ClientConnection implements Requester {
 
   #take(request: Request): void {
     const name = request.args[0]?.toString("latin1", 0, 16).toLowerCase() ?? "";
+    if (HTTP_WORDS.has(name)) {
+      this.destroy();
+      this.isGone = true;
+      return;
+    }
     if (!this.#session.isAuthenticated && !BEFORE_AUTH.has(name)) {
       this.#answer(this.#slot(0), NOAUTH_REPLY);
     } else if (this.#isMultiRefused && this.#answerAfterMulti(name)) {

@@ -30,6 +30,17 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("a first session", () =>
     expect(again).toEqual(pids);
   });
 
+  test("a cluster without a key comes up again, and so does one that was just emptied", async () => {
+    await cluster.must("twine-stop");
+    await cluster.must("twine-up");
+    await cluster.must("twine", "mset", "a", "1", "b", "2", "c", "3", "d", "4");
+    await expect.poll(() => recordedKeys(cluster), POLL).toBeGreaterThan(0);
+    await cluster.must("twine", "flushall");
+    await cluster.must("twine-stop");
+    await cluster.must("twine-up");
+    expect(await cluster.must("twine", "dbsize")).toBe("0\n");
+  });
+
   test("twine sets and gets through the real redis-cli", async () => {
     expect(await cluster.must("twine", "set", "foo", "bar")).toBe("OK\n");
     expect(await cluster.must("twine", "get", "foo")).toBe("bar\n");
@@ -109,6 +120,15 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("a first session", () =>
 });
 
 const POLL = { timeout: 30_000, interval: 200 };
+
+/** As the status nodes remember what every data node held last. */
+async function recordedKeys(cluster: LocalCluster): Promise<number> {
+  const redis = new Redis({ port: cluster.port("s1"), host: "127.0.0.1" });
+  const record = await redis.hvals("twine:offsets");
+  redis.disconnect();
+  const keys = record.map((entry) => Number(/"keys":(\d+)/.exec(entry)?.[1] ?? 0));
+  return Math.max(0, ...keys);
+}
 
 async function keysOf(cluster: LocalCluster, partition: number): Promise<Set<string>> {
   const text = await cluster.must("twine-status", "json");

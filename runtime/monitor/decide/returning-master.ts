@@ -51,7 +51,8 @@ function sameHistoryRule(input: PartitionInput, candidates: Candidates): Choice 
  * 1. As many keys as were seen last, or more: it has its data.
  * 2. Fewer: some were deleted in the last second, or its file lost them. When every node of the partition is back and
  *    none holds more, there is nothing better to wait for. An empty one proves nothing even then.
- * 3. Without a record only keys prove anything.
+ * 3. Without a record it served for less than a second: keys prove that it is no other's folder, and when every node
+ *    is back and all are empty nothing is lost.
  */
 function aofRule(input: PartitionInput, candidates: Candidates): Choice | undefined {
   const { lastMaster, replicationId } = input.partition;
@@ -61,7 +62,8 @@ function aofRule(input: PartitionInput, candidates: Candidates): Choice | undefi
   const { keys } = last.info;
   const seen = lastSeenOf(input);
   const hasAll = seen === undefined ? keys > 0 : keys >= seen.keys;
-  const isBestOfAll = keys > 0 && isEveryoneBack(candidates) && keys === mostKeys(candidates);
+  const isBestOfAll =
+    (keys > 0 || seen === undefined) && isEveryoneBack(candidates) && keys === mostKeys(candidates);
   return hasAll || isBestOfAll ? promote(last.name) : undefined;
 }
 

@@ -33,6 +33,7 @@ export class AlphaSenses {
   readonly #others = new Map<string, boolean>();
   readonly #statusSeenAtMs = new Map<string, number>();
   readonly #answered = new Set<string>();
+  readonly #offsets: Chore;
   readonly #chores: readonly Chore[];
   #lastSeen: ReadonlyMap<string, LastSeen> = new Map();
   #isLastSeenRead = false;
@@ -44,6 +45,11 @@ export class AlphaSenses {
     this.#options = options;
     this.#book = createPeerBook(options.name);
     const halfDownAfterMs = (): number => this.#settings.downAfterMs / 2;
+    this.#offsets = this.#chore(
+      "offsets",
+      () => 1000,
+      (view) => this.#writeOffsets(view),
+    );
     this.#chores = [
       this.#chore(
         "board",
@@ -52,11 +58,7 @@ export class AlphaSenses {
       ),
       this.#chore("status nodes", halfDownAfterMs, () => this.#lookAtStatusNodes()),
       this.#chore("routers", halfDownAfterMs, (view) => this.#lookAtRouters(view)),
-      this.#chore(
-        "offsets",
-        () => 1000,
-        (view) => this.#writeOffsets(view),
-      ),
+      this.#offsets,
     ];
   }
 
@@ -94,6 +96,8 @@ export class AlphaSenses {
   /** The view that the alpha leads with; null when it leads no more. */
   lead(view: View | null): void {
     const isNew = this.#leading === null && view !== null;
+    // A new master's first second is recorded too.
+    if (mastersOf(view) !== mastersOf(this.#leading)) this.#offsets.poke();
     this.#leading = view;
     if (!isNew) return;
     this.#leadingSinceMs = this.#options.clock.nowMs();
@@ -180,6 +184,11 @@ export class AlphaSenses {
     await this.#options.board.writeOffsets(new Map(record));
   }
 
+  /** Records what serving nodes hold at this moment. */
+  async record(): Promise<void> {
+    if (this.#leading !== null) await this.#writeOffsets(this.#leading);
+  }
+
   async #readOffsets(): Promise<void> {
     const record = await this.#options.board.readOffsets();
     const read = new Map<string, LastSeen>();
@@ -192,4 +201,8 @@ export class AlphaSenses {
     this.#isLastSeenRead = true;
     this.#options.onNews();
   }
+}
+
+function mastersOf(view: View | null): string {
+  return (view?.partitions ?? []).map(({ masterRunId }) => masterRunId ?? "").join(" ");
 }

@@ -50,10 +50,15 @@ export interface Observer {
   poke(node: string): void;
   /** After a changed twine.conf. */
   reload(): void;
+  /** As alpha: asks every data node once more and records what the serving ones hold, half a second at most. */
+  recordNow(): Promise<void>;
   /** It is answered: not to be decided again, whatever an older copy on the board says. */
   forgetRequest(id: string): void;
   stop(): void;
 }
+
+/** A monitor that is told to stop must not wait long for a node that hangs. */
+const RECORD_WAIT_MS = 500;
 
 type WatchedNode = Pick<NodeView, "name" | "host" | "port">;
 
@@ -131,6 +136,16 @@ class MonitorEyes implements Observer {
 
   forgetRequest(id: string): void {
     this.#senses.forgetRequest(id);
+  }
+
+  async recordNow(): Promise<void> {
+    const { clock } = this.#options;
+    const masters = (this.#leading?.partitions ?? []).flatMap(({ master }) => master ?? []);
+    for (const watch of this.#watches.values()) watch.refresh();
+    const isAsked = (name: string): boolean => this.#watches.get(name)?.sight().info !== null;
+    const endMs = clock.nowMs() + RECORD_WAIT_MS;
+    while (!masters.every(isAsked) && clock.nowMs() < endMs) await clock.delay(10);
+    await this.#senses.record();
   }
 
   stop(): void {

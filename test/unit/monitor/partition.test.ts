@@ -258,6 +258,17 @@ describe("after an outage of the whole partition", () => {
     expect(scene.partition.promoting).toBe("a1");
   });
 
+  test("a partition that never held a key comes back empty, with or without a record", () => {
+    for (const record of [{ replicationId: "h1", offset: 5, keys: 0 }, undefined]) {
+      const scene = outage();
+      if (record === undefined) scene.lastSeen.delete("a1");
+      else scene.lastSeen.set("a1", record);
+      scene.see("a1", infoOf({ runId: "m", replicationId: "m" }));
+      scene.seeAll(infoOf({ runId: "n", replicationId: "n" }), "a2", "a3").step();
+      expect(scene.partition.promoting).toBe("a1");
+    }
+  });
+
   test("nobody is chosen before the status nodes were asked for what was seen last", () => {
     const scene = outage();
     scene.isLastSeenRead = false;
