@@ -36,8 +36,12 @@ export default defineConfig({
         test: {
           name: "pulumi",
           include: ["test/pulumi/**/*.test.ts"],
-          globalSetup: ["test/support/install-programs.ts", "test/pulumi/set-up.ts"],
-          testTimeout: 180_000,
+          globalSetup: [
+            "test/support/install-programs.ts",
+            "test/support/compile.ts",
+            "test/pulumi/set-up.ts",
+          ],
+          testTimeout: 600_000,
           hookTimeout: 180_000,
           fileParallelism: false,
         },

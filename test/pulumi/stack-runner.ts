@@ -23,10 +23,10 @@ export interface StackRunner {
 
 /** What every Pulumi process of a test gets: the provider on PATH, no update check, no plugin downloads. */
 export function pulumiEnvironment(folder: string): Record<string, string> {
-  const provider = join(import.meta.dirname, "provider");
+  const standIns = ["provider", "language"].map((name) => join(import.meta.dirname, name));
   const path = process.env["PATH"] ?? "";
   return {
-    PATH: [provider, join(pulumiRoot(), "bin"), path].join(delimiter),
+    PATH: [...standIns, join(pulumiRoot(), "bin"), path].join(delimiter),
     PULUMI_HOME: join(folder, "home"),
     PULUMI_BACKEND_URL: `file://${join(folder, "state")}`,
     PULUMI_CONFIG_PASSPHRASE: "test",
@@ -36,22 +36,32 @@ export function pulumiEnvironment(folder: string): Record<string, string> {
   };
 }
 
+export type StackConfig = Readonly<Record<string, { value: string; secret?: boolean }>>;
+
+/**
+ * Opens a stack whose state, settings and plugins lie in `folder`.
+ * `program`: a function, run in this process, or the folder of a Pulumi project, run by the language host.
+ */
 export async function openStack(
   folder: string,
   name: string,
-  program: PulumiFn,
-  config: Readonly<Record<string, { value: string; secret?: boolean }>> = {},
+  program: PulumiFn | string,
+  config: StackConfig = {},
 ): Promise<StackRunner> {
   for (const part of ["state", "home", "work"])
     await mkdir(join(folder, part), { recursive: true });
   const pulumiCommand = await PulumiCommand.get({ root: pulumiRoot() });
-  const stack = await LocalWorkspace.createOrSelectStack(
-    { stackName: name, projectName: "twine", program },
-    { pulumiCommand, workDir: join(folder, "work"), envVars: pulumiEnvironment(folder) },
-  );
+  const settings = { pulumiCommand, envVars: pulumiEnvironment(folder) };
+  const stack =
+    typeof program === "string"
+      ? await LocalWorkspace.createOrSelectStack({ stackName: name, workDir: program }, settings)
+      : await LocalWorkspace.createOrSelectStack(
+          { stackName: name, projectName: "twine", program },
+          { ...settings, workDir: join(folder, "work") },
+        );
   // No container may land on an engine that nobody named.
   await stack.setConfig("pulumi:disable-default-providers", { value: '["docker"]' });
-  await stack.setAllConfig({ ...config });
+  await stack.setAllConfig({ ...config }, true);
   return {
     stack,
     up: async (options) => {

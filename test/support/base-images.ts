@@ -13,7 +13,7 @@ import { findProgram } from "./programs.ts";
 const run = promisify(execFile);
 
 export const REDIS_IMAGE = "redis:7.0.15-twine";
-export const NODE_IMAGE = "node:24-twine";
+export const NODE_IMAGE = "node:24-bookworm-slim";
 
 /** What entrypoints and health checks may call besides sh's own commands. */
 const COREUTILS = [
