@@ -1,28 +1,47 @@
-// index.ts: the Pulumi program: reads the cluster's file, plans it, exports what the plan says.
-// The resources that carry the plan out on Docker hosts join here from infra/docker (issue 4).
+// index.ts: the Pulumi program: reads its configuration and the cluster's file, and makes the cluster of it.
+// What there is follows from twine.conf (infra/plan), how it becomes containers is in infra/docker.
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { completeConfig } from "../runtime/core/conf/complete.ts";
-import { parseConf } from "../runtime/core/conf/parse.ts";
-import { TwineError, formatProblem } from "../runtime/core/errors.ts";
-import { planCluster } from "./plan/plan-cluster.ts";
+import { TwineError } from "../runtime/core/errors.ts";
+import { TwineCluster } from "./docker/cluster.ts";
+import { readSettings } from "./docker/read-settings.ts";
 
-const settings = new pulumi.Config("twine");
-const file = resolve(settings.get("conf") ?? "twine.conf");
-const parsed = parseConf(readFileSync(file, "utf8"), file);
-if (parsed.config === undefined) throw new TwineError(parsed.errors);
-const completed = completeConfig(parsed.config);
-const plan = planCluster(completed.config, { confPath: file, hasPassword: false });
+const config = new pulumi.Config("twine");
+// Pulumi runs the program in the folder of this file; paths count from the folder of Pulumi.yaml.
+const confFile = resolve(import.meta.dirname, "..", config.get("conf") ?? "twine.conf");
+const conf = read(confFile, "pulumi config set twine:conf examples/three-hosts.conf");
+// A hash of the user's own is a file beside twine.conf.
+const [, hashPath] = /^\s*hash\s+(\.{0,2}\/\S+)/m.exec(conf) ?? [];
 
-for (const warning of [...parsed.warnings, ...completed.warnings, ...plan.warnings]) {
-  await pulumi.log.warn(formatProblem(warning));
+const cluster = new TwineCluster(pulumi.getStack(), {
+  ...readSettings(config),
+  conf,
+  confFile,
+  ...(hashPath === undefined
+    ? {}
+    : { hashFile: read(resolve(dirname(confFile), hashPath), "mend the hash line of twine.conf") }),
+});
+
+export const routerUrls = cluster.routerUrls;
+export const monitorUrls = cluster.monitorUrls;
+export const nodes = cluster.nodes;
+export const confHash = cluster.confHash;
+export const keptVolumes = cluster.keptVolumes;
+export const connection = cluster.connection;
+
+function read(file: string, example: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new TwineError(
+      {
+        code: "CONF_MISSING",
+        message: `twine:conf: ${why}`,
+        remedy: `name a file, relative to the folder of Pulumi.yaml; for example: ${example}`,
+      },
+      { cause },
+    );
+  }
 }
-
-export const confHash = plan.confDigest;
-export const nodes = completed.config.nodes.map(({ name, kind, host, port }) => ({
-  name,
-  kind,
-  host,
-  port,
-}));

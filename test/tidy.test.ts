@@ -33,7 +33,7 @@ const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   "runtime/bin": ["runtime"],
   "infra/plan": [],
   "infra/render": ["infra/plan"],
-  "infra/docker": ["infra/plan", "infra/render"],
+  "infra/docker": ["infra/plan", "infra/render", "runtime/cli"],
   "infra/local": ["infra/plan", "infra/render"],
   "infra/index.ts": ["infra/plan", "infra/render", "infra/docker"],
   "infra/bin": [

@@ -1,0 +1,164 @@
+// container-args.ts: one planned service as the arguments of a docker.Container, hardened. Pure but for Pulumi's
+// secret values. What can't be had (docs/adr/0007-hardening.md): a read-only root below uploaded files, and a limit on
+// the number of processes of one container alone.
+//
+// Every property is a text that is known before anything runs, but for the image's id and the pod's: were a node's
+// property to come from another node, replacing that one would replace them all at once.
+import type * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import type { NodeKind } from "../../runtime/core/cluster.ts";
+import { CONTAINER_PATHS, HANDOVER_WITHIN_S } from "../plan/container-files.ts";
+import type { HealthCheck, PlannedFile, PlannedService } from "../plan/plan.ts";
+import { renderFile } from "../render/render-file.ts";
+
+/** The user "redis" of the official images of Redis and Valkey; "node" in Node's. No root, and no name to look up. */
+export const REDIS_USER = "999";
+export const RUNTIME_USER = "1000";
+/** Where infra/image/Dockerfile puts Twine. */
+const RUNTIME_FOLDER = "/opt/twine";
+const MB = 1024 ** 2;
+
+export interface ContainerInput {
+  readonly service: PlannedService;
+  readonly files: readonly PlannedFile[];
+  readonly templates: ReadonlyMap<string, string>;
+  readonly password: pulumi.Output<string> | undefined;
+  /** Name of the container and of its volume. */
+  readonly name: string;
+  readonly image: pulumi.Input<string>;
+  /** "host", or the pod's namespace. */
+  readonly networkMode: pulumi.Input<string>;
+  /** All addresses instead of those that follow from the host's name. */
+  readonly isInPod: boolean;
+  readonly extraHosts: readonly { readonly host: string; readonly ip: string }[];
+  readonly memoryBytes: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** A hash module or executable of the user's own: name -> text. */
+  readonly extraFiles: ReadonlyMap<string, string>;
+}
+
+/** What every container has, pods included. */
+export function hardening(
+  memoryBytes: number,
+  labels: Readonly<Record<string, string>>,
+): Omit<docker.ContainerArgs, "image"> {
+  const memoryMb = Math.ceil(memoryBytes / MB);
+  return {
+    capabilities: { drops: ["ALL"] },
+    securityOpts: ["no-new-privileges:true"],
+    privileged: false,
+    // Equal: no swap, where a Redis would be alive and useless.
+    memory: memoryMb,
+    memorySwap: memoryMb,
+    ulimits: [{ name: "nproc", soft: 4096, hard: 4096 }],
+    logDriver: "json-file",
+    logOpts: { "max-size": "10m", "max-file": "3" },
+    // A data node starts dead, so an empty one that comes back serves nobody until a monitor gives it a role.
+    restart: "unless-stopped",
+    labels: Object.entries(labels).map(([label, value]) => ({ label, value })),
+  };
+}
+
+/** The container of one service. */
+export function containerArgs(input: ContainerInput): docker.ContainerArgs {
+  const { service } = input;
+  const isRedis = service.dataFolder !== undefined;
+  const user = isRedis ? REDIS_USER : RUNTIME_USER;
+  const graceS = Math.ceil(service.graceMs / 1000) + (service.kind === "data" ? graceForData : 0);
+  return {
+    ...hardening(input.memoryBytes, input.labels),
+    name: input.name,
+    image: input.image,
+    user,
+    networkMode: input.networkMode,
+    ...(input.isInPod || input.extraHosts.length === 0 ? {} : { hosts: [...input.extraHosts] }),
+    ...(isRedis ? { entrypoints: [...service.command] } : runtimeCommand(input)),
+    ...(isRedis
+      ? { volumes: [{ volumeName: input.name, containerPath: CONTAINER_PATHS.data }] }
+      : {}),
+    uploads: uploadsOf(input, user),
+    healthcheck: {
+      tests: isRedis
+        ? ["CMD", "/bin/sh", `${CONTAINER_PATHS.files}/health.sh`]
+        : nodeCheck(service.health, input.isInPod ? "127.0.0.1" : (service.bind[0] ?? "127.0.0.1")),
+      interval: isRedis ? "2s" : "3s",
+      timeout: "10s",
+      startPeriod: "30s",
+      retries: 3,
+    },
+    wait: true,
+    waitTimeout: WAIT_S[service.kind],
+    stopSignal: "SIGTERM",
+    stopTimeout: graceS,
+    destroyGraceSeconds: graceS,
+  };
+}
+
+/** A handover is asked for and awaited before Redis is told to stop. */
+const graceForData = HANDOVER_WITHIN_S + 10;
+
+/** A data node may have to copy everything from its master first. */
+const WAIT_S: Readonly<Record<NodeKind, number>> = {
+  status: 60,
+  data: 180,
+  monitor: 60,
+  router: 60,
+};
+
+function runtimeCommand({
+  service,
+  isInPod,
+  password,
+}: ContainerInput): Pick<docker.ContainerArgs, "entrypoints" | "command" | "envs" | "workingDir"> {
+  const [bin = "", ...rest] = service.command;
+  return {
+    entrypoints: ["node", `${RUNTIME_FOLDER}/dist/runtime/bin/${bin}.js`],
+    command: rest,
+    workingDir: RUNTIME_FOLDER,
+    envs: [
+      "NODE_ENV=production",
+      ...(isInPod ? [`TWINE_LISTEN=${service.bind.join(",")}`] : []),
+      // The path of a file, never the password itself: `docker inspect` shows a container's environment.
+      ...(password === undefined ? [] : [`TWINE_PASSWORD_FILE=${CONTAINER_PATHS.files}/password`]),
+    ],
+  };
+}
+
+/** The image holds node and nothing else for certain. */
+function nodeCheck(health: HealthCheck, address: string): string[] {
+  if (health.kind === "http") {
+    const host = address.includes(":") ? `[${address}]` : address;
+    const ask =
+      "fetch(process.argv[1]).then((r)=>process.exit(r.ok?0:1),(e)=>{console.log(String(e.cause??e));process.exit(1)})";
+    return ["CMD", "node", "-e", ask, `http://${host}:${health.port}${health.path}`];
+  }
+  const connect =
+    'const[,h,p]=process.argv;require("node:net").connect(+p,h,()=>process.exit(0)).on("error",(e)=>{console.log(e.message);process.exit(1)})';
+  return ["CMD", "node", "-e", connect, address, String(health.port)];
+}
+
+function uploadsOf(input: ContainerInput, user: string): docker.types.input.ContainerUpload[] {
+  const planned = input.files
+    .filter((file) => file.path.startsWith(`${input.service.folder}/`))
+    .map((file) => uploadOf(input, file, user));
+  const extra = [...input.extraFiles].map(([name, content]) => ({
+    file: `${CONTAINER_PATHS.files}/${name}`,
+    content,
+    permissions: "0755",
+  }));
+  return [...planned, ...extra];
+}
+
+function uploadOf(
+  { templates, password, service }: ContainerInput,
+  planned: PlannedFile,
+  user: string,
+): docker.types.input.ContainerUpload {
+  const file = `${CONTAINER_PATHS.files}/${planned.path.slice(service.folder.length + 1)}`;
+  if (Object.keys(planned.secrets).length === 0 || password === undefined) {
+    const permissions = planned.mode.toString(8).padStart(4, "0");
+    return { file, content: renderFile(planned, templates), permissions };
+  }
+  const content = pulumi.secret(password.apply((text) => renderFile(planned, templates, text)));
+  return { file, content, owner: user, group: "0", permissions: "0400" };
+}

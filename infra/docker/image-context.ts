@@ -1,0 +1,103 @@
+// image-context.ts: the folder from which the runtime's image is built: compiled code, templates, and of node_modules
+// what runs, found by walking package.json's dependencies. Its name is a hash of its content, and so is the image's
+// tag: the same Twine gives the same image on every engine, and nothing is built when nothing changed.
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { TwineError } from "../../runtime/core/errors.ts";
+
+export interface ImageContext {
+  /** Absolute. */
+  readonly folder: string;
+  /** e.g. twine-runtime:3f2a91c04d7e */
+  readonly tag: string;
+}
+
+interface Package {
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Prepares the context below `root`/.cache and tells its tag.
+ * Throws IMAGE_CONTEXT when the code is not compiled or a dependency is not installed.
+ */
+export function prepareImageContext(root: string): ImageContext {
+  const folder = join(root, ".cache", "runtime-image");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const part of ["dist/runtime", "templates", "package.json"]) {
+    const source = join(root, part);
+    if (!existsSync(source)) throw missing(source, "run npm ci in Twine's folder, which builds it");
+    cpSync(source, join(folder, part), { recursive: true, dereference: true });
+  }
+  copyDependencies(root, folder);
+  cpSync(join(root, "infra/image/Dockerfile"), join(folder, "Dockerfile"));
+  return { folder, tag: `twine-runtime:${hashOf(folder).slice(0, 12)}` };
+}
+
+/** Each package at the top of node_modules when the name is free there, else below whoever needs another version. */
+function copyDependencies(root: string, folder: string): void {
+  const placed = new Map<string, string>();
+  const place = (source: string, target: string): void => {
+    for (const [name, isOptional] of dependenciesOf(source)) {
+      const found = findPackage(name, source);
+      if (found === undefined) {
+        if (isOptional) continue;
+        throw missing(join(source, "node_modules", name), "run npm ci");
+      }
+      const top = join(folder, "node_modules", name);
+      const spot = [top, join(target, "node_modules", name)].find(
+        (path) => (placed.get(path) ?? found) === found,
+      );
+      if (spot === undefined || placed.has(spot)) continue;
+      placed.set(spot, found);
+      cpSync(found, spot, {
+        recursive: true,
+        dereference: true,
+        filter: (path) => path === found || basename(path) !== "node_modules",
+      });
+      place(found, spot);
+    }
+  };
+  place(root, folder);
+}
+
+function dependenciesOf(folder: string): [name: string, isOptional: boolean][] {
+  const text = readFileSync(join(folder, "package.json"), "utf8");
+  const { dependencies = {}, optionalDependencies = {} } = JSON.parse(text) as Package;
+  const names = [...Object.keys(dependencies), ...Object.keys(optionalDependencies)];
+  return [...new Set(names)].sort().map((name) => [name, name in optionalDependencies]);
+}
+
+/** As Node looks for it: in node_modules here, then in every folder above. */
+function findPackage(name: string, from: string): string | undefined {
+  for (let folder = from; ; folder = dirname(folder)) {
+    const candidate = join(folder, "node_modules", name);
+    if (existsSync(join(candidate, "package.json"))) return candidate;
+    if (folder === dirname(folder)) return undefined;
+  }
+}
+
+function hashOf(folder: string): string {
+  const hash = createHash("sha256");
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+  for (const file of files) {
+    hash
+      .update(`${file.slice(folder.length)}\0`)
+      .update(readFileSync(file))
+      .update("\0");
+  }
+  return hash.digest("hex");
+}
+
+function missing(path: string, how: string): TwineError {
+  return new TwineError({
+    code: "IMAGE_CONTEXT",
+    message: `twine:runtimeImage is not set, and the image can't be built: ${path} is missing`,
+    remedy: `${how}, or name an image with twine:runtimeImage`,
+  });
+}

@@ -1,0 +1,27 @@
+// read-settings.ts: `pulumi config` as the component's arguments. Nothing is checked here: a value that can't be read is
+// handed on as the text that it is, and settings.ts complains about it together with everything else.
+import type * as pulumi from "@pulumi/pulumi";
+import type { DockerSettingsArgs } from "./settings.ts";
+
+const TEXTS = ["redisImage", "runtimeImage", "memory"] as const;
+const VALUES = ["hosts", "engine", "protectData", "publish", "labels"] as const;
+
+/** The keys that are set; an empty text counts as not set. */
+export function readSettings(config: pulumi.Config): DockerSettingsArgs {
+  const found: Record<string, unknown> = {};
+  for (const key of TEXTS) found[key] = config.get(key);
+  for (const key of VALUES) found[key] = decoded(config.get(key));
+  found["password"] = config.getSecret("password");
+  const isSet = ([, value]: [string, unknown]): boolean => value !== undefined && value !== "";
+  return Object.fromEntries(Object.entries(found).filter(isSet));
+}
+
+/** Pulumi hands over objects, lists and booleans as JSON. */
+function decoded(text: string | undefined): unknown {
+  if (text === undefined || !/^\s*([[{]|true\s*$|false\s*$)/.test(text)) return text;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
