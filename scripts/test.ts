@@ -1,7 +1,8 @@
 // test.ts: everything that must pass, with one closing line: `N passed, N failed, N skipped`.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { ROOT, runLanes, STATIC_LANES } from "./steps.ts";
 
 interface Summary {
   readonly numPassedTests: number;
@@ -10,14 +11,13 @@ interface Summary {
   readonly success: boolean;
 }
 
-const root = resolve(import.meta.dirname, "..");
-const report = join(root, ".cache/test-report.json");
+const report = join(ROOT, ".cache/test-report.json");
 const isStrict = process.env["TWINE_TEST_STRICT"] === "1";
 
 function run(command: string, ...args: string[]): boolean {
   process.stdout.write(`\n> ${command} ${args.join(" ")}\n`);
-  const result = spawnSync(join(root, "node_modules/.bin", command), args, {
-    cwd: root,
+  const result = spawnSync(join(ROOT, "node_modules/.bin", command), args, {
+    cwd: ROOT,
     stdio: ["ignore", "inherit", "inherit"],
   });
   return result.status === 0;
@@ -32,13 +32,9 @@ function summary(): Summary {
   }
 }
 
-mkdirSync(join(root, ".cache"), { recursive: true });
+mkdirSync(join(ROOT, ".cache"), { recursive: true });
 rmSync(report, { force: true });
-const steps = [
-  run("prettier", "--check", "--log-level", "warn", "."),
-  run("eslint", "--cache", "--cache-location", ".cache/eslint", "."),
-  run("tsc", "-p", "tsconfig.json"),
-];
+const steps = await runLanes(STATIC_LANES);
 const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
 const ran = run("vitest", "run", ...reporters);
 const tests = summary();

@@ -13,6 +13,7 @@ import {
 } from "../../runtime/cli/tool.ts";
 import { majorityOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
 import { EXIT, TwineError } from "../../runtime/core/errors.ts";
+import { requireSameHashing } from "../../runtime/core/hashing.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { lookTwice } from "../../runtime/register/look-twice.ts";
@@ -23,7 +24,7 @@ import { knowledgeOf } from "../../runtime/status/knowledge.ts";
 import { reportOf, type StatusReport } from "../../runtime/status/report.ts";
 import { renderSummary } from "../../runtime/status/summary.ts";
 import { isLoginRefusal } from "../local/ask.ts";
-import { checkRunning, setup, start } from "../local/commands.ts";
+import { checkRunning, setup, start, takeBackStarted } from "../local/commands.ts";
 import { ensureRedis } from "../local/install.ts";
 import { interruption } from "../local/interruption.ts";
 import { passwordDiffers } from "../local/password-check.ts";
@@ -76,10 +77,11 @@ async function main(): Promise<number> {
     await checkRunning(request);
     const placed = await setup(request);
     if (!isJson) printWarnings([...warnings, ...placed.warnings]);
-    const { failed, problems } = await start(request);
+    const { started, failed, problems } = await start(request);
     printProblems(problems);
     const isComplete = failed.length === 0;
     const report = await untilDone(config, { waitMs, progress, signal, isComplete });
+    if (report === "interrupted") return await takeBackStarted(request, started);
     process.stdout.write(isJson ? renderJson(report) : summary(report));
     return isComplete ? STATE_EXIT[report.state] : EXIT.failure;
   } finally {
@@ -108,8 +110,11 @@ interface Waiting {
   readonly isComplete: boolean;
 }
 
-/** The first report that says OK, or the last one before the wait was over. What runs is left running either way. */
-async function untilDone(config: ClusterConfig, waiting: Waiting): Promise<StatusReport> {
+/** The first report that says OK, or the last one before the wait was over. Throws HASHING_DIFFERS. */
+async function untilDone(
+  config: ClusterConfig,
+  waiting: Waiting,
+): Promise<StatusReport | "interrupted"> {
   const { waitMs, progress, signal, isComplete } = waiting;
   const ports = { clock: systemClock, openLink: openRedisLink };
   const password = readPassword();
@@ -120,7 +125,13 @@ async function untilDone(config: ClusterConfig, waiting: Waiting): Promise<Statu
       refuseOtherPassword(first, password);
     });
     const report = reportOf(config, knowledgeOf(readings));
-    const isOver = systemClock.nowMs() >= endMs || signal.aborted;
+    if (signal.aborted) {
+      await stage.end();
+      return "interrupted";
+    }
+    // A cluster that is OK is no use by a twine.conf that seeks its keys elsewhere.
+    requireSameHashing(report.view, config);
+    const isOver = systemClock.nowMs() >= endMs;
     const isDone = report.state === "OK" || (report.state === "DEGRADED" && !isComplete);
     if (isDone || isOver) {
       stage.item("cluster", report.state);

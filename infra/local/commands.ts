@@ -5,6 +5,7 @@ import { hostsToRun, namedHosts } from "./choose-hosts.ts";
 import { localContext, type LocalContext, type LocalRequest } from "./context.ts";
 import { makeFolder } from "./files.ts";
 import { withLocks } from "./host-lock.ts";
+import { interrupted, TAKEN_BACK } from "./launch.ts";
 import { hostFolder, lockFile } from "./layout.ts";
 import { checkPassword } from "./password-check.ts";
 import { findTargets, isSetUp } from "./targets.ts";
@@ -82,6 +83,20 @@ export async function stop(request: LocalRequest): Promise<StopReport> {
   );
   return { ...report, warnings };
 }
+
+/** After an interruption that came when `started` already ran: stops those, whatever else runs. Throws INTERRUPTED. */
+export async function takeBackStarted(
+  request: LocalRequest,
+  started: readonly string[],
+): Promise<never> {
+  if (started.length > 0) {
+    request.progress.note(`stopping the ${started.length} that this call had started`);
+    await stop({ ...request, nodes: started, signal: undefined });
+  }
+  throw interrupted(started.length > 0 ? TAKEN_BACK : NOTHING_TAKEN_BACK);
+}
+
+const NOTHING_TAKEN_BACK = "this call had started nothing, and what runs goes on";
 
 function unlocked(path: string, why: TwineError): Problem {
   return {

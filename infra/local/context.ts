@@ -33,6 +33,8 @@ export interface LocalRequest {
   readonly signal?: AbortSignal | undefined;
   /** Kinds of nodes to start or stop; all when absent. */
   readonly only?: readonly NodeKind[] | undefined;
+  /** Names of the nodes to start or stop; all when absent. */
+  readonly nodes?: readonly string[] | undefined;
   /** Start: what started stays, though others fail. Else it is all or nothing. */
   readonly keepGoing?: boolean | undefined;
 }
@@ -48,6 +50,7 @@ export interface LocalContext {
   readonly progress: Progress;
   readonly signal: AbortSignal;
   readonly only: readonly NodeKind[] | undefined;
+  readonly nodes: readonly string[] | undefined;
   readonly keepGoing: boolean;
   readonly isHere: (host: PlannedHost) => boolean;
 }
@@ -70,6 +73,7 @@ export async function localContext(request: LocalRequest): Promise<LocalContext>
   return {
     plan,
     only: request.only,
+    nodes: request.nodes,
     keepGoing: request.keepGoing === true,
     folder: resolve(request.dir ?? dirname(confPath)),
     templates,

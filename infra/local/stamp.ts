@@ -9,7 +9,7 @@ const REDIS_FILES = /^appendonly|\.rdb$|\.aof(\.manifest)?$|^appendonlydir$/;
 /**
  * Whether the stamp of a data folder must be written.
  * `entries`: names in the folder, undefined when there is none. `existing`: the stamp's text, undefined without one.
- * Throws DATA_FOREIGN for another cluster's folder, DATA_UNSTAMPED for data that nobody stamped.
+ * Throws DATA_FOREIGN for another cluster's folder, DATA_STAMP_UNREADABLE, DATA_UNSTAMPED for data that nobody stamped.
  */
 export function decideStamp(input: {
   readonly path: string;
@@ -22,7 +22,10 @@ export function decideStamp(input: {
   const { path, cluster, wanted, existing, entries, adopt } = input;
   if (existing !== undefined) {
     if (existing.trim() === wanted.trim()) return "same";
-    throw new TwineError(foreign(path, cluster, existing));
+    const owner = /^cluster (\S+)/.exec(existing)?.[1];
+    // A full disk may have left it empty; whose the data is, only a person knows then.
+    if (owner === undefined && adopt) return "write";
+    throw new TwineError(owner === undefined ? unreadable(path) : foreign(path, cluster, owner));
   }
   const redisFiles = entries.filter((entry) => REDIS_FILES.test(entry));
   if (redisFiles.length === 0 || adopt) return "write";
@@ -35,14 +38,20 @@ export function decideStamp(input: {
   });
 }
 
-function foreign(path: string, cluster: string, stamp: string): Problem {
-  const owner = /^cluster (\S+)/.exec(stamp)?.[1];
-  const whose = owner === undefined ? "carries an unreadable stamp" : `belongs to cluster ${owner}`;
+function unreadable(path: string): Problem {
+  return {
+    code: "DATA_STAMP_UNREADABLE",
+    message: `${path} carries a stamp that can't be read, so it may be another cluster's`,
+    remedy: "if it is this cluster's, run twine-setup --adopt; if not, move that folder away",
+  };
+}
+
+function foreign(path: string, cluster: string, owner: string): Problem {
   return {
     code: "DATA_FOREIGN",
-    message: `${path} ${whose}, not to cluster ${cluster}`,
+    message: `${path} belongs to cluster ${owner}, not to cluster ${cluster}`,
     remedy:
       "move that folder away, work in another folder with --dir, " +
-      `or, if it was renamed, say "cluster ${owner ?? cluster}" in twine.conf`,
+      `or, if it was renamed, say "cluster ${owner}" in twine.conf`,
   };
 }

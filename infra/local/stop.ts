@@ -56,7 +56,9 @@ export async function stopHosts(
   const idle = targets.filter((target) => target.running === undefined);
   // What such a file names is gone, or is somebody else's process by now.
   for (const target of idle) await removePidFile(target.paths.pidFile);
-  const leftOvers = (await Promise.all(hosts.map((host) => findLeftOvers(context, host)))).flat();
+  // Whoever names nodes means those alone.
+  const asked = context.nodes === undefined ? hosts : [];
+  const leftOvers = (await Promise.all(asked.map((host) => findLeftOvers(context, host)))).flat();
   const stoppings = [
     ...(await Promise.all(targets.map((target) => stoppingOf(context, target)))),
     ...(await Promise.all(leftOvers.map(leftOverStopping))),

@@ -22,6 +22,7 @@ export async function findTargets(
   const found = hosts.flatMap((host) =>
     host.services
       .filter(({ kind }) => context.only?.includes(kind) ?? true)
+      .filter(({ name }) => context.nodes?.includes(name) ?? true)
       .map(async (service): Promise<Target> => {
         const paths = servicePaths(context.folder, host.name, service);
         const running = await runningProcess(paths.pidFile);

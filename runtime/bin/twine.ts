@@ -12,12 +12,12 @@ import { constants as osConstants } from "node:os";
 import { calledName, loadConf, readPassword, runTool, tool } from "../cli/tool.ts";
 import { parseTwineArguments, type TwineArguments } from "../cli/redis-cli-arguments.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
+import { requireSameHashing } from "../core/hashing.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadPartitioner } from "../ports/hash-source.ts";
 import { silentLog } from "../ports/log.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { followView } from "../register/follow.ts";
-import { requireSameHashing } from "../router/guarded-view.ts";
 import { firstView, whyNoView } from "../router/open-view.ts";
 import { startRouter } from "../router/server.ts";
 
@@ -41,7 +41,7 @@ async function main(): Promise<number> {
     if (!(await firstView(viewSource, systemClock, VIEW_WAIT_MS))) {
       throw await whyNoView(config, password, systemClock);
     }
-    requireSameHashing(viewSource, config);
+    requireSameHashing(viewSource.current(), config);
     const folder = privateFolder();
     const path = join(folder, "twine.sock");
     const router = await startRouter({ ...ports, viewSource, partitioner, listen: { path } });

@@ -1,6 +1,6 @@
 // tool.ts: what every Twine tool shares: options, finding twine.conf, errors, exit codes.
 import "./node-version.ts";
-import { readFileSync, existsSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { Command, CommanderError } from "commander";
 import type { ClusterConfig } from "../core/cluster.ts";
@@ -69,12 +69,17 @@ function versionOf(): string {
 
 /** The cluster's file: --conf, else TWINE_CONF, else ./twine.conf, else ./roma.conf. Throws CONF_MISSING. */
 export function findConf(options: ToolOptions, env = process.env): string {
-  const named = options.conf ?? env["TWINE_CONF"];
-  if (named !== undefined && named !== "") {
-    if (existsSync(named)) return resolve(named);
+  // An empty --conf is a script's unset variable: it must not quietly mean another file.
+  const named = options.conf ?? (env["TWINE_CONF"] === "" ? undefined : env["TWINE_CONF"]);
+  if (named !== undefined) {
+    if (named !== "" && statSync(named, { throwIfNoEntry: false })?.isFile() === true) {
+      return resolve(named);
+    }
     throw new TwineError({
       code: "CONF_MISSING",
-      message: `${named}: there is no such file`,
+      message: existsSync(named)
+        ? `${named} is no file`
+        : `${named === "" ? '""' : named}: there is no such file`,
       remedy: "name an existing file with --conf or TWINE_CONF",
     });
   }

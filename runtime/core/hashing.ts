@@ -1,6 +1,7 @@
 // hashing.ts: by what the keys lie where they lie: what must never change while the data lives. Pure.
 // The view remembers it, so that whoever routes by another twine.conf is stopped instead of losing keys quietly.
 import type { ClusterConfig } from "./cluster.ts";
+import { TwineError } from "./errors.ts";
 import type { View } from "./view.ts";
 
 /** The hash, the hash tag and the number of partitions, in words that can be compared and shown. */
@@ -16,4 +17,16 @@ export function hashingClash(view: View, config: ClusterConfig): string | undefi
   const present = view.hashing ?? wanted;
   if (present === wanted) return undefined;
   return `the keys lie by ${present}, and this twine.conf says ${wanted}`;
+}
+
+/** For a tool that is to end rather than to go on by another hash. Throws HASHING_DIFFERS. */
+export function requireSameHashing(view: View | null | undefined, config: ClusterConfig): void {
+  const clash = view === null || view === undefined ? undefined : hashingClash(view, config);
+  if (clash === undefined) return;
+  throw new TwineError({
+    code: "HASHING_DIFFERS",
+    message: `${config.file}: ${clash}`,
+    remedy:
+      "put the old hash, hash-tag and partitions back: they never change while the data lives",
+  });
 }

@@ -2,7 +2,6 @@
 // by, every read would find nothing and every write would hide a key; so a view that clashes with this twine.conf shows
 // no master at all, and `clash` says why.
 import type { ClusterConfig } from "../core/cluster.ts";
-import { TwineError } from "../core/errors.ts";
 import { hashingClash } from "../core/hashing.ts";
 import type { View } from "../core/view.ts";
 import type { ViewSource } from "../register/view-source.ts";
@@ -41,17 +40,4 @@ export function guardedView(source: ViewSource, config: ClusterConfig): GuardedV
 
 function withoutMasters(view: View): View {
   return { ...view, partitions: view.partitions.map((part) => ({ ...part, master: null })) };
-}
-
-/** For a tool that is to end rather than to answer every command with the same error. Throws HASHING_DIFFERS. */
-export function requireSameHashing(source: ViewSource, config: ClusterConfig): void {
-  const view = source.current();
-  const clash = view === undefined ? undefined : hashingClash(view, config);
-  if (clash === undefined) return;
-  throw new TwineError({
-    code: "HASHING_DIFFERS",
-    message: `${config.file}: ${clash}`,
-    remedy:
-      "put the old hash, hash-tag and partitions back: they never change while the data lives",
-  });
 }

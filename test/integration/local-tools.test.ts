@@ -101,6 +101,26 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
     expect(await local.running()).toEqual([]);
   });
 
+  test("Ctrl-C while twine-up waits for OK stops what it had started, and that alone", async () => {
+    // Method: one data node lies on another machine, so OK never comes and DEGRADED shows that all else is up.
+    const local = await localFolder(`${SMALL}a9=data 0 192.0.2.1 6666 0\n`);
+    await local.setup();
+    await local.start({ only: ["status"], host: "localhost" });
+    const child = spawn(process.execPath, [bin("twine-up")], { cwd: local.folder });
+    let complaint = "";
+    child.stdout.resume();
+    child.stderr.on("data", (chunk: Buffer) => (complaint += chunk.toString()));
+    const ended = once(child, "close") as Promise<[number | null]>;
+    const status = join(ROOT, "runtime/bin/twine-status.ts");
+    const isUp = async (): Promise<boolean> =>
+      (await runCommand(process.execPath, [status], { cwd: local.folder })).code === 10;
+    await until("all of this machine is up", isUp, 30_000);
+    child.kill("SIGINT");
+    expect((await ended)[0]).toBe(130);
+    expect(complaint).toContain("what this call had started is stopped again");
+    expect(await local.running()).toEqual(["s1"]);
+  });
+
   test("Ctrl-C half way through stop says what was stopped and what still runs", async () => {
     const local = await localFolder(SMALL);
     await local.setup();

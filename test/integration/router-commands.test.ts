@@ -32,6 +32,21 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
     for (const task of cleanUps.reverse()) await task();
   });
 
+  test("what a browser was made to send is cut off before it does anything", async () => {
+    const client = await cluster.client();
+    await client.call("SET kept 1");
+    for (const head of ["POST / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\n"]) {
+      const browser = await cluster.client();
+      browser.send(`${head}\r\nFLUSHALL\r\n`);
+      let reply = await browser.reply();
+      while (reply !== "closed") {
+        expect(reply).toMatch(/^-ERR/);
+        reply = await browser.reply();
+      }
+    }
+    expect(await client.call("GET kept")).toBe("$1\r\n1\r\n");
+  });
+
   const both = async (): Promise<{ router: RawClient; redis: RawClient }> => {
     const router = await cluster.client();
     const redis = await RawClient.open(plain.port);
