@@ -36,7 +36,9 @@ mkdirSync(join(ROOT, ".cache"), { recursive: true });
 rmSync(report, { force: true });
 const steps = await runLanes(STATIC_LANES);
 const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-const ran = run("vitest", "run", ...reporters);
+// The project pulumi builds Pulumi's command line first and drives Docker engines: `npm run test:pulumi`.
+const projects = ["unit", "integration", "e2e"].flatMap((name) => ["--project", name]);
+const ran = run("vitest", "run", ...projects, ...reporters);
 const tests = summary();
 const brokenSteps = steps.filter((passed) => !passed).length;
 const failed = tests.numFailedTests + brokenSteps;
