@@ -84,7 +84,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
     // Every container of the engine is lost; the volumes are not.
     const containers = await pods.docker.listContainers({ all: true });
     await Promise.all(
-      containers.map((one) => pods.docker.getContainer(one.Id).remove({ force: true })),
+      containers.map((one) => pods.docker.getContainer(one.Id).remove({ force: true, v: true })),
     );
     await runner.up({ refresh: true });
     await untilOk(runner, pods);

@@ -65,15 +65,15 @@ export async function openStack(
   return {
     stack,
     up: async (options) => {
-      const result = await stack.up({ ...options, color: "never" });
+      const result = await diagnosed(stack.up({ ...options, color: "never" }));
       return withoutSame(result.summary.resourceChanges ?? {});
     },
     preview: async (options) => {
-      const result = await stack.preview({ ...options, color: "never" });
+      const result = await diagnosed(stack.preview({ ...options, color: "never" }));
       return withoutSame(result.changeSummary);
     },
     destroy: async () => {
-      await stack.destroy({ color: "never" });
+      await diagnosed(stack.destroy({ color: "never" }));
     },
     stateText: () => readFile(join(folder, `state/.pulumi/stacks/twine/${name}.json`), "utf8"),
   };
@@ -87,4 +87,15 @@ function withoutSame(
       (entry): entry is [string, number] => entry[0] !== "same" && entry[1] !== undefined,
     ),
   );
+}
+
+/** The engine's diagnostics alone, where there are some: its report of everything would hide them. */
+async function diagnosed<T>(running: Promise<T>): Promise<T> {
+  try {
+    return await running;
+  } catch (cause) {
+    const report = cause instanceof Error ? cause.message : String(cause);
+    const told = /^Diagnostics:\n([\s\S]*?)^(?:Outputs|Resources):/m.exec(report)?.[1];
+    throw told === undefined ? cause : new Error(`pulumi failed:\n${told}`, { cause });
+  }
 }

@@ -1,19 +1,16 @@
 // image-kinds.ts: RemoteImage (an image by name, found locally or pulled) and Image (built from a Dockerfile).
 //
 // A local image needs no registry: the real provider looks locally first, and so does this. Builds go through the
-// docker program with BuildKit, as it reads .dockerignore and Dockerfile for itself.
-import { execFile } from "node:child_process";
+// engine's build call and its classic builder; the real provider prefers BuildKit, so a Dockerfile that only BuildKit
+// understands (RUN --mount) fails here. Of .dockerignore only plain names at the top are followed.
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
-import { promisify } from "node:util";
 import type Docker from "dockerode";
-import { findProgram } from "../../support/programs.ts";
 import { isGone, messageOf } from "./engine.ts";
 import type { Created, ResourceKind } from "./resource-kind.ts";
 import { UNKNOWN, bag, flag, text, textMap, type Bag } from "./values.ts";
-
-const run = promisify(execFile);
 
 /** The image's id, after a pull if this engine lacks it. @throws Error in the real provider's words. */
 export async function findOrPull(docker: Docker, name: string): Promise<Docker.ImageInspectInfo> {
@@ -165,30 +162,38 @@ async function buildImage(docker: Docker, inputs: Bag): Promise<Created> {
   const name = text(inputs["imageName"]) ?? "";
   const { context, dockerfile } = placesOf(inputs);
   const build = bag(inputs["build"]);
-  const program = findProgram("docker");
-  if (program === undefined) throw new Error("docker.Image needs the docker program on PATH");
-  const args = ["build", "--quiet", "--tag", name, "--file", dockerfile];
-  for (const [key, value] of Object.entries(textMap(build["args"]) ?? {})) {
-    args.push("--build-arg", `${key}=${value}`);
-  }
-  for (const option of ["platform", "target", "network"]) {
-    const value = text(build[option]);
-    if (value !== undefined) args.push(`--${option}`, value);
-  }
-  const env = { ...process.env, DOCKER_BUILDKIT: "1", DOCKER_HOST: endpointOf(docker) };
-  try {
-    await run(program, [...args, context], { env, maxBuffer: 64 * 1024 * 1024 });
-  } catch (cause) {
-    throw new Error(`building ${name} failed: ${messageOf(cause)}`, { cause });
-  }
+  const inside = relative(context, dockerfile);
+  if (inside.startsWith("..")) throw new Error(`${dockerfile} lies outside of ${context}`);
+  const stream = await docker.buildImage(packContext(context), {
+    t: name,
+    dockerfile: inside,
+    buildargs: textMap(build["args"]) ?? {},
+    ...(text(build["target"]) && { target: text(build["target"]) ?? "" }),
+    ...(text(build["platform"]) && { platform: text(build["platform"]) ?? "" }),
+    ...(text(build["network"]) && { networkmode: text(build["network"]) ?? "" }),
+  });
+  await followBuild(docker, stream, name);
   const image = await docker.getImage(name).inspect();
   const made = { baseImageName: name, repoDigest: image.Id, registryServer: "", platform: "" };
   return { id: name, state: { ...inputs, ...made, context, dockerfile } };
 }
 
-function endpointOf(docker: Docker): string {
-  const modem = docker.modem as { socketPath?: string; host?: string; port?: number };
-  return modem.socketPath === undefined
-    ? `tcp://${modem.host ?? ""}:${modem.port ?? ""}`
-    : `unix://${modem.socketPath}`;
+/** The context as a tar archive, by the machine's own tar, which reads the names from its input. */
+function packContext(context: string): NodeJS.ReadableStream {
+  const names = filesUnder(context, context).map((path) => relative(context, path));
+  const tar = spawn("tar", ["-C", context, "--null", "-T", "-", "-ch"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  tar.stdin.end(names.map((name) => `${name}\0`).join(""));
+  return tar.stdout;
+}
+
+function followBuild(docker: Docker, stream: NodeJS.ReadableStream, name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    docker.modem.followProgress(stream, (error, lines: readonly { error?: string }[] | null) => {
+      const failure = error?.message ?? lines?.find((line) => line.error !== undefined)?.error;
+      if (failure === undefined) resolve();
+      else reject(new Error(`building ${name} failed: ${failure}`));
+    });
+  });
 }
