@@ -2,7 +2,16 @@
 // what runs, found by walking package.json's dependencies. Its name is a hash of its content, and so is the image's
 // tag: the same Twine gives the same image on every engine, and nothing is built when nothing changed.
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { TwineError } from "../../runtime/core/errors.ts";
 
@@ -23,9 +32,10 @@ interface Package {
  * Throws IMAGE_CONTEXT when the code is not compiled or a dependency is not installed.
  */
 export function prepareImageContext(root: string): ImageContext {
-  const folder = join(root, ".cache", "runtime-image");
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  const cache = join(root, ".cache", "runtime-image");
+  mkdirSync(cache, { recursive: true });
+  // Two stacks of one checkout may do this at the same time: each in a folder of its own, the first one stays.
+  const folder = mkdtempSync(join(cache, "new-"));
   for (const part of ["dist/runtime", "templates", "package.json"]) {
     const source = join(root, part);
     if (!existsSync(source)) throw missing(source, "run npm ci in Twine's folder, which builds it");
@@ -33,7 +43,18 @@ export function prepareImageContext(root: string): ImageContext {
   }
   copyDependencies(root, folder);
   cpSync(join(root, "infra/image/Dockerfile"), join(folder, "Dockerfile"));
-  return { folder, tag: `twine-runtime:${hashOf(folder).slice(0, 12)}` };
+  const hash = hashOf(folder).slice(0, 12);
+  return { folder: keep(folder, join(cache, hash)), tag: `twine-runtime:${hash}` };
+}
+
+function keep(folder: string, place: string): string {
+  try {
+    renameSync(folder, place);
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    if (!existsSync(place)) throw error;
+  }
+  return place;
 }
 
 /** Each package at the top of node_modules when the name is free there, else below whoever needs another version. */

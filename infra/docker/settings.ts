@@ -231,7 +231,7 @@ function publishOf(
   const value: unknown = args.publish ?? ["routers", "monitors"];
   const isList = Array.isArray(value) && value.every((entry) => typeof entry === "string");
   if (!isList) complain("publish", "must be a list of texts");
-  const parsed = parsePublish(isList ? (value) : [], config, hasPassword);
+  const parsed = parsePublish(isList ? value : [], config, hasPassword);
   for (const fault of parsed.faults) complain("publish", fault);
   return parsed.publish;
 }
