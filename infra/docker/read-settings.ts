@@ -6,14 +6,21 @@ import type { DockerSettingsArgs } from "./settings.ts";
 const TEXTS = ["redisImage", "runtimeImage", "memory"] as const;
 const VALUES = ["hosts", "engine", "protectData", "publish", "labels"] as const;
 
-/** The keys that are set; an empty text counts as not set. */
+/** The keys that are set. An empty text, list or object counts as not set: Pulumi.yaml has them as defaults, because Pulumi
+    takes a declared key without a default for a required one. */
 export function readSettings(config: pulumi.Config): DockerSettingsArgs {
   const found: Record<string, unknown> = {};
   for (const key of TEXTS) found[key] = config.get(key);
   for (const key of VALUES) found[key] = decoded(config.get(key));
   found["password"] = config.getSecret("password");
-  const isSet = ([, value]: [string, unknown]): boolean => value !== undefined && value !== "";
-  return Object.fromEntries(Object.entries(found).filter(isSet));
+  return Object.fromEntries(Object.entries(found).filter(([, value]) => !isEmpty(value)));
+}
+
+function isEmpty(value: unknown): boolean {
+  if (value === undefined || value === "") return true;
+  // A secret is an Output: an object without keys of its own to count, and set.
+  const isPlain = typeof value === "object" && value !== null && !("apply" in value);
+  return isPlain && Object.keys(value).length === 0;
 }
 
 /** Pulumi hands over objects, lists and booleans as JSON. */
