@@ -94,14 +94,18 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
   });
 
   test("of examples/three-hosts.conf on three engines, with a password", async () => {
-    const endpoints = HOSTS.map((name) => {
+    const endpoints = HOSTS.flatMap((name) => {
       const { endpoint, address } = fleet.host(name);
-      return [name, { docker: endpoint, address }] as const;
+      const at = `twine:hosts.${name}`;
+      return [
+        [`${at}.docker`, { value: endpoint }],
+        [`${at}.address`, { value: address }],
+      ] as const;
     });
     const db1 = fleet.host("db1");
     const runner = await open("production", {
       "twine:conf": { value: "examples/three-hosts.conf" },
-      "twine:hosts": { value: JSON.stringify(Object.fromEntries(endpoints)) },
+      ...Object.fromEntries(endpoints),
       "twine:password": { value: PASSWORD, secret: true },
     });
     await runner.up();
