@@ -6,22 +6,12 @@ import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { isMissing } from "../support/programs.ts";
 import { startRedis, type TestRedis } from "../support/redis-server.ts";
 import { RawClient, startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
+import { seededRandom } from "../support/seeded-random.ts";
 
 const cleanUps: (() => Promise<void>)[] = [];
 const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
 let cluster: RouterCluster;
 let plain: TestRedis;
-
-/** Numbers in [0, 1) from a seed (mulberry32 by Tommy Ettinger, public domain). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("router", () => {
   beforeAll(async () => {
@@ -59,7 +49,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
       const { router, redis } = await both();
       await router.call(`HELLO ${protocol}`);
       await redis.call(`HELLO ${protocol}`);
-      const random = seeded(20 + protocol);
+      const random = seededRandom(20 + protocol).next;
       for (let batch = 0; batch < 100; batch++) {
         const commands = Array.from({ length: 30 }, () => randomCommand(random));
         for (const client of [router, redis]) {
@@ -79,7 +69,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
 
   test("50 clients pipelining at once get their own replies, each in its order", async () => {
     const clients = await Promise.all(Array.from({ length: 50 }, () => cluster.client()));
-    const random = seeded(7);
+    const random = seededRandom(7).next;
     await Promise.all(
       clients.map(async (client, id) => {
         const model = new Map<string, string>();
