@@ -6,7 +6,7 @@ import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { isMissing } from "../support/programs.ts";
 import { startRedis, type TestRedis } from "../support/redis-server.ts";
 import { RawClient, startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
-import { seededRandom } from "../support/seeded-random.ts";
+import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
 
 const cleanUps: (() => Promise<void>)[] = [];
 const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
@@ -49,9 +49,9 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
       const { router, redis } = await both();
       await router.call(`HELLO ${protocol}`);
       await redis.call(`HELLO ${protocol}`);
-      const random = seededRandom(20 + protocol).next;
+      const seeded = seededRandom(20 + protocol);
       for (let batch = 0; batch < 100; batch++) {
-        const commands = Array.from({ length: 30 }, () => randomCommand(random));
+        const commands = Array.from({ length: 30 }, () => randomCommand(seeded));
         for (const client of [router, redis]) {
           client.send(Buffer.concat(commands.map((args) => encodeCommand(args))));
         }
@@ -69,7 +69,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
 
   test("50 clients pipelining at once get their own replies, each in its order", async () => {
     const clients = await Promise.all(Array.from({ length: 50 }, () => cluster.client()));
-    const random = seededRandom(7).next;
+    const seeded = seededRandom(7);
     await Promise.all(
       clients.map(async (client, id) => {
         const model = new Map<string, string>();
@@ -77,8 +77,8 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
           const expected: string[] = [];
           const bytes: Buffer[] = [];
           for (let count = 0; count < 40; count++) {
-            const key = `c${id}-${Math.floor(random() * 20)}`;
-            if (random() < 0.5) {
+            const key = `c${id}-${seeded.below(20)}`;
+            if (seeded.isOnceIn(2)) {
               const value = `${id}.${round}.${count}`;
               model.set(key, value);
               bytes.push(encodeCommand(["SET", key, value]));
@@ -226,13 +226,11 @@ function run(program: string, args: readonly string[]): Promise<string> {
 }
 
 /** Keys share the tag {t} where a command needs several in one partition. */
-function randomCommand(random: () => number): string[] {
-  const pick = <T>(list: readonly [T, ...T[]]): T =>
-    list[Math.floor(random() * list.length)] ?? list[0];
-  const any = (): string => `k${Math.floor(random() * 25)}`;
-  const tagged = (): string => `{t}${Math.floor(random() * 8)}`;
-  const value = (): string => String(Math.floor(random() * 1000));
-  return pick<() => string[]>([
+function randomCommand(seeded: SeededRandom): string[] {
+  const any = (): string => `k${seeded.below(25)}`;
+  const tagged = (): string => `{t}${seeded.below(8)}`;
+  const value = (): string => String(seeded.below(1000));
+  const choices: readonly (() => string[])[] = [
     () => ["SET", any(), value()],
     () => ["GET", any()],
     () => ["INCR", any()],
@@ -267,5 +265,6 @@ function randomCommand(random: () => number): string[] {
     () => ["PING", value()],
     () => ["ECHO", value()],
     () => ["SCAN", "nonsense"],
-  ])();
+  ];
+  return seeded.pick(choices)();
 }
