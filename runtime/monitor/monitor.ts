@@ -50,6 +50,8 @@ export interface Monitor {
   isAlphaAlive(): boolean;
   /** The view this monitor leads with, or the last that it read. */
   view(): View | null;
+  /** All that INFO tells of a data node, as text; rejects when it can't be asked. */
+  detailsOf(node: string): Promise<string>;
   /** Takes a changed twine.conf. Answers why it is refused, or undefined. */
   reload(config: ClusterConfig): string | undefined;
   stop(): Promise<void>;
@@ -90,6 +92,10 @@ class RunningMonitor implements Monitor {
 
   view(): View | null {
     return this.#term?.view() ?? this.#candidacy.view();
+  }
+
+  detailsOf(node: string): Promise<string> {
+    return this.#observer.details(node);
   }
 
   isAlphaAlive(): boolean {

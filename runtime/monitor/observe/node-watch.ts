@@ -39,6 +39,9 @@ export interface NodeWatch {
   poke(): void;
   /** Forget the last INFO and ask now: what was true under another alpha proves nothing. */
   refresh(): void;
+  /** All that INFO tells, as text, on the standing connection; rejects when there is none, or when the node says
+      nothing for twice down-after. Callers at the same time share one question. */
+  details(): Promise<string>;
   close(): void;
 }
 
@@ -60,6 +63,7 @@ class StandingWatch implements NodeWatch {
   #sections: readonly string[] = INFO_SECTIONS;
   /** Answers to questions asked before a refresh are not kept. */
   #round = 0;
+  #details: Promise<string> | undefined;
 
   constructor(options: WatchOptions) {
     this.address = options.address;
@@ -81,6 +85,21 @@ class StandingWatch implements NodeWatch {
     this.#round += 1;
     this.#info = null;
     this.poke();
+  }
+
+  details(): Promise<string> {
+    this.#details ??= this.#askDetails().finally(() => {
+      this.#details = undefined;
+    });
+    return this.#details;
+  }
+
+  async #askDetails(): Promise<string> {
+    const { host, port } = this.address;
+    if (this.#link === undefined) throw new LinkError(`${host}:${port}: no connection`, "other");
+    const reply = await this.#link.call("INFO", "all");
+    if (typeof reply === "string") return reply;
+    throw new LinkError(`${host}:${port}: INFO answers no text`, "other");
   }
 
   close(): void {

@@ -52,6 +52,8 @@ export interface Observer {
   reload(): void;
   /** As alpha: asks every data node once more and records what the serving ones hold, half a second at most. */
   recordNow(): Promise<void>;
+  /** All that INFO tells of a data node, as text; rejects when it can't be asked (node-watch.ts). */
+  details(node: string): Promise<string>;
   /** It is answered: not to be decided again, whatever an older copy on the board says. */
   forgetRequest(id: string): void;
   stop(): void;
@@ -146,6 +148,12 @@ class MonitorEyes implements Observer {
     const endMs = clock.nowMs() + RECORD_WAIT_MS;
     while (!masters.every(isAsked) && clock.nowMs() < endMs) await clock.delay(10);
     await this.#senses.record();
+  }
+
+  async details(node: string): Promise<string> {
+    const watch = this.#watches.get(node);
+    if (watch === undefined) throw new Error(`nobody watches ${node}`);
+    return watch.details();
   }
 
   stop(): void {
