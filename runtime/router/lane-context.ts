@@ -11,6 +11,9 @@ export interface LaneContext {
   readonly credentials: Credentials | undefined;
   readonly holdForMs: number;
   readonly holdBytesMax: number;
+  /** Replicas that must hold a write before it is acknowledged, and how long that is waited for. */
+  readonly ackReplicas: number;
+  readonly ackTimeoutMs: number;
   /** Of the requests that are held by any lane. */
   heldBytes: number;
   isConfirmed(): boolean;
@@ -30,6 +33,8 @@ export function laneContext(options: {
     credentials: credentialsOf("router", options.password),
     holdForMs: settings.holdForMs,
     holdBytesMax: settings.holdBytes,
+    ackReplicas: settings.ackReplicas,
+    ackTimeoutMs: settings.ackTimeoutMs,
     heldBytes: 0,
     isConfirmed: () => options.viewSource.isConfirmed(),
     masterOf: (partition) => {

@@ -8,8 +8,12 @@
 // Invariants: requests leave in the order they came, and go back in that order before anything newer; nothing is
 // sent to a new master while replies of the old one may still come, because one of them may send its request back.
 // After a node said that it executed nothing, one request at a time probes it until one is executed.
+// With ack-replicas, a WAIT follows every batch with a write in it, and the batch's replies wait for its answer: reads
+// too, since a read may have seen a write that nobody else holds yet.
 import type { Protocol } from "../resp/encode.ts";
 import { errorReply } from "../resp/encode.ts";
+import { replicasHolding, underreplicated, waitCommand } from "../route/acknowledge.ts";
+import { isError } from "../route/split.ts";
 import { BackendConnection, type BackendTarget } from "./backend-connection.ts";
 import type { LaneContext } from "./lane-context.ts";
 
@@ -31,6 +35,19 @@ interface Held extends BackendRequest {
   readonly sinceMs: number;
 }
 
+/** On the wire: a request, or the WAIT that ends a batch. */
+interface Sent {
+  readonly held: Held | undefined;
+  /** A WAIT follows, and the reply is kept until it is answered. */
+  readonly isFenced: boolean;
+}
+
+/** Executed, and not yet known to be held by enough replicas. */
+interface Unproved {
+  readonly held: Held;
+  readonly raw: Buffer;
+}
+
 /** How long replies of a node that is no longer master are waited for. */
 const DRAIN_MS = 200;
 const PROBE_EVERY_MS = 50;
@@ -41,7 +58,8 @@ export class Lane {
   readonly #protocol: Protocol;
   readonly #context: LaneContext;
   #queue: Held[] = [];
-  #inFlight: Held[] = [];
+  #inFlight: Sent[] = [];
+  #unproved: Unproved[] = [];
   /** Proved not executed while later ones are still in flight. */
   #refused: Held[] = [];
   #connection: BackendConnection | undefined;
@@ -123,22 +141,29 @@ export class Lane {
     const kept: Held[] = [];
     // While writes are held, a client's reads must not overtake its own writes; other clients' reads go on.
     const waiting = new Set<Requester>();
+    const batch: Held[] = [];
     for (const held of this.#queue) {
       if (held.from.isGone) {
         this.#release(held);
         continue;
       }
       const mayGo = isConfirmed || (held.isRead && !waiting.has(held.from));
-      if (!mayGo || (this.#isProbing && this.#inFlight.length > 0)) {
+      if (!mayGo || (this.#isProbing && this.#inFlight.length + batch.length > 0)) {
         waiting.add(held.from);
         kept.push(held);
         continue;
       }
       this.#release(held);
-      this.#inFlight.push(held);
+      batch.push(held);
       connection.send(held.command);
     }
     this.#queue = kept;
+    const { ackReplicas, ackTimeoutMs } = this.#context;
+    const isFenced = ackReplicas > 0 && batch.some(({ isRead }) => !isRead);
+    for (const held of batch) this.#inFlight.push({ held, isFenced });
+    if (!isFenced) return;
+    this.#inFlight.push({ held: undefined, isFenced });
+    connection.send(waitCommand(ackReplicas, ackTimeoutMs));
   }
 
   #open(target: BackendTarget): void {
@@ -167,17 +192,21 @@ export class Lane {
   }
 
   #receive(raw: Buffer): void {
-    const held = this.#inFlight.shift();
-    if (held === undefined) {
+    const sent = this.#inFlight.shift();
+    if (sent === undefined) {
       this.#connection?.destroy("it sent a reply that nobody asked for");
       return;
     }
-    if (isNotExecuted(raw)) {
+    const { held } = sent;
+    if (held === undefined) {
+      this.#prove(replicasHolding(raw));
+    } else if (isNotExecuted(raw)) {
       this.#problem = raw.toString("utf8", 1, raw.length - 2);
       this.#refused.push(held);
     } else {
       this.#isProbing &&= this.#refused.length > 0;
-      held.done(raw);
+      if (sent.isFenced) this.#unproved.push({ held, raw });
+      else held.done(raw);
     }
     if (this.#inFlight.length > 0) return;
     if (this.#refused.length > 0) {
@@ -190,14 +219,27 @@ export class Lane {
     this.#pump();
   }
 
+  /** The WAIT of a batch was answered: its replies go out, those of writes that too few replicas hold as an error. */
+  #prove(count: number): void {
+    const { ackReplicas } = this.#context;
+    const proved = this.#unproved;
+    this.#unproved = [];
+    for (const { held, raw } of proved) {
+      const isHeld = count >= ackReplicas || held.isRead || isError(raw);
+      held.done(isHeld ? raw : underreplicated(count, ackReplicas));
+    }
+  }
+
   #closed(connection: BackendConnection, cause: string): void {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
     this.#problem = cause;
     this.#endDrain?.();
     this.#endDrain = undefined;
-    const unknown = this.#inFlight;
+    const sent = this.#inFlight.flatMap(({ held }) => (held === undefined ? [] : [held]));
+    const unknown = [...this.#unproved.map(({ held }) => held), ...sent];
     this.#inFlight = [];
+    this.#unproved = [];
     const again = [...this.#refused, ...unknown.filter((held) => held.isRead)];
     this.#refused = [];
     this.#hold(again, "first");

@@ -11,7 +11,7 @@ import type { ViewSource } from "../../runtime/register/view-source.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { ReplyScanner } from "../../runtime/resp/reply-scanner.ts";
 import { startRouter } from "../../runtime/router/server.ts";
-import { freePort, startRedis, type TestRedis } from "./redis-server.ts";
+import { freePort, startRedis, until, type TestRedis } from "./redis-server.ts";
 
 /** A view source that says what the test tells it. */
 export class HandKeptView implements ViewSource {
@@ -62,7 +62,9 @@ export class HandKeptView implements ViewSource {
     const partitions = masters.map((master, index) => ({
       index,
       master: master === null ? null : `n${master}`,
-      replicas: [],
+      replicas: nodeViews.flatMap(({ name, role, partition }) =>
+        role === "replica" && partition === index ? [name] : [],
+      ),
       dead: [],
       replicationId: null,
       lastMaster: null,
@@ -92,6 +94,8 @@ export interface RouterCluster {
   readonly port: number;
   readonly config: ClusterConfig;
   readonly servers: readonly TestRedis[];
+  /** By partition; each follows its partition's server and is in sync. */
+  readonly replicas: readonly (readonly TestRedis[])[];
   readonly view: HandKeptView;
   /** A raw connection to the router. */
   client(): Promise<RawClient>;
@@ -100,12 +104,17 @@ export interface RouterCluster {
 
 export interface RouterClusterOptions {
   readonly partitions?: number;
+  /** Replicas of each partition. */
+  readonly replicas?: number;
   /** Lines of twine.conf. */
   readonly settings?: readonly string[];
   readonly redis?: readonly string[];
   readonly password?: string;
   readonly cleanUp?: (task: () => Promise<void>) => void;
 }
+
+/** A master waits five seconds for more replicas before it syncs the first, unless told otherwise. */
+const SYNC_AT_ONCE = ["repl-diskless-sync-delay 0"];
 
 /** A router over `partitions` redis-servers; partition p's database is number p, to see that SELECT happens. */
 export async function startRouterCluster(
@@ -114,14 +123,24 @@ export async function startRouterCluster(
   const { partitions = 3, settings = [], cleanUp = onTestFinished } = options;
   const servers: TestRedis[] = [];
   for (let partition = 0; partition < partitions; partition++) {
-    servers.push(await startRedis(options.redis ?? [], cleanUp));
+    servers.push(await startRedis([...SYNC_AT_ONCE, ...(options.redis ?? [])], cleanUp));
   }
-  const lines = servers.map(
-    (server, index) => `n${server.port}=data ${index} localhost ${server.port} ${index}`,
+  const replicas: TestRedis[][] = [];
+  for (const server of servers) {
+    const ofPartition: TestRedis[] = [];
+    for (let count = 0; count < (options.replicas ?? 0); count++) {
+      ofPartition.push(await startReplica(server, ofPartition.length + 1, cleanUp));
+    }
+    replicas.push(ofPartition);
+  }
+  const nodes = servers.flatMap((server, partition) =>
+    [server, ...(replicas[partition] ?? [])].map(({ port }) => ({ port, partition })),
+  );
+  const lines = nodes.map(
+    ({ port, partition }) => `n${port}=data ${partition} localhost ${port} ${partition}`,
   );
   const config = configOf([...lines, ...settings]);
   const view = new HandKeptView();
-  const nodes = servers.map(({ port }, partition) => ({ port, partition }));
   view.show(
     nodes,
     servers.map(({ port }) => port),
@@ -151,6 +170,7 @@ export async function startRouterCluster(
     port,
     config,
     servers,
+    replicas,
     view,
     close,
     client: async () => {
@@ -159,6 +179,24 @@ export async function startRouterCluster(
       return client;
     },
   };
+}
+
+/** The `nth` replica of `master`, in sync. */
+async function startReplica(
+  master: TestRedis,
+  nth: number,
+  cleanUp: (task: () => Promise<void>) => void,
+): Promise<TestRedis> {
+  const replica = await startRedis([`replicaof 127.0.0.1 ${master.port}`], cleanUp);
+  const link = await master.link();
+  // Something to confirm: without a write the stream is silent for ten seconds.
+  await link.call("PUBLISH", "sync", "");
+  await until("the replica confirms what the master sent", async () => {
+    const info = (await link.call("INFO", "replication")) as string;
+    const isOnline = info.includes(`port=${replica.port},state=online`);
+    return isOnline && (await link.call("WAIT", nth, 100)) === nth;
+  });
+  return replica;
 }
 
 function configOf(lines: readonly string[]): ClusterConfig {
