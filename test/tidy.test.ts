@@ -12,7 +12,7 @@ const ALL = [...CODE, ...TESTS, ...SCRIPTS];
 /** room -> the rooms that it may import, besides itself and runtime/core. The longest matching room counts. */
 const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   "runtime/core": [],
-  "runtime/ports": [],
+  "runtime/ports": ["runtime/resp"],
   "runtime/resp": [],
   "runtime/route": ["runtime/resp"],
   "runtime/cli": [],
@@ -55,6 +55,9 @@ const PURE_ROOMS = [
   "runtime/route/",
   "runtime/status/",
   "runtime/monitor/decide/",
+  ...["ages", "answers", "commands", "events", "glob", "picture", "state-maps", "subscriptions"].map(
+    (name) => `runtime/monitor/sentinel/${name}.ts`,
+  ),
   "infra/plan/",
   "infra/render/",
 ];

@@ -9,7 +9,13 @@
 import { encodeCommand } from "./encode.ts";
 import { GrowingInput } from "./growing-input.ts";
 import { splitInline } from "./inline.ts";
-import { LINE_BYTES_MAX, REQUEST_LIMITS, RespError, type RequestLimits } from "./limits.ts";
+import {
+  LINE_BYTES_MAX,
+  REQUEST_LIMITS,
+  RespError,
+  UNAUTHENTICATED_LIMITS,
+  type RequestLimits,
+} from "./limits.ts";
 
 export interface Request {
   /** The command as it came; an inline command re-encoded as an array. */
@@ -154,6 +160,6 @@ export class RequestSplitter {
   }
 
   #tooMuch(usual: string, what: string): string {
-    return this.limits === REQUEST_LIMITS ? usual : `unauthenticated ${what}`;
+    return this.limits === UNAUTHENTICATED_LIMITS ? `unauthenticated ${what}` : usual;
   }
 }

@@ -23,6 +23,8 @@ export interface SessionContext {
   readonly password: string | undefined;
   /** Of the redis-servers behind. */
   readonly redisVersion: string;
+  /** What HELLO calls this server; standalone unless told otherwise. */
+  readonly mode?: "standalone" | "sentinel";
 }
 
 export interface SessionAnswer {
@@ -193,6 +195,7 @@ const HELLO_NOAUTH = errorReply(
 );
 
 function greeting(state: SessionState, context: SessionContext): Buffer {
+  const { mode = "standalone" } = context;
   const text = (value: string): RespValue => ({ type: "bulk", bytes: Buffer.from(value) });
   const integer = (value: number): RespValue => ({ type: "integer", value: BigInt(value) });
   const entries: [RespValue, RespValue][] = [
@@ -200,8 +203,9 @@ function greeting(state: SessionState, context: SessionContext): Buffer {
     [text("version"), text(context.redisVersion)],
     [text("proto"), integer(state.protocol)],
     [text("id"), integer(state.id)],
-    [text("mode"), text("standalone")],
-    [text("role"), text("master")],
+    [text("mode"), text(mode)],
+    // A sentinel names no role, as Redis's doesn't.
+    ...(mode === "sentinel" ? [] : [[text("role"), text("master")] as [RespValue, RespValue]]),
     [text("modules"), { type: "array", items: [] }],
   ];
   return encodeReply({ type: "map", entries }, state.protocol);
@@ -278,7 +282,8 @@ function setInfo(args: readonly Buffer[], answer: Answer): SessionAnswer {
   return answer(errorReply(`ERR Unrecognized option '${shown}'`));
 }
 
-function infoLine(state: SessionState): string {
+/** The client's line in CLIENT INFO and CLIENT LIST, with its line's end. */
+export function infoLine(state: SessionState): string {
   return (
     `id=${state.id} addr=${state.address} name=${state.name} db=0 resp=${state.protocol} ` +
     `lib-name=${state.libName} lib-ver=${state.libVersion}\n`

@@ -1,0 +1,182 @@
+// client.ts: one client of the Sentinel port: commands in, answers out in the same order, messages in between.
+// Every command is answered at once but those that show offsets, which are asked of the status nodes; the commands
+// behind such a one wait. A client that doesn't read costs a bounded amount of memory: its commands are no longer
+// taken, and when messages pile up it is disconnected, as Redis does with a subscriber that is too slow.
+import type { Socket } from "node:net";
+import { encodeReply, errorReply } from "../../resp/encode.ts";
+import { RespError, UNAUTHENTICATED_LIMITS, type RequestLimits } from "../../resp/limits.ts";
+import { RequestSplitter } from "../../resp/request-splitter.ts";
+import type { RespValue } from "../../resp/value.ts";
+import {
+  answerSession,
+  BEFORE_AUTH,
+  infoLine,
+  NOAUTH_REPLY,
+  openSession,
+  type SessionState,
+} from "../../route/session.ts";
+import {
+  answerSentinel,
+  infoAnswer,
+  roleAnswer,
+  SENTINEL_VERSION,
+  type AnswerSource,
+} from "./answers.ts";
+import { commandAnswer, refusalOf, wordOf } from "./commands.ts";
+import type { SentinelMessage } from "./events.ts";
+import { bulkText } from "./state-maps.ts";
+import { isSubscriptionCommand, Subscriptions } from "./subscriptions.ts";
+
+export interface ClientContext {
+  readonly password: string | undefined;
+  /** What is true now. */
+  source(): AnswerSource;
+  /** The same, with fresh offsets. Never rejects. */
+  sourceWithOffsets(): Promise<AnswerSource>;
+  /** CLIENT LIST: a line for every client. */
+  clientLines(): string;
+}
+
+/** As many words as there may be subscriptions; names and patterns are short. */
+const LIMITS: RequestLimits = { arrayLength: 1100, bulkBytes: 16_384 };
+
+const WAITING_OUT_BYTES_MAX = 1024 * 1024;
+
+/** What a browser that was made to send HTTP here says first: Redis closes such connections too. */
+const HTTP_WORDS: ReadonlySet<string> = new Set(["post", "host:"]);
+
+export class SentinelClient {
+  readonly #socket: Socket;
+  readonly #context: ClientContext;
+  readonly #splitter = new RequestSplitter();
+  readonly #subscriptions = new Subscriptions();
+  #session: SessionState;
+  #isBusy = false;
+  #isInputOver = false;
+  #isEnding = false;
+
+  constructor(socket: Socket, id: number, context: ClientContext) {
+    this.#socket = socket;
+    this.#context = context;
+    const address = `${socket.remoteAddress ?? ""}:${socket.remotePort ?? 0}`;
+    this.#session = openSession(id, address, context.password !== undefined);
+    this.#splitter.limits = this.#session.isAuthenticated ? LIMITS : UNAUTHENTICATED_LIMITS;
+    socket.on("data", (chunk) => {
+      this.#splitter.push(chunk);
+      this.#pump();
+    });
+    socket.on("drain", () => {
+      this.#pump();
+    });
+    socket.on("end", () => {
+      // A client may close its side and still read: all that it sent before is answered.
+      this.#isInputOver = true;
+      this.#pump();
+    });
+    socket.on("error", () => socket.destroy());
+  }
+
+  get line(): string {
+    return infoLine(this.#session);
+  }
+
+  hear(message: SentinelMessage): void {
+    if (this.#isEnding || this.#subscriptions.count === 0) return;
+    this.#write(this.#subscriptions.hear(message, this.#session.protocol));
+    if (this.#socket.writableLength > WAITING_OUT_BYTES_MAX) this.destroy();
+  }
+
+  destroy(): void {
+    this.#isEnding = true;
+    this.#socket.destroy();
+  }
+
+  #pump(): void {
+    try {
+      while (!this.#isBusy && !this.#isEnding && !this.#socket.writableNeedDrain) {
+        const request = this.#splitter.next();
+        if (request === undefined) {
+          if (this.#isInputOver) this.#end();
+          break;
+        }
+        this.#take(request.args);
+      }
+    } catch (error) {
+      if (!(error instanceof RespError)) throw error;
+      // Where the next command begins can't be known any more: Redis closes then, and so do we.
+      this.#write(errorReply(`ERR ${error.message}`));
+      this.#end();
+    }
+    if (this.#isBusy || this.#socket.writableNeedDrain) this.#socket.pause();
+    else this.#socket.resume();
+  }
+
+  #take(args: readonly Buffer[]): void {
+    const name = wordOf(args[0]);
+    if (HTTP_WORDS.has(name)) {
+      this.destroy();
+      return;
+    }
+    if (!this.#session.isAuthenticated && !BEFORE_AUTH.has(name)) {
+      this.#write(NOAUTH_REPLY);
+      return;
+    }
+    const { protocol } = this.#session;
+    const isSubscribed = protocol === 2 && this.#subscriptions.count > 0;
+    const refusal = refusalOf(args, isSubscribed);
+    if (refusal !== undefined) this.#write(refusal);
+    else if (isSubscriptionCommand(name)) {
+      this.#write(this.#subscriptions.change(name, args.slice(1), protocol));
+    } else if (name === "ping" && isSubscribed) {
+      const items = [bulkText("pong"), bulkText(args[1]?.toString("latin1") ?? "")];
+      this.#answer({ type: "array", items });
+    } else if (name === "sentinel") this.#takeSentinel(args);
+    else if (name === "info") this.#answer(infoAnswer(this.#context.source(), args));
+    else if (name === "role") this.#answer(roleAnswer(this.#context.source().picture));
+    else if (name === "command") this.#answer(commandAnswer(args));
+    else if (name === "client" && wordOf(args[1]) === "list") {
+      const bytes = Buffer.from(this.#context.clientLines());
+      this.#answer({ type: "verbatim", format: "txt", bytes });
+    } else this.#takeSession(name, args);
+  }
+
+  #takeSentinel(args: readonly Buffer[]): void {
+    const sub = wordOf(args[1]);
+    if (sub !== "replicas" && sub !== "slaves") {
+      this.#answer(answerSentinel(this.#context.source(), args));
+      return;
+    }
+    this.#isBusy = true;
+    void this.#context.sourceWithOffsets().then((source) => {
+      this.#isBusy = false;
+      this.#answer(answerSentinel(source, args));
+      this.#pump();
+    });
+  }
+
+  #takeSession(name: string, args: readonly Buffer[]): void {
+    const answer = answerSession(this.#session, args, {
+      password: this.#context.password,
+      redisVersion: SENTINEL_VERSION,
+      mode: "sentinel",
+    });
+    this.#session = answer.state;
+    if (name === "reset") this.#subscriptions.clear();
+    this.#splitter.limits = answer.state.isAuthenticated ? LIMITS : UNAUTHENTICATED_LIMITS;
+    this.#write(answer.reply);
+    if (answer.isLast) this.#end();
+  }
+
+  #answer(value: RespValue): void {
+    this.#write(encodeReply(value, this.#session.protocol));
+  }
+
+  #write(bytes: Buffer): void {
+    if (bytes.length > 0 && this.#socket.writable) this.#socket.write(bytes);
+  }
+
+  #end(): void {
+    this.#isEnding = true;
+    this.#socket.end();
+  }
+}
