@@ -55,9 +55,16 @@ const PURE_ROOMS = [
   "runtime/route/",
   "runtime/status/",
   "runtime/monitor/decide/",
-  ...["ages", "answers", "commands", "events", "glob", "picture", "state-maps", "subscriptions"].map(
-    (name) => `runtime/monitor/sentinel/${name}.ts`,
-  ),
+  ...[
+    "ages",
+    "answers",
+    "commands",
+    "events",
+    "glob",
+    "picture",
+    "state-maps",
+    "subscriptions",
+  ].map((name) => `runtime/monitor/sentinel/${name}.ts`),
   "infra/plan/",
   "infra/render/",
 ];
