@@ -46,7 +46,7 @@ export function tool(text: ToolText): Command {
     .option("--conf <file>", "the cluster's file (else $TWINE_CONF, ./twine.conf, ./roma.conf)")
     .option("--dir <folder>", "where to write (else the folder of twine.conf)")
     .option("--json", "machine-readable output")
-    .version(versionOf(), "--version")
+    .version(twineVersion(), "--version")
     .exitOverride()
     .showHelpAfterError(false)
     .configureOutput({ outputError: () => undefined });
@@ -62,7 +62,8 @@ function romaAware(name: string): string {
   return name.startsWith("roma") ? "roma" : "twine";
 }
 
-function versionOf(): string {
+/** The version in Twine's own package.json. */
+export function twineVersion(): string {
   const text = readFileSync(`${packageRoot()}/package.json`, "utf8");
   return (JSON.parse(text) as { version: string }).version;
 }

@@ -14,6 +14,8 @@ export interface RegisterKeys {
   readonly request: string;
   /** Hash, data node name -> "SEQUENCE JSON" of {replicationId, offset, keys}: last seen, once a second. */
   readonly offsets: string;
+  /** Hash with the one field "book", "SEQUENCE JSON": what the alpha has mailed (alert/record.ts). */
+  readonly mailed: string;
   /** Channel: "EPOCH REVISION" at every accepted change of the view. */
   readonly channel: string;
 }
@@ -25,6 +27,7 @@ export function registerKeys(cluster: string): RegisterKeys {
     observed: `${cluster}:observed`,
     request: `${cluster}:request`,
     offsets: `${cluster}:offsets`,
+    mailed: `${cluster}:mailed`,
     channel: `${cluster}:view`,
   };
 }

@@ -32,6 +32,8 @@ export const EVENTS = {
   "+answer": "a tool's request was answered",
   "-register": "no majority of the status nodes answers; `reasons` names them",
   "+register": "a majority of the status nodes answers again",
+  "+alert": "a mail about incidents was taken by the SMTP server",
+  "-alert": "a mail could not be sent and will be tried again; `why` says what to do",
 } as const;
 
 export type EventName = keyof typeof EVENTS;
@@ -47,6 +49,7 @@ const WARNINGS: ReadonlySet<EventName> = new Set([
   "-act",
   "-conf",
   "-register",
+  "-alert",
 ]);
 
 /** Writes events to the log: what calls for a look as warnings, the rest as information. */

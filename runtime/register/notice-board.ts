@@ -2,7 +2,7 @@
 //
 // Nothing here is agreed on: a notice is written to every status node that can be reached and read from all of them,
 // and a dead one costs nobody more than one answer's time. Copies differ when a node was away, so they are merged:
-//   observed, offsets: each entry carries a sequence number; the highest wins. A writer goes on above the highest that
+//   observed, offsets, mailed: each entry carries a sequence number; the highest wins. A writer goes on above the highest that
 //     it finds, and what a node kept from before is overwritten by the next notice that reaches it.
 //   request: an answer wins over the question. A node that was away while the alpha answered still holds the question;
 //     a monitor that reads both puts the answer there, so that nothing is done twice. Answers stay for good: were they
@@ -25,12 +25,18 @@ export interface NoticeBoard {
   /** data node -> JSON {replicationId, offset, keys}; nodes not named keep what is there. */
   writeOffsets(record: ReadonlyMap<string, string>): Promise<void>;
   readOffsets(): Promise<ReadonlyMap<string, string>>;
+  /** What the alpha has mailed, for its successors. */
+  writeMailed(json: string): Promise<void>;
+  /** null before the first. */
+  readMailed(): Promise<string | null>;
   /** Asks the alpha for something, under an id that nobody else uses. */
   askRequest(request: Request): Promise<void>;
   readRequests(): Promise<readonly Request[]>;
   answerRequest(request: Request): Promise<void>;
   close(): Promise<void>;
 }
+
+const MAILED_FIELD = "book";
 
 interface Place {
   readonly name: string;
@@ -77,6 +83,12 @@ export function createNoticeBoard(options: StatusNodesOptions): NoticeBoard {
     readObserved: () => readTexts(keys.observed),
     writeOffsets: (record) => writeNotices(keys.offsets, record),
     readOffsets: () => readTexts(keys.offsets),
+    writeMailed: async (json) => {
+      // Alphas take turns at this one entry, so the number to go on from is looked up each time.
+      const sequence = highestSequence(await readNewest(keys.mailed)) + 1;
+      await write(keys.mailed, new Map([[MAILED_FIELD, `${sequence} ${json}`]]));
+    },
+    readMailed: async () => (await readTexts(keys.mailed)).get(MAILED_FIELD) ?? null,
     askRequest: writeRequest,
     readRequests: async () => {
       const copies = await readCopies(keys.request);

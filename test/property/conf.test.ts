@@ -94,6 +94,7 @@ const config: fc.Arbitrary<ClusterConfig> = nodes.chain(({ made, partitions, rep
         "smtp://localhost:25",
         "smtps://mail.example.com",
         "smtp://[::1]:25/",
+        "smtp://joe%40example.com@[::1]:587",
       ),
       alertAfterMs: fc.integer({ min: 0, max: 604_800_000 }),
     })

@@ -202,19 +202,22 @@ const holdBytes = single(
   (settings) => [printSize(settings.holdBytes)],
 );
 
+/** A user that is itself an address is written with %40. */
+const SMTP_USER = "(?:(?:[A-Za-z0-9._~+-]|%[0-9A-Fa-f]{2})+@)?";
+const SMTP_HOST = "(?:[A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])";
+const SMTP = new RegExp(`^smtps?://${SMTP_USER}${SMTP_HOST}(?::(\\d{1,5}))?/?$`);
+
 const alertSmtp = single(
   "alert-smtp",
   "URL",
   (reading, word) => {
-    if (word.text.includes("@")) {
-      const message =
-        "alert-smtp holds a user or a password, and secrets never stand in twine.conf";
-      const remedy = "name a relay that takes mail from this host without one: smtp://HOST:PORT";
+    if (/:\/\/.*:.*@/.test(word.text)) {
+      const message = "alert-smtp holds a password, and secrets never stand in twine.conf";
+      const remedy =
+        "write smtp://USER@HOST:PORT, and let TWINE_SMTP_PASSWORD_FILE name the password's file";
       return reject(reading, word, "CONF_SECRET", message, remedy);
     }
-    const form = /^smtps?:\/\/(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?\/?$/.exec(
-      word.text,
-    );
+    const form = SMTP.exec(word.text);
     const port = form === null ? 0 : Number(form[1] ?? 25);
     if (port >= 1 && port <= 65_535) return { alertSmtp: word.text };
     const message = `alert-smtp can't be '${word.text}'`;

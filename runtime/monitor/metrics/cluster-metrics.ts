@@ -1,0 +1,143 @@
+// cluster-metrics.ts: what a monitor knows of the whole cluster, as metrics. Pure.
+// The state is that of twine-status: never better than the view's own, and never OK while nobody renews the lease.
+import type { StatusReport } from "../../status/report.ts";
+import type { Family, Labels, Metric, Sample } from "./exposition.ts";
+
+export interface ClusterFacts {
+  readonly report: StatusReport;
+  readonly version: string;
+  /** Whether this monitor does its work, as /healthz says. */
+  readonly isHealthy: boolean;
+  readonly failoverCount: number;
+}
+
+interface ClusterMetric extends Metric {
+  readonly read: (facts: ClusterFacts) => Sample[];
+}
+
+const NO_LABELS: Labels = {};
+
+function single(
+  name: string,
+  help: string,
+  read: (facts: ClusterFacts) => number | boolean,
+): ClusterMetric {
+  const samples = (facts: ClusterFacts): Sample[] => [
+    { labels: NO_LABELS, value: Number(read(facts)) },
+  ];
+  return { name, type: "gauge", labels: [], help, read: samples };
+}
+
+const METRICS: readonly ClusterMetric[] = [
+  {
+    name: "twine_build_info",
+    type: "gauge",
+    labels: ["version"],
+    help: "1, with this monitor's version as label",
+    read: ({ version }) => [{ labels: { version }, value: 1 }],
+  },
+  {
+    name: "twine_state",
+    type: "gauge",
+    labels: ["state"],
+    help: "1 for the state that the cluster is in, 0 for the other two: OK, DEGRADED, HALT",
+    read: ({ report }) =>
+      ["OK", "DEGRADED", "HALT"].map((state) => ({
+        labels: { state },
+        value: Number(report.state === state),
+      })),
+  },
+  single(
+    "twine_epoch",
+    "The epoch; it grows with every new alpha",
+    ({ report }) => report.view?.epoch ?? 0,
+  ),
+  single(
+    "twine_revision",
+    "The revision of the view; it grows with every change",
+    ({ report }) => report.view?.revision ?? 0,
+  ),
+  {
+    name: "twine_alpha",
+    type: "gauge",
+    labels: ["monitor"],
+    help: "1 for the monitor that leads this epoch, 0 for the others",
+    read: ({ report }) =>
+      report.nodes
+        .filter(({ kind }) => kind === "monitor")
+        .map(({ name }) => ({
+          labels: { monitor: name },
+          value: Number(report.view?.alpha === name),
+        })),
+  },
+  single(
+    "twine_alpha_alive",
+    "1 while this monitor sees the alpha renew its lease, or holds it itself",
+    ({ report }) => report.alphaAlive,
+  ),
+  single("twine_monitor_ok", "1 while this monitor does its work, as /healthz says", (facts) => {
+    return facts.isHealthy;
+  }),
+  {
+    name: "twine_failovers_total",
+    type: "counter",
+    labels: [],
+    help:
+      "Times that a partition's master became another node since this monitor started, " +
+      "handovers included; every monitor counts them all",
+    read: ({ failoverCount }) => [{ labels: NO_LABELS, value: failoverCount }],
+  },
+  {
+    name: "twine_partition_up",
+    type: "gauge",
+    labels: ["partition"],
+    help: "1 when the partition has a master in the view, else 0",
+    read: ({ report }) =>
+      report.partitions.map(({ index, master }) => ({
+        labels: { partition: String(index) },
+        value: Number(master !== null),
+      })),
+  },
+  {
+    name: "twine_node_up",
+    type: "gauge",
+    labels: ["node", "kind", "role", "partition"],
+    help: "0 when the node is dead in the view, else 1; partition is empty for all but data nodes",
+    read: ({ report }) =>
+      report.nodes.map(({ name, kind, role, partition }) => ({
+        labels: { node: name, kind, role, partition: partition === null ? "" : String(partition) },
+        value: Number(role !== "dead"),
+      })),
+  },
+  {
+    name: "twine_node_in_sync",
+    type: "gauge",
+    labels: ["node", "partition"],
+    help: "1 when the data node is master or holds what its master holds, else 0",
+    read: ({ report }) =>
+      report.nodes
+        .filter(({ kind }) => kind === "data")
+        .map(({ name, partition, role, inSync }) => ({
+          labels: { node: name, partition: String(partition ?? "") },
+          value: Number(role !== "dead" && inSync),
+        })),
+  },
+  single(
+    "twine_status_nodes",
+    "Status nodes that twine.conf names",
+    ({ report }) => report.statusCount,
+  ),
+  single(
+    "twine_status_nodes_answering",
+    "Status nodes that answered this monitor just now",
+    ({ report }) => report.answered.length,
+  ),
+];
+
+/** Every metric of the cluster, as docs/metrics.md lists them. */
+export const CLUSTER_METRICS: readonly Metric[] = METRICS;
+
+/** One family per metric, in the order of CLUSTER_METRICS. */
+export function clusterFamilies(facts: ClusterFacts): Family[] {
+  return METRICS.map((metric) => ({ metric, samples: metric.read(facts) }));
+}
