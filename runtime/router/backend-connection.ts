@@ -1,11 +1,19 @@
 // backend-connection.ts: one raw, pipelined connection to one redis-server.
 // It carries bytes and counts nothing but its own handshake: which reply belongs to which request is the lane's to
 // know, by order. It never reconnects; the lane opens another.
+//
+//   HELLO, SELECT, INFO -> (the connection before it may still hold requests? CLIENT KILL) -> ready
+//
+// A paused server executes what lies in its sockets when it wakes, even of connections that were closed meanwhile (seen).
+// So a connection that broke with requests on the wire is ended at its node before anything is sent there again. Its id
+// says which it was; the run id says whether that process still lives, for another one counts its ids anew.
 import { connect, type Socket } from "node:net";
 import type { Credentials } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
+import { decodeReply } from "../resp/decode.ts";
 import { encodeCommand, type Protocol } from "../resp/encode.ts";
 import { ReplyScanner } from "../resp/reply-scanner.ts";
+import { itemsOf, numberOf, textOf } from "../resp/value.ts";
 
 export interface BackendTarget {
   /** The node's name, for errors. */
@@ -13,6 +21,12 @@ export interface BackendTarget {
   readonly host: string;
   readonly port: number;
   readonly db: number;
+}
+
+/** A connection as its node knows it. */
+export interface ConnectionIdentity {
+  readonly id: number;
+  readonly runId: string;
 }
 
 export interface BackendEvents {
@@ -28,6 +42,8 @@ export interface BackendOptions {
   readonly protocol: Protocol;
   readonly credentials: Credentials | undefined;
   readonly clock: Clock;
+  /** An earlier connection to the same node, to be ended there before this one is ready. */
+  readonly predecessor?: ConnectionIdentity | undefined;
 }
 
 const CONNECT_TIMEOUT_MS = 1000;
@@ -37,10 +53,15 @@ const ERROR = 45;
 export class BackendConnection {
   readonly target: BackendTarget;
   isReady = false;
+  /** Known from the handshake on. */
+  identity: ConnectionIdentity | undefined;
   readonly #socket: Socket;
   readonly #events: BackendEvents;
   readonly #scanner = new ReplyScanner();
-  #handshakeReplies: number;
+  readonly #predecessor: ConnectionIdentity | undefined;
+  readonly #greetings: Buffer[] = [];
+  #greetingsMax: number;
+  #isKilling = false;
   #cause = "it closed the connection";
   #output: Buffer[] = [];
   readonly #endConnectTimer: () => void;
@@ -49,7 +70,8 @@ export class BackendConnection {
     this.target = target;
     this.#events = events;
     const greeting = handshake(target, options);
-    this.#handshakeReplies = greeting.length;
+    this.#predecessor = options.predecessor;
+    this.#greetingsMax = greeting.length;
     this.#socket = connect({
       host: target.host,
       port: target.port,
@@ -102,7 +124,7 @@ export class BackendConnection {
         if (raw === undefined) return;
         // Nobody subscribes here, so a push belongs to no request.
         if (raw[0] === PUSH) continue;
-        if (this.#handshakeReplies > 0) this.#shakeHands(raw);
+        if (!this.isReady) this.#shakeHands(raw);
         else this.#events.onReply(raw);
       }
     } catch (error) {
@@ -115,8 +137,16 @@ export class BackendConnection {
       this.destroy(`it refuses the handshake: ${raw.toString("utf8", 1, raw.length - 2)}`);
       return;
     }
-    this.#handshakeReplies--;
-    if (this.#handshakeReplies > 0) return;
+    this.#greetings.push(Buffer.from(raw));
+    if (this.#greetings.length < this.#greetingsMax) return;
+    this.identity ??= identityOf(this.#greetings);
+    const predecessor = this.#predecessor;
+    if (predecessor?.runId === this.identity.runId && !this.#isKilling) {
+      this.#isKilling = true;
+      this.#greetingsMax++;
+      this.send(encodeCommand(["CLIENT", "KILL", "ID", String(predecessor.id)]));
+      return;
+    }
     this.#endConnectTimer();
     this.isReady = true;
     this.#events.onReady();
@@ -130,6 +160,16 @@ function handshake(target: BackendTarget, options: BackendOptions): Buffer[] {
     credentials === undefined ? [] : ["AUTH", credentials.username, credentials.password];
   const hello = ["HELLO", String(options.protocol), ...auth, "SETNAME", "twine-router"];
   const commands = [encodeCommand(hello)];
+  commands.push(encodeCommand(["INFO", "server"]));
   if (target.db !== 0) commands.push(encodeCommand(["SELECT", String(target.db)]));
   return commands;
+}
+
+/** From the replies to HELLO and INFO, which are the first two. */
+function identityOf([hello, info]: readonly Buffer[]): ConnectionIdentity {
+  const said = hello === undefined ? [] : itemsOf(decodeReply(hello));
+  const at = said.findIndex((item) => textOf(item) === "id");
+  const text = info === undefined ? undefined : textOf(decodeReply(info));
+  const runId = /^run_id:(\S+)/m.exec(text ?? "")?.[1] ?? "";
+  return { id: numberOf(said[at + 1]) ?? 0, runId };
 }

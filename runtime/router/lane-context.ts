@@ -1,5 +1,5 @@
 // lane-context.ts: what all lanes of one router share: the view, time, and the bytes that are held in all of them.
-import { addressOf, type ClusterConfig } from "../core/cluster.ts";
+import { addressOf, type ClusterConfig, type Settings } from "../core/cluster.ts";
 import { credentialsOf, type Credentials } from "../core/credentials.ts";
 import type { NodeView, View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -14,6 +14,8 @@ export interface LaneContext {
   /** Replicas that must hold a write before it is acknowledged, and how long that is waited for. */
   readonly ackReplicas: number;
   readonly ackTimeoutMs: number;
+  /** What is sent again when nobody knows whether it was executed. */
+  readonly retryUnknown: Settings["retryUnknown"];
   /** Of the requests that are held by any lane. */
   heldBytes: number;
   isConfirmed(): boolean;
@@ -35,6 +37,7 @@ export function laneContext(options: {
     holdBytesMax: settings.holdBytes,
     ackReplicas: settings.ackReplicas,
     ackTimeoutMs: settings.ackTimeoutMs,
+    retryUnknown: settings.retryUnknown,
     heldBytes: 0,
     isConfirmed: () => options.viewSource.isConfirmed(),
     masterOf: (partition) => {

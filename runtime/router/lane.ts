@@ -2,7 +2,7 @@
 //
 //   submit -> queue (held) -> in flight -> done(reply)
 //               ^                |
-//               |  not executed, or a read whose connection broke
+//               |  not executed, or its connection broke and it may be sent twice (retry-unknown)
 //               +----------------+
 //
 // Invariants: requests leave in the order they came, and go back in that order before anything newer; nothing is
@@ -12,9 +12,15 @@
 // too, since a read may have seen a write that nobody else holds yet.
 import type { Protocol } from "../resp/encode.ts";
 import { errorReply } from "../resp/encode.ts";
+import { RequestSplitter } from "../resp/request-splitter.ts";
 import { replicasHolding, underreplicated, waitCommand } from "../route/acknowledge.ts";
 import { isError } from "../route/split.ts";
-import { BackendConnection, type BackendTarget } from "./backend-connection.ts";
+import { isIdempotent } from "../route/repeatable.ts";
+import {
+  BackendConnection,
+  type BackendTarget,
+  type ConnectionIdentity,
+} from "./backend-connection.ts";
 import type { LaneContext } from "./lane-context.ts";
 
 /** Whoever waits for replies: requests of one that is gone are not sent any more. */
@@ -33,6 +39,10 @@ export interface BackendRequest {
 
 interface Held extends BackendRequest {
   readonly sinceMs: number;
+  /** Counted by the lane: the order in which requests came. */
+  readonly order: number;
+  /** It was on the wire of this node's connection when that broke. */
+  unknownAt?: string;
 }
 
 /** On the wire: a request, or the WAIT that ends a batch. */
@@ -63,6 +73,9 @@ export class Lane {
   /** Proved not executed while later ones are still in flight. */
   #refused: Held[] = [];
   #connection: BackendConnection | undefined;
+  /** By node: its connection that broke with requests on the wire. */
+  readonly #broken = new Map<string, ConnectionIdentity>();
+  #lastOrder = 0;
   #isProbing = false;
   #isClosed = false;
   #failures = 0;
@@ -90,6 +103,7 @@ export class Lane {
         request.done(reply);
       },
       sinceMs: this.#context.clock.nowMs(),
+      order: ++this.#lastOrder,
     };
     this.#hold([held], "last");
     this.#pump();
@@ -117,7 +131,7 @@ export class Lane {
     this.#refused = [];
     for (const held of rest) {
       this.#release(held);
-      held.done(errorReply("TWINEDOWN the router is closing"));
+      held.done(this.#giveUp(held, "the router is closing"));
     }
   }
 
@@ -173,9 +187,11 @@ export class Lane {
         protocol: this.#protocol,
         credentials: this.#context.credentials,
         clock: this.#context.clock,
+        predecessor: this.#broken.get(placeOf(target)),
       },
       {
         onReady: () => {
+          this.#broken.delete(placeOf(target));
           this.#failures = 0;
           this.#problem = "";
           this.#pump();
@@ -240,10 +256,20 @@ export class Lane {
     const unknown = [...this.#unproved.map(({ held }) => held), ...sent];
     this.#inFlight = [];
     this.#unproved = [];
-    const again = [...this.#refused, ...unknown.filter((held) => held.isRead)];
+    if (unknown.length > 0 && connection.identity !== undefined) {
+      this.#broken.set(placeOf(connection.target), connection.identity);
+    }
+    const again = [...this.#refused];
     this.#refused = [];
-    this.#hold(again, "first");
-    for (const held of unknown) if (!held.isRead) held.done(this.#uncertain(connection, cause));
+    for (const held of unknown) {
+      held.unknownAt = connection.target.name;
+      if (this.#mayRepeat(held)) again.push(held);
+      else held.done(this.#giveUp(held, cause));
+    }
+    this.#hold(
+      again.sort((a, b) => a.order - b.order),
+      "first",
+    );
     if (this.#isClosed) {
       this.close();
       return;
@@ -255,10 +281,21 @@ export class Lane {
     this.#pump();
   }
 
-  #uncertain(connection: BackendConnection, cause: string): Buffer {
+  #mayRepeat(held: Held): boolean {
+    if (held.isRead) return true;
+    if (this.#context.retryUnknown === "reads") return false;
+    const splitter = new RequestSplitter();
+    splitter.push(held.command);
+    const request = splitter.next();
+    return request !== undefined && isIdempotent(request.args);
+  }
+
+  /** A write that was on the wire once may have been executed, whatever stops it now. */
+  #giveUp(held: Held, why: string): Buffer {
+    if (held.unknownAt === undefined || held.isRead) return errorReply(`TWINEDOWN ${why}`);
     return errorReply(
-      `UNCERTAIN ${connection.target.name} of partition ${this.partition} gave no reply, ` +
-        `the command may have been executed: ${cause}`,
+      `UNCERTAIN ${held.unknownAt} of partition ${this.partition} gave no reply, ` +
+        `the command may have been executed: ${why}`,
     );
   }
 
@@ -313,7 +350,7 @@ export class Lane {
       this.#queue = this.#queue.filter((held) => !isOver(held));
       for (const held of over) {
         this.#release(held);
-        held.done(errorReply(`TWINEDOWN ${this.#reason(held)}`));
+        held.done(this.#giveUp(held, this.#reason(held)));
       }
       this.#watchExpiry();
     });
@@ -334,6 +371,10 @@ export class Lane {
 
 function isSame(a: BackendTarget, b: BackendTarget | undefined): boolean {
   return a.name === b?.name && a.host === b.host && a.port === b.port && a.db === b.db;
+}
+
+function placeOf(target: BackendTarget): string {
+  return `${target.host}:${target.port}`;
 }
 
 /** These three errors come instead of the command's execution, never after it. */
