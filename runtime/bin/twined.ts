@@ -1,12 +1,17 @@
 #!/usr/bin/env node
 // twined: one monitor. Several of them watch the cluster; one, the alpha, leads it.
+import { Registry } from "prom-client";
 import { listenOn } from "../cli/listen.ts";
-import { loadConf, printWarnings, readPassword, runTool, tool } from "../cli/tool.ts";
+import { readTemplate } from "../cli/read-template.ts";
+import { loadConf, printWarnings, readPassword, runTool, tool, twineVersion } from "../cli/tool.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { EXIT, TwineError, formatProblem } from "../core/errors.ts";
 import { namedNode } from "../core/named-node.ts";
 import { monitorApp, serveHttp } from "../monitor/http.ts";
+import { countFailovers } from "../monitor/metrics/count-failovers.ts";
+import { timedAcceptors } from "../monitor/metrics/register-latency.ts";
 import { startMonitor, type Monitor } from "../monitor/monitor.ts";
+import { openSentinelPort, type SentinelPort } from "../monitor/sentinel/sentinel-port.ts";
 import { systemClock } from "../ports/clock.ts";
 import { pinoLog, type Log } from "../ports/log.ts";
 import { systemRandom } from "../ports/random.ts";
@@ -33,7 +38,8 @@ async function main(): Promise<number> {
   const log = pinoLog(node.name);
   const ports = { config, password, clock: systemClock, openLink: openRedisLink };
   const opened = openAcceptors({ ...ports, user: "monitor" });
-  const { acceptors } = opened;
+  const registry = new Registry();
+  const acceptors = timedAcceptors(opened.acceptors, systemClock, registry);
   const board = createNoticeBoard({ ...ports, user: "monitor" });
   const monitor = startMonitor({
     ...ports,
@@ -43,13 +49,33 @@ async function main(): Promise<number> {
     acceptors,
     board,
   });
+  const failovers = countFailovers(
+    systemClock,
+    () => config.settings.leaseMs / 5,
+    () => monitor.view(),
+  );
+  let sentinel: SentinelPort | undefined;
   try {
     const app = monitorApp({
       monitor,
+      clock: systemClock,
+      registry,
+      version: twineVersion(),
+      failoverCount: () => failovers.count(),
+      statusTemplate: readTemplate("status.html.hbs"),
       config: () => config,
       read: () => readRegister(acceptors, config.settings.cluster),
     });
-    const server = await serveHttp(app, listenOn(node.host, password !== undefined), node.port);
+    const addresses = listenOn(node.host, password !== undefined);
+    sentinel = await openSentinelPort({
+      ...ports,
+      name: node.name,
+      config: () => config,
+      log,
+      addresses,
+      readOffsets: () => board.readOffsets(),
+    });
+    const server = await serveHttp(app, addresses, node.port);
     log.info("started", { port: node.port, cluster: config.settings.cluster });
     await untilEnded(() => {
       config = reload(options, monitor, config, log);
@@ -57,6 +83,8 @@ async function main(): Promise<number> {
     await server.close();
     return EXIT.ok;
   } finally {
+    await sentinel?.close();
+    failovers.stop();
     await monitor.stop();
     await board.close();
     opened.close();

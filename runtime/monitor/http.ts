@@ -1,38 +1,120 @@
-// http.ts: what a monitor tells over HTTP: whether it is well, and the cluster's status as it knows it.
+// http.ts: what a monitor tells over HTTP: whether it is well, the cluster's status as it knows it, and metrics. Every
+// monitor answers, alpha or not. Nothing can be changed here, so there is nothing to authenticate but who may look.
+import { createHash } from "node:crypto";
 import { serve } from "@hono/node-server";
 import { Hono } from "hono";
-import type { ClusterConfig } from "../core/cluster.ts";
+import { majorityOf, type ClusterConfig } from "../core/cluster.ts";
 import { TwineError } from "../core/errors.ts";
 import type { RegisterReading } from "../register/register.ts";
+import { renderHtml } from "../status/html.ts";
 import { renderJson } from "../status/json.ts";
 import { knowledgeOf } from "../status/knowledge.ts";
-import { reportOf } from "../status/report.ts";
+import { reportOf, type StatusReport } from "../status/report.ts";
+import { renderSummary } from "../status/summary.ts";
+import { renderXml } from "../status/xml.ts";
+import {
+  METRIC_PARTS,
+  collectMetrics,
+  type CollectOptions,
+  type MetricPart,
+} from "./metrics/collect.ts";
+import { CONTENT_TYPE } from "./metrics/exposition.ts";
 import type { Monitor } from "./monitor.ts";
 
-export interface HttpOptions {
+export interface HttpOptions extends CollectOptions {
   readonly monitor: Monitor;
   readonly config: () => ClusterConfig;
   /** A fresh reading of the status nodes. */
   readonly read: () => Promise<RegisterReading>;
+  /** The text of templates/status.html.hbs. */
+  readonly statusTemplate: string;
 }
 
-/** The routes: /healthz and /status.json. */
+const TEXT = "text/plain; charset=utf-8";
+const TEXT_WIDTH = 100;
+
+interface Page {
+  readonly type: string;
+  readonly render: (report: StatusReport, options: HttpOptions) => string;
+}
+
+const PAGES: Readonly<Record<string, Page>> = {
+  "/status.json": { type: "application/json", render: renderJson },
+  "/status.xml": { type: "application/xml", render: renderXml },
+  "/status.html": {
+    type: "text/html; charset=utf-8",
+    render: (report, { statusTemplate }) => renderHtml(report, statusTemplate),
+  },
+  "/status.txt": {
+    type: TEXT,
+    render: (report) => renderSummary(report, { color: false, width: TEXT_WIDTH }),
+  },
+};
+
+const PATHS = ["/healthz", ...Object.keys(PAGES), "/metrics"];
+
+/**
+ * The routes. `/status.*` answers 503 while too few status nodes answer this monitor to prove anything; the page still
+ * says what is known. Any other path gets 404 and the list of paths, any method but GET and HEAD gets 405.
+ */
 export function monitorApp(options: HttpOptions): Hono {
   const app = new Hono();
+  app.use(async (context, next) => {
+    const isRead = context.req.method === "GET" || context.req.method === "HEAD";
+    if (isRead) await next();
+    else context.res = context.text("only GET and HEAD\n", 405, { allow: "GET, HEAD" });
+    context.header("cache-control", "no-store");
+    context.header("x-content-type-options", "nosniff");
+  });
   app.get("/healthz", (context) => {
     const health = options.monitor.health();
     return context.json(health, health.ok ? 200 : 503);
   });
-  app.get("/status.json", async (context) => {
-    const reading = await options.read();
-    const knowledge = { ...knowledgeOf([reading]), alphaAlive: options.monitor.isAlphaAlive() };
-    return context.body(renderJson(reportOf(options.config(), knowledge)), 200, {
-      "content-type": "application/json",
-      "cache-control": "no-store",
+  for (const [path, page] of Object.entries(PAGES)) {
+    app.get(path, async (context) => {
+      const report = await reportNow(options);
+      const body = page.render(report, options);
+      const headers = { "content-type": page.type, ...policyOf(page, body) };
+      return context.body(body, isProven(report) ? 200 : 503, headers);
     });
+  }
+  app.get("/metrics", async (context) => {
+    const only = context.req.query("only");
+    const parts = METRIC_PARTS.filter((part) => only === undefined || part === only);
+    if (parts.length === 0) return context.text(`only is one of ${METRIC_PARTS.join(", ")}\n`, 400);
+    const text = await metricsNow(options, parts);
+    return context.body(text, 200, { "content-type": CONTENT_TYPE });
+  });
+  app.notFound((context) => {
+    return context.text(`there is no ${context.req.path}; there are ${PATHS.join(", ")}\n`, 404);
   });
   app.onError((error, context) => context.json({ ok: false, why: error.message }, 500));
   return app;
+}
+
+async function reportNow({ config, monitor, read }: HttpOptions): Promise<StatusReport> {
+  const knowledge = { ...knowledgeOf([await read()]), alphaAlive: monitor.isAlphaAlive() };
+  return reportOf(config(), knowledge);
+}
+
+async function metricsNow(options: HttpOptions, parts: readonly MetricPart[]): Promise<string> {
+  return collectMetrics(options, await reportNow(options), parts);
+}
+
+function isProven({ answered, statusCount }: StatusReport): boolean {
+  return answered.length >= majorityOf(statusCount);
+}
+
+/** The page holds names that came over the network: nothing in it may run or be fetched, and only its own style counts.
+    https://www.w3.org/TR/CSP3/#grammardef-hash-source */
+function policyOf(page: Page, body: string): Record<string, string> {
+  if (!page.type.startsWith("text/html")) return {};
+  const style = /<style>([\s\S]*?)<\/style>/.exec(body)?.[1] ?? "";
+  const digest = createHash("sha256").update(style).digest("base64");
+  const policy =
+    `default-src 'none'; style-src 'sha256-${digest}'; base-uri 'none'; form-action 'none'; ` +
+    "frame-ancestors 'none'";
+  return { "content-security-policy": policy };
 }
 
 export interface HttpServer {
