@@ -1,13 +1,20 @@
 #!/usr/bin/env node
 // twined: one monitor. Several of them watch the cluster; one, the alpha, leads it.
+import { hostname } from "node:os";
 import { Registry } from "prom-client";
+import { createSender } from "../alert/sender.ts";
+import { sendTestAlert } from "../alert/test-alert.ts";
 import { listenOn } from "../cli/listen.ts";
 import { readTemplate } from "../cli/read-template.ts";
+import { readSmtpPassword } from "../cli/smtp-password.ts";
 import { loadConf, printWarnings, readPassword, runTool, tool, twineVersion } from "../cli/tool.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { EXIT, TwineError, formatProblem } from "../core/errors.ts";
 import { namedNode } from "../core/named-node.ts";
+import { startAlerts } from "../monitor/alerts.ts";
+import { createEmit } from "../monitor/emit.ts";
 import { monitorApp, serveHttp } from "../monitor/http.ts";
+import { countMails } from "../monitor/metrics/alert-count.ts";
 import { countFailovers } from "../monitor/metrics/count-failovers.ts";
 import { timedAcceptors } from "../monitor/metrics/register-latency.ts";
 import { startMonitor, type Monitor } from "../monitor/monitor.ts";
@@ -17,23 +24,73 @@ import { pinoLog, type Log } from "../ports/log.ts";
 import { systemRandom } from "../ports/random.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "../register/acceptors.ts";
-import { createNoticeBoard } from "../register/notice-board.ts";
+import { createNoticeBoard, type NoticeBoard } from "../register/notice-board.ts";
 import { readRegister } from "../register/read.ts";
 
 const program = tool({
   name: "twined",
   summary:
     "Runs one monitor of the cluster in the foreground: it watches the nodes and, when it is alpha, leads them. SIGHUP reads twine.conf again.",
-  examples: ["$ twined m1 --conf twine.conf", "$ curl -s localhost:7601/healthz"],
-}).argument("<name>", "a monitor of twine.conf");
+  examples: [
+    "$ twined m1 --conf twine.conf",
+    "$ twined --test-alert",
+    "$ curl -s localhost:7601/healthz",
+  ],
+})
+  .argument("[name]", "a monitor of twine.conf")
+  .option("--test-alert", "mail a test to alert-mail, say what became of it, and end");
+
+interface TwinedOptions {
+  readonly conf?: string;
+  readonly json?: boolean;
+  readonly testAlert?: boolean;
+}
 
 async function main(): Promise<number> {
   program.parse();
-  const options = program.opts<{ conf?: string }>();
+  const options = program.opts<TwinedOptions>();
   const loaded = loadConf(options);
   printWarnings(loaded.warnings);
-  let { config } = loaded;
-  const node = namedNode(config, "monitor", program.args[0] ?? "");
+  const [name] = program.args;
+  if (options.testAlert === true) return testAlert(loaded.config, options.json === true);
+  if (name === undefined) return program.error("missing required argument 'name'");
+  return runMonitor(options, loaded.config, name);
+}
+
+/** Mail as this machine sends it. */
+function mailPorts() {
+  return {
+    send: createSender({
+      clock: systemClock,
+      hostName: hostname(),
+      password: readSmtpPassword,
+    }),
+    templates: {
+      text: readTemplate("mail-alert.txt.hbs"),
+      html: readTemplate("mail-alert.html.hbs"),
+    },
+  };
+}
+
+async function testAlert({ file, settings }: ClusterConfig, isJson: boolean): Promise<number> {
+  const { alertMail: to, alertSmtp: smtp, cluster } = settings;
+  const route = { to, smtp, file };
+  const from = `twined --test-alert on ${hostname()}`;
+  const { accepted, response } = await sendTestAlert({ cluster, from, route, ...mailPorts() });
+  const said = isJson
+    ? JSON.stringify({ accepted, smtp, response })
+    : `${smtp} took the mail for ${accepted.join(", ")}: ${response}`;
+  process.stdout.write(`${said}\n`);
+  return EXIT.ok;
+}
+
+async function runMonitor(
+  options: TwinedOptions,
+  loaded: ClusterConfig,
+  name: string,
+): Promise<number> {
+  let config = loaded;
+  const node = namedNode(config, "monitor", name);
   const password = readPassword();
   const log = pinoLog(node.name);
   const ports = { config, password, clock: systemClock, openLink: openRedisLink };
@@ -49,6 +106,7 @@ async function main(): Promise<number> {
     acceptors,
     board,
   });
+  const mails = startMails(node.name, monitor, board, () => config, { log, registry });
   const failovers = countFailovers(
     systemClock,
     () => config.settings.leaseMs / 5,
@@ -84,12 +142,35 @@ async function main(): Promise<number> {
     return EXIT.ok;
   } finally {
     await sentinel?.close();
+    mails.stop();
     failovers.stop();
     await monitor.stop();
     await board.close();
     opened.close();
     log.info("stopped");
   }
+}
+
+function startMails(
+  name: string,
+  monitor: Monitor,
+  board: NoticeBoard,
+  config: () => ClusterConfig,
+  { log, registry }: { readonly log: Log; readonly registry: Registry },
+): { stop(): void } {
+  return startAlerts({
+    ...mailPorts(),
+    name,
+    monitor,
+    clock: systemClock,
+    config,
+    board,
+    emit: createEmit(log),
+    onMail: countMails(registry),
+    onTrouble: (error) => {
+      log.warn("alerts", { why: String(error) });
+    },
+  });
 }
 
 /** Resolves at SIGTERM or SIGINT; SIGHUP calls `onHangUp`. */
@@ -106,7 +187,7 @@ function untilEnded(onHangUp: () => void): Promise<void> {
 
 /** A file that can't be used leaves everything as it was. */
 function reload(
-  options: { conf?: string },
+  options: TwinedOptions,
   monitor: Monitor,
   config: ClusterConfig,
   log: Log,
