@@ -168,7 +168,8 @@ export class SentinelClient {
   }
 
   #answer(value: RespValue): void {
-    this.#write(encodeReply(value, this.#session.protocol));
+    const { protocol } = this.#session;
+    this.#write(encodeReply(protocol === 3 ? withOneNull(value) : value, protocol));
   }
 
   #write(bytes: Buffer): void {
@@ -179,4 +180,10 @@ export class SentinelClient {
     this.#isEnding = true;
     this.#socket.end();
   }
+}
+
+/** RESP3 has one null where RESP2 has one for bulks and one for arrays. */
+function withOneNull(value: RespValue): RespValue {
+  if (value.type === "null") return { type: "null", of: "any" };
+  return value.type === "array" ? { ...value, items: value.items.map(withOneNull) } : value;
 }
