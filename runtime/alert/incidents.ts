@@ -163,11 +163,13 @@ export function untoldOf(book: Book): Item[] {
     the first. */
 export function itemsDue(book: Book, nowMs: number, lastMailMs: number | null): Item[] {
   const items = untoldOf(book);
-  const firstMs = Math.min(...items.map(({ incident }) => incident.sinceMs));
+  const halts = items.filter(({ kind, incident }) => kind === "begun" && incident.kind === "halt");
+  // Whatever else waits is taken along, but the partitions of one outage are gathered all the same.
+  const gathered = halts.length > 0 ? halts : items;
+  const firstMs = Math.min(...gathered.map(({ incident }) => incident.sinceMs));
   if (items.length === 0 || nowMs - firstMs < GATHER_MS) return [];
-  const isUrgent = items.some(({ kind, incident }) => kind === "begun" && incident.kind === "halt");
   const hasGap = lastMailMs === null || nowMs - lastMailMs >= MAIL_GAP_MS;
-  return isUrgent || hasGap ? items : [];
+  return halts.length > 0 || hasGap ? items : [];
 }
 
 /** The book once a mail with `items` was taken by the server. It may have moved on while the mail was under way. */
