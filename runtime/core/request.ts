@@ -14,7 +14,13 @@ export interface HandoverRequest {
   readonly node: string;
 }
 
-export type RequestBody = AcceptLossRequest | HandoverRequest;
+export interface PromoteToRequest {
+  readonly kind: "promote-to";
+  /** The data node that is to be its partition's master, without the loss of anything. */
+  readonly node: string;
+}
+
+export type RequestBody = AcceptLossRequest | HandoverRequest | PromoteToRequest;
 
 export interface Request {
   readonly id: string;

@@ -5,6 +5,51 @@
 /** DEGRADED: every partition has a master, but something is dead or not in sync. HALT: some partition has no master. */
 export type ClusterState = "OK" | "DEGRADED" | "HALT";
 
+/**
+ * A planned change of master. pause: the master's writes are paused until `to` has what it has; step-down: the master is
+ * being made a replica of nowhere. After that the partition's `promoting` names `to`, and the handover is over.
+ */
+export interface Handover {
+  /** Node names. */
+  readonly from: string;
+  readonly to: string;
+  readonly phase: "pause" | "step-down";
+}
+
+/** What became of the writes that a rogue master took and its partition's master never had. */
+export interface Rescue {
+  /** The run of the node that it was taken from: after a restart the node is not this one any more. */
+  readonly runId: string;
+  /** saved: `place` is the RDB file, MONITOR:PATH. kept: no file could be written, so the node itself keeps its data and
+      is left alone; `place` is null. */
+  readonly kind: "saved" | "kept";
+  readonly place: string | null;
+  /** Why it was kept; empty when saved. */
+  readonly why: string;
+  /** ISO 8601, by the alpha's clock. */
+  readonly at: string;
+}
+
+/** One replica of a lost master, as it was when the master was lost. */
+export interface FailoverReplica {
+  readonly name: string;
+  /** The run id under which it was last in sync; null when it never was. Under another one it has restarted since and
+      may have lost what it acknowledged. */
+  readonly runId: string | null;
+  /** It was in sync when the master was lost. */
+  readonly inSync: boolean;
+}
+
+/** A failover under way: all that another alpha needs to go on with it. */
+export interface FailoverView {
+  /** The master that was lost. */
+  readonly from: string;
+  /** Its process is certainly gone: its port refused, or another process answered there. It takes no write any more. */
+  readonly isKnownDead: boolean;
+  /** Everybody who could acknowledge a write to a router beside the master, first to last. */
+  readonly replicas: readonly FailoverReplica[];
+}
+
 export interface PartitionView {
   readonly index: number;
   /** Node names. */
@@ -22,6 +67,10 @@ export interface PartitionView {
   readonly promoting?: string | null;
   /** The run id that `lastMaster` had as master: another one means that it has restarted since. */
   readonly masterRunId?: string | null;
+  /** From the loss of a master until another one serves; absent or null otherwise. */
+  readonly failover?: FailoverView | null;
+  /** Under way; absent or null otherwise. A successor alpha goes on with it or takes it back. */
+  readonly handover?: Handover | null;
 }
 
 /** master, replica, dead for data nodes; up or dead for the others. */
@@ -41,8 +90,15 @@ export interface NodeView {
   readonly inSync: boolean;
   /** Redis's run_id when last seen; null where unknown or not a redis-server. */
   readonly runId: string | null;
+  /** The run id under which a replica was last in sync, kept while it is not: what it acknowledged under that one it
+      still holds. null for a master, which has to get in sync before it counts as a replica. */
+  readonly syncedRunId?: string | null;
   /** When the role last changed, ISO 8601, by the alpha's clock. */
   readonly since: string;
+  /** twine.conf names it no more: it is handed over when master, detached, and then leaves the view. */
+  readonly retiring?: boolean;
+  /** The last rescue of data that only this node had; absent when there was none. */
+  readonly rescue?: Rescue;
 }
 
 export interface View {

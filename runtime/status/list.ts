@@ -1,5 +1,6 @@
 // list.ts: one line per node in aligned columns, for grep, awk and eyes. Pure.
-// Every column always holds one word ("-" for what has no meaning), so that columns can be counted.
+// Every column always holds one word ("-" for what has no meaning), so that columns can be counted. An eighth one stands
+// there when data of some node was rescued: the file, or "kept" when the node still has it.
 import type { ReportNode } from "./knowledge.ts";
 import type { StatusReport } from "./report.ts";
 
@@ -7,8 +8,10 @@ const HEAD = ["NAME", "KIND", "ADDRESS", "PARTITION", "ROLE", "SYNC", "SINCE"];
 
 /** A line of titles, then data nodes by partition, status nodes, monitors, routers; no trailing spaces. */
 export function renderList(report: StatusReport): string {
-  const rows = [HEAD, ...report.nodes.map(columnsOf)];
-  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const hasRescue = report.nodes.some(({ rescue }) => rescue !== undefined);
+  const head = hasRescue ? [...HEAD, "RESCUE"] : HEAD;
+  const rows = [head, ...report.nodes.map((node) => columnsOf(node).slice(0, head.length))];
+  const widths = head.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const lines = rows.map((row) =>
     row
       .map((word, column) => word.padEnd(widths[column] ?? 0))
@@ -27,6 +30,7 @@ function columnsOf(node: ReportNode): string[] {
     node.role,
     syncOf(node),
     node.since ?? "-",
+    node.rescue?.place ?? node.rescue?.kind ?? "-",
   ].map((word) => word.replace(/[\s\p{Cc}\p{Cf}]+/gu, "_"));
 }
 

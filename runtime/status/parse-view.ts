@@ -73,6 +73,9 @@ const viewOf = recordOf({
       replicationId: orNull(textOf),
       lastMaster: orNull(textOf),
       needs: orNull(textOf),
+      handover: orAbsent(
+        orNull(recordOf({ from: textOf, to: textOf, phase: oneOf("pause", "step-down") })),
+      ),
     }),
   ),
   nodes: listOf(
@@ -87,6 +90,16 @@ const viewOf = recordOf({
       inSync: truthOf,
       runId: orNull(textOf),
       since: textOf,
+      retiring: orAbsent(truthOf),
+      rescue: orAbsent(
+        recordOf({
+          runId: textOf,
+          kind: oneOf("saved", "kept"),
+          place: orNull(textOf),
+          why: textOf,
+          at: textOf,
+        }),
+      ),
     }),
   ),
 });

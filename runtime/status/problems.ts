@@ -5,6 +5,7 @@ import { hashingClash } from "../core/hashing.ts";
 import type { PartitionView } from "../core/view.ts";
 import type { ReportNode, StatusKnowledge } from "./knowledge.ts";
 import { linesToPutBack } from "./hashing-lines.ts";
+import { nodeNotes } from "./node-notes.ts";
 
 export type ProblemCode =
   /** The status nodes hold no view yet. */
@@ -23,6 +24,11 @@ export type ProblemCode =
   | "VIEW_NOT_HELD"
   | "NODE_DEAD"
   | "NOT_IN_SYNC"
+  /** A rogue master's own writes were saved to a file, or could not be. */
+  | "RESCUED"
+  | "RESCUE_FAILED"
+  /** A data node leaves the cluster. */
+  | "RETIRING"
   /** The reader's twine.conf sends keys to other partitions than those where they lie. */
   | "HASHING_DIFFERS"
   /** The reader's twine.conf and the view name different nodes. */
@@ -65,6 +71,7 @@ export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[]
           ...(isLost ? [] : viewNotHeld(known)),
           ...known.nodes.filter(isDeadInView(known)).map(deadNode),
           ...known.nodes.filter(isBehindMaster(known)).map(notInSync),
+          ...nodeNotes(known.nodes),
         ];
   const rank = { HALT: 0, DEGRADED: 1, NOTE: 2 };
   problems.sort((a, b) => rank[a.severity] - rank[b.severity]);

@@ -46,11 +46,16 @@ function addPartition(parent: XMLBuilder, partition: PartitionView): void {
   for (const name of partition.replicas) element(child, "replica", {}, name);
   for (const name of partition.dead) element(child, "dead", {}, name);
   if (partition.needs !== null) element(child, "needs", {}, partition.needs);
+  if (partition.handover) element(child, "handover", { ...partition.handover });
 }
 
 function addNode(parent: XMLBuilder, node: ReportNode): void {
-  const { name, kind, host, port, db, partition, role, inSync, runId, since } = node;
-  element(parent, "node", { name, kind, host, port, db, partition, role, inSync, runId, since });
+  const { name, kind, host, port, db, partition, role, inSync, runId, since, retiring } = node;
+  const facts = { name, kind, host, port, db, partition, role, inSync, runId, since, retiring };
+  const child = element(parent, "node", facts);
+  if (node.rescue === undefined) return;
+  const { runId: rescuedRun, kind: outcome, place, at, why } = node.rescue;
+  element(child, "rescue", { runId: rescuedRun, kind: outcome, place, at }, why);
 }
 
 function addRegister(parent: XMLBuilder, report: StatusReport): void {

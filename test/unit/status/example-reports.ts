@@ -134,7 +134,27 @@ export function haltWithNeeds(): StatusReport {
   return reportOn({ ...view, partitions });
 }
 
+/** Partition 0 hands over, data of a6667 was rescued, a6668 keeps its own, and b7668 leaves the cluster. */
+export function inMotion(): StatusReport {
+  const view = exampleView();
+  const handover = { from: "a6666", to: "a6667", phase: "pause" } as const;
+  const run = { runId: "run", at: SINCE };
+  const changes: Record<string, Partial<NodeView>> = {
+    a6667: { rescue: { ...run, kind: "saved", place: "m1:/rescue/a6667-3-17.rdb", why: "" } },
+    a6668: { rescue: { ...run, kind: "kept", place: null, why: "the disk is full" } },
+    b7668: { retiring: true },
+  };
+  return reportOn({
+    ...view,
+    partitions: view.partitions.map((partition) =>
+      partition.index === 0 ? { ...partition, handover } : partition,
+    ),
+    nodes: view.nodes.map((node) => ({ ...node, ...changes[node.name] })),
+  });
+}
+
 export const REPORTS: Readonly<Record<string, () => StatusReport>> = {
+  "a handover, rescues and a node that leaves": inMotion,
   "a fresh cluster that is OK": () => reportOn(exampleView()),
   "a replica that is dead and another behind": () => {
     const view = withDead(exampleView(), "a6667");

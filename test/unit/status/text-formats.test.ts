@@ -170,12 +170,13 @@ describe("list", () => {
     `);
   });
 
-  test("every line of every example has the same seven columns", () => {
+  test("every line of every example has the same seven columns, and an eighth after a rescue", () => {
     for (const make of Object.values(REPORTS)) {
       const report = make();
       const lines = renderList(report).trimEnd().split("\n");
       expect(lines).toHaveLength(report.nodes.length + 1);
-      for (const line of lines) expect(line.split(/ +/)).toHaveLength(7);
+      const count = report.nodes.some(({ rescue }) => rescue !== undefined) ? 8 : 7;
+      for (const line of lines) expect(line.split(/ +/)).toHaveLength(count);
     }
   });
 });

@@ -1,0 +1,51 @@
+import { expect, test } from "vitest";
+import { renderList } from "../../../runtime/status/list.ts";
+import { parseView } from "../../../runtime/status/parse-view.ts";
+import { renderSummary } from "../../../runtime/status/summary.ts";
+import { renderXml } from "../../../runtime/status/xml.ts";
+import { exampleView, inMotion, reportOn } from "./example-reports.ts";
+
+test("where a rescue lies, what was not saved and who leaves is told, the worst first", () => {
+  const { problems } = inMotion();
+  expect(problems.map(({ code, subject, severity }) => [code, subject, severity])).toEqual([
+    ["RESCUE_FAILED", "a6668", "DEGRADED"],
+    ["RESCUED", "a6667", "NOTE"],
+    ["RETIRING", "b7668", "NOTE"],
+  ]);
+  expect(problems[0]?.text).toContain("the disk is full");
+  expect(problems[0]?.remedy).toContain("twine-stop a6668; copy its data folder");
+  expect(problems[1]?.text).toContain("m1:/rescue/a6667-3-17.rdb");
+});
+
+test("every format names the file of a rescue", () => {
+  const report = inMotion();
+  expect(renderSummary(report, { color: false, width: 100 })).toContain(
+    "m1:/rescue/a6667-3-17.rdb",
+  );
+  expect(renderList(report)).toMatch(/^a6667 .* m1:\/rescue\/a6667-3-17\.rdb$/m);
+  expect(renderList(report)).toMatch(/^a6668 .* kept$/m);
+  const xml = renderXml(report);
+  expect(xml).toContain('<rescue runId="run" kind="saved" place="m1:/rescue/a6667-3-17.rdb"');
+  expect(xml).toContain('<handover from="a6666" to="a6667" phase="pause"/>');
+  expect(xml).toMatch(/<node name="b7668" .*retiring="true"/);
+});
+
+test("the list keeps its seven columns while nothing was rescued", () => {
+  const [head = ""] = renderList(reportOn(exampleView())).split("\n");
+  expect(head.split(/ +/)).toHaveLength(7);
+});
+
+test.each([
+  ["a rescue without a run", { rescue: { kind: "saved" } }],
+  [
+    "a rescue of an unknown kind",
+    { rescue: { runId: "", kind: "x", place: null, why: "", at: "" } },
+  ],
+  ["retiring that is no truth value", { retiring: "yes" }],
+])("a view with %s is refused by name", (_what, change) => {
+  const view = exampleView();
+  const nodes = view.nodes.map((node, at) => (at === 0 ? { ...node, ...change } : node));
+  expect(() => parseView(JSON.stringify({ ...view, nodes }))).toThrow(
+    /nodes\[0\]\.(rescue|retiring)/,
+  );
+});
