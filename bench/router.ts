@@ -1,0 +1,178 @@
+// router.ts: the router beside twemproxy (nutcracker) and bare Redis, one process each, interleaved round by round in one
+// run. Run: node bench/router.ts [--rounds 3] [--partitions 1,4] [--only SET,MGET] [--load P16|P1] [--json FILE]
+// Throughput and p99 are medians over the rounds. Read the ratios: absolute figures belong to the machine.
+import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs, promisify } from "node:util";
+import { freePort, startRedis, until } from "../test/support/redis-server.ts";
+import { RawClient } from "../test/support/router-cluster.ts";
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "3" },
+    partitions: { type: "string", default: "1,4" },
+    only: { type: "string", default: "SET,GET,INCR,LPUSH,LPOP,SADD,SPOP,LRANGE_100,MSET,MGET" },
+    load: { type: "string", default: "P16,P1" },
+    json: { type: "string" },
+  },
+});
+
+const LOADS: Readonly<Record<string, { readonly args: string; readonly requests: number }>> = {
+  P16: { args: "-c 100 -P 16", requests: 200_000 },
+  P1: { args: "-c 50 -P 1", requests: 50_000 },
+};
+/** These answer or carry ten to a hundred values each. */
+const HEAVY = new Set(["LRANGE_100", "MSET", "MGET"]);
+const MGET = ["mget", ...Array.from({ length: 10 }, () => "key:__rand_int__")];
+
+interface Sample {
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+interface Row {
+  readonly load: string;
+  readonly partitions: number;
+  readonly test: string;
+  readonly twine: Sample;
+  readonly twemproxy: Sample;
+  readonly redis: Sample;
+}
+
+const cleanUps: (() => Promise<void>)[] = [];
+
+/** Bare bytes: twemproxy closes the connection at a client's usual handshake. */
+async function answers(port: number): Promise<boolean> {
+  const client = await RawClient.open(port).catch(() => undefined);
+  const reply = await client?.call("GET none");
+  client?.socket.destroy();
+  return reply === "$-1\r\n";
+}
+
+async function startProcess(port: number, program: string, args: readonly string[]): Promise<void> {
+  const child: ChildProcess = spawn(program, args, { stdio: "ignore" });
+  cleanUps.push(
+    () =>
+      new Promise((resolve) => {
+        child.once("exit", () => {
+          resolve();
+        });
+        if (!child.kill("SIGKILL")) resolve();
+      }),
+  );
+  await until(`${program} answers`, () => answers(port));
+}
+
+async function startNutcracker(masters: readonly number[]): Promise<number> {
+  const [port, statsPort] = [await freePort(), await freePort()];
+  const folder = await mkdtemp(join(tmpdir(), "twine-bench-"));
+  cleanUps.push(() => rm(folder, { recursive: true, force: true }));
+  const file = join(folder, "nutcracker.yml");
+  const servers = masters.map((master) => `    - 127.0.0.1:${master}:1`).join("\n");
+  // Its crc32a is the plain CRC-32 that Twine uses, so the keys are spread alike.
+  await writeFile(
+    file,
+    `pool:\n  listen: 127.0.0.1:${port}\n  hash: crc32a\n  distribution: modula\n` +
+      `  redis: true\n  servers:\n${servers}\n`,
+  );
+  await startProcess(port, "nutcracker", ["-c", file, "-s", String(statsPort), "-a", "127.0.0.1"]);
+  return port;
+}
+
+async function measure(port: number, test: string, load: string): Promise<Sample> {
+  const { args = "", requests = 0 } = LOADS[load] ?? {};
+  const count = HEAVY.has(test) ? requests / 4 : requests;
+  const what = test === "MGET" ? MGET : ["-t", test.toLowerCase()];
+  const { stdout } = await promisify(execFile)("redis-benchmark", [
+    ...["-p", String(port), ...args.split(" "), "-n", String(count), "-r", "10000", "--csv"],
+    ...what,
+  ]);
+  // LRANGE fills its list first, which is a row of its own: the last row counts.
+  const cells = (stdout.trim().split("\n").at(-1) ?? "").split('","');
+  const [, perSecond, , , p50, , p99] = cells.map((cell) => Number(cell.replaceAll('"', "")));
+  return { perSecond: perSecond ?? 0, p50Ms: p50 ?? 0, p99Ms: p99 ?? 0 };
+}
+
+function median(samples: readonly Sample[]): Sample {
+  const middle = (of: (sample: Sample) => number): number =>
+    samples.map(of).sort((a, b) => a - b)[Math.floor(samples.length / 2)] ?? 0;
+  return {
+    perSecond: middle((sample) => sample.perSecond),
+    p50Ms: middle((sample) => sample.p50Ms),
+    p99Ms: middle((sample) => sample.p99Ms),
+  };
+}
+
+const HEAD = [
+  "load",
+  "parts",
+  "test",
+  "redis/s",
+  "twempr/s",
+  "twine/s",
+  "x twempr",
+  "p99 tw/nut ms",
+];
+const WIDTHS = [5, 6, 11, 9, 9, 9, 9, 16];
+
+function line(cells: readonly string[]): void {
+  process.stdout.write(`${cells.map((cell, at) => cell.padStart(WIDTHS[at] ?? 9)).join(" ")}\n`);
+}
+
+function show({ load, partitions, test, twine, twemproxy, redis }: Row): void {
+  const rates = [redis, twemproxy, twine].map(({ perSecond }) => perSecond.toFixed(0));
+  const ratio = (twine.perSecond / twemproxy.perSecond).toFixed(2);
+  const p99 = `${twine.p99Ms.toFixed(2)}/${twemproxy.p99Ms.toFixed(2)}`;
+  line([load, String(partitions), test, ...rates, ratio, p99]);
+}
+
+async function compare(partitions: number, loads: readonly string[]): Promise<Row[]> {
+  const servers = await Promise.all(
+    Array.from({ length: partitions }, () => startRedis([], (task) => cleanUps.push(task))),
+  );
+  const masters = servers.map(({ port }) => port);
+  const routerPort = await freePort();
+  const routerArgs = [join(import.meta.dirname, "router-process.ts"), routerPort, ...masters];
+  await startProcess(routerPort, process.execPath, routerArgs.map(String));
+  const ports = {
+    redis: masters[0] ?? 0,
+    twemproxy: await startNutcracker(masters),
+    twine: routerPort,
+  };
+  const rows: Row[] = [];
+  for (const load of loads) {
+    for (const test of values.only.split(",")) {
+      const samples = { redis: [] as Sample[], twemproxy: [] as Sample[], twine: [] as Sample[] };
+      for (let round = 0; round < Number(values.rounds); round++) {
+        for (const name of ["redis", "twemproxy", "twine"] as const) {
+          samples[name].push(await measure(ports[name], test, load));
+        }
+      }
+      const { redis, twemproxy, twine } = samples;
+      const medians = { redis: median(redis), twemproxy: median(twemproxy), twine: median(twine) };
+      const row = { load, partitions, test, ...medians };
+      show(row);
+      rows.push(row);
+    }
+  }
+  return rows;
+}
+
+async function end(): Promise<void> {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+}
+
+line(HEAD);
+try {
+  const rows: Row[] = [];
+  for (const partitions of values.partitions.split(",").map(Number)) {
+    rows.push(...(await compare(partitions, values.load.split(","))));
+    await end();
+  }
+  if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);
+} finally {
+  await end();
+}
