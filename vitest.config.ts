@@ -8,7 +8,7 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["test/{unit,property,golden}/**/*.test.ts", "test/tidy.test.ts"],
+          include: ["test/{unit,property,golden,simulation}/**/*.test.ts", "test/tidy.test.ts"],
           testTimeout: 30_000,
         },
       },

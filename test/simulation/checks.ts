@@ -1,0 +1,250 @@
+// checks.ts: what must be true at every moment of a simulated run, and at its end.
+//
+//   status nodes' votes --> register-watch.ts      a minority chooses nothing; epoch and revision never fall; one alpha
+//   monitors' events    --> said and chosen?       one lease at a time; no tick fails
+//   data nodes          --> who acted, who served  fences hold; only the chosen is promoted; the dead serve nothing
+//   routers             --> what was acknowledged  nothing of it is missing at the end
+import type { View } from "../../runtime/core/view.ts";
+import type { LogFields } from "../../runtime/ports/log.ts";
+import type { Connection } from "./connection.ts";
+import type { DataNode, DataNodeWatch } from "./data-node.ts";
+import { RegisterWatch } from "./register-watch.ts";
+import type { Address } from "./replication.ts";
+import type { StatusNode } from "./status-node.ts";
+import type { Trace } from "./trace.ts";
+
+export interface ChecksOptions {
+  readonly trace: Trace;
+  readonly nowMs: () => number;
+  readonly statusNodeCount: number;
+  readonly ackReplicas: number;
+  readonly dataNodes: readonly DataNode[];
+  /** Other monitors than this one that believe to hold the lease and could act on it now. */
+  readonly otherHolders: (monitor: string) => readonly string[];
+}
+
+interface Promotion {
+  readonly node: string;
+  readonly atMs: number;
+}
+
+export interface Acknowledged {
+  readonly partition: number;
+  readonly write: number;
+}
+
+export class Checks implements DataNodeWatch {
+  readonly violations: string[] = [];
+  readonly register: RegisterWatch;
+  readonly acknowledged: Acknowledged[] = [];
+  /** Data nodes that have lost data and are not known to have it all again. */
+  readonly wounded = new Set<string>();
+  /** Data nodes that ever lost data that they had executed. */
+  readonly everWounded = new Set<string>();
+  readonly #options: ChecksOptions;
+  readonly #alphaOf = new Map<number, string>();
+  /** node and life -> the highest epoch that has fenced it. */
+  readonly #fences = new Map<string, number>();
+  readonly #promotions: Promotion[][] = [];
+  readonly #chosenFor = new Map<string, string>();
+  readonly #lives = new Set<string>();
+  readonly #sentAtMs: number[] = [];
+
+  constructor(options: ChecksOptions) {
+    this.#options = options;
+    this.register = new RegisterWatch({
+      statusNodeCount: options.statusNodeCount,
+      violation: (text) => {
+        this.violate(text);
+      },
+      onChosen: (view) => {
+        this.#heal(view);
+      },
+    });
+  }
+
+  violate(text: string): void {
+    this.violations.push(text);
+    this.#options.trace.note(`VIOLATION ${text}`);
+  }
+
+  voted = (node: StatusNode): void => {
+    const { accepted } = node.acceptor.peek();
+    if (accepted !== null) this.register.vote(node.name, accepted);
+  };
+
+  /** What a monitor of that life says in its log. */
+  said(monitor: string, life: number, level: string, message: string, fields: LogFields): void {
+    this.#options.trace.note(`${monitor} ${message} ${textOf(fields)}`);
+    if (level === "error") this.violate(`${monitor}: ${message} ${textOf(fields)}`);
+    const { epoch, revision } = fields;
+    if (message === "+alpha") this.#leads(monitor, `${monitor}#${life}`, Number(epoch));
+    if (message === "+view") {
+      if (this.register.chosenView(Number(epoch), Number(revision)) === undefined) {
+        this.violate(`${monitor} took view ${Number(epoch)}.${Number(revision)} for chosen`);
+      }
+    }
+  }
+
+  #leads(monitor: string, run: string, epoch: number): void {
+    const other = this.#alphaOf.get(epoch) ?? run;
+    if (other !== run) this.violate(`${other} and ${run} both lead epoch ${epoch}`);
+    this.#alphaOf.set(epoch, run);
+    for (const holder of this.#options.otherHolders(monitor)) {
+      this.violate(`${monitor} leads epoch ${epoch} while ${holder} holds a lease`);
+    }
+  }
+
+  fenced(node: DataNode, connection: Connection): void {
+    const epoch = epochOf(connection);
+    const key = `${node.name}#${node.process.life}`;
+    if (epoch !== undefined) {
+      this.#fences.set(key, Math.max(epoch, this.#fences.get(key) ?? 0));
+    }
+  }
+
+  replicaOf(node: DataNode, connection: Connection, address: Address | null): void {
+    const epoch = epochOf(connection);
+    const target = address === null ? "NO ONE" : `${address.host}:${address.port}`;
+    this.#options.trace.note(`${node.name} <- ${connection.name}: REPLICAOF ${target}`);
+    const fence = this.#fences.get(`${node.name}#${node.process.life}`) ?? 0;
+    if (epoch === undefined) {
+      this.violate(`${connection.name} told ${node.name} REPLICAOF ${target}`);
+      return;
+    }
+    if (epoch < fence) {
+      this.violate(`epoch ${epoch} acted on ${node.name} after epoch ${fence} had fenced it`);
+    }
+    if (address === null) this.#promoted(node, epoch);
+  }
+
+  #promoted(node: DataNode, epoch: number): void {
+    const { partition, name } = node;
+    const choice = this.#choiceOf(node, epoch);
+    if (choice === undefined) {
+      this.violate(`${name} was promoted, and no chosen view of epoch ${epoch} names it`);
+    } else {
+      const other = this.#chosenFor.get(choice) ?? name;
+      if (other !== name) this.violate(`${other} and ${name} were both promoted by ${choice}`);
+      this.#chosenFor.set(choice, name);
+    }
+    this.#lives.add(`${name}#${node.process.life}`);
+    const list = (this.#promotions[partition] ??= []);
+    list.push({ node: name, atMs: this.#options.nowMs() });
+  }
+
+  /** The newest chosen view of that epoch that makes this node master, as a text. */
+  #choiceOf(node: DataNode, epoch: number): string | undefined {
+    let found: View | undefined;
+    for (const view of this.register.chosenViews()) {
+      const { promoting = null } = view.partitions[node.partition] ?? {};
+      if (view.epoch === epoch && promoting === node.name) found = view;
+    }
+    return found === undefined
+      ? undefined
+      : `epoch ${epoch} revision ${found.revision} in partition ${node.partition}`;
+  }
+
+  /** A router sends a write. */
+  sent(write: number): void {
+    this.#sentAtMs[write] = this.#options.nowMs();
+  }
+
+  wrote(node: DataNode, writes: readonly number[]): void {
+    if (!this.#lives.has(`${node.name}#${node.process.life}`)) {
+      this.violate(`${node.name} served a write and nobody had promoted it`);
+    }
+    if (this.#options.ackReplicas > 0) return;
+    // With ack-replicas a write to a replaced master is not acknowledged; without, it must not come to be.
+    const [write = 0] = writes;
+    const sentAtMs = this.#sentAtMs[write] ?? 0;
+    const last = (this.#promotions[node.partition] ?? [])
+      .filter(({ atMs }) => atMs < sentAtMs)
+      .at(-1);
+    if (last !== undefined && last.node !== node.name) {
+      this.violate(`${node.name} executed a write that was sent when ${last.node} was master`);
+    }
+  }
+
+  acknowledge(partition: number, writes: readonly number[]): void {
+    for (const write of writes) this.acknowledged.push({ partition, write });
+  }
+
+  lostData(node: DataNode, count: number): void {
+    this.#options.trace.note(`${node.name} has lost ${count} writes`);
+    this.wounded.add(node.name);
+    this.everWounded.add(node.name);
+  }
+
+  /** Whether another node of that partition may lose data without breaking what is promised. */
+  mayLose(node: DataNode): boolean {
+    const { dataNodes, ackReplicas } = this.#options;
+    const others = dataNodes.filter(
+      ({ partition, name }) =>
+        partition === node.partition && name !== node.name && this.wounded.has(name),
+    );
+    return others.length < ackReplicas;
+  }
+
+  /** A router follows this view. */
+  followed(router: string, before: View | undefined, view: View): void {
+    const { epoch, revision } = view;
+    if (this.register.chosenView(epoch, revision) === undefined) {
+      this.violate(`${router} follows view ${epoch}.${revision}, which is not chosen`);
+    }
+    const isBack =
+      before !== undefined &&
+      (epoch < before.epoch || (epoch === before.epoch && revision < before.revision));
+    if (isBack) this.violate(`${router} went back to view ${epoch}.${revision}`);
+  }
+
+  /** In sync under its present run id: it holds all again. */
+  #heal(view: View): void {
+    for (const node of this.#options.dataNodes) {
+      if (!this.wounded.has(node.name)) continue;
+      const seen = view.nodes.find(({ name }) => name === node.name);
+      if (seen?.runId === node.runId && seen.inSync) this.wounded.delete(node.name);
+    }
+  }
+
+  /** Once the world is whole and at rest: nothing acknowledged is missing. */
+  judgeWrites(view: View): void {
+    const { dataNodes } = this.#options;
+    for (const { index, master } of view.partitions) {
+      const nodes = dataNodes.filter(({ partition }) => partition === index);
+      const serving = nodes.filter(
+        ({ name }) =>
+          name === master || view.nodes.some((node) => node.name === name && node.inSync),
+      );
+      const mine = this.acknowledged.filter(({ partition }) => partition === index);
+      if (master === null) {
+        const all = new Set(nodes.flatMap(({ replication }) => replication.writes));
+        this.#complain(`partition ${index}`, mine, all);
+      } else {
+        for (const { name, replication } of serving) {
+          this.#complain(name, mine, new Set(replication.writes));
+        }
+      }
+    }
+  }
+
+  #complain(where: string, wanted: readonly Acknowledged[], held: ReadonlySet<number>): void {
+    const missing = wanted.filter(({ write }) => !held.has(write));
+    const [first] = missing;
+    if (first === undefined) return;
+    this.violate(
+      `${where} lacks ${missing.length} of ${wanted.length} acknowledged writes, first ${first.write}`,
+    );
+  }
+}
+
+function epochOf({ name }: Connection): number | undefined {
+  const found = /^twined:[^:]+:(\d+)/.exec(name);
+  return found === null ? undefined : Number(found[1]);
+}
+
+function textOf(fields: LogFields): string {
+  return Object.entries(fields)
+    .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`)
+    .join(" ");
+}

@@ -1,0 +1,28 @@
+// fault-kinds.ts: what can befall a simulated cluster; faults.ts does it.
+
+export const FAULT_KINDS = [
+  "data-kill",
+  "data-quick-restart",
+  "data-wipe",
+  "data-power",
+  "data-pause",
+  "status-kill",
+  "status-power",
+  "status-pause",
+  "status-wipe",
+  "monitor-kill",
+  "monitor-pause",
+  "monitor-jump",
+  "alpha-pause",
+  "alpha-kill",
+  "master-kill",
+  "master-pause",
+  "router-pause",
+  "host-power",
+  "cut-one-way",
+  "cut-both-ways",
+  "isolate-host",
+  "handover",
+] as const;
+
+export type FaultKind = (typeof FAULT_KINDS)[number];

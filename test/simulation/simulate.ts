@@ -1,0 +1,110 @@
+// simulate.ts: one seed, from the first start through its faults to a cluster that is whole again.
+//
+//   start --every partition served--> faults for chaosMs --calm--> OK, or HALT with a reason --> what was written is there
+//
+// Production's monitors, register, follower and deciders run as they are; world.ts says what is simulated.
+import type { View } from "../../runtime/core/view.ts";
+import { seededRandom } from "../support/seeded-random.ts";
+import { Faults } from "./faults.ts";
+import { World, type WorldOptions } from "./world.ts";
+
+export interface Outcome {
+  readonly seed: number;
+  /** Empty when all went well. */
+  readonly violations: readonly string[];
+  readonly trace: readonly string[];
+  readonly traceHash: string;
+  readonly simulatedMs: number;
+  readonly eventCount: number;
+  readonly epochs: number;
+  readonly acknowledged: number;
+}
+
+const FIRST_START_MS = 10_000;
+const HEAL_MS = 20_000;
+const HALT_MS = 3000;
+
+/** Runs the whole of it. The same options give the same outcome, to the last line of the trace. */
+export async function simulate(options: WorldOptions): Promise<Outcome> {
+  const world = new World(options);
+  const { scheduler, checks, trace, scenario } = world;
+  trace.note(`seed ${options.seed} ${JSON.stringify(scenario)}`);
+  world.start();
+  const hasFailed = (): boolean => checks.violations.length > 0;
+  const state = (): string | undefined => checks.register.view?.state;
+  const isServed = await scheduler.run(() => hasFailed() || isOk(world), FIRST_START_MS);
+  if (!isServed) checks.violate(`the first start is not OK but ${state() ?? "without a view"}`);
+  const faults = new Faults(world, seededRandom(options.seed ^ 0x5bd1e995));
+  if (!hasFailed()) {
+    faults.begin();
+    await scheduler.run(hasFailed, scheduler.nowMs + scenario.chaosMs);
+  }
+  if (!hasFailed()) {
+    faults.calm();
+    await heal(world);
+  }
+  return {
+    seed: options.seed,
+    violations: checks.violations,
+    trace: trace.lines,
+    traceHash: trace.hash(),
+    simulatedMs: scheduler.nowMs,
+    eventCount: scheduler.eventCount,
+    epochs: checks.register.view?.epoch ?? 0,
+    acknowledged: checks.acknowledged.length,
+  };
+}
+
+async function heal(world: World): Promise<void> {
+  const { scheduler, checks } = world;
+  const hasFailed = (): boolean => checks.violations.length > 0;
+  const endMs = scheduler.nowMs + HEAL_MS;
+  while (!(await scheduler.run(() => hasFailed() || isOk(world) || isHalted(world), endMs))) {
+    checks.violate(`not whole ${HEAL_MS} ms after the last fault: ${textOf(checks.register.view)}`);
+  }
+  // HALT may be a moment on the way to something better; it counts when nothing comes of it.
+  if (isHalted(world)) {
+    const isOver = (): boolean => hasFailed() || !isHalted(world);
+    if (await scheduler.run(isOver, scheduler.nowMs + HALT_MS)) {
+      await heal(world);
+      return;
+    }
+  }
+  if (hasFailed()) return;
+  world.stopWriting();
+  // What is on its way arrives, is replicated and seen.
+  await scheduler.run(hasFailed, scheduler.nowMs + 3 * world.scenario.leaseMs);
+  const { view } = checks.register;
+  if (view !== undefined && isLossCounted(world)) checks.judgeWrites(view);
+}
+
+/** Without ack-replicas what a master alone held may go with it; with it, nothing may. */
+function isLossCounted(world: World): boolean {
+  return world.scenario.ackReplicas > 0 || world.checks.everWounded.size === 0;
+}
+
+function isOk(world: World): boolean {
+  return world.checks.register.view?.state === "OK";
+}
+
+/** Nobody serves, and every partition of which that is true says what it needs: data is in doubt that was really lost. */
+function isHalted({ checks, dataNodes }: World): boolean {
+  const { view } = checks.register;
+  if (view?.state !== "HALT") return false;
+  const halted = view.partitions.filter(({ master }) => master === null);
+  return halted.every(
+    ({ index, needs, promoting = null }) =>
+      promoting === null &&
+      needs?.includes("--accept-loss") === true &&
+      dataNodes.some(({ partition, name }) => partition === index && checks.everWounded.has(name)),
+  );
+}
+
+function textOf(view: View | undefined): string {
+  if (view === undefined) return "no view";
+  const parts = view.partitions.map(
+    ({ index, master, needs }) => `partition ${index}: ${master ?? "none"} ${needs ?? ""}`,
+  );
+  const dead = view.nodes.filter(({ role, inSync }) => role === "dead" || !inSync);
+  return `${view.state}; ${parts.join("; ")}; ${dead.map(({ name, role }) => `${name} ${role}`).join(", ")}`;
+}

@@ -1,0 +1,283 @@
+// world.ts: a simulated cluster: production's monitors, register and followers over simulated servers and network.
+//
+//   monitors (startMonitor) --OpenLink--> data nodes        everything below the ports is simulated,
+//        |---Acceptor---> status nodes <---Acceptor--- routers        everything above is production's
+import { nodesOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
+import { parseConf } from "../../runtime/core/conf/parse.ts";
+import type { Request } from "../../runtime/core/request.ts";
+import type { Clock } from "../../runtime/ports/clock.ts";
+import type { Log, LogFields } from "../../runtime/ports/log.ts";
+import { startMonitor, type Monitor } from "../../runtime/monitor/monitor.ts";
+import { answerMsOf } from "../../runtime/register/acceptors.ts";
+import { createNoticeBoard, type NoticeBoard } from "../../runtime/register/notice-board.ts";
+import type { Acceptor } from "../../runtime/register/register.ts";
+import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
+import { Checks } from "./checks.ts";
+import { openLinkFrom, type CommandServer } from "./connection.ts";
+import { DataNode } from "./data-node.ts";
+import { Network } from "./network.ts";
+import type { Address } from "./replication.ts";
+import { confOf, drawScenario, type Scenario } from "./scenario.ts";
+import { Scheduler } from "./scheduler.ts";
+import { SimProcess } from "./sim-process.ts";
+import { SimRouter } from "./sim-router.ts";
+import { StatusNode } from "./status-node.ts";
+import { Trace } from "./trace.ts";
+import type { Mistake } from "./mistakes.ts";
+
+export interface WorldOptions {
+  readonly seed: number;
+  /** Instead of what the seed draws. */
+  readonly scenario?: Partial<Scenario>;
+  readonly mistake?: Mistake;
+}
+
+export class World {
+  readonly scenario: Scenario;
+  readonly config: ClusterConfig;
+  readonly scheduler = new Scheduler();
+  readonly trace: Trace;
+  readonly network: Network;
+  readonly checks: Checks;
+  readonly dataNodes: readonly DataNode[];
+  readonly statusNodes: readonly StatusNode[];
+  readonly monitors: readonly SimProcess[];
+  readonly routers: readonly SimProcess[];
+  readonly #random: SeededRandom;
+  readonly #operator: SimProcess;
+  readonly #running = new Map<string, Monitor>();
+  readonly #byPort = new Map<number, DataNode>();
+  readonly #servers = new Map<number, CommandServer>();
+  #board: NoticeBoard | undefined;
+  #connectionId = 0;
+  #writeCount = 0;
+  #requestCount = 0;
+  #isWriting = true;
+  /** A clock has jumped: leases are no longer what they were. */
+  hasJumped = false;
+
+  constructor({ seed, scenario, mistake }: WorldOptions) {
+    const random = seededRandom(seed);
+    this.#random = random;
+    this.scenario = { ...drawScenario(random, mistake), ...scenario };
+    this.config = configOf(this.scenario);
+    this.trace = new Trace(() => this.scheduler.nowMs);
+    this.network = new Network(this.scheduler, random, this.scenario.weather);
+    this.dataNodes = this.#makeDataNodes();
+    this.checks = new Checks({
+      trace: this.trace,
+      nowMs: () => this.scheduler.nowMs,
+      statusNodeCount: this.scenario.statusNodes,
+      ackReplicas: this.scenario.ackReplicas,
+      dataNodes: this.dataNodes,
+      otherHolders: (monitor) => this.#otherHolders(monitor),
+    });
+    this.statusNodes = this.#makeStatusNodes();
+    this.monitors = nodesOf(this.config, "monitor").map(({ name, host }) =>
+      this.#process(name, host),
+    );
+    this.routers = nodesOf(this.config, "router").map(({ name, host }) =>
+      this.#process(name, host),
+    );
+    this.#operator = this.#process("operator", "c1");
+    for (const server of [...this.dataNodes, ...this.statusNodes]) {
+      this.#servers.set(server.address.port, server);
+    }
+  }
+
+  start(): void {
+    for (const node of [...this.statusNodes, ...this.dataNodes]) node.start();
+    for (const monitor of this.monitors) this.startMonitor(monitor);
+    for (const router of this.routers) this.startRouter(router);
+    this.#operator.start();
+  }
+
+  startMonitor(process: SimProcess): void {
+    process.start();
+    const { life } = process;
+    const clock = process.clock();
+    const say =
+      (level: string) =>
+      (message: string, fields: LogFields = {}) => {
+        if (process.isAlive(life)) this.checks.said(process.name, life, level, message, fields);
+      };
+    const log: Log = {
+      debug: () => undefined,
+      info: say("info"),
+      warn: say("warn"),
+      error: say("error"),
+    };
+    const monitor = startMonitor({
+      name: process.name,
+      config: this.config,
+      password: undefined,
+      clock,
+      random: this.#random,
+      log,
+      openLink: this.#openLink(process),
+      acceptors: this.#acceptorsOf(process, clock, "quorum-of-one"),
+      board: this.#boardOf(process, clock),
+      probe: (_host, port) => this.#probe(process, port),
+    });
+    this.#running.set(process.name, monitor);
+  }
+
+  startRouter(process: SimProcess): void {
+    process.start();
+    const clock = process.clock();
+    const router = new SimRouter({
+      name: process.name,
+      config: this.config,
+      clock,
+      random: this.#random,
+      openLink: this.#openLink(process),
+      acceptors: this.#acceptorsOf(process, clock, "router-believes-one"),
+      checks: this.checks,
+      nextWrite: () => (this.#writeCount += 1),
+      pauseMs: this.scenario.writeEveryMs,
+      mayWrite: () => this.#isWriting,
+    });
+    for (const node of this.statusNodes) {
+      node.subscribe(process, () => {
+        router.told();
+      });
+    }
+  }
+
+  /** A monitor's or router's process ends. */
+  endClient(process: SimProcess, isMute: boolean): void {
+    process.stop({ isMute });
+    for (const node of [...this.dataNodes, ...this.statusNodes]) node.clientEnded(process);
+  }
+
+  /** What a tool would ask through the status nodes. */
+  ask(body: Request["body"]): void {
+    this.#requestCount += 1;
+    const id = `request-${this.#requestCount}`;
+    this.trace.note(`operator asks ${JSON.stringify(body)}`);
+    this.#board ??= this.#boardOf(this.#operator, this.#operator.clock());
+    this.#board.askRequest({ id, body, state: "asked", message: "" }).catch((error: unknown) => {
+      this.trace.note(`operator failed: ${String(error)}`);
+    });
+  }
+
+  stopWriting(): void {
+    this.#isWriting = false;
+  }
+
+  /** The alpha by the newest chosen view. */
+  alpha(): SimProcess | undefined {
+    const { alpha } = this.checks.register.view ?? {};
+    return this.monitors.find(({ name }) => name === alpha);
+  }
+
+  monitor(name: string): Monitor | undefined {
+    return this.#running.get(name);
+  }
+
+  hosts(): string[] {
+    return [...new Set(this.config.nodes.map(({ host }) => host))];
+  }
+
+  #otherHolders(self: string): string[] {
+    if (this.hasJumped) return [];
+    return this.monitors
+      .filter(({ name, isUp, isPaused }) => name !== self && isUp && !isPaused)
+      .map(({ name }) => name)
+      .filter((name) => {
+        const monitor = this.#running.get(name);
+        return monitor?.health().isAlpha === true && monitor.isAlphaAlive();
+      });
+  }
+
+  #process(name: string, host: string): SimProcess {
+    const { drift } = this.scenario;
+    const clockRate = 1 + drift * (2 * this.#random.next() - 1);
+    return new SimProcess({
+      name,
+      host,
+      scheduler: this.scheduler,
+      random: this.#random,
+      clockRate,
+    });
+  }
+
+  #makeDataNodes(): DataNode[] {
+    const { persistence, saveEveryMs, backlogSize, syncMs, mistake } = this.scenario;
+    return nodesOf(this.config, "data").map(({ name, host, port, partition }) => {
+      const node = new DataNode({
+        partition,
+        address: { host, port },
+        process: this.#process(name, host),
+        persistence,
+        saveEveryMs,
+        backlogSize,
+        syncMs: () => syncMs * this.#random.next(),
+        scheduler: this.scheduler,
+        network: this.network,
+        random: this.#random,
+        mistake,
+        nodeAt: (address: Address) => this.#byPort.get(address.port),
+        watch: () => this.checks,
+      });
+      this.#byPort.set(port, node);
+      return node;
+    });
+  }
+
+  #makeStatusNodes(): StatusNode[] {
+    const { fsyncMs, mistake } = this.scenario;
+    return nodesOf(this.config, "status").map(
+      ({ name, host, port }) =>
+        new StatusNode({
+          cluster: this.config.settings.cluster,
+          address: { host, port },
+          process: this.#process(name, host),
+          scheduler: this.scheduler,
+          network: this.network,
+          random: this.#random,
+          fsyncMs,
+          mistake,
+          onVote: this.checks.voted,
+        }),
+    );
+  }
+
+  #openLink(process: SimProcess) {
+    return openLinkFrom(process, {
+      network: this.network,
+      serverAt: (_host, port) => this.#servers.get(port),
+      nextId: () => (this.#connectionId += 1),
+    });
+  }
+
+  #acceptorsOf(process: SimProcess, clock: Clock, mistake: Mistake): Acceptor[] {
+    const answerMs = answerMsOf(this.config.settings);
+    const all = this.statusNodes.map((node) => node.seenFrom(process, clock, answerMs));
+    if (this.scenario.mistake !== mistake) return all;
+    const index = Number(/\d+$/.exec(process.name)?.[0] ?? 1) % all.length;
+    return all.slice(index, index + 1);
+  }
+
+  #boardOf(process: SimProcess, clock: Clock): NoticeBoard {
+    return createNoticeBoard({
+      config: this.config,
+      password: undefined,
+      clock,
+      openLink: this.#openLink(process),
+      user: "monitor",
+    });
+  }
+
+  #probe(from: SimProcess, port: number): Promise<boolean> {
+    const config = nodesOf(this.config, "router").find((router) => router.port === port);
+    const router = this.routers.find(({ name }) => name === config?.name);
+    return Promise.resolve(router?.isUp === true && from.isUp);
+  }
+}
+
+function configOf(scenario: Scenario): ClusterConfig {
+  const { config, errors } = parseConf(confOf(scenario), "twine.conf");
+  if (config === undefined) throw new Error(JSON.stringify(errors));
+  return config;
+}
