@@ -1,0 +1,126 @@
+// twine.ts: Twine as its own local applier runs it: two partitions of three nodes, three status nodes, three monitors, one
+// router. The writers know the router alone.
+import { FaultCluster } from "../../test/support/fault-cluster.ts";
+import type { Contender, Place, Roles, Victim } from "./contender.ts";
+import { askPort } from "./redis-process.ts";
+
+const NODES = `
+a1=data 0 localhost {a1} 0
+a2=data 0 localhost {a2} 0
+a3=data 0 localhost {a3} 0
+b1=data 1 localhost {b1} 0
+b2=data 1 localhost {b2} 0
+b3=data 1 localhost {b3} 0
+s1=status localhost {s1} 0
+s2=status localhost {s2} 0
+s3=status localhost {s3} 0
+m1=monitor localhost {m1}
+m2=monitor localhost {m2}
+m3=monitor localhost {m3}
+r1=router localhost {r1}
+`;
+
+/** By crc32 over two partitions the tag "a" lies in 1 and "b" in 0; which of them is killed makes no difference. */
+const PARTITION = 1;
+const TAG = "a";
+/** Of every line of a log, and said otherwise or not worth saying. */
+const COMMON_FIELDS = ["time", "name", "msg", "level", "pid", "hostname"];
+const ELSEWHERE_TAG = "b";
+
+export class TwineContender implements Contender {
+  readonly name: string;
+  readonly #conf: string;
+  #cluster: FaultCluster | undefined;
+
+  constructor(ackReplicas: number, downAfterMs: number, dataSettings: readonly string[]) {
+    this.name = ackReplicas === 0 ? "Twine" : `Twine, ack-replicas ${ackReplicas}`;
+    const settings = [
+      `cluster bench${ackReplicas}`,
+      "hash-tag {}",
+      `down-after ${downAfterMs}ms`,
+      `ack-replicas ${ackReplicas}`,
+      ...dataSettings.map((line) => `redis ${line}`),
+    ];
+    this.#conf = `${NODES}${settings.join("\n")}\n`;
+  }
+
+  get #running(): FaultCluster {
+    if (this.#cluster === undefined) throw new Error("not started");
+    return this.#cluster;
+  }
+
+  get place(): Place {
+    return { tag: TAG, route: { by: "fixed", port: this.#running.port("r1") } };
+  }
+
+  get elsewhere(): Place {
+    return { tag: ELSEWHERE_TAG, route: { by: "fixed", port: this.#running.port("r1") } };
+  }
+
+  async start(): Promise<void> {
+    this.#cluster = await FaultCluster.create(this.#conf);
+    await this.#cluster.start();
+  }
+
+  async isWell(): Promise<boolean> {
+    return (await this.#running.view())?.state === "OK";
+  }
+
+  async roles(): Promise<Roles> {
+    const { master, replicas } = await this.#running.partition(PARTITION);
+    if (master === null) throw new Error("the view has no master");
+    return {
+      master: await this.#victim(master),
+      replicas: await Promise.all(replicas.map((name) => this.#victim(name))),
+    };
+  }
+
+  async #victim(name: string): Promise<Victim> {
+    const cluster = this.#running;
+    const pid = await cluster.pid(name);
+    return {
+      name,
+      port: cluster.port(name),
+      signal: (signal) => {
+        process.kill(pid, signal);
+      },
+      kill: () => cluster.kill(name),
+      launch: () => cluster.launch(name),
+    };
+  }
+
+  readPort(): Promise<number> {
+    return Promise.resolve(this.#running.port("r1"));
+  }
+
+  async empty(): Promise<void> {
+    const partitions = (await this.#running.view())?.partitions ?? [];
+    for (const { master } of partitions) {
+      if (master !== null) await askPort(this.#running.port(master), "FLUSHALL");
+    }
+  }
+
+  /** Whatever comes back is given its role by the monitors. */
+  mend(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Events of all monitors and the router, by the time of the machine that they share. */
+  async timeline(killedAt: Date): Promise<readonly string[]> {
+    const since = killedAt.getTime();
+    const logs = await Promise.all(["m1", "m2", "m3", "r1"].map((name) => this.#running.log(name)));
+    return logs
+      .flat()
+      .filter(({ time }) => Number(time) >= since)
+      .toSorted((a, b) => Number(a["time"]) - Number(b["time"]))
+      .map((line) => {
+        const fields = Object.entries(line).filter(([field]) => !COMMON_FIELDS.includes(field));
+        const more = JSON.stringify(Object.fromEntries(fields));
+        return `+${Number(line["time"]) - since} ${String(line["name"])} ${String(line["msg"])} ${more}`;
+      });
+  }
+
+  async stop(): Promise<void> {
+    await this.#cluster?.remove();
+  }
+}
