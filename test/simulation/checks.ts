@@ -9,7 +9,7 @@ import type { LogFields } from "../../runtime/ports/log.ts";
 import type { Connection } from "./connection.ts";
 import type { DataNode, DataNodeWatch } from "./data-node.ts";
 import { RegisterWatch } from "./register-watch.ts";
-import type { Address } from "./replication.ts";
+import type { Address } from "./replication-link.ts";
 import type { StatusNode } from "./status-node.ts";
 import type { Trace } from "./trace.ts";
 

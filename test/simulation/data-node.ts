@@ -6,7 +6,8 @@ import { Disk, type Persistence } from "./disk.ts";
 import { infoText } from "./info-text.ts";
 import type { Mistake } from "./mistakes.ts";
 import type { Network } from "./network.ts";
-import { Replication, type Address } from "./replication.ts";
+import { Replication } from "./replication.ts";
+import type { Address } from "./replication-link.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { SimProcess } from "./sim-process.ts";
 
@@ -192,7 +193,11 @@ export class DataNode implements CommandServer {
         reply(this.#info());
         break;
       case "ROLE":
-        reply([this.replication.isMaster ? "master" : "slave", this.replication.offset, []]);
+        reply([
+          this.replication.isMaster ? "master" : "slave",
+          this.replication.history.offset,
+          [],
+        ]);
         break;
       case "PING":
         reply("PONG");
@@ -317,7 +322,7 @@ export class DataNode implements CommandServer {
     }
     const writes = args.map(Number);
     this.replication.append(writes);
-    connection.writtenOffset = this.replication.offset;
+    connection.writtenOffset = this.replication.history.offset;
     this.#options.watch().wrote(this, writes);
     reply(OK);
   }

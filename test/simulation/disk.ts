@@ -4,7 +4,7 @@
 //         most the last second; replication id and offset are lost
 //   rdb   the last save: its writes, id and offset; nothing since
 //   none  nothing
-import type { Snapshot, Writes } from "./replication.ts";
+import type { Snapshot, Writes } from "./replication-link.ts";
 
 export type Persistence = "aof" | "rdb" | "none";
 

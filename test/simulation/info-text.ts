@@ -34,8 +34,8 @@ export function infoText(source: InfoSource): string {
           `slave_repl_offset:${source.shownOffset}`,
         ]),
     ...replicaLines(source),
-    `master_replid:${replication.replicationId}`,
-    `master_replid2:${replication.secondId === "" ? "0".repeat(40) : replication.secondId}`,
+    `master_replid:${replication.history.id}`,
+    `master_replid2:${replication.history.secondId === "" ? "0".repeat(40) : replication.history.secondId}`,
     `master_repl_offset:${source.shownOffset}`,
     "# Keyspace",
   ];

@@ -8,91 +8,27 @@
 // replication id and keeps the old one as second; detaching keeps id and offset; the first replica of a master without
 // a backlog makes a new id; a demoted master keeps its replicas; a node that became another's copy drops its own.
 // One write is one unit of offset, one key, and one number.
-import type { SeededRandom } from "../support/seeded-random.ts";
+import { History } from "./history.ts";
 import type { Stream } from "./network.ts";
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
-/** What a node holds: the numbers of the writes, in the order in which they were executed. Only ever appended to. */
-export type Writes = number[];
-
-/** A part of `writes` that is not going to change: the first `count`. */
-export interface Snapshot {
-  readonly writes: Writes;
-  readonly count: number;
-  readonly replicationId: string;
-  readonly offset: number;
-}
-
-/** What replication needs of the node that it belongs to. */
-export interface ReplicationSurroundings {
-  readonly name: string;
-  readonly port: number;
-  readonly random: SeededRandom;
-  /** Between this node and another, in order. */
-  streamTo(other: Replication): Stream;
-  /** Runs in the present life of this node's process, when it is not paused. */
-  run(life: number, task: () => void): void;
-  life(): number;
-  isUp(): boolean;
-  isMute(): boolean;
-  after(delayMs: number, task: () => void): void;
-  at(address: Address): Replication | undefined;
-  isLoading(): boolean;
-  setLoading(isLoading: boolean): void;
-  /** The whole dataset became another one. */
-  replaced(): void;
-  /** Writes are about to be appended, or were. */
-  appended(isBefore: boolean): void;
-  /** A downstream acknowledged more, or is gone. */
-  acknowledged(): void;
-  readonly retryMs: number;
-  readonly backlogSize: number;
-  /** A disk or network that takes its time: until the snapshot is made, and until it is loaded. */
-  syncMs(): number;
-}
-
-/** One upstream and one downstream end. */
-interface Link {
-  readonly up: Replication;
-  readonly down: Replication;
-  readonly upLife: number;
-  readonly downLife: number;
-  readonly toDown: Stream;
-  readonly toUp: Stream;
-  state: "snapshot" | "online";
-  ackOffset: number;
-  sentOffset: number;
-  isUpOpen: boolean;
-}
-
-interface Backlog {
-  /** Offset before its first entry. */
-  start: number;
-  readonly entries: number[];
-}
+import {
+  NOWHERE,
+  type Address,
+  type ReplicationLink,
+  type ReplicationSurroundings,
+  type Snapshot,
+  type Writes,
+} from "./replication-link.ts";
 
 type UplinkState = "idle" | "asking" | "receiving" | "loading" | "up";
-
-/** Nobody listens on port 1: a replica of nowhere. */
-export const NOWHERE: Address = { host: "127.0.0.1", port: 1 };
 
 export class Replication {
   readonly port: number;
   writes: Writes = [];
-  replicationId = "";
-  secondId = "";
-  /** How far `secondId` reaches. */
-  secondEnd = -1;
-  offset = 0;
+  readonly history: History;
   following: Address | null = NOWHERE;
   readonly #around: ReplicationSurroundings;
-  #backlog: Backlog | null = null;
-  #downlinks: Link[] = [];
-  #uplink: Link | undefined;
+  #downlinks: ReplicationLink[] = [];
+  #uplink: ReplicationLink | undefined;
   #uplinkState: UplinkState = "idle";
   /** Whether what this node holds may be continued by id and offset: Redis calls it a cached master. */
   #isContinuable = false;
@@ -105,6 +41,7 @@ export class Replication {
   constructor(around: ReplicationSurroundings) {
     this.#around = around;
     this.port = around.port;
+    this.history = new History(around.name, around.random, around.backlogSize);
   }
 
   get isLinkUp(): boolean {
@@ -138,21 +75,18 @@ export class Replication {
     this.#downlinks = [];
     this.#uplink = undefined;
     this.#uplinkState = "idle";
-    this.#backlog = null;
     this.#attempt += 1;
     this.#isContinuable = isContinuable;
     this.writes = snapshot.writes.slice(0, snapshot.count);
-    this.replicationId = isContinuable ? snapshot.replicationId : this.#newId();
-    this.offset = isContinuable ? snapshot.offset : 0;
-    this.secondId = "";
-    this.secondEnd = -1;
+    if (isContinuable) this.history.start(snapshot.replicationId, snapshot.offset);
+    else this.history.start(null, 0);
     this.following = NOWHERE;
     for (const tell of this.#orphans.splice(0)) tell();
   }
 
   /** Bytes of the stream as INFO tells: a replica that can't continue anything says 1. */
   get shownOffset(): number {
-    return this.isMaster || this.isLinkUp || this.#isContinuable ? this.offset : 1;
+    return this.isMaster || this.isLinkUp || this.#isContinuable ? this.history.offset : 1;
   }
 
   /** The process has ended: the other ends hear of it, unless the machine went with it. */
@@ -175,7 +109,7 @@ export class Replication {
     if (this.following === null) return;
     this.#leaveUplink("now");
     this.following = null;
-    this.#shiftId(this.#newId());
+    this.history.shift();
     this.dropReplicas();
   }
 
@@ -206,107 +140,83 @@ export class Replication {
   }
 
   snapshot(): Snapshot {
-    const { writes, replicationId, offset } = this;
-    return { writes, count: writes.length, replicationId, offset };
+    const { id, offset } = this.history;
+    return { writes: this.writes, count: this.writes.length, replicationId: id, offset };
   }
 
   // Upstream.
 
-  #serve(link: Link, id: string, offset: number): void {
+  #serve(link: ReplicationLink, id: string, offset: number): void {
     const isServing = this.isMaster || this.isLinkUp;
     if (this.#around.isLoading() || !isServing) {
       this.#tellDown(link);
       return;
     }
     this.#downlinks.push(link);
-    if (this.#canContinue(id, offset)) {
+    const missed = this.history.since(id, offset);
+    if (missed !== undefined) {
       link.state = "online";
-      link.sentOffset = this.offset;
-      const entries = this.#backlog?.entries.slice(offset - this.#backlog.start) ?? [];
-      const { replicationId } = this;
+      const { id: present } = this.history;
       this.#sendDown(link, () => {
-        link.down.#continued(link, replicationId, entries);
+        link.down.#continued(link, present, missed);
       });
       return;
     }
-    if (this.#backlog === null) {
-      // There is no valid past history without a backlog: a new one begins.
-      this.replicationId = this.#newId();
-      this.secondId = "";
-      this.#backlog = { start: this.offset, entries: [] };
-    }
+    if (!this.history.hasBacklog) this.history.renew();
     this.#sendDown(link, () => {
       link.down.#receiving(link);
     });
-    const { writes, count, replicationId, offset: at } = this.snapshot();
-    const copy = { writes: writes.slice(0, count), count, replicationId, offset: at };
-    link.sentOffset = at;
+    const now = this.snapshot();
+    const copy = { ...now, writes: now.writes.slice(0, now.count) };
     this.#around.after(this.#around.syncMs(), () => {
       this.#sendSnapshot(link, copy);
     });
   }
 
-  #sendSnapshot(link: Link, snapshot: Snapshot): void {
-    if (!link.isUpOpen || this.#backlog === null) return;
-    if (link.sentOffset < this.#backlog.start) {
+  #sendSnapshot(link: ReplicationLink, snapshot: Snapshot): void {
+    if (!link.isUpOpen) return;
+    const behind = this.history.after(snapshot.offset);
+    if (behind === undefined || snapshot.replicationId !== this.history.id) {
       this.#drop(link);
       return;
     }
-    const behind = this.#backlog.entries.slice(link.sentOffset - this.#backlog.start);
     link.state = "online";
-    link.sentOffset = this.offset;
     this.#sendDown(link, () => {
       link.down.#received(link, snapshot, behind);
     });
   }
 
-  #canContinue(id: string, offset: number): boolean {
-    const backlog = this.#backlog;
-    if (backlog === null) return false;
-    const isKnown = id === this.replicationId || (id === this.secondId && offset <= this.secondEnd);
-    return isKnown && offset >= backlog.start && offset <= this.offset;
-  }
-
   /** To the backlog and all who follow. */
   #feed(writes: readonly number[]): void {
-    const backlog = this.#backlog;
-    if (backlog === null) return;
-    this.offset += writes.length;
-    backlog.entries.push(...writes);
-    const excess = backlog.entries.length - this.#around.backlogSize;
-    if (excess > this.#around.backlogSize / 4) {
-      backlog.entries.splice(0, excess);
-      backlog.start += excess;
-    }
+    this.history.feed(writes);
     for (const link of this.#downlinks) {
       if (link.state !== "online") continue;
-      link.sentOffset = this.offset;
       this.#sendDown(link, () => {
         link.down.#streamed(link, writes);
       });
     }
   }
 
-  #heardAck(link: Link, offset: number): void {
+  #heardAck(link: ReplicationLink, offset: number): void {
     if (!link.isUpOpen) return;
     link.ackOffset = Math.max(link.ackOffset, offset);
     this.#around.acknowledged();
   }
 
-  #drop(link: Link): void {
+  #drop(link: ReplicationLink): void {
     link.isUpOpen = false;
     this.#downlinks = this.#downlinks.filter((other) => other !== link);
     this.#tellDown(link);
     this.#around.acknowledged();
   }
 
-  #tellDown(link: Link): void {
+  #tellDown(link: ReplicationLink): void {
     this.#sendDown(link, () => {
       link.down.#lost(link);
     });
   }
 
-  #sendDown(link: Link, task: () => void): void {
+  #sendDown(link: ReplicationLink, task: () => void): void {
     link.toDown.send(() => {
       link.down.#around.run(link.downLife, task);
     });
@@ -351,7 +261,7 @@ export class Replication {
       return;
     }
     const upLife = up.#around.life();
-    const link: Link = {
+    const link: ReplicationLink = {
       up,
       down: this,
       upLife,
@@ -360,7 +270,6 @@ export class Replication {
       toUp,
       state: "snapshot",
       ackOffset: 0,
-      sentOffset: 0,
       isUpOpen: true,
     };
     toDown.send(() => {
@@ -368,33 +277,33 @@ export class Replication {
         if (attempt !== this.#attempt) return;
         this.#uplink = link;
         this.#sendUp(link, () => {
-          const id = this.#isContinuable ? this.replicationId : "?";
-          up.#serve(link, id, this.offset);
+          const id = this.#isContinuable ? this.history.id : "?";
+          up.#serve(link, id, this.history.offset);
         });
       });
     });
   }
 
-  #continued(link: Link, id: string, entries: readonly number[]): void {
+  #continued(link: ReplicationLink, id: string, entries: readonly number[]): void {
     if (link !== this.#uplink) return;
-    if (id !== this.replicationId) {
-      this.#shiftId(id);
+    if (id !== this.history.id) {
+      this.history.shift(id);
       this.dropReplicas();
     }
-    this.#backlog ??= { start: this.offset, entries: [] };
+    if (!this.history.hasBacklog) this.history.openBacklog();
     this.#uplinkState = "up";
     this.#apply(entries);
     this.#acknowledge(link);
   }
 
-  #receiving(link: Link): void {
+  #receiving(link: ReplicationLink): void {
     if (link !== this.#uplink) return;
     this.#uplinkState = "receiving";
     this.#isContinuable = false;
   }
 
   /** From here on what the node held is gone from memory, and not yet replaced. */
-  #received(link: Link, snapshot: Snapshot, behind: readonly number[]): void {
+  #received(link: ReplicationLink, snapshot: Snapshot, behind: readonly number[]): void {
     if (link !== this.#uplink) return;
     this.#uplinkState = "loading";
     this.#isContinuable = false;
@@ -406,10 +315,7 @@ export class Replication {
       this.#around.run(life, () => {
         this.#around.setLoading(false);
         this.writes = snapshot.writes.slice(0, snapshot.count);
-        this.replicationId = snapshot.replicationId;
-        this.secondId = "";
-        this.offset = snapshot.offset;
-        this.#backlog = { start: this.offset, entries: [] };
+        this.history.copied(snapshot.replicationId, snapshot.offset);
         this.#isContinuable = true;
         this.#around.replaced();
         if (link !== this.#uplink) return;
@@ -421,7 +327,7 @@ export class Replication {
     });
   }
 
-  #streamed(link: Link, writes: readonly number[]): void {
+  #streamed(link: ReplicationLink, writes: readonly number[]): void {
     if (link !== this.#uplink) return;
     if (this.#uplinkState !== "up") {
       this.#late.push(...writes);
@@ -443,21 +349,21 @@ export class Replication {
     this.#around.appended(false);
   }
 
-  #acknowledge(link: Link): void {
-    const { offset } = this;
+  #acknowledge(link: ReplicationLink): void {
+    const { offset } = this.history;
     this.#sendUp(link, () => {
       link.up.#heardAck(link, offset);
     });
   }
 
-  #sendUp(link: Link, task: () => void): void {
+  #sendUp(link: ReplicationLink, task: () => void): void {
     link.toUp.send(() => {
       link.up.#around.run(link.upLife, task);
     });
   }
 
   /** The upstream end closed. */
-  #lost(link: Link): void {
+  #lost(link: ReplicationLink): void {
     if (link !== this.#uplink) return;
     this.#leaveUplink("never");
     const life = this.#around.life();
@@ -488,16 +394,5 @@ export class Replication {
     };
     if (tells === "now") tell();
     else this.#orphans.push(tell);
-  }
-
-  #shiftId(id: string): void {
-    this.secondId = this.replicationId;
-    this.secondEnd = this.offset;
-    this.replicationId = id;
-  }
-
-  #newId(): string {
-    const digits = (): string => Math.floor(this.#around.random.next() * 2 ** 32).toString(16);
-    return `${this.#around.name}.${digits()}`;
   }
 }

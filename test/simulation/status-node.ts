@@ -11,7 +11,7 @@ import type { SeededRandom } from "../support/seeded-random.ts";
 import type { CommandServer, Connection, Reply } from "./connection.ts";
 import type { Mistake } from "./mistakes.ts";
 import type { Network } from "./network.ts";
-import type { Address } from "./replication.ts";
+import type { Address } from "./replication-link.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { SimProcess } from "./sim-process.ts";
 

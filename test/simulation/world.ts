@@ -16,7 +16,7 @@ import { Checks } from "./checks.ts";
 import { openLinkFrom, type CommandServer } from "./connection.ts";
 import { DataNode } from "./data-node.ts";
 import { Network } from "./network.ts";
-import type { Address } from "./replication.ts";
+import type { Address } from "./replication-link.ts";
 import { confOf, drawScenario, type Scenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SimProcess } from "./sim-process.ts";
