@@ -16,8 +16,13 @@ import { runTrial } from "./failover/trial.ts";
 import { TwineContender } from "./failover/twine.ts";
 import { Writers } from "./failover/writers.ts";
 
-/** Nothing is on a disk: what survives must have been replicated. The same for all. */
-const DATA_SETTINGS = ['save ""', "appendonly no", "repl-diskless-sync-delay 0"];
+/** Nothing is on a disk, not even what a full sync left there: what survives must have been replicated. The same for all. */
+const DATA_SETTINGS = [
+  'save ""',
+  "appendonly no",
+  "rdb-del-sync-files yes",
+  "repl-diskless-sync-delay 0",
+];
 const NAMES = ["twine", "twine-ack1", "sentinel", "cluster"] as const;
 type Name = (typeof NAMES)[number];
 
