@@ -10,6 +10,8 @@ export const EVENTS = {
   "+promote": "the view names the node that is about to become master of the partition",
   "+master": "the view names this master of the partition: it serves",
   "-master": "the partition's master no longer serves",
+  "+failover": "the partition's master was lost and another one is looked for",
+  "-failover": "the partition has a master again after a failover",
   "+halt": "the partition has no master and `needs` says what it waits for",
   "-halt": "the partition needs nothing any more",
   "+down": "the node is dead in the view",
@@ -42,6 +44,7 @@ export type Emit = (event: EventName, fields?: LogFields) => void;
 
 const WARNINGS: ReadonlySet<EventName> = new Set([
   "-master",
+  "+failover",
   "+halt",
   "+down",
   "-alpha",

@@ -20,6 +20,7 @@ import { decide, type Decision } from "./decide/decide.ts";
 import { leaseEndMs } from "./decide/election.ts";
 import type { SyncMarks } from "./decide/in-sync.ts";
 import { transitionsBetween } from "./decide/transitions.ts";
+import { vacanciesAfter, type Vacancies } from "./decide/vacancies.ts";
 import type { Emit } from "./emit.ts";
 import type { Board } from "./observe/board.ts";
 import type { Observer } from "./observe/observer.ts";
@@ -71,6 +72,7 @@ class RunningTerm implements Term {
   readonly #sinceMs: number;
   #view: View;
   #marks: SyncMarks = new Map();
+  #vacancies: Vacancies = new Map();
   #leaseEndMs: number;
   #beatAtMs: number;
   #isPrepared = true;
@@ -86,6 +88,7 @@ class RunningTerm implements Term {
     this.#sinceMs = options.clock.nowMs();
     this.#beatAtMs = sentAtMs;
     this.#leaseEndMs = leaseEndMs(sentAtMs, this.#leaseMs);
+    this.#vacancies = vacanciesAfter(new Map(), first, this.#sinceMs);
     this.#actor = createActor({
       monitor: options.name,
       epoch: first.epoch,
@@ -158,6 +161,8 @@ class RunningTerm implements Term {
       nowMs: clock.nowMs(),
       alphaSinceMs: this.#sinceMs,
       wallTime: clock.wallTime(),
+      quietSinceMs: this.#actor.quietSinceMs(),
+      vacancies: this.#vacancies,
     });
     this.#noteTrouble(decision);
     return decision;
@@ -187,6 +192,7 @@ class RunningTerm implements Term {
     const { observer, board, emit } = this.#options;
     const before = this.#view;
     this.#view = decision.view;
+    this.#vacancies = vacanciesAfter(this.#vacancies, decision.view, this.#options.clock.nowMs());
     this.#marks = decision.marks;
     observer.lead(decision.view);
     if (decision.view !== before) this.#tell(before, decision.view);
@@ -226,6 +232,7 @@ class RunningTerm implements Term {
       if (held.revision !== this.#view.revision) {
         this.#tell(this.#view, held);
         this.#view = held;
+        this.#vacancies = vacanciesAfter(this.#vacancies, held, this.#options.clock.nowMs());
       }
       this.#isPrepared = true;
       return { kind: "prepared" };

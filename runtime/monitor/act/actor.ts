@@ -1,6 +1,6 @@
 // actor.ts: carries out an alpha's actions on data nodes; one actor per epoch.
 //
-//   fence a node: connect as twined:NAME:EPOCH, close what earlier alphas still hold there
+//   fence a node: connect as twined:NAME:EPOCH, close what earlier alphas, and this one before, still hold there
 //   act:          fence the whole partition first, check lease and epoch, send
 //
 // Invariant: nothing is sent unless the lease stands in that very moment, and no connection of this file ever
@@ -38,6 +38,8 @@ export interface Actor {
   fence(targets: readonly FenceTarget[]): void;
   /** Starts what is not under way already; returns at once. */
   act(actions: readonly Action[]): void;
+  /** node -> since when it is certain that no command of this or an earlier alpha is on its way to it. */
+  quietSinceMs(): ReadonlyMap<string, number>;
   close(): void;
 }
 
@@ -48,6 +50,8 @@ interface Hold {
   isBusy: boolean;
   /** An action was answered then; an INFO asked for earlier is out of date. */
   doneAtMs: number;
+  /** When the fence stood, or the last action was answered; null while a command's fate is unknown. */
+  quietSinceMs: number | null;
   /** Not before then: a node that refuses is not asked a thousand times a second. */
   retryAtMs: number;
 }
@@ -73,6 +77,14 @@ class EpochActor implements Actor {
     for (const action of actions) this.#start(action);
   }
 
+  quietSinceMs(): ReadonlyMap<string, number> {
+    const quiet = new Map<string, number>();
+    for (const [node, { isBusy, quietSinceMs }] of this.#holds) {
+      if (!isBusy && quietSinceMs !== null) quiet.set(node, quietSinceMs);
+    }
+    return quiet;
+  }
+
   close(): void {
     this.#isClosed = true;
     for (const { link } of this.#holds.values()) {
@@ -89,11 +101,21 @@ class EpochActor implements Actor {
     const known = this.#holds.get(target.node);
     if (known !== undefined) return known;
     const link = this.#open(target);
-    // Whoever needs the link sees the failure; a fence that nobody waits for is simply tried again later.
-    link.catch(() => this.#holds.delete(target.node));
-    const hold = { target, link, isBusy: false, doneAtMs: -1, retryAtMs: 0 };
+    const hold = { target, link, isBusy: false, doneAtMs: -1, quietSinceMs: null, retryAtMs: 0 };
     this.#holds.set(target.node, hold);
+    this.#noteFence(hold, link);
     return hold;
+  }
+
+  /** Whoever needs the link sees the failure; a fence that nobody waits for is simply tried again later. */
+  #noteFence(hold: Hold, link: Promise<RedisLink>): void {
+    link.then(
+      () => {
+        hold.quietSinceMs = this.#options.clock.nowMs();
+        if (!this.#isClosed) this.#options.onActed(hold.target.node);
+      },
+      () => this.#holds.delete(hold.target.node),
+    );
   }
 
   async #open(target: FenceTarget): Promise<RedisLink> {
@@ -105,8 +127,13 @@ class EpochActor implements Actor {
       commandTimeoutMs: 2 * leaseMs,
     });
     if (this.#isClosed) link.close();
-    const closed = await closeEarlierAlphas(link, epoch);
-    if (closed > 0) emit("+fence", { node: target.node, links: closed });
+    try {
+      const closed = await closeOtherAlphas(link, epoch);
+      if (closed > 0) emit("+fence", { node: target.node, links: closed });
+    } catch (error) {
+      link.close();
+      throw error;
+    }
     return link;
   }
 
@@ -114,6 +141,7 @@ class EpochActor implements Actor {
     const link = await hold.link;
     if (link.isOpen) return link;
     hold.link = this.#open(hold.target);
+    this.#noteFence(hold, hold.link);
     return hold.link;
   }
 
@@ -124,8 +152,9 @@ class EpochActor implements Actor {
     if (hold.isBusy || isOld || clock.nowMs() < hold.retryAtMs) return;
     hold.isBusy = true;
     this.#carryOut(action, hold)
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
         hold.retryAtMs = clock.nowMs() + leaseMs / 5;
+        await this.#forsake(hold, error);
         const why = error instanceof Error ? error.message : String(error);
         if (!this.#isClosed) emit("-act", { node: action.node, action: action.kind, why });
       })
@@ -144,9 +173,27 @@ class EpochActor implements Actor {
     const [host, port] = leaderOf(action);
     await link.call("REPLICAOF", host, port);
     hold.doneAtMs = this.#options.clock.nowMs();
+    hold.quietSinceMs = hold.doneAtMs;
     emitAction(this.#options.emit, action);
     this.#options.onActed(action.node);
   }
+
+  /**
+   * After a failure. An error that the node replied is an answer: nothing was done, the link is as good as before.
+   * Without an answer the command may still be executed, by a node that wakes up even after our side is closed: the node
+   * is not quiet again before a new link has closed this one there.
+   */
+  async #forsake(hold: Hold, error: unknown): Promise<void> {
+    if (isReply(error)) return;
+    hold.quietSinceMs = null;
+    const link = await hold.link.catch(() => undefined);
+    link?.close();
+  }
+}
+
+/** Whether the server itself said no. ioredis names such errors so. */
+function isReply(error: unknown): boolean {
+  return error instanceof Error && error.name === "ReplyError";
 }
 
 function leaderOf(action: Action): [string, string | number] {
@@ -175,20 +222,27 @@ function emitAction(emit: Emit, action: Action): void {
   }
 }
 
-/** Closes the connections named twined:NAME:EPOCH of lower epochs; answers how many. */
-async function closeEarlierAlphas(link: RedisLink, epoch: number): Promise<number> {
-  const list = await link.call("CLIENT", "LIST", "TYPE", "normal");
-  const earlier = typeof list === "string" ? earlierAlphas(list, epoch) : [];
-  for (const id of earlier) await link.call("CLIENT", "KILL", "ID", id);
-  return earlier.length;
+/**
+ * Closes the connections named twined:NAME:EPOCH of lower epochs, and those of this epoch but for the one that asks: a
+ * command may still wait in one of them. Answers how many.
+ */
+async function closeOtherAlphas(link: RedisLink, epoch: number): Promise<number> {
+  const [list, own] = await Promise.all([
+    link.call("CLIENT", "LIST", "TYPE", "normal"),
+    link.call("CLIENT", "ID"),
+  ]);
+  const others = typeof list === "string" ? otherAlphas(list, epoch, `${own as number}`) : [];
+  await Promise.all(others.map((id) => link.call("CLIENT", "KILL", "ID", id)));
+  return others.length;
 }
 
-/** Ids of the connections in a CLIENT LIST that alphas of lower epochs hold. */
-export function earlierAlphas(clientList: string, epoch: number): string[] {
+/** Ids of the connections in a CLIENT LIST that alphas hold up to `epoch`, but for the connection `own`. */
+export function otherAlphas(clientList: string, epoch: number, own: string): string[] {
   const ids: string[] = [];
   for (const line of clientList.split("\n")) {
     const found = /^id=(\d+) .*\bname=twined:[^: ]+:(\d+)( |$)/.exec(line);
-    if (found !== null && Number(found[2]) < epoch) ids.push(found[1] ?? "");
+    const [, id = "", heldEpoch = ""] = found ?? [];
+    if (found !== null && Number(heldEpoch) <= epoch && id !== own) ids.push(id);
   }
   return ids;
 }

@@ -5,6 +5,7 @@ import { addressOf } from "../../core/cluster.ts";
 import type { NodeView, PartitionView, View } from "../../core/view.ts";
 import { dataNodesByPartition } from "./by-partition.ts";
 import { isFollowing } from "./data-nodes.ts";
+import { isDetached } from "./info.ts";
 import type { Standing } from "./standing.ts";
 
 interface Target {
@@ -45,7 +46,9 @@ export function actionsOf(view: View, standings: ReadonlyMap<string, Standing>):
  * 2. The view's master: nothing; when it is none any more, the next view will say so.
  * 3. Any other that calls itself master: detach it at once, it might take writes that are lost.
  * 4. Any other in a partition with a master: it must follow that master.
- * 5. Without a master everybody stays as he is, so that what they hold can be compared.
+ * 5. Without a master, while one is looked for after a loss: whoever follows anybody is detached, so that what they
+ *    hold stands still and nobody helps the old master to acknowledge a write.
+ * 6. Without a master otherwise everybody stays as he is.
  */
 function actionOn(
   node: NodeView,
@@ -68,7 +71,11 @@ function actionOn(
   if (partition.master === node.name) return undefined;
   if (info.role === "master") return { kind: "detach", ...target };
   const master = nodes.find(({ name }) => name === partition.master);
-  if (master === undefined || isFollowing(info, master)) return undefined;
+  if (master === undefined) {
+    const isFailover = (partition.failover ?? null) !== null;
+    return isFailover && !isDetached(info) ? { kind: "detach", ...target } : undefined;
+  }
+  if (isFollowing(info, master)) return undefined;
   const { name, host, port } = master;
   return { kind: "repoint", ...target, master: { name, host: addressOf(host), port } };
 }

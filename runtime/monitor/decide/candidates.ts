@@ -10,7 +10,7 @@ export interface Candidate {
 export interface Candidates {
   /** Answer, have their data loaded, and a disk that takes writes: only these are ever promoted. */
   readonly ready: readonly Candidate[];
-  /** Answer, but still load their data. */
+  /** Answer, but still load their data, or lost it to a full sync that never came to its end. */
   readonly loading: readonly Candidate[];
   /** Answer, but could not write their last AOF or RDB. */
   readonly brokenDisk: readonly Candidate[];
@@ -26,12 +26,13 @@ export function candidatesOf(input: PartitionInput): Candidates {
   const away: string[] = [];
   for (const { name } of input.nodes) {
     const standing = input.standings.get(name);
-    if (standing?.kind !== "up") {
+    if (standing?.kind !== "up" || input.unsettled.has(name)) {
       away.push(name);
       continue;
     }
     const { info } = standing;
-    const list = info.isLoading ? loading : info.isDiskWell ? ready : brokenDisk;
+    const isIncomplete = info.isLoading || info.isEmptied;
+    const list = isIncomplete ? loading : info.isDiskWell ? ready : brokenDisk;
     list.push({ name, info });
   }
   return { ready, loading, brokenDisk, away };

@@ -5,18 +5,25 @@ import { EMPTY_PARTITION_RULES } from "./first-master.ts";
 import { RETURN_RULES, needsAfterOutage } from "./returning-master.ts";
 import { candidatesOf } from "./candidates.ts";
 import type { Choice } from "./choice.ts";
+import { isFenced } from "./failover.ts";
 import type { PartitionInput } from "./partition-input.ts";
 
 /**
- * 1. An operator accepted the loss: the node named, when it can serve.
- * 2. A partition that never had a master: first-master.ts.
- * 3. One that had: returning-master.ts.
+ * 1. A node that answers is still being asked what an action made of it: wait for it, for down-after at most.
+ * 2. An operator accepted the loss: the node named, when it can serve and nobody writes to the old master any more.
+ * 3. A partition that never had a master: first-master.ts.
+ * 4. One that had: returning-master.ts.
  */
 export function chooseMaster(input: PartitionInput): Choice {
+  if (input.unsettled.size > 0 && input.vacantForMs < input.downAfterMs) return { kind: "pending" };
   const candidates = candidatesOf(input);
-  const accepted = candidates.ready.find((node) => node.name === input.acceptLossOf);
-  if (accepted !== undefined) return { kind: "promote", node: accepted.name };
   const { partition } = input;
+  const accepted = candidates.ready.find((node) => node.name === input.acceptLossOf);
+  if (accepted !== undefined) {
+    const failover = partition.failover ?? null;
+    const isSafe = failover === null || isFenced(input, failover);
+    return isSafe ? { kind: "promote", node: accepted.name } : { kind: "pending" };
+  }
   const hasHistory = partition.lastMaster !== null || partition.replicationId !== null;
   for (const rule of hasHistory ? RETURN_RULES : EMPTY_PARTITION_RULES) {
     const choice = rule(input, candidates);

@@ -28,7 +28,10 @@ export function decideDataNodes(input: DataNodesInput): DataNodesDecision {
     const runId = standing.kind === "up" ? standing.info.runId : node.runId;
     const isInSync = syncOf(node, role, standing, input, marks);
     const since = role === node.role ? node.since : input.wallTime;
-    return { ...node, role, runId, inSync: isInSync, since };
+    const next = { ...node, role, runId, inSync: isInSync, since };
+    const known = node.syncedRunId ?? null;
+    const syncedRunId = role === "master" ? null : role === "replica" && isInSync ? runId : known;
+    return syncedRunId === known ? next : { ...next, syncedRunId };
   });
   return { nodes, marks };
 }
@@ -36,18 +39,21 @@ export function decideDataNodes(input: DataNodesInput): DataNodesDecision {
 /**
  * 1. The partition's master: master, whatever the moment's standing.
  * 2. Down: dead. Silent or being asked again: as it was, but an earlier master is no master any more.
- * 3. Up: replica when it follows the partition's master (or, while there is none, the last one) and has its data
- *    loaded; dead otherwise, because it serves nothing.
+ * 3. Up, with its data loaded: replica when it follows the partition's master (or, while there is none, the last one).
+ * 4. One that was a replica and has not restarted is only on its way from one master to the next: still a replica.
+ * 5. Dead otherwise, because it serves nothing.
  */
 function roleOf(node: NodeView, standing: Standing, input: DataNodesInput): NodeRole {
   const { partition } = input;
   if (partition.master === node.name) return "master";
   if (standing.kind === "down") return "dead";
   if (standing.kind !== "up") return node.role === "replica" ? "replica" : "dead";
-  if (standing.info.isLoading) return "dead";
+  const { info } = standing;
+  if (info.isLoading || info.role === "master") return "dead";
   const leader = partition.master ?? partition.lastMaster;
   const followed = input.nodes.find(({ name }) => name === leader);
-  return followed !== undefined && isFollowing(standing.info, followed) ? "replica" : "dead";
+  if (followed !== undefined && isFollowing(info, followed)) return "replica";
+  return node.role === "replica" && node.runId === info.runId ? "replica" : "dead";
 }
 
 /** Whether a node's INFO says that it is a replica of `master`. */

@@ -14,6 +14,7 @@ import type { Observations } from "./observations.ts";
 import { decidePartition } from "./partition.ts";
 import { decideRequests } from "./requests.ts";
 import { isCutOff, standingOf, type Standing } from "./standing.ts";
+import type { Vacancies } from "./vacancies.ts";
 
 export interface DecideInput {
   /** The view that the register holds. */
@@ -27,6 +28,10 @@ export interface DecideInput {
   /** When this monitor became alpha, by the clock of `nowMs`. */
   readonly alphaSinceMs: number;
   readonly wallTime: string;
+  /** node -> since when nothing is on its way to it, from this alpha or an earlier one; absent: something may be. What a
+      node was asked later than that, it said of itself as it stays until this alpha acts again. */
+  readonly quietSinceMs: ReadonlyMap<string, number>;
+  readonly vacancies: Vacancies;
 }
 
 export interface Decision {
@@ -84,7 +89,7 @@ function decidePartitions(
   let marks = input.marks;
   const byPartition = dataNodesByPartition(base.nodes);
   const ledForMs = input.nowMs - input.alphaSinceMs;
-  const { downAfterMs } = input.config.settings;
+  const { downAfterMs, leaseMs, ackReplicas } = input.config.settings;
   const partitions = base.partitions.map((partition) => {
     const nodes = byPartition.get(partition.index) ?? [];
     // A new alpha has not asked everybody yet; what it has not seen must not look like an outage.
@@ -101,6 +106,10 @@ function decidePartitions(
             lastSeen: input.observed.lastSeen,
             ledForMs,
             downAfterMs,
+            leaseMs,
+            ackReplicas,
+            vacantForMs: input.nowMs - (input.vacancies.get(partition.index) ?? input.nowMs),
+            unsettled: partition.master === null ? unsettledOf(nodes, standings, input) : NOBODY,
             acceptLossOf: acceptLoss.get(partition.index),
           });
     const { wallTime } = input;
@@ -110,6 +119,24 @@ function decidePartitions(
     return withRoles(decided, roles.nodes);
   });
   return { partitions, dataNodes, marks };
+}
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+/** Nodes whose last word may be older than an action on them, or may be made untrue by one under way. */
+function unsettledOf(
+  nodes: readonly NodeView[],
+  standings: ReadonlyMap<string, Standing>,
+  { quietSinceMs }: Pick<DecideInput, "quietSinceMs">,
+): ReadonlySet<string> {
+  const unsettled = new Set<string>();
+  for (const { name } of nodes) {
+    const standing = standings.get(name);
+    if (standing?.kind !== "up") continue;
+    const quiet = quietSinceMs.get(name);
+    if (quiet === undefined || standing.askedAtMs <= quiet) unsettled.add(name);
+  }
+  return unsettled;
 }
 
 function withRoles(partition: PartitionView, nodes: readonly NodeView[]): PartitionView {

@@ -17,16 +17,32 @@ export interface NodeInfo {
   /** A replica's link is up and no full sync is running. */
   readonly isLinkUp: boolean;
   readonly replicationId: string;
+  /** The history that it followed before it became master, up to and without `secondOffset`; absent: none. */
+  readonly replicationId2?: string;
+  readonly secondOffset?: number;
   /** Bytes of the replication stream that this node has. */
   readonly offset: number;
   /** Reads its data from disk and can't answer yet. */
   readonly isLoading: boolean;
+  /** A full sync has dropped this node's data and is not complete: its replication id and keys prove nothing. Redis
+      lets the offset of the stream fall to 1 in the moment it drops its data, and puts it right when the new data is
+      complete; a transfer that breaks before that leaves data, id and offset as they were (tried on 7.0.15, from disk
+      and diskless). */
+  readonly isEmptied: boolean;
   /** The last write of the AOF and the last save of the RDB went well. */
   readonly isDiskWell: boolean;
   /** Over all dbs: a node is empty when none of them holds a key. */
   readonly keys: number;
   /** A master's replicas. */
   readonly replicas: readonly ListedReplica[];
+}
+
+/** Where REPLICAOF sends a node that is to follow nobody: nothing listens there. */
+export const NOWHERE = { host: "127.0.0.1", port: 1 } as const;
+
+/** Whether a node is a replica of nowhere: it takes no write and no stream, so what it holds stands still. */
+export function isDetached({ following }: Pick<NodeInfo, "following">): boolean {
+  return following?.host === NOWHERE.host && following.port === NOWHERE.port;
 }
 
 /** The sections that the deciders need; Redis before 7 takes one section only and is asked for all. */
@@ -50,14 +66,27 @@ export function parseInfo(text: string): NodeInfo | undefined {
     isLinkUp:
       fields.get("master_link_status") === "up" && fields.get("master_sync_in_progress") !== "1",
     replicationId,
+    ...secondHistoryOf(fields),
     offset: Number(offset ?? 0),
     isLoading: fields.get("loading") === "1" || fields.get("async_loading") === "1",
+    isEmptied:
+      !isMaster && Number(offset ?? 0) <= 1 && Number(fields.get("master_repl_offset") ?? 0) > 1,
     isDiskWell:
       fields.get("rdb_last_bgsave_status") !== "err" &&
       fields.get("aof_last_write_status") !== "err",
     keys: keysOf(fields),
     replicas: isMaster ? replicasOf(fields) : [],
   };
+}
+
+/** master_replid2 is all zeros and second_repl_offset -1 in a node that never changed its history. */
+function secondHistoryOf(
+  fields: ReadonlyMap<string, string>,
+): Pick<NodeInfo, "replicationId2" | "secondOffset"> {
+  const replicationId2 = fields.get("master_replid2") ?? "";
+  const secondOffset = Number(fields.get("second_repl_offset") ?? -1);
+  if (!/[1-9a-f]/.test(replicationId2) || secondOffset < 0) return {};
+  return { replicationId2, secondOffset };
 }
 
 function fieldsOf(text: string): Map<string, string> {

@@ -12,6 +12,15 @@ export interface PartitionInput {
   /** How long this alpha has led. */
   readonly ledForMs: number;
   readonly downAfterMs: number;
+  /** How long routers act on a view that they have confirmed. */
+  readonly leaseMs: number;
+  /** Replicas that must hold a write before a router acknowledges it. */
+  readonly ackReplicas: number;
+  /** For how long a chosen view has named no master, by this alpha's clock; 0 when none is chosen yet. */
+  readonly vacantForMs: number;
+  /** Nodes that answer, but were asked before the last action on them was done, or may still get one of an earlier
+      alpha: what they said proves nothing about a partition without a master. */
+  readonly unsettled: ReadonlySet<string>;
   /** The node that an operator asked to be master whatever the others held. */
   readonly acceptLossOf: string | undefined;
 }

@@ -7,17 +7,24 @@
 // A node that never restarted proves itself by its run id.
 import { bestOffset, type Candidate, type Candidates } from "./candidates.ts";
 import type { Choice, ChoiceRule } from "./choice.ts";
+import { failoverRule, needsOfFailover } from "./failover.ts";
 import type { LastSeen } from "./observations.ts";
 import type { PartitionInput } from "./partition-input.ts";
 
 /**
  * 1. The last master never left: same run id, same replication id. It has everything.
- * 2. Nodes that carry the view's replication id lie on one history: the furthest along it, when it is sure that
+ * 2. A replica that certainly holds enough takes over (failover.ts).
+ * 3. Nodes that carry the view's replication id lie on one history: the furthest along it, when it is sure that
  *    nobody is further.
- * 3. The last master came back from its AOF with its data.
+ * 4. The last master came back from its AOF with its data.
  * Otherwise wait.
  */
-export const RETURN_RULES: readonly ChoiceRule[] = [neverLeftRule, sameHistoryRule, aofRule];
+export const RETURN_RULES: readonly ChoiceRule[] = [
+  neverLeftRule,
+  failoverRule,
+  sameHistoryRule,
+  aofRule,
+];
 
 function neverLeftRule(input: PartitionInput, { ready }: Candidates): Choice | undefined {
   const { lastMaster, masterRunId, replicationId } = input.partition;
@@ -27,7 +34,10 @@ function neverLeftRule(input: PartitionInput, { ready }: Candidates): Choice | u
 }
 
 /**
- * Sure that nobody is further: the last master is among those compared, and
+ * Sure that nobody is further:
+ * With ack-replicas k an acknowledged write is on k+1 nodes, so when every node answers with its data loaded and at
+ * most k of them came back on another history, the furthest of the others has it.
+ * Without, the last master is among those compared, and
  * 1. it has reached what it was seen to have, at most a second before the end, or
  * 2. every node of the partition answers with its data loaded.
  * Replicas alone are never enough: the last second's writes may be on the last master alone.
@@ -38,6 +48,10 @@ function sameHistoryRule(input: PartitionInput, candidates: Candidates): Choice 
   const comparable = candidates.ready.filter(({ info }) => info.replicationId === replicationId);
   const best = bestOffset(comparable, lastMaster);
   if (best === undefined) return undefined;
+  if (input.ackReplicas > 0) {
+    const isEnough = candidates.ready.length - comparable.length <= input.ackReplicas;
+    return isEnough && isEveryoneBack(candidates) ? promote(best.name) : undefined;
+  }
   const seen = lastSeenOf(input);
   // An offset says nothing about a master that never had a replica: without a backlog it stays at 0.
   const last = comparable.find(({ name }) => name === lastMaster);
@@ -48,7 +62,8 @@ function sameHistoryRule(input: PartitionInput, candidates: Candidates): Choice 
 }
 
 /**
- * 1. As many keys as were seen last, or more: it has its data.
+ * 1. As many keys as were seen last, or more: it has its data. With ack-replicas every node must be back beside it, none
+ *    with more.
  * 2. Fewer: some were deleted in the last second, or its file lost them. When every node of the partition is back and
  *    none holds more, there is nothing better to wait for. An empty one proves nothing even then.
  * 3. Without a record it served for less than a second: keys prove that it is no other's folder, and when every node
@@ -61,7 +76,10 @@ function aofRule(input: PartitionInput, candidates: Candidates): Choice | undefi
   if (last === undefined || last.info.replicationId === replicationId) return undefined;
   const { keys } = last.info;
   const seen = lastSeenOf(input);
-  const hasAll = seen === undefined ? keys > 0 : keys >= seen.keys;
+  // What others acknowledged for it must not be thrown away unseen.
+  const isCompared =
+    input.ackReplicas === 0 || (isEveryoneBack(candidates) && keys === mostKeys(candidates));
+  const hasAll = isCompared && (seen === undefined ? keys > 0 : keys >= seen.keys);
   const isBestOfAll =
     (keys > 0 || seen === undefined) && isEveryoneBack(candidates) && keys === mostKeys(candidates);
   return hasAll || isBestOfAll ? promote(last.name) : undefined;
@@ -91,7 +109,7 @@ export function needsAfterOutage(input: PartitionInput, candidates: Candidates):
   const last = candidates.ready.find(({ name }) => name === lastMaster);
   const wants =
     last === undefined
-      ? `${lastMaster ?? "its last master"} ${stateOfLast(lastMaster, candidates)}`
+      ? `${lastMaster ?? "its last master"} ${stateOfLast(lastMaster, candidates)}${needsOfFailover(input)}`
       : last.info.replicationId === replicationId
         ? `${candidates.away.concat(candidates.loading.map(({ name }) => name)).join(", ")} back, which may hold newer data than ${last.name}`
         : lostData(last, lastSeenOf(input), candidates);

@@ -10,7 +10,8 @@ export type Standing =
   | { readonly kind: "up"; readonly info: NodeInfo; readonly askedAtMs: number }
   | { readonly kind: "unknown" }
   | { readonly kind: "suspect" }
-  | { readonly kind: "down" };
+  /** isRefused: its port answers that nobody listens, so its process is gone; otherwise silence is all that is known. */
+  | { readonly kind: "down"; readonly isRefused: boolean };
 
 /**
  * One data node's standing.
@@ -30,9 +31,11 @@ export function standingOf(name: string, observed: Observations, monitorCount: n
     case "unknown":
       return { kind: "unknown" };
     case "refused":
-      return { kind: "down" };
+      return { kind: "down", isRefused: true };
     case "silent":
-      return isAgreedDown(name, observed, monitorCount) ? { kind: "down" } : { kind: "suspect" };
+      return isAgreedDown(name, observed, monitorCount)
+        ? { kind: "down", isRefused: false }
+        : { kind: "suspect" };
   }
 }
 

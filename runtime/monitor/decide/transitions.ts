@@ -41,6 +41,11 @@ function partitionTransitions(
   const list: Transition[] = [];
   const { index, master, needs } = partition;
   const promoting = partition.promoting ?? null;
+  const failover = partition.failover ?? null;
+  if (failover !== null && (old?.failover ?? null) === null) {
+    const { from, isKnownDead } = failover;
+    list.push({ event: "+failover", fields: { partition: index, from, isKnownDead } });
+  }
   if (promoting !== null && promoting !== (old?.promoting ?? null)) {
     list.push({ event: "+promote", fields: { partition: index, node: promoting } });
   }
@@ -50,6 +55,10 @@ function partitionTransitions(
     }
     if (master !== null)
       list.push({ event: "+master", fields: { partition: index, node: master } });
+  }
+  const before = old?.failover ?? null;
+  if (before !== null && failover === null && master !== null) {
+    list.push({ event: "-failover", fields: { partition: index, from: before.from, to: master } });
   }
   if (needs !== null && needs !== (old?.needs ?? null)) {
     list.push({ event: "+halt", fields: { partition: index, needs } });

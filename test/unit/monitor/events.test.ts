@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { transitionsBetween } from "../../../runtime/monitor/decide/transitions.ts";
 import { EVENTS } from "../../../runtime/monitor/emit.ts";
-import { earlierAlphas } from "../../../runtime/monitor/act/actor.ts";
+import { otherAlphas } from "../../../runtime/monitor/act/actor.ts";
 import { servedScene } from "./situations.ts";
 
 test("docs/EVENTS.md lists exactly the events that the code can emit, in the same order", () => {
@@ -11,20 +11,22 @@ test("docs/EVENTS.md lists exactly the events that the code can emit, in the sam
   expect(listed).toEqual(Object.keys(EVENTS));
 });
 
-test("a lost master is told as -master, +down, +state and +view", () => {
+test("a lost master is told as +failover, -master, +down, +state and +view", () => {
   const scene = servedScene();
   const before = scene.view;
   scene.see("a1", "refused").step();
   const events = transitionsBetween(before, scene.view).map(({ event }) => event);
-  expect(events).toEqual(["-master", "+down", "-sync", "-sync", "+state", "+view"]);
+  expect(events).toEqual(["+failover", "-master", "+down", "-sync", "-sync", "+state", "+view"]);
 });
 
-test("only connections of lower epochs are taken for an earlier alpha's", () => {
+test("connections of lower epochs are another alpha's, and those of this epoch but the one that asks", () => {
   const list = [
     "id=3 addr=127.0.0.1:1 laddr=x fd=8 name=twined:m1:4 age=1 user=default",
     "id=4 addr=127.0.0.1:2 laddr=x fd=8 name=twined:m2:5 age=1 user=default",
     "id=5 addr=127.0.0.1:3 laddr=x fd=8 name=twined-watch:m1 age=1 user=default",
     "id=6 addr=127.0.0.1:4 laddr=x fd=8 name= age=1 user=default",
+    "id=7 addr=127.0.0.1:5 laddr=x fd=8 name=twined:m2:5 age=1 user=default",
+    "id=8 addr=127.0.0.1:6 laddr=x fd=8 name=twined:m3:6 age=1 user=default",
   ].join("\n");
-  expect(earlierAlphas(list, 5)).toEqual(["3"]);
+  expect(otherAlphas(list, 5, "7")).toEqual(["3", "4"]);
 });

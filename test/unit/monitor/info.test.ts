@@ -32,6 +32,7 @@ test("a master's INFO gives its replicas, offset and keys of all dbs", () => {
     replicationId: "id1",
     offset: 14,
     isLoading: false,
+    isEmptied: false,
     isDiskWell: true,
     keys: 7,
     replicas: [
@@ -64,3 +65,15 @@ test("a reply that is no INFO is no INFO", () => {
   expect(parseInfo("-MASTERDOWN Link with MASTER is down")).toBeUndefined();
   expect(parseInfo("")).toBeUndefined();
 });
+
+test.each([
+  ["one that drops its data to load another's", 1, 50, true],
+  ["one in sync", 50, 50, false],
+  ["one that never followed anybody", 0, 0, false],
+])(
+  "whether a full sync has emptied a replica is told by its offset: %s",
+  (_what, own, total, is) => {
+    const text = `run_id:a\nrole:slave\nmaster_replid:b\nslave_repl_offset:${own}\nmaster_repl_offset:${total}\n`;
+    expect(parseInfo(text)?.isEmptied).toBe(is);
+  },
+);

@@ -12,6 +12,7 @@ import type {
   Peer,
   Sight,
 } from "../../../runtime/monitor/decide/observations.ts";
+import { vacanciesAfter, type Vacancies } from "../../../runtime/monitor/decide/vacancies.ts";
 import type { Request } from "../../../runtime/core/request.ts";
 
 /** One partition of a1 a2 a3, one status node, three monitors. */
@@ -44,6 +45,7 @@ export function infoOf(changes: Partial<NodeInfo> = {}): NodeInfo {
     replicationId: "new",
     offset: 0,
     isLoading: false,
+    isEmptied: false,
     isDiskWell: true,
     keys: 0,
     replicas: [],
@@ -74,6 +76,9 @@ export class Scene {
   lastSeen = new Map<string, LastSeen>();
   isLastSeenRead = true;
   requests: Request[] = [];
+  vacancies: Vacancies = new Map();
+  /** Nodes to which something may be on its way; by default everything has settled long ago. */
+  busy = new Set<string>();
   last: Decision | undefined;
 
   constructor(text = CONF) {
@@ -115,8 +120,13 @@ export class Scene {
       nowMs: this.nowMs,
       alphaSinceMs: 0,
       wallTime: "2026-01-01T00:00:01.000Z",
+      quietSinceMs: new Map(
+        [...this.sights.keys()].filter((name) => !this.busy.has(name)).map((name) => [name, -1]),
+      ),
+      vacancies: this.vacancies,
     });
     this.view = this.last.view;
+    this.vacancies = vacanciesAfter(this.vacancies, this.view, this.nowMs);
     this.marks = this.last.marks;
     return this;
   }
