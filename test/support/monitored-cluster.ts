@@ -159,8 +159,8 @@ export class MonitoredCluster {
     return readFile(join(this.folder, `${name}.log`), "utf8");
   }
 
-  fetch(monitor: string, path: string): Promise<Response> {
-    return fetch(`http://127.0.0.1:${this.#monitorPorts.get(monitor) ?? 0}${path}`);
+  fetch(monitor: string, path: string, method = "GET"): Promise<Response> {
+    return fetch(`http://127.0.0.1:${this.#monitorPorts.get(monitor) ?? 0}${path}`, { method });
   }
 
   /** The newest chosen view. */
