@@ -20,12 +20,12 @@ m3=monitor localhost {m3}
 r1=router localhost {r1}
 `;
 
-/** By crc32 over two partitions the tag "a" lies in 1 and "b" in 0; which of them is killed makes no difference. */
+/** By crc32 over two partitions the tag "a" lies in 1 and "d" in 0. */
 const PARTITION = 1;
 const TAG = "a";
 /** Of every line of a log, and said otherwise or not worth saying. */
 const COMMON_FIELDS = ["time", "name", "msg", "level", "pid", "hostname"];
-const ELSEWHERE_TAG = "b";
+const ELSEWHERE_TAG = "d";
 
 export class TwineContender implements Contender {
   readonly name: string;
