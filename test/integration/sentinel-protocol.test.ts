@@ -247,6 +247,25 @@ describe.skipIf(isMissing("redis-server"))("the Sentinel port", () => {
     expect(await old.call("ROLE")).toMatch(/^\*2\r\n\$8\r\nsentinel/);
   });
 
+  test("a subscriber that does not read is disconnected before it costs much memory", async () => {
+    const cluster = await startHandLedSentinels();
+    const lazy = await clientOf(cluster.ports[0] ?? 0);
+    await lazy.call("CLIENT SETNAME lazy");
+    // Every message fits all of these and is sent as often.
+    const stars = Array.from({ length: 200 }, (_, index) => "*".repeat(index + 1));
+    lazy.send(`PSUBSCRIBE ${stars.join(" ")}\r\n`);
+    await lazy.reply();
+    lazy.socket.pause();
+    const other = await clientOf(cluster.ports[0] ?? 0);
+    await until("it is gone", async () => {
+      for (let round = 0; round < 20; round++) {
+        cluster.show(null, ["a1"]);
+        cluster.show("a1");
+      }
+      return !(await other.call("CLIENT LIST")).includes("name=lazy");
+    });
+  });
+
   test("names no master when nobody confirms the view for down-after, and says tilt", async () => {
     const cluster = await startHandLedSentinels({ settings: ["lease 100ms", "down-after 200ms"] });
     const client = await clientOf(cluster.ports[0] ?? 0);

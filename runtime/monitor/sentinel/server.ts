@@ -40,6 +40,8 @@ export interface SentinelServer {
 
 /** As many as Redis takes unless told otherwise. */
 const CLIENTS_MAX = 10_000;
+/** A subscriber says nothing for days: this finds out that its machine is gone. As Redis's tcp-keepalive. */
+const KEEP_ALIVE_MS = 300_000;
 
 /** Resolves when every address is listened on. Throws TwineError PORT_TAKEN or PORT_REFUSED. */
 export async function startSentinel(options: SentinelOptions): Promise<SentinelServer> {
@@ -180,7 +182,10 @@ class Sentinel {
 }
 
 function listen(host: string, port: number, welcome: (socket: Socket) => void): Promise<Server> {
-  const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, welcome);
+  const server = createServer(
+    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+    welcome,
+  );
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       reject(cannotListen(host, port, error));
