@@ -70,7 +70,10 @@ class RunningTerm implements Term {
   readonly #options: TermOptions;
   readonly #actor: Actor;
   readonly #sinceMs: number;
+  /** The last view known to be chosen. */
   #view: View;
+  /** What the next decision starts from: the same, or after a new promise what the register holds. */
+  #base: View;
   #marks: SyncMarks = new Map();
   #vacancies: Vacancies = new Map();
   #leaseEndMs: number;
@@ -85,6 +88,7 @@ class RunningTerm implements Term {
     this.#options = options;
     this.epoch = first.epoch;
     this.#view = first;
+    this.#base = first;
     this.#sinceMs = options.clock.nowMs();
     this.#beatAtMs = sentAtMs;
     this.#leaseEndMs = leaseEndMs(sentAtMs, this.#leaseMs);
@@ -136,7 +140,7 @@ class RunningTerm implements Term {
       if (outcome.kind !== "prepared") return outcome.over;
     }
     const decision = this.#decide();
-    const isChange = decision.view !== this.#view;
+    const isChange = decision.view !== this.#base;
     const { clock } = this.#options;
     // News make the loop tick faster than the lease needs it.
     const isBeatDue = clock.nowMs() - this.#beatAtMs >= this.#leaseMs / 5 - 1;
@@ -153,7 +157,7 @@ class RunningTerm implements Term {
   #decide(): Decision {
     const { config, confDigest, observer, clock } = this.#options;
     const decision = decide({
-      view: this.#view,
+      view: this.#base,
       config: config(),
       digest: confDigest(),
       observed: observer.observations(),
@@ -192,6 +196,7 @@ class RunningTerm implements Term {
     const { observer, board, emit } = this.#options;
     const before = this.#view;
     this.#view = decision.view;
+    this.#base = decision.view;
     this.#vacancies = vacanciesAfter(this.#vacancies, decision.view, this.#options.clock.nowMs());
     this.#marks = decision.marks;
     observer.lead(decision.view);
@@ -229,11 +234,10 @@ class RunningTerm implements Term {
         return { kind: "not", over: `epoch ${value?.epoch ?? 0} has begun` };
       }
       const held = parseView(value.body);
-      if (held.revision !== this.#view.revision) {
-        this.#tell(this.#view, held);
-        this.#view = held;
-        this.#vacancies = vacanciesAfter(this.#vacancies, held, this.#options.clock.nowMs());
-      }
+      this.#base = held.revision === this.#view.revision ? this.#view : held;
+      // It may be a view of ours that only a minority accepted. An accept of now makes sure that it is chosen; before
+      // that nothing is done or said because of it.
+      this.#beatAtMs = -Infinity;
       this.#isPrepared = true;
       return { kind: "prepared" };
     }
