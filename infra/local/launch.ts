@@ -110,9 +110,11 @@ function commandOf(context: LocalContext, service: PlannedService): string[] {
 
 /** The services run in folders of their own, so a relative path would mean another file there. */
 function serviceEnv(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const file = env["TWINE_PASSWORD_FILE"];
-  if (file === undefined || file === "") return env;
-  return { ...env, TWINE_PASSWORD_FILE: resolve(file) };
+  const absolute = ["TWINE_PASSWORD_FILE", "TWINE_SMTP_PASSWORD_FILE"].flatMap((name) => {
+    const file = env[name] ?? "";
+    return file === "" ? [] : [[name, resolve(file)] as const];
+  });
+  return { ...env, ...Object.fromEntries(absolute) };
 }
 
 type Outcome = "up" | "ended" | "slow" | "interrupted";
