@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // twined: one monitor. Several of them watch the cluster; one, the alpha, leads it.
 import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { Registry } from "prom-client";
 import { createSender } from "../alert/sender.ts";
 import { sendTestAlert } from "../alert/test-alert.ts";
@@ -9,6 +10,7 @@ import { readTemplate } from "../cli/read-template.ts";
 import { readSmtpPassword } from "../cli/smtp-password.ts";
 import { loadConf, printWarnings, readPassword, runTool, tool, twineVersion } from "../cli/tool.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
+import { credentialsOf } from "../core/credentials.ts";
 import { EXIT, TwineError, formatProblem } from "../core/errors.ts";
 import { namedNode } from "../core/named-node.ts";
 import { startAlerts } from "../monitor/alerts.ts";
@@ -17,11 +19,13 @@ import { monitorApp, serveHttp } from "../monitor/http.ts";
 import { countMails } from "../monitor/metrics/alert-count.ts";
 import { countFailovers } from "../monitor/metrics/count-failovers.ts";
 import { timedAcceptors } from "../monitor/metrics/register-latency.ts";
+import { createRescuer, type Rescuer } from "../monitor/act/rescue.ts";
 import { startMonitor, type Monitor } from "../monitor/monitor.ts";
 import { openSentinelPort, type SentinelPort } from "../monitor/sentinel/sentinel-port.ts";
 import { systemClock } from "../ports/clock.ts";
 import { pinoLog, type Log } from "../ports/log.ts";
 import { systemRandom } from "../ports/random.ts";
+import { openRdbStream } from "../ports/rdb-stream.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "../register/acceptors.ts";
 import { createNoticeBoard, type NoticeBoard } from "../register/notice-board.ts";
@@ -42,6 +46,8 @@ const program = tool({
 
 interface TwinedOptions {
   readonly conf?: string;
+  /** Rescued data goes below it; the present folder when absent. */
+  readonly dir?: string;
   readonly json?: boolean;
   readonly testAlert?: boolean;
 }
@@ -84,6 +90,16 @@ async function testAlert({ file, settings }: ClusterConfig, isJson: boolean): Pr
   return EXIT.ok;
 }
 
+/** Saves what a rogue master alone has into the folder `rescue` below `dir`. */
+function rescuerIn(dir: string, password: string | undefined): Rescuer {
+  return createRescuer({
+    folder: resolve(dir, "rescue"),
+    credentials: credentialsOf("monitor", password),
+    clock: systemClock,
+    openStream: openRdbStream,
+  });
+}
+
 async function runMonitor(
   options: TwinedOptions,
   loaded: ClusterConfig,
@@ -105,6 +121,7 @@ async function runMonitor(
     log,
     acceptors,
     board,
+    rescuer: rescuerIn(options.dir ?? ".", password),
   });
   const mails = startMails(node.name, monitor, board, () => config, { log, registry });
   const failovers = countFailovers(

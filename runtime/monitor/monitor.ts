@@ -12,6 +12,7 @@ import type { OpenLink } from "../ports/redis-link.ts";
 import { createProposer } from "../register/proposer.ts";
 import { readRegister } from "../register/read.ts";
 import type { Acceptor } from "../register/register.ts";
+import type { Rescuer } from "./act/rescue.ts";
 import { createEmit, type Emit } from "./emit.ts";
 import { runForAlpha, type Candidacy } from "./candidacy.ts";
 import type { Board } from "./observe/board.ts";
@@ -33,6 +34,8 @@ export interface MonitorOptions {
   readonly acceptors: readonly Acceptor[];
   readonly board: Board;
   readonly probe?: Probe;
+  /** Saves what a rogue master alone has; absent: such a master is detached without that. */
+  readonly rescuer?: Rescuer;
 }
 
 export interface MonitorHealth {
@@ -195,6 +198,7 @@ class RunningMonitor implements Monitor {
     return runForAlpha({
       ...this.#ports(),
       random,
+      rescuer: this.#options.rescuer,
       proposer: createProposer({ name, cluster, acceptors, random, clock }),
       observer: this.#observer,
       read: (withBody) => readRegister(acceptors, cluster, { withBody }),

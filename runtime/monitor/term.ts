@@ -15,10 +15,14 @@ import type { OpenLink } from "../ports/redis-link.ts";
 import type { Chosen, Proposer } from "../register/register.ts";
 import { parseView } from "../status/parse-view.ts";
 import { createActor, type Actor, type FenceTarget } from "./act/actor.ts";
+import type { Rescuer } from "./act/rescue.ts";
 import { actionsOf } from "./decide/actions.ts";
 import { decide, type Decision } from "./decide/decide.ts";
 import { leaseEndMs } from "./decide/election.ts";
+import type { ActionMemory } from "./decide/handover-actions.ts";
+import { attemptMsOf } from "./decide/handover.ts";
 import type { SyncMarks } from "./decide/in-sync.ts";
+import { NO_PLANS, type PlanMemory } from "./decide/planned.ts";
 import { transitionsBetween } from "./decide/transitions.ts";
 import { vacanciesAfter, type Vacancies } from "./decide/vacancies.ts";
 import type { Emit } from "./emit.ts";
@@ -32,6 +36,7 @@ export interface TermOptions {
   readonly credentials: Credentials | undefined;
   readonly clock: Clock;
   readonly openLink: OpenLink;
+  readonly rescuer?: Rescuer | undefined;
   readonly proposer: Proposer;
   readonly observer: Observer;
   readonly board: Board;
@@ -76,6 +81,7 @@ class RunningTerm implements Term {
   #base: View;
   #marks: SyncMarks = new Map();
   #vacancies: Vacancies = new Map();
+  #plans: PlanMemory = NO_PLANS;
   #leaseEndMs: number;
   #beatAtMs: number;
   #isPrepared = true;
@@ -100,6 +106,7 @@ class RunningTerm implements Term {
       credentials: options.credentials,
       clock: options.clock,
       openLink: options.openLink,
+      rescuer: options.rescuer,
       emit: options.emit,
       mayAct: () => this.holdsLease(),
       onActed: (node) => {
@@ -167,6 +174,9 @@ class RunningTerm implements Term {
       wallTime: clock.wallTime(),
       quietSinceMs: this.#actor.quietSinceMs(),
       vacancies: this.#vacancies,
+      pauses: this.#actor.pauses(),
+      rescues: this.#actor.rescues(),
+      plans: this.#plans,
     });
     this.#noteTrouble(decision);
     return decision;
@@ -199,16 +209,26 @@ class RunningTerm implements Term {
     this.#base = decision.view;
     this.#vacancies = vacanciesAfter(this.#vacancies, decision.view, this.#options.clock.nowMs());
     this.#marks = decision.marks;
+    this.#plans = decision.plans;
     observer.lead(decision.view);
     if (decision.view !== before) this.#tell(before, decision.view);
     if (decision.isCutOff) return;
     this.#actor.fence(this.#reachable(decision));
-    this.#actor.act(actionsOf(decision.view, decision.standings));
+    this.#actor.act(actionsOf(decision.view, decision.standings, this.#actionMemory()));
     for (const answer of decision.answers) {
       observer.forgetRequest(answer.id);
       emit("+answer", { request: answer.body, state: answer.state, message: answer.message });
       await board.answerRequest(answer);
     }
+  }
+
+  #actionMemory(): ActionMemory {
+    const { clock, config } = this.#options;
+    return {
+      pauses: this.#actor.pauses(),
+      nowMs: clock.nowMs(),
+      attemptMs: attemptMsOf(config().settings),
+    };
   }
 
   #reachable(decision: Decision): FenceTarget[] {
@@ -260,7 +280,7 @@ class RunningTerm implements Term {
     if (decision.isCutOff !== this.#wasCutOff) emit(decision.isCutOff ? "+cut-off" : "-cut-off");
     this.#wasCutOff = decision.isCutOff;
     const { conf } = decision;
-    const trouble = conf.kind === "waits" || conf.kind === "refused" ? conf.why : "";
+    const trouble = conf.kind === "same" || conf.kind === "adopted" ? "" : conf.why;
     if (trouble !== "" && trouble !== this.#confTrouble) {
       emit("-conf", { [conf.kind]: true, why: trouble });
     }

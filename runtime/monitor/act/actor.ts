@@ -10,7 +10,11 @@ import type { Credentials } from "../../core/credentials.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { OpenLink, RedisLink } from "../../ports/redis-link.ts";
 import type { Action } from "../decide/actions.ts";
+import type { Pause, Pauses } from "../decide/pauses.ts";
+import type { RescueOutcome, RescueOutcomes } from "../decide/rescues.ts";
 import type { Emit } from "../emit.ts";
+import type { Rescuer } from "./rescue.ts";
+import { sendOrder, type Order } from "./send-action.ts";
 
 export interface ActorOptions {
   readonly monitor: string;
@@ -19,6 +23,8 @@ export interface ActorOptions {
   readonly credentials: Credentials | undefined;
   readonly clock: Clock;
   readonly openLink: OpenLink;
+  /** Absent: a rogue master is detached without a rescue. */
+  readonly rescuer?: Rescuer | undefined;
   readonly emit: Emit;
   /** Whether the lease of this epoch stands now. */
   readonly mayAct: () => boolean;
@@ -40,6 +46,10 @@ export interface Actor {
   act(actions: readonly Action[]): void;
   /** node -> since when it is certain that no command of this or an earlier alpha is on its way to it. */
   quietSinceMs(): ReadonlyMap<string, number>;
+  /** Whose writes were paused, and not let go on since. */
+  pauses(): Pauses;
+  /** What became of rescues, by node. */
+  rescues(): RescueOutcomes;
   close(): void;
 }
 
@@ -63,6 +73,8 @@ export function createActor(options: ActorOptions): Actor {
 class EpochActor implements Actor {
   readonly #options: ActorOptions;
   readonly #holds = new Map<string, Hold>();
+  readonly #pauses = new Map<string, Pause>();
+  readonly #rescues = new Map<string, RescueOutcome>();
   #isClosed = false;
 
   constructor(options: ActorOptions) {
@@ -70,7 +82,14 @@ class EpochActor implements Actor {
   }
 
   fence(targets: readonly FenceTarget[]): void {
-    for (const target of targets) this.#holdOf(target);
+    for (const target of targets) {
+      const hold = this.#holdOf(target);
+      // Its link broke under an action that was never answered: without a new fence nobody would ever know the node to
+      // be quiet again, and a decision may wait for that.
+      if (hold.quietSinceMs === null && !hold.isBusy) {
+        this.#standingLink(hold).catch(() => undefined);
+      }
+    }
   }
 
   act(actions: readonly Action[]): void {
@@ -83,6 +102,14 @@ class EpochActor implements Actor {
       if (!isBusy && quietSinceMs !== null) quiet.set(node, quietSinceMs);
     }
     return quiet;
+  }
+
+  pauses(): Pauses {
+    return this.#pauses;
+  }
+
+  rescues(): RescueOutcomes {
+    return this.#rescues;
   }
 
   close(): void {
@@ -138,8 +165,11 @@ class EpochActor implements Actor {
   }
 
   async #standingLink(hold: Hold): Promise<RedisLink> {
-    const link = await hold.link;
+    const before = hold.link;
+    const link = await before;
     if (link.isOpen) return link;
+    // Two may have waited for the same link: the second takes what the first has opened.
+    if (hold.link !== before) return this.#standingLink(hold);
     hold.link = this.#open(hold.target);
     this.#noteFence(hold, hold.link);
     return hold.link;
@@ -170,12 +200,33 @@ class EpochActor implements Actor {
     await Promise.allSettled(siblings.map((other) => other.link));
     const link = await this.#standingLink(hold);
     if (this.#isClosed || !this.#options.mayAct()) return;
-    const [host, port] = leaderOf(action);
-    await link.call("REPLICAOF", host, port);
-    hold.doneAtMs = this.#options.clock.nowMs();
+    const { clock, emit, rescuer } = this.#options;
+    if (action.kind === "rescue" && rescuer !== undefined) {
+      await this.#rescue(action, rescuer);
+    } else {
+      const order: Order = action.kind === "rescue" ? { ...action, kind: "step-down" } : action;
+      await sendOrder(link, order, clock, this.#pauses);
+      emitOrder(emit, order);
+    }
+    hold.doneAtMs = clock.nowMs();
     hold.quietSinceMs = hold.doneAtMs;
-    emitAction(this.#options.emit, action);
     this.#options.onActed(action.node);
+  }
+
+  /** Whatever comes of it is an outcome: the view says so before the node is detached. */
+  async #rescue(action: Action & { kind: "rescue" }, rescuer: Rescuer): Promise<void> {
+    const { emit, epoch, monitor } = this.#options;
+    const { node, runId, host, port, revision } = action;
+    try {
+      const path = await rescuer.save({ node, host, port, epoch, revision });
+      const place = `${monitor}:${path}`;
+      this.#rescues.set(node, { runId, place, why: "" });
+      emit("+rescue", { node, place });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#rescues.set(node, { runId, place: null, why });
+      emit("-rescue", { node, why });
+    }
   }
 
   /**
@@ -196,20 +247,9 @@ function isReply(error: unknown): boolean {
   return error instanceof Error && error.name === "ReplyError";
 }
 
-function leaderOf(action: Action): [string, string | number] {
-  switch (action.kind) {
-    case "promote":
-      return ["NO", "ONE"];
-    case "detach":
-      return ["127.0.0.1", 1];
-    case "repoint":
-      return [action.master.host, action.master.port];
-  }
-}
-
-function emitAction(emit: Emit, action: Action): void {
-  const { node } = action;
-  switch (action.kind) {
+function emitOrder(emit: Emit, order: Order): void {
+  const { node } = order;
+  switch (order.kind) {
     case "promote":
       emit("+told", { node });
       break;
@@ -217,8 +257,19 @@ function emitAction(emit: Emit, action: Action): void {
       emit("+detach", { node });
       break;
     case "repoint":
-      emit("+repoint", { node, master: action.master.name });
+      emit("+repoint", { node, master: order.master.name });
       break;
+    case "pause":
+      emit("+pause", { node, forMs: order.forMs });
+      break;
+    case "unpause":
+      emit("-pause", { node });
+      break;
+    case "step-down":
+      emit("+step-down", { node });
+      break;
+    default:
+      order satisfies never;
   }
 }
 

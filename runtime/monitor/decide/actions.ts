@@ -6,6 +6,7 @@ import type { NodeView, PartitionView, View } from "../../core/view.ts";
 import { dataNodesByPartition } from "./by-partition.ts";
 import { isFollowing } from "./data-nodes.ts";
 import { isDetached } from "./info.ts";
+import { plannedStep, type ActionMemory, type PlannedStep } from "./handover-actions.ts";
 import type { Standing } from "./standing.ts";
 
 interface Target {
@@ -17,16 +18,29 @@ interface Target {
   readonly askedAtMs: number;
 }
 
-/** promote: REPLICAOF NO ONE · repoint: REPLICAOF master · detach: REPLICAOF 127.0.0.1 1, a replica of nowhere. */
+/**
+ * promote: REPLICAOF NO ONE · repoint: REPLICAOF master · detach: REPLICAOF 127.0.0.1 1, a replica of nowhere.
+ * pause: CLIENT PAUSE WRITE · unpause: CLIENT UNPAUSE · step-down: detach and unpause at once.
+ * rescue: what it holds is streamed to a file.
+ */
 export type Action =
-  | (Target & { readonly kind: "promote" | "detach" })
+  | (Target & { readonly kind: "promote" | "detach" | "unpause" | "step-down" })
+  | (Target & { readonly kind: "pause"; readonly forMs: number })
+  | (Target & { readonly kind: "rescue"; readonly runId: string; readonly revision: number })
   | (Target & {
       readonly kind: "repoint";
       readonly master: { readonly name: string; readonly host: string; readonly port: number };
     });
 
-/** Every action that is due. A node that still loads refuses REPLICAOF and is left alone until it has. */
-export function actionsOf(view: View, standings: ReadonlyMap<string, Standing>): Action[] {
+/**
+ * Every action that is due. A node that still loads refuses REPLICAOF and is left alone until it has.
+ * Without `memory` nothing is paused, handed over or rescued: a rogue master is detached at once.
+ */
+export function actionsOf(
+  view: View,
+  standings: ReadonlyMap<string, Standing>,
+  memory?: ActionMemory,
+): Action[] {
   const actions: Action[] = [];
   const byPartition = dataNodesByPartition(view.nodes);
   for (const partition of view.partitions) {
@@ -34,11 +48,47 @@ export function actionsOf(view: View, standings: ReadonlyMap<string, Standing>):
     for (const node of nodes) {
       const standing = standings.get(node.name);
       if (standing?.kind !== "up" || standing.info.isLoading) continue;
-      const action = actionOn(node, standing, partition, nodes);
+      const step =
+        memory === undefined
+          ? undefined
+          : plannedStep({ node, standing, partition, standings, memory });
+      const action =
+        step === undefined
+          ? actionOn(node, standing, partition, nodes)
+          : plannedAction(step, targetOf(node, standing, partition.index), standing, view);
       if (action !== undefined) actions.push(action);
     }
   }
   return actions;
+}
+
+function targetOf(
+  { name: node, host, port }: NodeView,
+  { askedAtMs }: Standing & { kind: "up" },
+  partition: number,
+): Target {
+  return { node, partition, host: addressOf(host), port, askedAtMs };
+}
+
+function plannedAction(
+  step: PlannedStep,
+  target: Target,
+  { info }: Standing & { kind: "up" },
+  { revision }: View,
+): Action | undefined {
+  switch (step.kind) {
+    case "leave":
+      return undefined;
+    case "rescue":
+      return { ...target, kind: "rescue", runId: info.runId, revision };
+    case "pause":
+      return { ...target, ...step };
+    case "unpause":
+    case "step-down":
+      return { ...target, kind: step.kind };
+    default:
+      return step satisfies never;
+  }
 }
 
 /**
@@ -56,15 +106,8 @@ function actionOn(
   partition: PartitionView,
   nodes: readonly NodeView[],
 ): Action | undefined {
-  const { info, askedAtMs } = standing;
-  const { index } = partition;
-  const target = {
-    node: node.name,
-    partition: index,
-    host: addressOf(node.host),
-    port: node.port,
-    askedAtMs,
-  };
+  const { info } = standing;
+  const target = targetOf(node, standing, partition.index);
   if (partition.promoting === node.name) {
     return info.role === "master" ? undefined : { kind: "promote", ...target };
   }

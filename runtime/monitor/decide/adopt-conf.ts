@@ -6,6 +6,7 @@ import { hashingClash } from "../../core/hashing.ts";
 import type { NodeView, View } from "../../core/view.ts";
 import { newNodeView, nodesInViewOrder } from "./first-view.ts";
 import type { Peer } from "./observations.ts";
+import { isSamePlace, leavingNodes, nodesWhileRetiring } from "./retire.ts";
 
 export interface ConfInput {
   readonly view: View;
@@ -20,32 +21,33 @@ export type ConfDecision =
   | { readonly kind: "same" }
   | { readonly kind: "waits"; readonly why: string }
   | { readonly kind: "refused"; readonly why: string }
+  /** Under way: `view` has the new data nodes, and those that leave flagged. The same view when nothing changes. `why`:
+      what those that leave wait for. */
+  | { readonly kind: "retiring"; readonly view: View; readonly why: string }
   | { readonly kind: "adopted"; readonly view: View };
 
 /**
- * 1. The view already has it: nothing to do.
+ * 1. The view already has it: nothing to do, unless it was changed back before another change was complete: then those
+ *    that were leaving stay, and those that had come in leave.
  * 2. Partitions, hash or hash tag differ: refused, keys would be looked for where they are not.
- * 3. It drops or moves a node that is master: refused, the data would go with it.
+ * 3. It drops or moves a node that was last master of a partition without one: refused, the data would go with it.
  * 4. Fewer than a majority of the monitors hold it: wait.
- * 5. Adopt: nodes that stayed keep their role, new ones begin dead, others leave the view.
+ * 5. Data nodes leave: retire.ts sees them off, and the new ones come in meanwhile.
+ * 6. Adopt: nodes that stayed keep their role, new ones begin dead, others leave the view.
  */
 export function adoptConf(input: ConfInput): ConfDecision {
   const { view, config, digest } = input;
-  if (view.confDigest === digest) return { kind: "same" };
+  if (view.confDigest === digest) return changedBack(input);
   const clash = hashingClash(view, config);
   if (clash !== undefined) return { kind: "refused", why: clash };
-  const nodes = nodesInViewOrder(config).map(
-    (node) => view.nodes.find((old) => isSame(old, node)) ?? newNodeView(node, input.wallTime),
-  );
+  const leaving = leavingNodes(view, config);
   const lost = view.partitions
     // Without a master the last one may hold what nobody else does.
-    .flatMap(({ master, lastMaster, promoting }) => [master ?? lastMaster, promoting ?? null])
-    .find(
-      (name) =>
-        name !== null && !nodes.some((node) => node.name === name && view.nodes.includes(node)),
-    );
+    .filter(({ master }) => master === null)
+    .flatMap(({ lastMaster, promoting }) => [lastMaster, promoting ?? null])
+    .find((name) => leaving.some((node) => node.name === name));
   if (lost !== undefined && lost !== null) {
-    const why = `${lost} is, or was last, master and the new twine.conf drops or moves it; make another node master first`;
+    const why = `${lost} was last master of its partition, which has none now, and the new twine.conf drops or moves it; let the partition have a master first`;
     return { kind: "refused", why };
   }
   const holders = 1 + [...input.peers.values()].filter((peer) => peer.confDigest === digest).length;
@@ -54,7 +56,23 @@ export function adoptConf(input: ConfInput): ConfDecision {
     const why = `${holders} of the ${needed} monitors needed hold the new twine.conf`;
     return { kind: "waits", why };
   }
+  if (leaving.length > 0) {
+    return retiring(view, nodesWhileRetiring(view, config, input.wallTime));
+  }
+  const nodes = nodesInViewOrder(config).map(
+    (node) => view.nodes.find((old) => isSamePlace(old, node)) ?? newNodeView(node, input.wallTime),
+  );
   return { kind: "adopted", view: { ...view, confDigest: digest, nodes } };
+}
+
+function changedBack({ view, config, wallTime }: ConfInput): ConfDecision {
+  const nodes = nodesWhileRetiring(view, config, wallTime);
+  const isSettled = nodes === view.nodes && leavingNodes(view, config).length === 0;
+  return isSettled ? { kind: "same" } : retiring(view, nodes);
+}
+
+function retiring(view: View, nodes: readonly NodeView[]): ConfDecision {
+  return { kind: "retiring", view: nodes === view.nodes ? view : { ...view, nodes }, why: "" };
 }
 
 /**
@@ -75,17 +93,5 @@ export function leadClash(view: View, config: ClusterConfig): string | undefined
   return (
     `the status nodes were ${before.join(", ")} and the new twine.conf says ${now.join(", ")}: ` +
     `add or remove one at a time, with a restart of the monitors between`
-  );
-}
-
-function isSame(old: NodeView, node: ReturnType<typeof nodesInViewOrder>[number]): boolean {
-  const fresh = newNodeView(node, old.since);
-  return (
-    old.name === fresh.name &&
-    old.kind === fresh.kind &&
-    old.host === fresh.host &&
-    old.port === fresh.port &&
-    old.db === fresh.db &&
-    old.partition === fresh.partition
   );
 }

@@ -9,10 +9,15 @@ import { stateOf, type NodeView, type PartitionView, type View } from "../../cor
 import { adoptConf, type ConfDecision } from "./adopt-conf.ts";
 import { dataNodesByPartition } from "./by-partition.ts";
 import { decideDataNodes } from "./data-nodes.ts";
+import type { HandoverStep } from "./handover.ts";
 import type { SyncMarks } from "./in-sync.ts";
 import type { Observations } from "./observations.ts";
 import { decidePartition } from "./partition.ts";
+import type { Pauses } from "./pauses.ts";
+import { NO_PLANS, decidePlanned, type PlanMemory } from "./planned.ts";
 import { decideRequests } from "./requests.ts";
+import { withRescue, type RescueOutcomes } from "./rescues.ts";
+import { unsettledOf } from "./settled.ts";
 import { isCutOff, standingOf, type Standing } from "./standing.ts";
 import type { Vacancies } from "./vacancies.ts";
 
@@ -32,12 +37,17 @@ export interface DecideInput {
       node was asked later than that, it said of itself as it stays until this alpha acts again. */
   readonly quietSinceMs: ReadonlyMap<string, number>;
   readonly vacancies: Vacancies;
+  /** What this alpha remembers of its own doing; absent: nothing yet. */
+  readonly pauses?: Pauses;
+  readonly rescues?: RescueOutcomes;
+  readonly plans?: PlanMemory;
 }
 
 export interface Decision {
   /** The same object as the input's view when nothing changes; otherwise one revision on. */
   readonly view: View;
   readonly marks: SyncMarks;
+  readonly plans: PlanMemory;
   readonly standings: ReadonlyMap<string, Standing>;
   /** To be given once the view is chosen. */
   readonly answers: readonly Request[];
@@ -50,9 +60,9 @@ export function decide(input: DecideInput): Decision {
   const { observed } = input;
   const monitorCount = nodesOf(input.config, "monitor").length;
   const conf = adoptConf({ ...input, peers: observed.peers });
-  const base = conf.kind === "adopted" ? conf.view : input.view;
+  const held = conf.kind === "adopted" || conf.kind === "retiring" ? conf.view : input.view;
   const standings = new Map(
-    base.nodes
+    held.nodes
       .filter(({ kind }) => kind === "data")
       .map(({ name }) => [name, standingOf(name, observed, monitorCount)] as const),
   );
@@ -60,17 +70,36 @@ export function decide(input: DecideInput): Decision {
     return {
       view: input.view,
       marks: input.marks,
+      plans: input.plans ?? NO_PLANS,
       standings,
       answers: [],
       conf: { kind: "same" },
       isCutOff: true,
     };
   }
+  const planned = decidePlanned({
+    view: held,
+    standings,
+    requests: observed.requests,
+    pauses: input.pauses ?? new Map(),
+    quietSinceMs: input.quietSinceMs,
+    memory: input.plans ?? NO_PLANS,
+    settings: input.config.settings,
+    nowMs: input.nowMs,
+  });
+  const base = { ...held, nodes: held.nodes.filter(({ name }) => !planned.gone.has(name)) };
   const requests = decideRequests(observed.requests, base, standings);
-  const parts = decidePartitions(input, base, standings, requests.acceptLoss);
+  const parts = decidePartitions(input, base, standings, requests.acceptLoss, planned.steps);
   const hasUnseen = [...standings.values()].some(({ kind }) => kind === "unknown");
-  const view = nextView(input, base, parts, hasUnseen);
-  return { view, marks: parts.marks, standings, answers: requests.answers, conf, isCutOff: false };
+  return {
+    view: nextView(input, base, parts, hasUnseen),
+    marks: parts.marks,
+    plans: planned.memory,
+    standings,
+    answers: [...requests.answers, ...planned.answers],
+    conf: conf.kind === "retiring" ? { ...conf, why: planned.why } : conf,
+    isCutOff: false,
+  };
 }
 
 interface Parts {
@@ -84,20 +113,23 @@ function decidePartitions(
   base: View,
   standings: ReadonlyMap<string, Standing>,
   acceptLoss: ReadonlyMap<number, string>,
+  steps: ReadonlyMap<number, HandoverStep>,
 ): Parts {
   const dataNodes = new Map<string, NodeView>();
   let marks = input.marks;
   const byPartition = dataNodesByPartition(base.nodes);
   const ledForMs = input.nowMs - input.alphaSinceMs;
   const { downAfterMs, leaseMs, ackReplicas } = input.config.settings;
-  const partitions = base.partitions.map((partition) => {
+  const partitions = base.partitions.map((before) => {
+    const step = steps.get(before.index);
+    const partition = step?.partition ?? before;
     const nodes = byPartition.get(partition.index) ?? [];
     // A new alpha has not asked everybody yet; what it has not seen must not look like an outage.
     const isNews = ledForMs < downAfterMs && partition.master === null;
     const isUnseen = nodes.some(({ name }) => standings.get(name)?.kind === "unknown");
     const isUnread = partition.master === null && !input.observed.isLastSeenRead;
     const decided =
-      isUnread || (isNews && isUnseen)
+      step?.kind === "under-way" || isUnread || (isNews && isUnseen)
         ? partition
         : decidePartition({
             partition,
@@ -109,35 +141,23 @@ function decidePartitions(
             leaseMs,
             ackReplicas,
             vacantForMs: input.nowMs - (input.vacancies.get(partition.index) ?? input.nowMs),
-            unsettled: partition.master === null ? unsettledOf(nodes, standings, input) : NOBODY,
+            unsettled:
+              partition.master === null
+                ? unsettledOf(nodes, standings, input.quietSinceMs)
+                : NOBODY,
             acceptLossOf: acceptLoss.get(partition.index),
           });
     const { wallTime } = input;
     const roles = decideDataNodes({ partition: decided, nodes, standings, marks, wallTime });
     marks = roles.marks;
-    for (const node of roles.nodes) dataNodes.set(node.name, node);
+    const rescues = input.rescues ?? new Map();
+    for (const node of roles.nodes) dataNodes.set(node.name, withRescue(node, rescues, wallTime));
     return withRoles(decided, roles.nodes);
   });
   return { partitions, dataNodes, marks };
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
-
-/** Nodes whose last word may be older than an action on them, or may be made untrue by one under way. */
-function unsettledOf(
-  nodes: readonly NodeView[],
-  standings: ReadonlyMap<string, Standing>,
-  { quietSinceMs }: Pick<DecideInput, "quietSinceMs">,
-): ReadonlySet<string> {
-  const unsettled = new Set<string>();
-  for (const { name } of nodes) {
-    const standing = standings.get(name);
-    if (standing?.kind !== "up") continue;
-    const quiet = quietSinceMs.get(name);
-    if (quiet === undefined || standing.askedAtMs <= quiet) unsettled.add(name);
-  }
-  return unsettled;
-}
 
 function withRoles(partition: PartitionView, nodes: readonly NodeView[]): PartitionView {
   const namesWith = (role: NodeView["role"]): string[] =>

@@ -41,6 +41,7 @@ function partitionTransitions(
   const list: Transition[] = [];
   const { index, master, needs } = partition;
   const promoting = partition.promoting ?? null;
+  list.push(...handoverTransitions(old, partition));
   const failover = partition.failover ?? null;
   if (failover !== null && (old?.failover ?? null) === null) {
     const { from, isKnownDead } = failover;
@@ -65,6 +66,30 @@ function partitionTransitions(
   }
   if (needs === null && (old?.needs ?? null) !== null) {
     list.push({ event: "-halt", fields: { partition: index } });
+  }
+  return list;
+}
+
+function handoverTransitions(
+  old: PartitionView | undefined,
+  partition: PartitionView,
+): Transition[] {
+  const { index } = partition;
+  const before = old?.handover ?? null;
+  const now = partition.handover ?? null;
+  const isSame = before?.from === now?.from && before?.to === now?.to;
+  if (isSame) return [];
+  const list: Transition[] = [];
+  if (before !== null) {
+    const isDone = partition.promoting === before.to || partition.master === before.to;
+    const { from, to } = before;
+    list.push({ event: "-handover", fields: { partition: index, from, to, isDone } });
+  }
+  if (now !== null) {
+    list.push({
+      event: "+handover",
+      fields: { partition: index, from: now.from, to: now.to },
+    });
   }
   return list;
 }

@@ -13,6 +13,8 @@ import type {
   Sight,
 } from "../../../runtime/monitor/decide/observations.ts";
 import { vacanciesAfter, type Vacancies } from "../../../runtime/monitor/decide/vacancies.ts";
+import type { Pause } from "../../../runtime/monitor/decide/pauses.ts";
+import { NO_PLANS, type PlanMemory } from "../../../runtime/monitor/decide/planned.ts";
 import type { Request } from "../../../runtime/core/request.ts";
 
 /** One partition of a1 a2 a3, one status node, three monitors. */
@@ -70,6 +72,9 @@ export class Scene {
   config: ClusterConfig;
   digest = "d1";
   marks: SyncMarks = new Map();
+  plans: PlanMemory = NO_PLANS;
+  /** The alpha's own pauses, by node. */
+  pauses = new Map<string, Pause>();
   nowMs = 0;
   sights = new Map<string, Sight>();
   peers = new Map<string, Peer>();
@@ -124,7 +129,10 @@ export class Scene {
         [...this.sights.keys()].filter((name) => !this.busy.has(name)).map((name) => [name, -1]),
       ),
       vacancies: this.vacancies,
+      pauses: this.pauses,
+      plans: this.plans,
     });
+    this.plans = this.last.plans;
     this.view = this.last.view;
     this.vacancies = vacanciesAfter(this.vacancies, this.view, this.nowMs);
     this.marks = this.last.marks;

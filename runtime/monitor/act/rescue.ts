@@ -1,0 +1,103 @@
+// rescue.ts: streams what a rogue master holds into a file that no later step of the cluster ever touches.
+//
+//   NODE-EPOCH-REVISION.rdb.part --all of it--> fsync --rename--> NODE-EPOCH-REVISION.rdb
+//
+// A file with the final name is whole; what was interrupted keeps the name .part and is removed.
+import { mkdir, open, rename, rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import type { Credentials } from "../../core/credentials.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { OpenRdbStream } from "../../ports/rdb-stream.ts";
+import type { RedisAddress } from "../../ports/redis-link.ts";
+import { RESCUE_MS_MAX } from "../decide/rogue.ts";
+
+export interface RescuerOptions {
+  /** Where the files go; made when it is not there. */
+  readonly folder: string;
+  readonly credentials: Credentials | undefined;
+  readonly clock: Clock;
+  readonly openStream: OpenRdbStream;
+}
+
+export interface RescueTarget extends RedisAddress {
+  readonly node: string;
+  readonly epoch: number;
+  readonly revision: number;
+}
+
+export interface Rescuer {
+  /** The file's absolute path. Rejects when the node, the disk or the time did not allow it; then there is no file. */
+  save(target: RescueTarget): Promise<string>;
+}
+
+/** Room that is left on the disk: a rescue must not be what stops the machine. */
+const FREE_BYTES_MIN = 64 * 1024 * 1024;
+/** How often the room is looked at. */
+const LOOK_EVERY_BYTES = 16 * 1024 * 1024;
+
+export function createRescuer(options: RescuerOptions): Rescuer {
+  return { save: (target) => saveWithin(options, target) };
+}
+
+async function saveWithin(options: RescuerOptions, target: RescueTarget): Promise<string> {
+  const abort = new AbortController();
+  const takeBack = options.clock.after(RESCUE_MS_MAX, () => {
+    abort.abort(new Error(`it was not done within ${RESCUE_MS_MAX / 1000} s`));
+  });
+  try {
+    return await save(options, target, abort.signal);
+  } catch (error) {
+    throw abort.signal.aborted ? abort.signal.reason : error;
+  } finally {
+    takeBack();
+  }
+}
+
+async function save(
+  { folder, credentials, openStream }: RescuerOptions,
+  target: RescueTarget,
+  signal: AbortSignal,
+): Promise<string> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const { node, epoch, revision, host, port } = target;
+  const path = join(folder, `${node}-${epoch}-${revision}.rdb`);
+  const part = `${path}.part`;
+  const file = await open(part, "w", 0o600);
+  try {
+    let unlooked = LOOK_EVERY_BYTES;
+    for await (const chunk of openStream({ host, port }, { credentials, signal }).chunks()) {
+      if (unlooked >= LOOK_EVERY_BYTES) {
+        await requireRoom(folder);
+        unlooked = 0;
+      }
+      await file.writeFile(chunk);
+      unlooked += chunk.length;
+    }
+    await file.sync();
+    await file.close();
+    await rename(part, path);
+    await syncFolder(folder);
+    return path;
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    await rm(part, { force: true });
+    throw error;
+  }
+}
+
+async function requireRoom(folder: string): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize < FREE_BYTES_MIN) {
+    throw new Error(`the disk of ${folder} is full but for ${FREE_BYTES_MIN / 1024 / 1024} MiB`);
+  }
+}
+
+/** The new name is on the disk only when its folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,150 @@
+// Planned changes of master on real processes, as an operator asks for them, under a client that never stops writing.
+import { describe, expect, onTestFinished, test } from "vitest";
+import { FaultCluster } from "../support/fault-cluster.ts";
+import { PipelinedWriter } from "../support/pipelined-writer.ts";
+import { runTool, type ToolRan } from "../support/run-tool.ts";
+
+const CONF = `
+cluster handover
+partitions 1
+a1=data 0 localhost {a1} 0
+a2=data 0 localhost {a2} 0
+a3=data 0 localhost {a3} 0
+s1=status localhost {s1} 0
+m1=monitor localhost {m1}
+m2=monitor localhost {m2}
+m3=monitor localhost {m3}
+r1=router localhost {r1}
+`;
+
+async function started(conf = CONF): Promise<FaultCluster> {
+  const cluster = await FaultCluster.create(conf);
+  onTestFinished(() => cluster.remove());
+  await cluster.start();
+  return cluster;
+}
+
+const failover = (cluster: FaultCluster, ...args: string[]): Promise<ToolRan> =>
+  runTool("runtime", "twine-failover", cluster.config.file, ...args);
+
+const stop = (cluster: FaultCluster, ...args: string[]): Promise<ToolRan> =>
+  runTool("infra", "twine-stop", cluster.config.file, ...args);
+
+async function writing(cluster: FaultCluster): Promise<PipelinedWriter> {
+  const writer = new PipelinedWriter(cluster.port("r1"), "key");
+  await writer.start();
+  return writer;
+}
+
+describe("twine-failover NODE", () => {
+  test("ten handovers under a pipelining client: no error, and every acknowledged write is there", async () => {
+    const cluster = await started();
+    const writer = await writing(cluster);
+    for (let round = 0; round < 10; round++) {
+      const name = ["a2", "a3", "a1"][round % 3] ?? "";
+      const { code, out, err } = await failover(cluster, name);
+      expect(err).toBe("");
+      expect(out).toBe(`${name} is master of partition 0\n`);
+      expect(code).toBe(0);
+      await cluster.viewWhere("OK again", ({ state }) => state === "OK");
+    }
+    expect(await writer.stop()).toEqual([]);
+    expect(writer.errors).toEqual([]);
+    expect(writer.acknowledged.length).toBeGreaterThan(1000);
+    expect((await cluster.partition(0)).master).toBe("a2");
+  });
+
+  test("the old master follows without a full sync, and nobody is left paused", async () => {
+    const cluster = await started();
+    expect((await failover(cluster, "a2")).code).toBe(0);
+    await cluster.viewWhere("OK again", ({ state }) => state === "OK");
+    const stats = JSON.stringify(await cluster.ask("a2", "INFO", "stats"));
+    expect(stats).toContain("sync_partial_ok:2");
+    expect(await cluster.ask("a2", "SET", "a", "1")).toBe("OK");
+  });
+
+  test("what can't be done is refused with the reason, and nothing changes", async () => {
+    const cluster = await started();
+    const before = await cluster.partition(0);
+    const unknown = await failover(cluster, "a9");
+    expect(unknown).toMatchObject({ code: 2 });
+    expect(unknown.err).toContain("a9 is not in");
+    const already = await failover(cluster, "a1");
+    expect(already).toMatchObject({ code: 0, out: "a1 is master of partition 0\n" });
+    await cluster.kill("a3");
+    await cluster.viewWhere("a3 dead", ({ partitions }) => partitions[0]?.dead[0] === "a3");
+    const dead = await failover(cluster, "a3");
+    expect(dead.code).toBe(1);
+    expect(dead.err).toContain("no replica of partition 0 can take over: a3 is dead");
+    // Follows somebody else, so it gets nothing of what the master takes.
+    await cluster.pause("a2");
+    const silent = await failover(cluster, "a2");
+    expect(silent.code).toBe(1);
+    expect(silent.err).toMatch(/a2 (does not answer|is dead|is behind)/);
+    await cluster.resume("a2");
+    expect(await cluster.partition(0)).toMatchObject({
+      master: "a1",
+      masterRunId: before.masterRunId,
+    });
+  });
+
+  test("a replica that stops in the middle: the master goes on, the client sees no error", async () => {
+    const cluster = await started();
+    const writer = await writing(cluster);
+    // The alpha still holds a fresh word of a2 when it is asked.
+    const asked = failover(cluster, "a2");
+    await cluster.viewWhere("a handover under way, or over", ({ partitions }) => {
+      const [partition] = partitions;
+      return (partition?.handover ?? null) !== null || partition?.master === "a2";
+    });
+    await cluster.pause("a2");
+    await asked;
+    await cluster.resume("a2");
+    await cluster.viewWhere("OK again", ({ state }) => state === "OK");
+    expect(await writer.stop()).toEqual([]);
+    expect(writer.errors.filter((error) => !error.startsWith("UNCERTAIN"))).toEqual([]);
+  });
+
+  test("the alpha dies in the middle: its successor ends what it began, and every write is there", async () => {
+    const cluster = await started();
+    const writer = await writing(cluster);
+    const asked = failover(cluster, "a2");
+    const view = await cluster.viewWhere("a handover under way, or over", ({ partitions }) => {
+      const [partition] = partitions;
+      return (partition?.handover ?? null) !== null || partition?.master !== "a1";
+    });
+    await cluster.kill(view.alpha);
+    expect((await asked).code).toBe(0);
+    await cluster.viewWhere("a2 serves", ({ partitions }) => partitions[0]?.master === "a2");
+    expect(await writer.stop()).toEqual([]);
+    expect(writer.errors).toEqual([]);
+  });
+});
+
+describe("twine-stop NODE", () => {
+  test("a master is handed over first: no error at a client, then it is gone", async () => {
+    const cluster = await started();
+    const writer = await writing(cluster);
+    const stopped = await stop(cluster, "a1");
+    expect(stopped).toMatchObject({ code: 0, err: "" });
+    expect(stopped.out).toContain("1 stopped");
+    expect(await cluster.isRunning("a1")).toBe(false);
+    expect((await cluster.partition(0)).master).toBe("a2");
+    expect(await writer.stop()).toEqual([]);
+    expect(writer.errors).toEqual([]);
+  });
+
+  test("without a replica that could take over it is refused, and the node runs on", async () => {
+    const cluster = await started();
+    await cluster.kill("a2", "a3");
+    await cluster.viewWhere("both dead", ({ partitions }) => partitions[0]?.dead.length === 2);
+    const refused = await stop(cluster, "a1");
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain("a1 is master of partition 0 and was not stopped");
+    expect(refused.err).toContain("twine-stop a1 --no-handover");
+    expect(await cluster.isRunning("a1")).toBe(true);
+    const forced = await stop(cluster, "a1", "--no-handover");
+    expect(forced.code).toBe(0);
+    expect(await cluster.isRunning("a1")).toBe(false);
+  });
+});

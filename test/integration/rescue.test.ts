@@ -1,0 +1,107 @@
+// A node that somebody made master by hand and wrote to, on real processes: its own writes are saved before it follows.
+import { execFile } from "node:child_process";
+import { readdir, writeFile } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { promisify } from "node:util";
+import { expect, onTestFinished, test } from "vitest";
+import { FaultCluster } from "../support/fault-cluster.ts";
+import { startRedis } from "../support/redis-server.ts";
+import { openRedisLink } from "../../runtime/ports/redis-link.ts";
+import { runTool } from "../support/run-tool.ts";
+import type { NodeView, View } from "../../runtime/core/view.ts";
+
+const CONF = `
+cluster rescue
+partitions 1
+a1=data 0 localhost {a1} 0
+a2=data 0 localhost {a2} 0
+s1=status localhost {s1} 0
+m1=monitor localhost {m1}
+`;
+
+async function started(): Promise<FaultCluster> {
+  const cluster = await FaultCluster.create(CONF);
+  onTestFinished(() => cluster.remove());
+  await cluster.start();
+  return cluster;
+}
+
+/** Makes `node` a master with a write that no other node has, before any monitor can look. */
+async function goRogue(cluster: FaultCluster, node: string, key: string): Promise<void> {
+  const link = await openRedisLink(
+    { host: "127.0.0.1", port: cluster.port(node) },
+    { connectTimeoutMs: 2000 },
+  );
+  const replies = await Promise.all([
+    link.call("REPLICAOF", "NO", "ONE"),
+    ...(key === "" ? [] : [link.call("SET", key, "mine")]),
+  ]);
+  expect(replies.at(-1)).toBe("OK");
+  link.close();
+}
+
+function nodeOf(view: View, name: string): NodeView {
+  const node = view.nodes.find((candidate) => candidate.name === name);
+  if (node === undefined) throw new Error(`the view has no ${name}`);
+  return node;
+}
+
+const isOk = ({ state }: View): boolean => state === "OK";
+
+test("what a rogue master alone has is saved to an RDB that Redis loads; then it follows again", async () => {
+  const cluster = await started();
+  expect(await cluster.ask("a1", "SET", "shared", "1")).toBe("OK");
+  await goRogue(cluster, "a2", "own");
+  const view = await cluster.viewWhere("rescued and OK", (seen) => {
+    return isOk(seen) && nodeOf(seen, "a2").rescue !== undefined;
+  });
+  const { rescue } = nodeOf(view, "a2");
+  expect(rescue).toMatchObject({ kind: "saved", why: "" });
+  const path = (rescue?.place ?? "").replace(/^m1:/, "");
+  expect(basename(path)).toMatch(/^a2-\d+-\d+\.rdb$/);
+  expect(dirname(path)).toBe(cluster.path("m1", "rescue"));
+  expect(await readdir(dirname(path))).toEqual([basename(path)]);
+  const checked = await promisify(execFile)("redis-check-rdb", [path]);
+  expect(checked.stdout).toContain("RDB looks OK");
+  const loaded = await startRedis([`dbfilename ${basename(path)}`, `dir ${dirname(path)}`]);
+  const link = await loaded.link();
+  expect(await link.call("MGET", "own", "shared")).toEqual(["mine", "1"]);
+  expect(await cluster.ask("a1", "GET", "own")).toBeNull();
+  for (const format of ["summary", "list", "xml", "html", "json"]) {
+    const { out } = await runTool("runtime", "twine-status", cluster.config.file, format);
+    expect(out.replaceAll(/\s+/g, "")).toContain(basename(path));
+  }
+});
+
+test("a rogue master that took no write of its own leaves no file", async () => {
+  const cluster = await started();
+  expect(await cluster.ask("a1", "SET", "shared", "1")).toBe("OK");
+  await cluster.viewWhere("OK", isOk);
+  await goRogue(cluster, "a2", "");
+  await cluster.viewWhere("noticed", (view) => !isOk(view));
+  const view = await cluster.viewWhere("OK again", isOk);
+  expect(nodeOf(view, "a2").rescue).toBeUndefined();
+  expect(await cluster.ask("a2", "INFO", "replication")).toContain("role:slave");
+  expect(await readdir(cluster.path("m1"))).not.toContain("rescue");
+});
+
+test("what can't be saved is not thrown away: the node keeps it, and follows again after a restart", async () => {
+  const cluster = await started();
+  await writeFile(cluster.path("m1", "rescue"), "a file where a folder is needed");
+  await goRogue(cluster, "a2", "own");
+  const view = await cluster.viewWhere(
+    "kept",
+    (seen) => nodeOf(seen, "a2").rescue !== undefined && nodeOf(seen, "a2").role === "dead",
+  );
+  expect(nodeOf(view, "a2").rescue).toMatchObject({ kind: "kept", place: null });
+  expect(view.state).toBe("DEGRADED");
+  // Detached: it takes no write, and its key is still there.
+  expect(await cluster.ask("a2", "INFO", "keyspace")).toContain("keys=1");
+  await expect(cluster.ask("a2", "SET", "more", "1")).rejects.toThrow(/READONLY/);
+  const { out } = await runTool("runtime", "twine-status", cluster.config.file);
+  expect(out).toContain("twine-stop a2; copy its data folder");
+  await cluster.kill("a2");
+  await cluster.heal();
+  const healed = await cluster.viewWhere("OK again", isOk);
+  expect(nodeOf(healed, "a2").rescue).toBeUndefined();
+});

@@ -1,0 +1,207 @@
+// Method: the decider is called with a partition as the view has it and what its nodes say; no clock, no sockets.
+import { describe, expect, test } from "vitest";
+import type { Handover, NodeView, PartitionView } from "../../../runtime/core/view.ts";
+import {
+  attemptMsOf,
+  decideHandover,
+  type HandoverInput,
+} from "../../../runtime/monitor/decide/handover.ts";
+import type { NodeInfo } from "../../../runtime/monitor/decide/info.ts";
+import type { Pauses } from "../../../runtime/monitor/decide/pauses.ts";
+import type { Standing } from "../../../runtime/monitor/decide/standing.ts";
+import { infoOf, masterInfo, replicaOf } from "./situations.ts";
+
+const PARTITION: PartitionView = {
+  index: 0,
+  master: "a1",
+  replicas: ["a2"],
+  dead: [],
+  replicationId: "h1",
+  lastMaster: "a1",
+  needs: null,
+  masterRunId: "run",
+};
+
+function nodeOf(name: string, port: number, role: NodeView["role"]): NodeView {
+  return {
+    name,
+    kind: "data",
+    host: "localhost",
+    port,
+    db: 0,
+    partition: 0,
+    role,
+    inSync: true,
+    runId: "run",
+    since: "",
+  };
+}
+
+function up(info: NodeInfo, askedAtMs = 60): Standing {
+  return { kind: "up", info, askedAtMs };
+}
+
+/** One decision at 100 ms over a handover that began at 0; the pause, where there is one, stands since 50. */
+function step(changes: {
+  handover?: Handover | null;
+  partition?: Partial<PartitionView>;
+  a1?: Standing;
+  a2?: Standing;
+  pauses?: Pauses;
+  unsettled?: string[];
+  wish?: string;
+  nowMs?: number;
+}) {
+  const { handover = null, pauses = new Map(), nowMs = 100 } = changes;
+  const input: HandoverInput = {
+    partition: { ...PARTITION, ...changes.partition, handover },
+    nodes: [nodeOf("a1", 7001, "master"), nodeOf("a2", 7002, "replica")],
+    standings: new Map([
+      ["a1", changes.a1 ?? up(masterInfo({ offset: 50 }))],
+      ["a2", changes.a2 ?? up(replicaOf("a1", { offset: 50 }))],
+    ]),
+    pauses,
+    unsettled: new Set(changes.unsettled),
+    wish: changes.wish,
+    nowMs,
+    sinceMs: 0,
+    attemptMs: 2000,
+  };
+  return decideHandover(input);
+}
+
+const PAUSE: Handover = { from: "a1", to: "a2", phase: "pause" };
+const STEP_DOWN: Handover = { from: "a1", to: "a2", phase: "step-down" };
+const PAUSED: Pauses = new Map([["a1", { sinceMs: 50, untilMs: 4000 }]]);
+const DETACHED = infoOf({ replicationId: "h1", offset: 50 });
+
+test("a wish begins with a pause of the master's writes, and the master stays in the view", () => {
+  const { kind, partition } = step({ wish: "a2" });
+  expect(kind).toBe("under-way");
+  expect(partition).toMatchObject({ master: "a1", handover: PAUSE });
+});
+
+test("without a wish, or with the master itself as the wish, nothing begins", () => {
+  expect(step({}).kind).toBe("usual");
+  expect(step({ wish: "a1" }).kind).toBe("usual");
+});
+
+describe("while the master's writes are paused", () => {
+  test("the master steps down when the replica has what it has", () => {
+    expect(step({ handover: PAUSE, pauses: PAUSED }).partition).toMatchObject({
+      master: "a1",
+      handover: STEP_DOWN,
+    });
+  });
+
+  test.each([
+    ["no pause was answered yet", { pauses: new Map() }],
+    ["the pause has ended", { pauses: new Map([["a1", { sinceMs: 50, untilMs: 90 }]]) }],
+    ["the master was asked before the pause", { pauses: PAUSED, a1: up(masterInfo(), 40) }],
+    ["the replica is behind", { pauses: PAUSED, a2: up(replicaOf("a1", { offset: 49 })) }],
+    [
+      "the replica's link is down",
+      { pauses: PAUSED, a2: up(replicaOf("a1", { isLinkUp: false, offset: 50 })) },
+    ],
+    ["the master is being asked again", { pauses: PAUSED, a1: { kind: "unknown" } as const }],
+  ])("everything waits while %s", (_what, situation) => {
+    const decided = step({ handover: PAUSE, ...situation });
+    expect(decided.kind).toBe("under-way");
+    expect(decided.partition.handover).toEqual(PAUSE);
+  });
+
+  test.each([
+    [
+      "the time is up",
+      { nowMs: 2001, a2: up(replicaOf("a1", { offset: 49 })) },
+      /a2 did not reach what a1 has within 2000 ms/,
+    ],
+    ["the replica dies", { a2: { kind: "down", isRefused: true } as const }, /a2 died/],
+    ["the replica is suspect", { a2: { kind: "suspect" } as const }, /a2 does not answer/],
+    [
+      "the replica restarts",
+      { a2: up(replicaOf("a1", { runId: "other", offset: 50 })) },
+      /a2 restarted/,
+    ],
+    [
+      "the replica's disk breaks",
+      { a2: up(replicaOf("a1", { isDiskWell: false })) },
+      /can't write/,
+    ],
+    [
+      "the replica leaves the history",
+      { a2: up(replicaOf("a1", { replicationId: "h2" })) },
+      /no longer follows a1/,
+    ],
+  ])("it is taken back when %s, and the master goes on", (_what, situation, why) => {
+    const decided = step({ handover: PAUSE, pauses: PAUSED, ...situation });
+    expect(decided).toMatchObject({ kind: "usual", failed: expect.stringMatching(why) as string });
+    expect(decided.partition).toMatchObject({ master: "a1", handover: null });
+    expect(decided.partition.promoting ?? null).toBeNull();
+  });
+
+  test.each([
+    ["the master dies", { a1: { kind: "down", isRefused: true } as const }],
+    ["the master restarts", { a1: up(masterInfo({ runId: "other" })) }],
+    ["somebody demotes the master", { a1: up(DETACHED) }],
+  ])("it is forgotten when %s, and the usual rules decide", (_what, situation) => {
+    const decided = step({ handover: PAUSE, pauses: PAUSED, ...situation });
+    expect(decided.kind).toBe("usual");
+    expect(decided.partition.handover).toBeNull();
+  });
+});
+
+describe("while the master steps down", () => {
+  test("nobody is promoted before the master says that it is a replica", () => {
+    const decided = step({ handover: STEP_DOWN, pauses: PAUSED });
+    expect(decided.partition).toMatchObject({ master: "a1", handover: STEP_DOWN });
+  });
+
+  test("the replica is promoted when it has everything that the old master has", () => {
+    const decided = step({ handover: STEP_DOWN, a1: up(DETACHED) });
+    expect(decided.kind).toBe("under-way");
+    expect(decided.partition).toMatchObject({
+      master: null,
+      lastMaster: "a1",
+      promoting: "a2",
+      handover: null,
+    });
+  });
+
+  test("what either of them said before the last action on it counts for nothing", () => {
+    for (const unsettled of [["a1"], ["a2"]]) {
+      const decided = step({ handover: STEP_DOWN, a1: up(DETACHED), unsettled });
+      expect(decided.partition).toMatchObject({ master: "a1", handover: STEP_DOWN });
+    }
+  });
+
+  test("a write that slipped in after the pause is waited for", () => {
+    const a1 = up(infoOf({ replicationId: "h1", offset: 51 }));
+    expect(step({ handover: STEP_DOWN, a1 }).partition).toMatchObject({ handover: STEP_DOWN });
+  });
+
+  test("the old master is promoted again when the replica dies, for it has everything", () => {
+    const decided = step({
+      handover: STEP_DOWN,
+      a1: up(DETACHED),
+      a2: { kind: "down", isRefused: true },
+    });
+    expect(decided.partition).toMatchObject({ master: null, promoting: "a1", handover: null });
+    expect(decided).toMatchObject({ kind: "usual", failed: "a2 died" });
+  });
+
+  test("a silent old master is waited for even past the time: it may be a replica already", () => {
+    const decided = step({ handover: STEP_DOWN, a1: { kind: "suspect" }, nowMs: 9000 });
+    expect(decided.partition).toMatchObject({ master: "a1", handover: STEP_DOWN });
+  });
+
+  test("a master that never stepped down simply goes on when the time is up", () => {
+    const decided = step({ handover: STEP_DOWN, nowMs: 9000 });
+    expect(decided.partition).toMatchObject({ master: "a1", handover: null });
+  });
+});
+
+test("an attempt leaves routers at least three quarters of the time for which they hold requests", () => {
+  expect(attemptMsOf({ downAfterMs: 1000, holdForMs: 10_000 })).toBe(2000);
+  expect(attemptMsOf({ downAfterMs: 30_000, holdForMs: 10_000 })).toBe(2500);
+});

@@ -1,0 +1,135 @@
+// Method: histories and offsets as INFO gives them, compared by hand.
+import { expect, test } from "vitest";
+import type { NodeView, PartitionView } from "../../../runtime/core/view.ts";
+import type { NodeInfo } from "../../../runtime/monitor/decide/info.ts";
+import { withRescue } from "../../../runtime/monitor/decide/rescues.ts";
+import { isContained, isKept, rogueStep } from "../../../runtime/monitor/decide/rogue.ts";
+import type { Standing } from "../../../runtime/monitor/decide/standing.ts";
+import { masterInfo } from "./situations.ts";
+
+/** Promoted at offset 100 of h1, now at 140 of h2. */
+const MASTER = masterInfo({
+  replicationId: "h2",
+  offset: 140,
+  replicationId2: "h1",
+  secondOffset: 101,
+});
+
+test.each([
+  ["stopped where the new master took over", { replicationId: "h1", offset: 100 }, true],
+  ["stopped before that", { replicationId: "h1", offset: 7 }, true],
+  ["took one byte more", { replicationId: "h1", offset: 101 }, false],
+  ["lies on the new history", { replicationId: "h2", offset: 140 }, true],
+  ["is on a history that nobody knows", { replicationId: "h9", offset: 3 }, false],
+  [
+    "was promoted by hand and took nothing since",
+    { replicationId: "h9", offset: 120, replicationId2: "h2", secondOffset: 121 },
+    true,
+  ],
+  [
+    "was promoted by hand and took a write",
+    { replicationId: "h9", offset: 130, replicationId2: "h2", secondOffset: 121 },
+    false,
+  ],
+  [
+    "was promoted by hand ahead of the master",
+    { replicationId: "h9", offset: 150, replicationId2: "h2", secondOffset: 151 },
+    false,
+  ],
+])("what a rogue master holds that %s", (_what, changes, contained) => {
+  expect(isContained(masterInfo({ keys: 3, ...changes }), MASTER)).toBe(contained);
+});
+
+const NODE: NodeView = {
+  name: "a1",
+  kind: "data",
+  host: "localhost",
+  port: 7001,
+  db: 0,
+  partition: 0,
+  role: "dead",
+  inSync: false,
+  runId: "run",
+  since: "",
+};
+const PARTITION: PartitionView = {
+  index: 0,
+  master: "a2",
+  replicas: [],
+  dead: ["a1"],
+  replicationId: "h2",
+  lastMaster: "a2",
+  needs: null,
+};
+const PAUSED = new Map([["a1", { sinceMs: 50, untilMs: 1000 }]]);
+
+function step(changes: {
+  info?: Partial<NodeInfo>;
+  askedAtMs?: number;
+  node?: Partial<NodeView>;
+  master?: Standing;
+  pauses?: typeof PAUSED;
+}) {
+  const info = masterInfo({ replicationId: "h1", offset: 200, keys: 3, ...changes.info });
+  const { askedAtMs = 60, pauses = PAUSED } = changes;
+  const master = changes.master ?? { kind: "up", info: MASTER, askedAtMs: 60 };
+  return rogueStep({
+    node: { ...NODE, ...changes.node },
+    standing: { kind: "up", info, askedAtMs },
+    partition: PARTITION,
+    standings: new Map([["a2", master]]),
+    pauses,
+    nowMs: 100,
+  });
+}
+
+const RESCUE = { runId: "run", kind: "saved", place: "m1:/x.rdb", why: "", at: "" } as const;
+
+test.each([
+  ["its writes are paused first", { pauses: new Map() }, "pause"],
+  [
+    "a pause that is half over is renewed",
+    { pauses: new Map([["a1", { sinceMs: 0, untilMs: 150 }]]) },
+    "pause",
+  ],
+  ["what it said before the pause does not count", { askedAtMs: 50 }, "wait"],
+  ["data of its own is rescued", {}, "rescue"],
+  ["what the view shows as rescued is detached", { node: { rescue: RESCUE } }, "detach"],
+  [
+    "a rescue of an earlier run does not count",
+    { node: { rescue: { ...RESCUE, runId: "old" } } },
+    "rescue",
+  ],
+  ["one without keys has nothing to lose", { info: { keys: 0 } }, "detach"],
+  ["one that the master has all of is detached", { info: { offset: 100 } }, "detach"],
+  [
+    "while the master is silent nothing can be compared",
+    { master: { kind: "suspect" } as const },
+    "wait",
+  ],
+])("of a rogue master: %s", (_what, situation, expected) => {
+  expect(step(situation)).toBe(expected);
+});
+
+test("the view says what became of a rescue, once, and forgets a kept node when it restarts", () => {
+  const outcomes = new Map([["a1", { runId: "run", place: null, why: "disk full" }]]);
+  const kept = withRescue(NODE, outcomes, "now");
+  expect(kept.rescue).toEqual({
+    runId: "run",
+    kind: "kept",
+    place: null,
+    why: "disk full",
+    at: "now",
+  });
+  expect(withRescue(kept, outcomes, "later")).toBe(kept);
+  expect(isKept(kept, masterInfo())).toBe(true);
+  const restarted = { ...kept, runId: "next" };
+  expect(isKept(restarted, masterInfo({ runId: "next" }))).toBe(false);
+  expect(withRescue(restarted, outcomes, "later").rescue).toBeUndefined();
+  const saved = withRescue(
+    NODE,
+    new Map([["a1", { runId: "run", place: "m1:/x", why: "" }]]),
+    "now",
+  );
+  expect(withRescue({ ...saved, runId: "next" }, new Map(), "later").rescue?.place).toBe("m1:/x");
+});
