@@ -20,7 +20,7 @@ export interface AlphaSensesOptions {
   readonly acceptors: readonly Acceptor[];
   readonly board: Board;
   readonly probe: Probe;
-  readonly hasSuspects: () => boolean;
+  readonly suspects: () => ReadonlySet<string>;
   /** The last INFO of a data node, null while there is none. */
   readonly infoOf: (node: string) => NodeInfo | null;
   readonly onNews: () => void;
@@ -34,12 +34,14 @@ export class AlphaSenses {
   readonly #statusSeenAtMs = new Map<string, number>();
   readonly #answered = new Set<string>();
   readonly #offsets: Chore;
+  readonly #board: Chore;
   readonly #chores: readonly Chore[];
   #lastSeen: ReadonlyMap<string, LastSeen> = new Map();
   #isLastSeenRead = false;
   #requests: readonly Request[] = [];
   #leading: View | null = null;
   #leadingSinceMs = 0;
+  #hurriedAtMs = -Infinity;
 
   constructor(options: AlphaSensesOptions) {
     this.#options = options;
@@ -50,12 +52,13 @@ export class AlphaSenses {
       () => 1000,
       (view) => this.#writeOffsets(view),
     );
+    this.#board = this.#chore(
+      "board",
+      () => this.#boardEveryMs(),
+      () => this.#readBoard(),
+    );
     this.#chores = [
-      this.#chore(
-        "board",
-        () => this.#boardEveryMs(),
-        () => this.#readBoard(),
-      ),
+      this.#board,
       this.#chore("status nodes", halfDownAfterMs, () => this.#lookAtStatusNodes()),
       this.#chore("routers", halfDownAfterMs, (view) => this.#lookAtRouters(view)),
       this.#offsets,
@@ -119,18 +122,30 @@ export class AlphaSenses {
     for (const chore of this.#chores) chore.stop();
   }
 
-  /** While somebody is silent or a monitor is missing, what the others write is urgent. */
+  /** Somebody has just fallen silent: whether the others hear nothing either is urgent now. */
+  hurry(): void {
+    this.#hurriedAtMs = this.#options.clock.nowMs();
+    this.#board.poke();
+  }
+
+  /** While somebody is silent or a monitor is missing, what the others write matters, and most of all in the beginning. */
   #boardEveryMs(): number {
-    const monitors = nodesOf(this.#options.config(), "monitor");
+    const { clock, config, suspects } = this.#options;
+    const { leaseMs, downAfterMs } = this.#settings;
+    const hasSuspects = suspects().size > 0;
+    const isNews = clock.nowMs() - this.#hurriedAtMs < downAfterMs / 2;
+    if (hasSuspects && isNews) return leaseMs / 25;
+    const monitors = nodesOf(config(), "monitor");
     const isMissing = monitors.some(({ name }) => this.#others.get(name) !== true);
-    return this.#settings.leaseMs / (this.#options.hasSuspects() || isMissing ? 5 : 1);
+    return leaseMs / (hasSuspects || isMissing ? 5 : 1);
   }
 
   async #readBoard(): Promise<void> {
     const { board, clock, onNews } = this.#options;
     if (!this.#isLastSeenRead) await this.#readOffsets();
     const [notices, asked] = await Promise.all([board.readObserved(), board.readRequests()]);
-    this.#book.hear(notices, clock.nowMs());
+    const isAgreement = this.#book.hear(notices, clock.nowMs(), this.#options.suspects());
+    if (isAgreement) onNews();
     this.#requests = asked.filter(({ id, state }) => state === "asked" && !this.#answered.has(id));
     if (this.#requests.length > 0) onNews();
   }

@@ -60,6 +60,12 @@ class StandingWatch implements NodeWatch {
   #askedAtMs = 0;
   /** Since when an answer is owed; null while none is. */
   #waitingSinceMs: number | null;
+  /** When something was last heard of the node. */
+  #heardAtMs: number;
+  #isSilent = false;
+  /** The standing connection has brought an answer. */
+  #hasAnswered = false;
+  #endPatience: () => void = () => undefined;
   #sections: readonly string[] = INFO_SECTIONS;
   /** Answers to questions asked before a refresh are not kept. */
   #round = 0;
@@ -70,6 +76,8 @@ class StandingWatch implements NodeWatch {
     this.#options = options;
     this.#nap = createNap(options.clock);
     this.#waitingSinceMs = options.clock.nowMs();
+    this.#heardAtMs = this.#waitingSinceMs;
+    this.#awaitWord();
     void this.#run();
   }
 
@@ -104,6 +112,7 @@ class StandingWatch implements NodeWatch {
 
   close(): void {
     this.#isClosed = true;
+    this.#endPatience();
     this.#link?.close();
     this.#nap.wake();
   }
@@ -118,16 +127,42 @@ class StandingWatch implements NodeWatch {
 
   #reach(): Sight["reach"] {
     if (this.#isRefused) return "refused";
-    const { clock, downAfterMs } = this.#options;
-    const waitedMs = this.#waitingSinceMs === null ? 0 : clock.nowMs() - this.#waitingSinceMs;
-    if (waitedMs >= downAfterMs()) return "silent";
+    if (this.#isSilent) return "silent";
     return this.#info === null ? "unknown" : "up";
+  }
+
+  /**
+   * Silent is a node that was not heard of for down-after and owes an answer for at least half of that. The timer is part
+   * of the judgement: one that comes late shows that this monitor itself was paused or starved, and answers may lie in
+   * its sockets unread. So it gives the node half of down-after more instead of blaming it for its own sleep.
+   */
+  #awaitWord(): void {
+    this.#endPatience();
+    if (this.#isSilent || this.#waitingSinceMs === null) return;
+    const downAfterMs = this.#options.downAfterMs();
+    const endMs = Math.max(this.#heardAtMs + downAfterMs, this.#waitingSinceMs + downAfterMs / 2);
+    this.#waitUntil(endMs, downAfterMs);
+  }
+
+  #waitUntil(endMs: number, downAfterMs: number): void {
+    const { clock, onNews } = this.#options;
+    this.#endPatience = clock.after(Math.max(1, endMs - clock.nowMs()), () => {
+      const nowMs = clock.nowMs();
+      if (nowMs - endMs > downAfterMs / 4) {
+        this.#waitUntil(nowMs + downAfterMs / 2, downAfterMs);
+        return;
+      }
+      this.#isSilent = true;
+      onNews();
+    });
   }
 
   async #ask(): Promise<void> {
     const sentAtMs = this.#options.clock.nowMs();
     const round = this.#round;
+    const isFirst = this.#waitingSinceMs === null;
     this.#waitingSinceMs ??= sentAtMs;
+    if (isFirst) this.#awaitWord();
     try {
       this.#link ??= await this.#connect();
       const reply = this.#options.wantsInfo()
@@ -158,8 +193,9 @@ class StandingWatch implements NodeWatch {
   }
 
   #answered(reply: unknown, sentAtMs: number, round: number): void {
-    const wasUp = this.#waitingSinceMs === null && !this.#isRefused;
-    this.#waitingSinceMs = null;
+    const wasUp = !this.#isSilent && !this.#isRefused;
+    this.#heard();
+    this.#hasAnswered = true;
     this.#isRefused = false;
     const parsed = typeof reply === "string" ? parseInfo(reply) : undefined;
     const isFresh = parsed !== undefined && round === this.#round;
@@ -170,11 +206,21 @@ class StandingWatch implements NodeWatch {
     if (isFresh || !wasUp) this.#options.onNews();
   }
 
+  /** An answer came: nothing is owed any more. */
+  #heard(): void {
+    this.#endPatience();
+    this.#isSilent = false;
+    this.#waitingSinceMs = null;
+    this.#heardAtMs = this.#options.clock.nowMs();
+  }
+
   #failed(error: unknown): void {
-    this.#waitingSinceMs ??= this.#options.clock.nowMs();
     if (error instanceof LinkError && error.kind === "refused") {
       const isNews = !this.#isRefused;
       this.#isRefused = true;
+      // A refusal is a word too, of the host: silence is counted from here if it comes to that.
+      this.#heard();
+      this.#waitingSinceMs = this.#heardAtMs;
       this.#info = null;
       if (isNews) this.#options.onNews();
       return;
@@ -183,12 +229,15 @@ class StandingWatch implements NodeWatch {
       this.#sections = [];
       return;
     }
+    if (this.#isRefused) this.#awaitWord();
     this.#isRefused = false;
     this.#info = null;
-    // Whatever it was, a fresh connection tells more than this one.
+    // Whatever it was, a fresh connection tells more than this one; at once, where this one had worked so far.
     const old = this.#link;
     this.#link = undefined;
     old?.close();
+    if (this.#hasAnswered) this.poke();
+    this.#hasAnswered = false;
   }
 }
 

@@ -47,7 +47,8 @@ interface Heard {
 
 /** Keeps what was heard from each other monitor. Pure but for its own memory; time comes in. */
 export interface PeerBook {
-  hear(notices: ReadonlyMap<string, string>, nowMs: number): void;
+  /** Answers whether somebody began to suspect one of `suspects` too. */
+  hear(notices: ReadonlyMap<string, string>, nowMs: number, suspects: ReadonlySet<string>): boolean;
   /** Those whose notice moved within `aliveForMs`. */
   alive(nowMs: number, aliveForMs: number): Map<string, Peer>;
   /** Whether a monitor lives; undefined while too little was heard to say. */
@@ -64,7 +65,8 @@ export function createPeerBook(self: string): PeerBook {
     return nowMs - listeningSinceMs <= aliveForMs ? undefined : false;
   };
   return {
-    hear: (notices, nowMs) => {
+    hear: (notices, nowMs, suspects) => {
+      let isAgreement = false;
       for (const [name, json] of notices) {
         if (name === self) continue;
         const notice = parseNotice(json);
@@ -72,7 +74,11 @@ export function createPeerBook(self: string): PeerBook {
         const before = heard.get(name);
         if (before?.notice.sequence === notice.sequence) continue;
         heard.set(name, { notice, sinceMs: nowMs, hasMoved: before !== undefined });
+        const known = before?.notice.suspects ?? [];
+        const begun = notice.suspects.filter((node) => !known.includes(node));
+        isAgreement ||= begun.some((node) => suspects.has(node));
       }
+      return isAgreement;
     },
     alive: (nowMs, aliveForMs) => {
       const peers = new Map<string, Peer>();

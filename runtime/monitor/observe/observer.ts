@@ -73,7 +73,6 @@ class MonitorEyes implements Observer {
   readonly #watches = new Map<string, NodeWatch>();
   readonly #senses: AlphaSenses;
   readonly #notice: Chore;
-  readonly #look: Chore;
   #suspects: ReadonlySet<string> = new Set();
   #leading: View | null = null;
   #unsettled: ReadonlySet<string> = new Set();
@@ -84,7 +83,7 @@ class MonitorEyes implements Observer {
     const { clock, onTrouble } = options;
     this.#senses = new AlphaSenses({
       ...options,
-      hasSuspects: () => this.#suspects.size > 0,
+      suspects: () => this.#suspects,
       infoOf: (name) => this.#watches.get(name)?.sight().info ?? null,
     });
     this.#syncWatches();
@@ -96,16 +95,6 @@ class MonitorEyes implements Observer {
       () => this.#writeNotice(),
       (error) => {
         onTrouble("notice", error);
-      },
-    );
-    // Silence makes no event: it has to be looked for.
-    const lookEveryMs = (): number => this.#settings.leaseMs / 5;
-    this.#look = startChore(
-      clock,
-      lookEveryMs,
-      () => this.#lookForSilence(),
-      (error) => {
-        onTrouble("silence", error);
       },
     );
   }
@@ -121,9 +110,12 @@ class MonitorEyes implements Observer {
   lead(view: View | null): void {
     const isNew = this.#leading === null && view !== null;
     this.#leading = view;
+    const before = this.#unsettled;
     this.#unsettled = view === null ? new Set() : unsettledNodes(view, this.#sights());
     this.#syncWatches();
     this.#senses.lead(view);
+    // Whoever was well a moment ago rests for long; what it says now is needed for the next step.
+    for (const name of this.#unsettled) if (!before.has(name)) this.poke(name);
     if (isNew) for (const watch of this.#watches.values()) watch.refresh();
   }
 
@@ -133,6 +125,7 @@ class MonitorEyes implements Observer {
 
   reload(): void {
     this.#syncWatches();
+    this.#noteSuspects();
     this.#notice.poke();
   }
 
@@ -158,18 +151,12 @@ class MonitorEyes implements Observer {
 
   stop(): void {
     this.#notice.stop();
-    this.#look.stop();
     this.#senses.stop();
     for (const watch of this.#watches.values()) watch.close();
   }
 
   #sights(): Map<string, Sight> {
     return new Map([...this.#watches].map(([name, watch]) => [name, watch.sight()]));
-  }
-
-  #lookForSilence(): Promise<void> {
-    this.#noteSuspects();
-    return Promise.resolve();
   }
 
   #noteSuspects(): void {
@@ -180,6 +167,7 @@ class MonitorEyes implements Observer {
     this.#suspects = now;
     for (const node of begun) this.#options.emit("+suspect", { node });
     for (const node of ended) this.#options.emit("-suspect", { node });
+    if (begun.length > 0) this.#senses.hurry();
     if (begun.length + ended.length > 0) this.#notice.poke();
   }
 
@@ -241,9 +229,10 @@ class MonitorEyes implements Observer {
 
   /** A tick at once where something is under way or has died; the rest can wait for the next one. */
   #onNewsOf(name: string): void {
-    const isRefused = this.#watches.get(name)?.sight().reach === "refused";
-    if (isRefused || this.#suspects.has(name)) this.#noteSuspects();
-    const isUrgent = isRefused || this.#unsettled.has(name);
+    const reach = this.#watches.get(name)?.sight().reach;
+    const isGone = reach === "refused" || reach === "silent";
+    if (isGone || this.#suspects.has(name)) this.#noteSuspects();
+    const isUrgent = isGone || this.#unsettled.has(name);
     if (this.#leading !== null && isUrgent) this.#options.onNews();
   }
 }

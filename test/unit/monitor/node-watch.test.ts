@@ -1,0 +1,139 @@
+import { expect, test } from "vitest";
+import { watchNode, type NodeWatch } from "../../../runtime/monitor/observe/node-watch.ts";
+import { createPeerBook } from "../../../runtime/monitor/observe/notices.ts";
+import type { Clock } from "../../../runtime/ports/clock.ts";
+import { LinkError, type RedisLink } from "../../../runtime/ports/redis-link.ts";
+
+const INFO = "run_id:a\nrole:master\nmaster_replid:h\n";
+
+/** A clock that moves when the test says so. */
+class HandClock implements Clock {
+  #nowMs = 0;
+  #tasks: { readonly atMs: number; readonly task: () => void }[] = [];
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  wallTime(): string {
+    return "";
+  }
+
+  after(delayMs: number, task: () => void): () => void {
+    const entry = { atMs: this.#nowMs + delayMs, task };
+    this.#tasks.push(entry);
+    return () => {
+      this.#tasks = this.#tasks.filter((other) => other !== entry);
+    };
+  }
+
+  delay(delayMs: number): Promise<void> {
+    return new Promise((resolve) => void this.after(delayMs, resolve));
+  }
+
+  /** Every task at its time, and what follows from it. */
+  async pass(ms: number): Promise<void> {
+    const endMs = this.#nowMs + ms;
+    await settle();
+    for (;;) {
+      const [due] = this.#tasks.filter(({ atMs }) => atMs <= endMs).sort((a, b) => a.atMs - b.atMs);
+      if (due === undefined) break;
+      this.#nowMs = Math.max(this.#nowMs, due.atMs);
+      this.#tasks = this.#tasks.filter((other) => other !== due);
+      due.task();
+      await settle();
+    }
+    this.#nowMs = endMs;
+  }
+
+  /** The process sleeps: tasks come late. */
+  sleep(ms: number): void {
+    this.#nowMs += ms;
+  }
+}
+
+/** Lets everything run that waits for no time. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+}
+
+interface Node {
+  answer: "info" | "nothing" | "refused";
+}
+
+function watch(clock: Clock, node: Node, news: () => void = () => undefined): NodeWatch {
+  const openLink = (): Promise<RedisLink> =>
+    node.answer === "refused"
+      ? Promise.reject(new LinkError("refused", "refused"))
+      : Promise.resolve({
+          call: () =>
+            node.answer === "info" ? Promise.resolve(INFO) : new Promise(() => undefined),
+          subscribe: () => Promise.resolve(),
+          onClose: () => undefined,
+          close: () => undefined,
+          isOpen: true,
+        });
+  return watchNode({
+    address: { host: "127.0.0.1", port: 1 },
+    credentials: undefined,
+    clientName: "test",
+    clock,
+    openLink,
+    downAfterMs: () => 1000,
+    restMs: () => 200,
+    wantsInfo: () => true,
+    onNews: news,
+  });
+}
+
+test("a node is silent down-after after its last word, and that is told at once", async () => {
+  const clock = new HandClock();
+  const node: Node = { answer: "info" };
+  const told: string[] = [];
+  const watched: NodeWatch = watch(clock, node, () => told.push(watched.sight().reach));
+  await clock.pass(390);
+  expect(watched.sight().reach).toBe("up");
+  node.answer = "nothing";
+  told.length = 0;
+  // Its last word was at 200 ms.
+  await clock.pass(809);
+  expect(watched.sight().reach).toBe("up");
+  await clock.pass(2);
+  expect(watched.sight().reach).toBe("silent");
+  expect(told).toEqual(["silent"]);
+  watched.close();
+});
+
+test("a monitor that slept itself does not blame the node for it", async () => {
+  const clock = new HandClock();
+  const node: Node = { answer: "nothing" };
+  const watched = watch(clock, node);
+  await clock.pass(500);
+  clock.sleep(5000);
+  await clock.pass(499);
+  expect(watched.sight().reach).toBe("unknown");
+  await clock.pass(2);
+  expect(watched.sight().reach).toBe("silent");
+  watched.close();
+});
+
+test("a refusal is known at once and is no silence", async () => {
+  const clock = new HandClock();
+  const watched = watch(clock, { answer: "refused" });
+  await clock.pass(1);
+  expect(watched.sight().reach).toBe("refused");
+  await clock.pass(5000);
+  expect(watched.sight().reach).toBe("refused");
+  watched.close();
+});
+
+test("the peers' book says when somebody begins to suspect what this monitor suspects", () => {
+  const book = createPeerBook("m1");
+  const notice = (sequence: string, suspects: string[]) =>
+    new Map([["m2", JSON.stringify({ sequence, confDigest: "d", suspects })]]);
+  const mine = new Set(["a1"]);
+  expect(book.hear(notice("1", []), 0, mine)).toBe(false);
+  expect(book.hear(notice("2", ["a2"]), 0, mine)).toBe(false);
+  expect(book.hear(notice("3", ["a1", "a2"]), 0, mine)).toBe(true);
+  expect(book.hear(notice("4", ["a1", "a2"]), 0, mine)).toBe(false);
+});
