@@ -2,7 +2,7 @@
 // run. Run: node bench/router.ts [--rounds 3] [--partitions 1,4] [--only SET,MGET] [--load P16|P1] [--json FILE]
 // Throughput and p99 are medians over the rounds. Read the ratios: absolute figures belong to the machine.
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs, promisify } from "node:util";
@@ -31,6 +31,13 @@ interface Sample {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** Of the measured process, per request. It shows a change better than throughput does when the cores are shared. */
+  readonly cpuUs: number;
+}
+
+interface Target {
+  readonly port: number;
+  readonly pid: number;
 }
 
 interface Row {
@@ -52,7 +59,11 @@ async function answers(port: number): Promise<boolean> {
   return reply === "$-1\r\n";
 }
 
-async function startProcess(port: number, program: string, args: readonly string[]): Promise<void> {
+async function startProcess(
+  port: number,
+  program: string,
+  args: readonly string[],
+): Promise<number> {
   const child: ChildProcess = spawn(program, args, { stdio: "ignore" });
   cleanUps.push(
     () =>
@@ -60,13 +71,21 @@ async function startProcess(port: number, program: string, args: readonly string
         child.once("exit", () => {
           resolve();
         });
-        if (!child.kill("SIGKILL")) resolve();
+        if (!child.kill("SIGTERM")) resolve();
       }),
   );
   await until(`${program} answers`, () => answers(port));
+  return child.pid ?? 0;
 }
 
-async function startNutcracker(masters: readonly number[]): Promise<number> {
+/** User and system time so far. Linux counts in ticks of 10 ms. */
+async function cpuMs(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "latin1");
+  const [, , , , , , , , , , , user, system] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(user) + Number(system)) * 10;
+}
+
+async function startNutcracker(masters: readonly number[]): Promise<Target> {
   const [port, statsPort] = [await freePort(), await freePort()];
   const folder = await mkdtemp(join(tmpdir(), "twine-bench-"));
   cleanUps.push(() => rm(folder, { recursive: true, force: true }));
@@ -78,14 +97,15 @@ async function startNutcracker(masters: readonly number[]): Promise<number> {
     `pool:\n  listen: 127.0.0.1:${port}\n  hash: crc32a\n  distribution: modula\n` +
       `  redis: true\n  servers:\n${servers}\n`,
   );
-  await startProcess(port, "nutcracker", ["-c", file, "-s", String(statsPort), "-a", "127.0.0.1"]);
-  return port;
+  const args = ["-c", file, "-s", String(statsPort), "-a", "127.0.0.1"];
+  return { port, pid: await startProcess(port, "nutcracker", args) };
 }
 
-async function measure(port: number, test: string, load: string): Promise<Sample> {
+async function measure({ port, pid }: Target, test: string, load: string): Promise<Sample> {
   const { args = "", requests = 0 } = LOADS[load] ?? {};
   const count = HEAVY.has(test) ? requests / 4 : requests;
   const what = test === "MGET" ? MGET : ["-t", test.toLowerCase()];
+  const beforeMs = await cpuMs(pid);
   const { stdout } = await promisify(execFile)("redis-benchmark", [
     ...["-p", String(port), ...args.split(" "), "-n", String(count), "-r", "10000", "--csv"],
     ...what,
@@ -93,7 +113,8 @@ async function measure(port: number, test: string, load: string): Promise<Sample
   // LRANGE fills its list first, which is a row of its own: the last row counts.
   const cells = (stdout.trim().split("\n").at(-1) ?? "").split('","');
   const [, perSecond, , , p50, , p99] = cells.map((cell) => Number(cell.replaceAll('"', "")));
-  return { perSecond: perSecond ?? 0, p50Ms: p50 ?? 0, p99Ms: p99 ?? 0 };
+  const cpuUs = (((await cpuMs(pid)) - beforeMs) * 1000) / count;
+  return { perSecond: perSecond ?? 0, p50Ms: p50 ?? 0, p99Ms: p99 ?? 0, cpuUs };
 }
 
 function median(samples: readonly Sample[]): Sample {
@@ -103,6 +124,7 @@ function median(samples: readonly Sample[]): Sample {
     perSecond: middle((sample) => sample.perSecond),
     p50Ms: middle((sample) => sample.p50Ms),
     p99Ms: middle((sample) => sample.p99Ms),
+    cpuUs: middle((sample) => sample.cpuUs),
   };
 }
 
@@ -116,7 +138,7 @@ const HEAD = [
   "x twempr",
   "p99 tw/nut ms",
 ];
-const WIDTHS = [5, 6, 11, 9, 9, 9, 9, 16];
+const WIDTHS = [5, 6, 11, 9, 9, 9, 9, 16, 14];
 
 function line(cells: readonly string[]): void {
   process.stdout.write(`${cells.map((cell, at) => cell.padStart(WIDTHS[at] ?? 9)).join(" ")}\n`);
@@ -126,7 +148,8 @@ function show({ load, partitions, test, twine, twemproxy, redis }: Row): void {
   const rates = [redis, twemproxy, twine].map(({ perSecond }) => perSecond.toFixed(0));
   const ratio = (twine.perSecond / twemproxy.perSecond).toFixed(2);
   const p99 = `${twine.p99Ms.toFixed(2)}/${twemproxy.p99Ms.toFixed(2)}`;
-  line([load, String(partitions), test, ...rates, ratio, p99]);
+  const cpu = `${twine.cpuUs.toFixed(2)}/${twemproxy.cpuUs.toFixed(2)}`;
+  line([load, String(partitions), test, ...rates, ratio, p99, cpu]);
 }
 
 async function compare(partitions: number, loads: readonly string[]): Promise<Row[]> {
@@ -136,11 +159,12 @@ async function compare(partitions: number, loads: readonly string[]): Promise<Ro
   const masters = servers.map(({ port }) => port);
   const routerPort = await freePort();
   const routerArgs = [join(import.meta.dirname, "router-process.ts"), routerPort, ...masters];
-  await startProcess(routerPort, process.execPath, routerArgs.map(String));
-  const ports = {
-    redis: masters[0] ?? 0,
+  const args = [...process.execArgv, ...routerArgs.map(String)];
+  const routerPid = await startProcess(routerPort, process.execPath, args);
+  const targets = {
+    redis: { port: masters[0] ?? 0, pid: process.pid },
     twemproxy: await startNutcracker(masters),
-    twine: routerPort,
+    twine: { port: routerPort, pid: routerPid },
   };
   const rows: Row[] = [];
   for (const load of loads) {
@@ -148,7 +172,7 @@ async function compare(partitions: number, loads: readonly string[]): Promise<Ro
       const samples = { redis: [] as Sample[], twemproxy: [] as Sample[], twine: [] as Sample[] };
       for (let round = 0; round < Number(values.rounds); round++) {
         for (const name of ["redis", "twemproxy", "twine"] as const) {
-          samples[name].push(await measure(ports[name], test, load));
+          samples[name].push(await measure(targets[name], test, load));
         }
       }
       const { redis, twemproxy, twine } = samples;

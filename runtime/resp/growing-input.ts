@@ -6,8 +6,10 @@
 // A chunk that arrives when nothing is left over is taken as it is, without a copy; otherwise room doubles, so that
 // a value in n chunks costs n copies of its bytes at most twice over, and not n times.
 
+const NOTHING = Buffer.alloc(0);
+
 export class GrowingInput {
-  bytes: Buffer = Buffer.alloc(0);
+  bytes: Buffer = NOTHING;
   start = 0;
   end = 0;
   /** Bytes after `end` are ours to write; false while `bytes` is somebody's chunk. */
@@ -25,17 +27,32 @@ export class GrowingInput {
       this.#hasSpareRoom = false;
       return;
     }
-    const neededBytes = this.length + chunk.length;
     if (!this.#hasSpareRoom || this.end + chunk.length > this.bytes.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(neededBytes, this.length * 2, 1024));
-      this.bytes.copy(grown, 0, this.start, this.end);
-      this.end = this.length;
-      this.start = 0;
-      this.bytes = grown;
-      this.#hasSpareRoom = true;
+      this.#move(Math.max(this.length + chunk.length, this.length * 2, 1024));
     }
     chunk.copy(this.bytes, this.end);
     this.end += chunk.length;
+  }
+
+  /** The chunk that came last is about to be overwritten by its owner, or is not worth being kept for what is left of
+      it: what is left moves to memory of its own. */
+  letGo(): void {
+    if (this.start === this.end) {
+      this.bytes = NOTHING;
+      this.start = this.end = 0;
+      this.#hasSpareRoom = false;
+    } else if (!this.#hasSpareRoom) {
+      this.#move(Math.max(this.length * 2, 1024));
+    }
+  }
+
+  #move(roomBytes: number): void {
+    const grown = Buffer.allocUnsafeSlow(roomBytes);
+    this.bytes.copy(grown, 0, this.start, this.end);
+    this.end = this.length;
+    this.start = 0;
+    this.bytes = grown;
+    this.#hasSpareRoom = true;
   }
 
   /** The first `count` unused bytes, which are then used. */

@@ -1,39 +1,55 @@
 // reply-scanner.ts: finds where each reply ends in the bytes a redis-server sends, and keeps it as it came. Pure.
-// It walks over lengths and counts only; what is inside is never decoded. The walk remembers where it stopped, so
-// a reply in many chunks is walked once.
+// It walks over lengths and counts only; what is inside is never decoded, and nothing is allocated per reply. The walk
+// remembers where it stopped, so a reply in many chunks is walked once.
 import { GrowingInput } from "./growing-input.ts";
 import { LINE_BYTES_MAX, NESTING_MAX, REPLY_ELEMENTS_MAX, RespError } from "./limits.ts";
 
 const CR = 13;
 const LF = 10;
+const MINUS = 45;
+const ZERO = 48;
+const DIGITS_MAX = 10;
 const BULK_BYTES_MAX = 2 ** 32;
 
-/** + - : , ( # _ end with their line; $ = ! carry a length; * ~ > % | carry a count. */
-const LINES = "+-:,(#_";
-const BULKS = "$=!";
-const AGGREGATES = "*~>%|";
+const LINE = 1;
+const BULK = 2;
+const AGGREGATE = 3;
+const MAP = 4;
+const ATTRIBUTE = 5;
 
-/** One walk over one reply. Positions are counted from the reply's first byte. */
+/** By type byte: + - : , ( # _ end with their line; $ = ! carry a length; * ~ > % | carry a count. */
+const KINDS = new Uint8Array(256);
+for (const type of "+-:,(#_") KINDS[type.charCodeAt(0)] = LINE;
+for (const type of "$=!") KINDS[type.charCodeAt(0)] = BULK;
+for (const type of "*~>") KINDS[type.charCodeAt(0)] = AGGREGATE;
+KINDS["%".charCodeAt(0)] = MAP;
+KINDS["|".charCodeAt(0)] = ATTRIBUTE;
+const DOLLAR = 36;
+const STAR = 42;
+
+/** One walk after the other, over one reply each. Positions are counted from the reply's first byte. */
 class Walk {
   #at = 0;
   #searched = 0;
-  /** Elements still to come, one number per open aggregate. */
-  #open: number[] = [];
+  /** Elements still to come, one number per open aggregate; `#depth` of them count. */
+  readonly #open: number[] = [];
+  #depth = 0;
 
-  /** Length of the reply that begins at `start`, or -1 until more bytes come. */
+  /** Length of the reply that begins at `start`, or -1 until more bytes come. After a length it is ready for the next. */
   advance(bytes: Buffer, start: number, end: number): number {
     for (;;) {
       const next = this.#element(bytes, start, end);
       if (next === -1) return -1;
       this.#at = this.#searched = next;
-      while (this.#open.length > 0) {
-        const left = (this.#open.pop() ?? 0) - 1;
-        if (left > 0) {
-          this.#open.push(left);
-          break;
-        }
+      while (this.#depth > 0) {
+        const left = (this.#open[this.#depth - 1] ?? 0) - 1;
+        this.#open[this.#depth - 1] = left;
+        if (left > 0) break;
+        this.#depth--;
       }
-      if (this.#open.length === 0) return this.#at;
+      if (this.#depth > 0) continue;
+      this.#at = this.#searched = 0;
+      return next;
     }
   }
 
@@ -42,10 +58,11 @@ class Walk {
     for (;;) {
       const lineEnd = this.#lineEnd(bytes, start, end);
       if (lineEnd === -1) return -1;
-      const type = String.fromCharCode(bytes[start + this.#at] ?? 0);
-      if (LINES.includes(type)) return lineEnd;
-      const size = countAt(bytes, start + this.#at, start + lineEnd);
-      if (BULKS.includes(type)) {
+      const typeAt = start + this.#at;
+      const kind = KINDS[bytes[typeAt] ?? 0] ?? 0;
+      if (kind === LINE) return lineEnd;
+      const size = countAt(bytes, typeAt, start + lineEnd);
+      if (kind === BULK) {
         if (size < 0) return lineEnd;
         const bulkEnd = lineEnd + size + 2;
         if (start + bulkEnd > end) return -1;
@@ -54,19 +71,21 @@ class Walk {
         }
         return bulkEnd;
       }
-      if (!AGGREGATES.includes(type)) throw new RespError(`unknown reply type '${type}'`);
       // An attribute precedes the value it belongs to: its pairs and that value are one element together.
-      const count = type === "%" ? size * 2 : type === "|" ? size * 2 + 1 : size;
+      const count = kind === MAP ? size * 2 : kind === ATTRIBUTE ? size * 2 + 1 : size;
       if (count <= 0) return lineEnd;
-      if (this.#open.length >= NESTING_MAX) throw new RespError("reply is nested too deep");
-      this.#open.push(count);
+      if (this.#depth >= NESTING_MAX) throw new RespError("reply is nested too deep");
+      this.#open[this.#depth++] = count;
       this.#at = this.#searched = lineEnd;
     }
   }
 
   #lineEnd(bytes: Buffer, start: number, end: number): number {
-    const found = bytes.subarray(0, end).indexOf(CR, start + Math.max(this.#searched, this.#at));
-    if (found === -1 || found + 1 >= end) {
+    const from = start + Math.max(this.#searched, this.#at);
+    // Most lines are short: a loop beats a call into indexOf.
+    let found = from;
+    while (found < end && bytes[found] !== CR) found++;
+    if (found + 1 >= end) {
       this.#searched = Math.max(this.#at, end - start - 1);
       if (end - start - this.#at > LINE_BYTES_MAX) throw new RespError("reply line is too long");
       return -1;
@@ -76,51 +95,90 @@ class Walk {
   }
 }
 
+/** The number in the header that begins at `typeAt`; -1 for the nulls `$-1` and `*-1`. Throws RespError. */
 function countAt(bytes: Buffer, typeAt: number, lineEnd: number): number {
-  const text = bytes.toString("latin1", typeAt + 1, lineEnd - 2);
   const type = bytes[typeAt] ?? 0;
-  const isBulk = BULKS.includes(String.fromCharCode(type));
-  const isKnown = isBulk || AGGREGATES.includes(String.fromCharCode(type));
-  if (!isKnown) throw new RespError(`unknown reply type '${String.fromCharCode(type)}'`);
-  // Only $-1 and *-1 are nulls.
-  if (text === "-1" && (type === 36 || type === 42)) return -1;
-  const size = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(size <= (isBulk ? BULK_BYTES_MAX : REPLY_ELEMENTS_MAX))) {
-    throw new RespError(isBulk ? "invalid bulk length" : "invalid multibulk length");
+  const kind = KINDS[type] ?? 0;
+  if (kind < BULK) throw new RespError(`unknown reply type '${String.fromCharCode(type)}'`);
+  const digitsEnd = lineEnd - 2;
+  const isNull = digitsEnd === typeAt + 3 && bytes[typeAt + 1] === MINUS;
+  if (isNull && bytes[typeAt + 2] === ZERO + 1 && (type === DOLLAR || type === STAR)) return -1;
+  let size = 0;
+  for (let at = typeAt + 1; at < digitsEnd; at++) {
+    const digit = (bytes[at] ?? 0) - ZERO;
+    if (digit < 0 || digit > 9) size = Number.NaN;
+    size = size * 10 + digit;
+  }
+  const digits = digitsEnd - typeAt - 1;
+  const isNumber = digits > 0 && digits <= DIGITS_MAX;
+  if (!isNumber || !(size <= (kind === BULK ? BULK_BYTES_MAX : REPLY_ELEMENTS_MAX))) {
+    throw new RespError(kind === BULK ? "invalid bulk length" : "invalid multibulk length");
   }
   return size;
 }
 
 export class ReplyScanner {
+  /** The present reply is source[start, end). True from advance() until the next call of anything here. */
+  source: Buffer = Buffer.alloc(0);
+  start = 0;
+  end = 0;
   readonly #input = new GrowingInput();
-  #walk = new Walk();
+  readonly #walk = new Walk();
 
   push(chunk: Buffer): void {
     this.#input.push(chunk);
   }
 
+  /** The memory of the chunk that came last is about to be used again by its owner. */
+  letGo(): void {
+    this.#input.letGo();
+  }
+
+  /** Goes to the next whole reply; false until more bytes come. Throws RespError. */
+  advance(): boolean {
+    const input = this.#input;
+    if (input.start === input.end) return false;
+    const length = this.#walk.advance(input.bytes, input.start, input.end);
+    if (length === -1) return false;
+    this.source = input.bytes;
+    this.start = input.start;
+    this.end = input.start += length;
+    return true;
+  }
+
   /** The next whole reply as it came, or undefined until more bytes come. Throws RespError. */
   next(): Buffer | undefined {
-    if (this.#input.length === 0) return undefined;
-    const length = this.#walk.advance(this.#input.bytes, this.#input.start, this.#input.end);
-    if (length === -1) return undefined;
-    this.#walk = new Walk();
-    return this.#input.take(length);
+    return this.advance() ? this.source.subarray(this.start, this.end) : undefined;
   }
+}
+
+/** Where the element of a whole reply that begins at `at` ends. Throws RespError when it does not end before `end`. */
+export function elementEnd(bytes: Buffer, at: number, end: number): number {
+  if (bytes[at] === DOLLAR) {
+    let lineEnd = at + 1;
+    while (lineEnd < end && bytes[lineEnd - 1] !== LF) lineEnd++;
+    if (bytes[lineEnd - 1] !== LF) throw new RespError("reply ends too early");
+    const size = countAt(bytes, at, lineEnd);
+    const bulkEnd = size < 0 ? lineEnd : lineEnd + size + 2;
+    if (bulkEnd > end) throw new RespError("reply ends too early");
+    return bulkEnd;
+  }
+  const length = new Walk().advance(bytes, at, end);
+  if (length === -1) throw new RespError("reply ends too early");
+  return at + length;
 }
 
 /** The elements of a whole array, set or push reply as slices, or undefined when it is none. */
 export function elementsOf(raw: Buffer): Buffer[] | undefined {
-  if (raw[0] !== 42 && raw[0] !== 126 && raw[0] !== 62) return undefined;
+  if (KINDS[raw[0] ?? 0] !== AGGREGATE) return undefined;
   let at = raw.indexOf(LF) + 1;
   const count = countAt(raw, 0, at);
   if (count < 0) return undefined;
   const elements: Buffer[] = [];
   for (let index = 0; index < count; index++) {
-    const length = new Walk().advance(raw, at, raw.length);
-    if (length === -1) throw new RespError("reply ends too early");
-    elements.push(raw.subarray(at, at + length));
-    at += length;
+    const end = elementEnd(raw, at, raw.length);
+    elements.push(raw.subarray(at, end));
+    at = end;
   }
   return elements;
 }

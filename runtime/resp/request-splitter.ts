@@ -1,10 +1,12 @@
-// request-splitter.ts: finds where each command ends in the bytes a client sends, and its arguments as slices. Pure.
+// request-splitter.ts: finds where each command ends in the bytes a client sends, and where its arguments lie. Pure.
 //
 //   *2 CRLF $3 CRLF GET CRLF $1 CRLF a CRLF *1 ...
-//   |---------------- raw ---------------| next
+//   |               |  |            | |
+//   rawStart        offsets[0,1]    offsets[2,3], counted from rawStart; rawEnd is where the next command begins
 //
-// Nothing is decoded or copied: `raw` can be forwarded as it came. It is stricter than Redis about numbers and line
-// ends, so that a request it lets through is one that Redis reads in the same way.
+// Nothing is decoded, copied or allocated: advance() only moves numbers, because a router forwards most commands as they
+// came. request() makes objects of the present command for those that look closer. It is stricter than Redis about
+// numbers and line ends, so that a request it lets through is one that Redis reads in the same way.
 // https://redis.io/docs/latest/develop/reference/protocol-spec/
 import { encodeCommand } from "./encode.ts";
 import { GrowingInput } from "./growing-input.ts";
@@ -24,27 +26,41 @@ export interface Request {
   readonly args: readonly Buffer[];
 }
 
+const NOTHING = Buffer.alloc(0);
 const CR = 13;
 const LF = 10;
 const STAR = 42;
 const DOLLAR = 36;
-/** Longer than any header with a number in it that is allowed. */
-const HEADER_BYTES_MAX = 32;
-const NOT_YET = -1;
+const MINUS = 45;
+const ZERO = 48;
+const NINE = 57;
+const DIGITS_MAX = 10;
+const NOT_YET = -2;
+const BAD = -3;
+/** Commands of up to 16 arguments; room for more comes when it is needed. */
+const OFFSETS_MIN = 32;
+/** Beyond this the room for offsets is given back after the command. */
+const OFFSETS_KEPT = 2048;
 
 export class RequestSplitter {
   limits: RequestLimits = REQUEST_LIMITS;
+  /** Where the present command lies, and its arguments by pairs of start and end counted from `rawStart`. True from
+      advance() until the next call of anything here. */
+  source: Buffer = NOTHING;
+  rawStart = 0;
+  rawEnd = 0;
+  count = 0;
+  offsets = new Int32Array(OFFSETS_MIN);
   readonly #input = new GrowingInput();
   /** Position counted from the start of the present request. */
   #at = 0;
-  /** How far a line's end was looked for, counted the same. */
+  /** How far an inline command's end was looked for, counted the same. */
   #searched = 0;
   /** Arguments of the present request still to come; 0 between requests. */
   #left = 0;
   /** Length of the bulk that is being waited for, or NOT_YET. */
   #bulkBytes = NOT_YET;
-  /** Start and end of each argument, counted from the start of the request. */
-  #offsets: number[] = [];
+  #found = 0;
 
   push(chunk: Buffer): void {
     this.#input.push(chunk);
@@ -55,108 +71,174 @@ export class RequestSplitter {
     return this.#input.length;
   }
 
+  /** Nothing of a large chunk is kept for the sake of the few bytes of it that wait for more. */
+  letGo(): void {
+    this.#input.letGo();
+    this.source = NOTHING;
+  }
+
   /** The next whole command, or undefined until more bytes come. Empty commands are skipped as Redis does.
       Throws RespError; the stream is useless after that. */
   next(): Request | undefined {
-    for (;;) {
-      if (this.#input.length === 0) return undefined;
-      const isArray = this.#left > 0 || this.#byte(0) === STAR;
-      const request = isArray ? this.#nextArray() : this.#nextInline();
-      if (request === "incomplete") return undefined;
-      if (request !== "empty") return request;
-    }
+    return this.advance() ? this.request() : undefined;
   }
 
-  #nextArray(): Request | "incomplete" | "empty" {
-    if (this.#left === 0) {
-      const count = this.#number("invalid multibulk length", "too big mbulk count string");
-      if (count === undefined) return "incomplete";
-      if (count > this.limits.arrayLength) {
-        throw new RespError(this.#tooMuch("invalid multibulk length", "multibulk length"));
-      }
-      if (count <= 0) {
-        this.#finish();
-        return "empty";
-      }
-      this.#left = count;
-    }
-    while (this.#left > 0) if (!this.#readBulk()) return "incomplete";
-    const offsets = this.#offsets;
-    const raw = this.#finish();
+  /** The present command as slices of what was received. */
+  request(): Request {
+    const raw = this.source.subarray(this.rawStart, this.rawEnd);
     const args: Buffer[] = [];
-    for (let index = 0; index < offsets.length; index += 2) {
-      args.push(raw.subarray(offsets[index], offsets[index + 1]));
+    for (let index = 0; index < this.count * 2; index += 2) {
+      args.push(raw.subarray(this.offsets[index], this.offsets[index + 1]));
     }
     return { raw, args };
   }
 
-  /** One argument; false until it has come whole. */
-  #readBulk(): boolean {
-    if (this.#bulkBytes === NOT_YET) {
-      if (this.#at >= this.#input.length) return false;
-      const type = this.#byte(this.#at);
-      if (type !== DOLLAR) {
-        throw new RespError(`expected '$', got '${String.fromCharCode(type)}'`);
+  /** Goes to the next whole command; false until more bytes come. Throws as next() does. */
+  advance(): boolean {
+    const input = this.#input;
+    for (;;) {
+      if (input.start === input.end) return false;
+      const isArray = this.#left > 0 || input.bytes[input.start] === STAR;
+      if (!isArray) {
+        const found = this.#nextInline();
+        if (found === "empty") continue;
+        return found === "whole";
       }
-      const length = this.#number("invalid bulk length", "too big bulk count string");
-      if (length === undefined) return false;
-      if (length < 0) throw new RespError("invalid bulk length");
-      if (length > this.limits.bulkBytes) {
-        throw new RespError(this.#tooMuch("invalid bulk length", "bulk length"));
-      }
-      this.#bulkBytes = length;
+      if (this.#left === 0 && !this.#readCount()) return false;
+      // `*0` and `*-1` are commands of nothing.
+      if (this.#left === 0) continue;
+      if (!this.#readBulks()) return false;
+      this.source = input.bytes;
+      this.rawStart = input.start;
+      input.start += this.#at;
+      this.rawEnd = input.start;
+      this.count = this.#found;
+      this.#at = this.#searched = this.#found = 0;
+      return true;
     }
-    const end = this.#at + this.#bulkBytes;
-    if (this.#input.length < end + 2) return false;
-    if (this.#byte(end) !== CR || this.#byte(end + 1) !== LF) {
-      throw new RespError("expected the end of the line after a bulk");
+  }
+
+  /** The header of an array; false until it has come whole. An empty command is passed over. */
+  #readCount(): boolean {
+    const input = this.#input;
+    const number = this.#number(input.bytes, input.start + 1, input.end);
+    if (number === NOT_YET) return false;
+    if (number === BAD) throw new RespError("invalid multibulk length");
+    if (number > this.limits.arrayLength) {
+      throw new RespError(this.#tooMuch("invalid multibulk length", "multibulk length"));
     }
-    this.#offsets.push(this.#at, end);
-    this.#at = this.#searched = end + 2;
-    this.#bulkBytes = NOT_YET;
-    this.#left--;
+    if (number <= 0) {
+      input.start += this.#at;
+      this.#at = 0;
+      return true;
+    }
+    this.#left = number;
+    const room = this.offsets.length;
+    const isOversized = room > OFFSETS_KEPT && number * 2 <= OFFSETS_KEPT;
+    // Not at once for all that were announced: an announcement costs its sender nothing.
+    if (isOversized) this.offsets = new Int32Array(OFFSETS_MIN);
     return true;
   }
 
-  /** Reads `T123 CRLF` at the present position, after its type byte. Undefined until the line has come. */
-  #number(invalid: string, tooLong: string): number | undefined {
-    const end = this.#input.indexOf(CR, Math.max(this.#searched, this.#at));
-    if (end === -1 || end + 1 >= this.#input.length) {
-      if (this.#input.length - this.#at > HEADER_BYTES_MAX) throw new RespError(tooLong);
-      return undefined;
+  /** The arguments that have come; false until the last one has. */
+  #readBulks(): boolean {
+    const { bytes, start, end } = this.#input;
+    while (this.#left > 0) {
+      if (this.#bulkBytes === NOT_YET) {
+        const typeAt = start + this.#at;
+        if (typeAt >= end) return false;
+        if (bytes[typeAt] !== DOLLAR) {
+          const type = String.fromCharCode(bytes[typeAt] ?? 0);
+          throw new RespError(`expected '$', got '${type}'`);
+        }
+        const length = this.#number(bytes, typeAt + 1, end);
+        if (length === NOT_YET) return false;
+        if (length < 0) throw new RespError("invalid bulk length");
+        if (length > this.limits.bulkBytes) {
+          throw new RespError(this.#tooMuch("invalid bulk length", "bulk length"));
+        }
+        this.#bulkBytes = length;
+      }
+      const bulkEnd = this.#at + this.#bulkBytes;
+      const lineEnd = start + bulkEnd;
+      if (lineEnd + 2 > end) return false;
+      if (bytes[lineEnd] !== CR || bytes[lineEnd + 1] !== LF) {
+        throw new RespError("expected the end of the line after a bulk");
+      }
+      this.#keep(this.#at, bulkEnd);
+      this.#at = bulkEnd + 2;
+      this.#bulkBytes = NOT_YET;
+      this.#left--;
     }
-    const start = this.#input.start + this.#at + 1;
-    const text = this.#input.bytes.toString("latin1", start, this.#input.start + end);
-    if (this.#byte(end + 1) !== LF || !/^(0|-1|[1-9]\d{0,9})$/.test(text)) {
-      throw new RespError(invalid);
-    }
-    this.#at = this.#searched = end + 2;
-    return Number(text);
+    return true;
   }
 
-  #nextInline(): Request | "incomplete" | "empty" {
+  #keep(from: number, to: number): void {
+    const index = this.#found * 2;
+    if (index + 2 > this.offsets.length) {
+      const grown = new Int32Array(this.offsets.length * 2);
+      grown.set(this.offsets);
+      this.offsets = grown;
+    }
+    this.offsets[index] = from;
+    this.offsets[index + 1] = to;
+    this.#found++;
+  }
+
+  /** Reads `123 CRLF` from `at` on and sets the present position behind it. -1, NOT_YET until the line has come, or BAD. */
+  #number(bytes: Buffer, at: number, end: number): number {
+    let value = 0;
+    for (let place = at; place < end; place++) {
+      const byte = bytes[place] ?? 0;
+      if (byte >= ZERO && byte <= NINE) {
+        const isLeadingZero = place === at + 1 && value === 0;
+        if (isLeadingZero || place - at >= DIGITS_MAX) return BAD;
+        value = value * 10 + byte - ZERO;
+      } else if (byte === CR && place > at) {
+        if (place + 1 >= end) return NOT_YET;
+        if (bytes[place + 1] !== LF) return BAD;
+        this.#at = place + 2 - this.#input.start;
+        return value;
+      } else {
+        return byte === MINUS && place === at ? this.#minusOne(bytes, at, end) : BAD;
+      }
+    }
+    return NOT_YET;
+  }
+
+  #minusOne(bytes: Buffer, at: number, end: number): number {
+    const line = [MINUS, ZERO + 1, CR, LF];
+    for (let index = 1; index < line.length; index++) {
+      if (at + index >= end) return NOT_YET;
+      if (bytes[at + index] !== line[index]) return BAD;
+    }
+    this.#at = at + line.length - this.#input.start;
+    return -1;
+  }
+
+  #nextInline(): "whole" | "incomplete" | "empty" {
     const end = this.#input.indexOf(LF, this.#searched);
     if (end === -1) {
       this.#searched = this.#input.length;
       if (this.#searched > LINE_BYTES_MAX) throw new RespError("too big inline request");
       return "incomplete";
     }
-    this.#at = end + 1;
-    const line = this.#finish().subarray(0, end);
+    this.#searched = 0;
+    const line = this.#input.take(end + 1).subarray(0, end);
     const args = splitInline(line.at(-1) === CR ? line.subarray(0, -1) : line);
     if (args.length === 0) return "empty";
-    return { raw: encodeCommand(args), args };
-  }
-
-  #finish(): Buffer {
-    const raw = this.#input.take(this.#at);
-    this.#at = this.#searched = this.#left = 0;
-    this.#offsets = [];
-    return raw;
-  }
-
-  #byte(at: number): number {
-    return this.#input.bytes[this.#input.start + at] ?? 0;
+    this.source = encodeCommand(args);
+    this.rawStart = 0;
+    this.rawEnd = this.source.length;
+    this.count = args.length;
+    let at = `*${args.length}\r\n`.length;
+    args.forEach((arg) => {
+      at += `$${arg.length}\r\n`.length;
+      this.#keep(at, at + arg.length);
+      at += arg.length + 2;
+    });
+    this.#found = 0;
+    return "whole";
   }
 
   #tooMuch(usual: string, what: string): string {

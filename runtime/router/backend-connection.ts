@@ -12,6 +12,7 @@ import type { Credentials } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
 import { decodeReply } from "../resp/decode.ts";
 import { encodeCommand, type Protocol } from "../resp/encode.ts";
+import { RespError } from "../resp/limits.ts";
 import { ReplyScanner } from "../resp/reply-scanner.ts";
 import { itemsOf, numberOf, textOf } from "../resp/value.ts";
 
@@ -23,6 +24,15 @@ export interface BackendTarget {
   readonly db: number;
 }
 
+export function isSameTarget(a: BackendTarget, b: BackendTarget | undefined): boolean {
+  return a.name === b?.name && a.host === b.host && a.port === b.port && a.db === b.db;
+}
+
+/** Where it listens: the same process, whatever its name. */
+export function placeOf(target: BackendTarget): string {
+  return `${target.host}:${target.port}`;
+}
+
 /** A connection as its node knows it. */
 export interface ConnectionIdentity {
   readonly id: number;
@@ -32,8 +42,8 @@ export interface ConnectionIdentity {
 export interface BackendEvents {
   /** The handshake is done: send. */
   onReady(): void;
-  /** One whole reply, as it came. */
-  onReply(raw: Buffer): void;
+  /** One whole reply bytes[start, end), as it came; true only during the call. */
+  onReply(bytes: Buffer, start: number, end: number): void;
   /** Once, at the end, whoever ended it. */
   onClose(cause: string): void;
 }
@@ -49,6 +59,8 @@ export interface BackendOptions {
 const CONNECT_TIMEOUT_MS = 1000;
 const PUSH = 62;
 const ERROR = 45;
+/** All connections read into the same memory, one after the other: what is not used up at once is copied. */
+const RECEIVED = Buffer.allocUnsafeSlow(256 * 1024);
 
 export class BackendConnection {
   readonly target: BackendTarget;
@@ -63,7 +75,6 @@ export class BackendConnection {
   #greetingsMax: number;
   #isKilling = false;
   #cause = "it closed the connection";
-  #output: Buffer[] = [];
   readonly #endConnectTimer: () => void;
 
   constructor(target: BackendTarget, options: BackendOptions, events: BackendEvents) {
@@ -77,13 +88,17 @@ export class BackendConnection {
       port: target.port,
       noDelay: true,
       keepAlive: true,
+      onread: {
+        buffer: RECEIVED,
+        callback: (count) => {
+          this.#receive(RECEIVED.subarray(0, count));
+          return true;
+        },
+      },
     });
     this.#socket.write(Buffer.concat(greeting));
     this.#endConnectTimer = options.clock.after(CONNECT_TIMEOUT_MS, () => {
       this.destroy("no answer within a second");
-    });
-    this.#socket.on("data", (chunk) => {
-      this.#receive(chunk);
     });
     this.#socket.on("error", (error) => {
       this.#cause = error.message;
@@ -95,19 +110,18 @@ export class BackendConnection {
     });
   }
 
-  /** What is sent in one turn of the event loop leaves in one write. */
-  send(command: Buffer): void {
-    if (this.#output.length === 0) {
-      process.nextTick(() => {
-        const output = this.#output;
-        this.#output = [];
-        const [only] = output;
-        this.#socket.write(
-          output.length === 1 && only !== undefined ? only : Buffer.concat(output),
-        );
-      });
-    }
-    this.#output.push(command);
+  /** Writes whole commands, at once. The bytes must stay as they are until their replies have come. */
+  write(commands: Buffer): void {
+    this.#socket.write(commands);
+  }
+
+  /** Several writes between these two are one system call. */
+  cork(): void {
+    this.#socket.cork();
+  }
+
+  uncork(): void {
+    this.#socket.uncork();
   }
 
   destroy(cause: string): void {
@@ -117,18 +131,19 @@ export class BackendConnection {
   }
 
   #receive(chunk: Buffer): void {
-    this.#scanner.push(chunk);
+    const scanner = this.#scanner;
+    scanner.push(chunk);
     try {
-      while (!this.#socket.destroyed) {
-        const raw = this.#scanner.next();
-        if (raw === undefined) return;
+      while (!this.#socket.destroyed && scanner.advance()) {
         // Nobody subscribes here, so a push belongs to no request.
-        if (raw[0] === PUSH) continue;
-        if (!this.isReady) this.#shakeHands(raw);
-        else this.#events.onReply(raw);
+        if (scanner.source[scanner.start] === PUSH) continue;
+        if (this.isReady) this.#events.onReply(scanner.source, scanner.start, scanner.end);
+        else this.#shakeHands(scanner.source.subarray(scanner.start, scanner.end));
       }
+      scanner.letGo();
     } catch (error) {
-      this.destroy(error instanceof Error ? error.message : String(error));
+      if (!(error instanceof RespError)) throw error;
+      this.destroy(error.message);
     }
   }
 
@@ -144,7 +159,7 @@ export class BackendConnection {
     if (predecessor?.runId === this.identity.runId && !this.#isKilling) {
       this.#isKilling = true;
       this.#greetingsMax++;
-      this.send(encodeCommand(["CLIENT", "KILL", "ID", String(predecessor.id)]));
+      this.write(encodeCommand(["CLIENT", "KILL", "ID", String(predecessor.id)]));
       return;
     }
     this.#endConnectTimer();

@@ -1,6 +1,6 @@
 // client-connection.ts: one client of the router: commands in, replies out in the same order.
 //
-//   bytes -> splitter -> slot 1, 2, 3 ...   replies come in any order and leave from slot 1 on
+//   bytes -> splitter -> hot-route, or session, or dispatch     replies come in any order -> reply-line -> one write a turn
 //
 // Reading stops while too many replies are owed or the client doesn't take those it has, so that a client that never
 // reads costs a bounded amount of memory.
@@ -18,16 +18,16 @@ import {
   type SessionState,
 } from "../route/session.ts";
 import { dispatch, type DispatchContext } from "./dispatch.ts";
-import type { Requester } from "./lane.ts";
-
-interface Slot {
-  reply: Buffer | undefined;
-  readonly requestBytes: number;
-}
+import type { HotRoute } from "./hot-route.ts";
+import { ReplyLine } from "./reply-line.ts";
+import type { ReplySink, Requester } from "./reply-sink.ts";
+import type { Turn, TurnMember } from "./turn.ts";
 
 export interface ClientContext extends DispatchContext {
   readonly password: string | undefined;
   readonly holdForMs: number;
+  readonly hotRoute: HotRoute;
+  readonly turn: Turn;
 }
 
 /** No command is named so: it is a browser that was made to send HTTP here, and what follows could be anything. Redis
@@ -37,22 +37,26 @@ const HTTP_WORDS: ReadonlySet<string> = new Set(["post", "host:"]);
 /** Replies owed to one client, and the bytes of their requests, before its reading stops. */
 const OWED_MAX = 1024;
 const OWED_BYTES_MAX = 16 * 1024 * 1024;
+/** As much of a command that is not whole yet is moved out of the chunk that it came in. */
+const LEFT_OVER_BYTES_MAX = 4096;
 
-export class ClientConnection implements Requester {
+export class ClientConnection implements Requester, ReplySink, TurnMember {
   isGone = false;
+  readonly owner: Requester = this;
   readonly #socket: Socket;
   readonly #context: ClientContext;
   readonly #splitter = new RequestSplitter();
   #session: SessionState;
-  #slots: Slot[] = [];
-  #owedBytes = 0;
+  readonly #line = new ReplyLine();
+  /** Signed up for the end of the turn. */
+  #isDue = false;
+  #isPaused = false;
   /** A command is still being placed: the next must not overtake it. */
   #isPlacing = false;
   /** The client sends nothing more; what it sent may still wait in the splitter. */
   #isInputOver = false;
   /** No more commands are taken: the client or the router is leaving. */
   #isEnding = false;
-  #isFlushing = false;
   #isMultiRefused = false;
   /** Runs when no reply is owed any more. */
   #whenIdle: (() => void) | undefined;
@@ -66,6 +70,7 @@ export class ClientConnection implements Requester {
     socket.on("data", (chunk) => {
       this.#splitter.push(chunk);
       this.#pump();
+      if (this.#splitter.waitingBytes <= LEFT_OVER_BYTES_MAX) this.#splitter.letGo();
     });
     socket.on("drain", () => {
       this.#pump();
@@ -74,19 +79,26 @@ export class ClientConnection implements Requester {
       // A client may close its side and still read: all that it sent before is answered.
       this.#isInputOver = true;
       this.#pump();
-      this.#flush();
+      this.flush();
     });
     socket.on("error", () => socket.destroy());
     socket.on("close", () => {
       this.isGone = true;
-      this.#slots = [];
     });
   }
 
   /** Answers what was sent and ends the connection. */
   drain(): void {
     this.#isEnding = true;
-    this.#flush();
+    this.flush();
+  }
+
+  take(tag: number, bytes: Buffer, start: number, end: number): void {
+    if (this.isGone) return;
+    this.#line.take(tag, bytes, start, end);
+    if (this.#isDue || !this.#line.hasOutput) return;
+    this.#isDue = true;
+    this.#context.turn.addClient(this);
   }
 
   destroy(): void {
@@ -94,29 +106,36 @@ export class ClientConnection implements Requester {
   }
 
   #pump(): void {
+    const { hotRoute } = this.#context;
     try {
       while (!this.#isPlacing && !this.#isEnding && !this.isGone && !this.#isFull()) {
-        const request = this.#splitter.next();
-        if (request === undefined) {
+        if (!this.#splitter.advance()) {
           this.#isEnding = this.#isInputOver;
           break;
         }
-        this.#take(request);
+        const isHot =
+          this.#session.isAuthenticated &&
+          !this.#isMultiRefused &&
+          hotRoute.send(this, this.#line, this.#splitter, this.#session.protocol);
+        if (!isHot) this.#take(this.#splitter.request());
       }
     } catch (error) {
       if (!(error instanceof RespError)) throw error;
       // Where the next command begins can't be known any more: Redis closes then, and so do we.
-      this.#answer(this.#slot(0), errorReply(`ERR ${error.message}`));
+      this.#answer(this.#line.expect(0), errorReply(`ERR ${error.message}`));
       this.drain();
     }
-    if (this.#isPlacing || this.#isFull()) this.#socket.pause();
+    const mustPause = this.#isPlacing || this.#isFull();
+    if (mustPause === this.#isPaused) return;
+    this.#isPaused = mustPause;
+    if (mustPause) this.#socket.pause();
     else this.#socket.resume();
   }
 
   #isFull(): boolean {
     return (
-      this.#slots.length >= OWED_MAX ||
-      this.#owedBytes >= OWED_BYTES_MAX ||
+      this.#line.owed >= OWED_MAX ||
+      this.#line.owedBytes >= OWED_BYTES_MAX ||
       this.#socket.writableNeedDrain
     );
   }
@@ -129,13 +148,13 @@ export class ClientConnection implements Requester {
       return;
     }
     if (!this.#session.isAuthenticated && !BEFORE_AUTH.has(name)) {
-      this.#answer(this.#slot(0), NOAUTH_REPLY);
+      this.#answer(this.#line.expect(0), NOAUTH_REPLY);
     } else if (this.#isMultiRefused && this.#answerAfterMulti(name)) {
       // It is part of a transaction that will not be.
     } else if (!isSessionCommand(request.args)) {
       if (name === "multi") this.#isMultiRefused = true;
       this.#send(request);
-    } else if ((name === "hello" || name === "reset") && this.#slots.length > 0) {
+    } else if ((name === "hello" || name === "reset") && this.#line.owed > 0) {
       // The protocol may change: the commands before it have other connections, which its followers must not outrun.
       this.#isPlacing = true;
       this.#whenIdle = () => {
@@ -150,12 +169,12 @@ export class ClientConnection implements Requester {
   #answerAfterMulti(name: string): boolean {
     const after = afterRefusedMulti(name);
     this.#isMultiRefused = after?.isOver === false;
-    if (after !== undefined) this.#answer(this.#slot(0), after.reply);
+    if (after !== undefined) this.#answer(this.#line.expect(0), after.reply);
     return after !== undefined;
   }
 
   #answerItself(request: Request): void {
-    const slot = this.#slot(0);
+    const tag = this.#line.expect(0);
     const answer = answerSession(this.#session, request.args, {
       password: this.#context.password,
       redisVersion: this.#context.commands.redisVersion,
@@ -164,18 +183,18 @@ export class ClientConnection implements Requester {
     const { isAuthenticated } = answer.state;
     this.#splitter.limits = isAuthenticated ? REQUEST_LIMITS : UNAUTHENTICATED_LIMITS;
     if (answer.isLast) this.#isEnding = true;
-    this.#answer(slot, answer.reply);
+    this.#answer(tag, answer.reply);
   }
 
   #send(request: Request): void {
-    const slot = this.#slot(request.raw.length);
+    const tag = this.#line.expect(request.raw.length);
     const protocol: Protocol = this.#session.protocol;
     const errand = {
       request,
       protocol,
       from: this,
       done: (reply: Buffer): void => {
-        this.#answer(slot, reply);
+        this.#answer(tag, reply);
       },
     };
     if (this.#context.commands.table === undefined) {
@@ -195,45 +214,35 @@ export class ClientConnection implements Requester {
     const goOn = (): void => {
       this.#isPlacing = false;
       this.#pump();
-      this.#flush();
+      this.flush();
     };
     if (placing === undefined) goOn();
     else void placing.then(goOn);
   }
 
-  #slot(requestBytes: number): Slot {
-    const slot: Slot = { reply: undefined, requestBytes };
-    this.#slots.push(slot);
-    this.#owedBytes += requestBytes;
-    return slot;
+  #answer(tag: number, reply: Buffer): void {
+    this.take(tag, reply, 0, reply.length);
   }
 
-  #answer(slot: Slot, reply: Buffer): void {
-    slot.reply = reply;
-    if (slot !== this.#slots[0] || this.#isFlushing) return;
-    // Replies of one turn leave in one write.
-    this.#isFlushing = true;
-    process.nextTick(() => {
-      this.#isFlushing = false;
-      this.#flush();
-    });
-  }
-
-  #flush(): void {
+  /** At the turn's end: the replies whose turn it is leave in one write. */
+  flush(): void {
+    this.#isDue = false;
     if (this.isGone) return;
-    const count = this.#slots.findIndex(({ reply }) => reply === undefined);
-    const ready = this.#slots.splice(0, count === -1 ? this.#slots.length : count);
-    for (const { requestBytes } of ready) this.#owedBytes -= requestBytes;
-    const replies = ready.map(({ reply }) => reply ?? Buffer.alloc(0));
-    if (replies.length > 0 && this.#socket.writable) this.#socket.write(Buffer.concat(replies));
-    if (this.#slots.length > 0) return;
+    this.#line.flush((bytes) => {
+      if (this.#socket.writable) this.#socket.write(bytes);
+      // Once the system has taken all of them, the bytes are free for other replies.
+      return this.#socket.writableLength === 0;
+    });
+    if (this.#line.owed === 0) this.#idle();
+    if (!this.#isEnding && this.#isPaused) this.#pump();
+    if (this.#isEnding && this.#line.owed === 0) this.#socket.end();
+  }
+
+  #idle(): void {
     const idle = this.#whenIdle;
-    if (idle !== undefined) {
-      this.#whenIdle = undefined;
-      this.#isPlacing = false;
-      idle();
-    }
-    if (!this.#isEnding) this.#pump();
-    if (this.#isEnding && this.#slots.length === 0) this.#socket.end();
+    if (idle === undefined) return;
+    this.#whenIdle = undefined;
+    this.#isPlacing = false;
+    idle();
   }
 }

@@ -109,11 +109,11 @@ function askNode(
     const options = { protocol: 2 as const, credentials: credentialsOf("router", password), clock };
     const connection = new BackendConnection(target, options, {
       onReady: () => {
-        connection.send(encodeCommand(["COMMAND"]));
-        connection.send(encodeCommand(["INFO", "server"]));
+        connection.write(encodeCommand(["COMMAND"]));
+        connection.write(encodeCommand(["INFO", "server"]));
       },
-      onReply: (raw) => {
-        replies.push(raw);
+      onReply: (bytes, start, end) => {
+        replies.push(Buffer.from(bytes.subarray(start, end)));
         if (replies.length < 2) return;
         connection.destroy("told");
         resolve(toldBy(replies));

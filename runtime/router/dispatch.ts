@@ -13,7 +13,8 @@ import { mergeReplies, splitCommand } from "../route/split.ts";
 import { crossSlot } from "../route/wire-errors.ts";
 import type { CommandSource } from "./command-source.ts";
 import type { GuardedView } from "./guarded-view.ts";
-import type { Lane, Requester } from "./lane.ts";
+import { KeptReply, type Requester } from "./reply-sink.ts";
+import type { Lanes } from "./lanes.ts";
 import { masterNode } from "./lane-context.ts";
 
 export interface DispatchContext {
@@ -22,7 +23,7 @@ export interface DispatchContext {
   readonly viewSource: GuardedView;
   readonly commands: CommandSource;
   readonly random: Random;
-  laneOf(partition: number, protocol: Protocol): Lane;
+  readonly lanes: Lanes;
 }
 
 /** One command on its way. */
@@ -80,7 +81,8 @@ function submit(
     errand.done(reply);
   },
 ): void {
-  context.laneOf(partition, errand.protocol).submit({ command, isRead, from: errand.from, done });
+  const lane = context.lanes.of(partition, errand.protocol, isRead);
+  lane.submit(new KeptReply(errand.from, done), 0, command, 0, command.length, isRead);
 }
 
 /** The first partition that has a master, so that one partition's outage doesn't take TIME or COMMAND with it. */

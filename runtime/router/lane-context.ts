@@ -4,6 +4,7 @@ import { credentialsOf, type Credentials } from "../core/credentials.ts";
 import type { NodeView, View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ViewSource } from "../register/view-source.ts";
+import { Turn } from "./turn.ts";
 import type { BackendTarget } from "./backend-connection.ts";
 
 export interface LaneContext {
@@ -18,9 +19,8 @@ export interface LaneContext {
   readonly retryUnknown: Settings["retryUnknown"];
   /** Of the requests that are held by any lane. */
   heldBytes: number;
+  readonly turn: Turn;
   isConfirmed(): boolean;
-  /** Where the partition's master listens; undefined while it has none. */
-  masterOf(partition: number): BackendTarget | undefined;
 }
 
 export function laneContext(options: {
@@ -40,10 +40,7 @@ export function laneContext(options: {
     retryUnknown: settings.retryUnknown,
     heldBytes: 0,
     isConfirmed: () => options.viewSource.isConfirmed(),
-    masterOf: (partition) => {
-      const node = masterNode(options.viewSource.current(), partition);
-      return node === undefined ? undefined : targetOf(node);
-    },
+    turn: new Turn(() => options.clock.nowMs()),
   };
 }
 

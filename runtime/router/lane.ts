@@ -1,6 +1,7 @@
-// lane.ts: the way to the master of one partition in one protocol: held requests, the connection, what is on the wire.
+// lane.ts: the way to one node of one partition in one protocol: held requests, the connection, what is on the wire.
 //
-//   submit -> queue (held) -> in flight -> done(reply)
+//   submit -> in flight -> sink.take(reply)          the hot way, while the lane is open
+//   submit -> queue (held) -> in flight -> ...       while it is not
 //               ^                |
 //               |  not executed, or its connection broke and it may be sent twice (retry-unknown)
 //               +----------------+
@@ -10,47 +11,22 @@
 // After a node said that it executed nothing, one request at a time probes it until one is executed.
 // With ack-replicas, a WAIT follows every batch with a write in it, and the batch's replies wait for its answer: reads
 // too, since a read may have seen a write that nobody else holds yet.
+// A lane to a replica (read-from replica) holds nothing: whatever it can't send or was refused, its fallback takes.
 import type { Protocol } from "../resp/encode.ts";
-import { errorReply } from "../resp/encode.ts";
-import { RequestSplitter } from "../resp/request-splitter.ts";
 import { replicasHolding, underreplicated, waitCommand } from "../route/acknowledge.ts";
 import { isError } from "../route/split.ts";
-import { isIdempotent } from "../route/repeatable.ts";
 import {
   BackendConnection,
+  isSameTarget,
+  placeOf,
   type BackendTarget,
   type ConnectionIdentity,
 } from "./backend-connection.ts";
+import { isNotExecuted, lostReply, mayRepeat } from "./fate.ts";
+import { HeldQueue } from "./held-queue.ts";
+import { FENCE, FENCED, InFlight, READ, type Held } from "./in-flight.ts";
 import type { LaneContext } from "./lane-context.ts";
-
-/** Whoever waits for replies: requests of one that is gone are not sent any more. */
-export interface Requester {
-  readonly isGone: boolean;
-}
-
-export interface BackendRequest {
-  readonly command: Buffer;
-  /** It only reads: it may be sent again although its fate is unknown. */
-  readonly isRead: boolean;
-  readonly from: Requester;
-  /** Called once; not at all when the one who waits is gone. */
-  done(reply: Buffer): void;
-}
-
-interface Held extends BackendRequest {
-  readonly sinceMs: number;
-  /** Counted by the lane: the order in which requests came. */
-  readonly order: number;
-  /** It was on the wire of this node's connection when that broke. */
-  unknownAt?: string;
-}
-
-/** On the wire: a request, or the WAIT that ends a batch. */
-interface Sent {
-  readonly held: Held | undefined;
-  /** A WAIT follows, and the reply is kept until it is answered. */
-  readonly isFenced: boolean;
-}
+import type { ReplySink } from "./reply-sink.ts";
 
 /** Executed, and not yet known to be held by enough replicas. */
 interface Unproved {
@@ -58,65 +34,107 @@ interface Unproved {
   readonly raw: Buffer;
 }
 
-/** How long replies of a node that is no longer master are waited for. */
+export interface LaneOptions {
+  readonly partition: number;
+  readonly protocol: Protocol;
+  /** The node that the lane leads to, while there is one. */
+  target(): BackendTarget | undefined;
+  /** Takes what this lane can't do at once. */
+  readonly fallback?: Lane;
+}
+
+const MINUS = 45;
+/** How long replies of a node that is no longer the lane's are waited for. */
 const DRAIN_MS = 200;
 const PROBE_EVERY_MS = 50;
 const RECONNECT_MS_MAX = 500;
+/** A lane with a fallback tries its own node again after this. */
+const FALLBACK_MS = 500;
+/** A connection that says nothing for that long, or for hold-for if that is longer, while requests are on it is given up. */
+const SILENT_MS = 30_000;
 
 export class Lane {
   readonly partition: number;
-  readonly #protocol: Protocol;
+  readonly #options: LaneOptions;
   readonly #context: LaneContext;
-  #queue: Held[] = [];
-  #inFlight: Sent[] = [];
-  #unproved: Unproved[] = [];
+  readonly #wire = new InFlight();
+  readonly #queue: HeldQueue;
   /** Proved not executed while later ones are still in flight. */
   #refused: Held[] = [];
-  #connection: BackendConnection | undefined;
+  #unproved: Unproved[] = [];
   /** By node: its connection that broke with requests on the wire. */
   readonly #broken = new Map<string, ConnectionIdentity>();
+  #target: BackendTarget | undefined;
+  #connection: BackendConnection | undefined;
+  /** Nothing stands between a new request and the wire. */
+  #isOpen = false;
+  #isDue = false;
   #lastOrder = 0;
   #isProbing = false;
   #isClosed = false;
   #failures = 0;
   #problem = "";
+  #heardAtMs = 0;
   #endPause: (() => void) | undefined;
   #endDrain: (() => void) | undefined;
-  #endExpiry: (() => void) | undefined;
+  #endSilence: (() => void) | undefined;
 
-  constructor(partition: number, protocol: Protocol, context: LaneContext) {
-    this.partition = partition;
-    this.#protocol = protocol;
+  constructor(options: LaneOptions, context: LaneContext) {
+    this.partition = options.partition;
+    this.#options = options;
     this.#context = context;
+    this.#target = options.target();
+    this.#queue = new HeldQueue(context, (held, why) => {
+      this.#answer(held, this.#lost(held, why ?? this.#reason(held)));
+    });
   }
 
-  submit(request: BackendRequest): void {
-    if (this.#isClosed) {
-      request.done(errorReply("TWINEDOWN the router is closing"));
+  /** The request bytes[start, end) of `sink`, which will know its reply by `tag`. The bytes are copied. */
+  submit(
+    sink: ReplySink,
+    tag: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    isRead: boolean,
+  ): void {
+    const { nowMs } = this.#context.turn;
+    const order = ++this.#lastOrder;
+    if (this.#isOpen) {
+      this.#wire.put(sink, tag, bytes, start, end, isRead ? READ : 0, nowMs, order);
+      if (this.#isDue) return;
+      this.#isDue = true;
+      this.#context.turn.addLane(this);
       return;
     }
-    const held: Held = {
-      command: request.command,
-      isRead: request.isRead,
-      from: request.from,
-      done: (reply) => {
-        request.done(reply);
-      },
-      sinceMs: this.#context.clock.nowMs(),
-      order: ++this.#lastOrder,
-    };
-    this.#hold([held], "last");
-    this.#pump();
-    if (this.#context.heldBytes > this.#context.holdBytesMax && this.#queue.at(-1) === held) {
-      this.#queue.pop();
-      this.#release(held);
-      held.done(errorReply(`TWINEDOWN ${this.#reason(held)}; hold-bytes is used up`));
+    const command = Buffer.from(bytes.subarray(start, end));
+    this.adopt([{ sink, tag, command, isRead, sinceMs: nowMs, order, unknownAt: undefined }]);
+  }
+
+  /** Takes requests that are not to be sent at once. Those of another lane keep the moment since which they wait. */
+  adopt(requests: readonly Held[]): void {
+    const { fallback } = this.#options;
+    if (fallback !== undefined) {
+      fallback.adopt(requests);
+      this.#pump();
+      return;
     }
-    this.#watchExpiry();
+    for (const request of requests) {
+      if (this.#isClosed) {
+        this.#answer(request, this.#lost(request, "the router is closing"));
+        continue;
+      }
+      const held = { ...request, order: ++this.#lastOrder };
+      this.#queue.addLast(held);
+      this.#pump();
+      this.#queue.refuseBeyondMax(held);
+    }
+    this.#queue.watchExpiry();
   }
 
   /** The view or its confirmation changed. */
   viewChanged(): void {
+    this.#target = this.#options.target();
     this.#endPause?.();
     this.#endPause = undefined;
     this.#pump();
@@ -124,67 +142,90 @@ export class Lane {
 
   close(): void {
     this.#isClosed = true;
-    for (const end of [this.#endPause, this.#endDrain, this.#endExpiry]) end?.();
+    this.#isOpen = false;
+    for (const end of [this.#endPause, this.#endDrain, this.#endSilence]) end?.();
     this.#connection?.destroy("the router is closing");
-    const rest = [...this.#refused, ...this.#queue];
-    this.#queue = [];
+    this.#queue.addFirst(this.#refused);
     this.#refused = [];
-    for (const held of rest) {
-      this.#release(held);
-      held.done(this.#giveUp(held, "the router is closing"));
+    this.#queue.close("the router is closing");
+  }
+
+  /** At the turn's end: what was gathered is written. */
+  flush(): void {
+    this.#isDue = false;
+    const connection = this.#connection;
+    if (connection?.isReady !== true || this.#wire.unsentCount === 0) return;
+    // Asked at the moment of writing: this process may have been paused since the requests came.
+    const mayGo = this.#context.isConfirmed() || !this.#wire.hasUnsentWrite();
+    if (!this.#isOpen || !mayGo) {
+      this.#putBack(this.#wire.takeBackUnsent());
+      this.#pump();
+      return;
     }
+    this.#write(connection);
+  }
+
+  #write(connection: BackendConnection): void {
+    const { ackReplicas, ackTimeoutMs, turn } = this.#context;
+    if (ackReplicas > 0) this.#wire.fence(waitCommand(ackReplicas, ackTimeoutMs), turn.nowMs);
+    if (this.#wire.sentCount === 0) this.#heardAtMs = turn.nowMs;
+    this.#endSilence ??= this.#watchSilence(this.#silentMsMax);
+    connection.cork();
+    this.#wire.drainTo((piece) => {
+      connection.write(piece);
+    });
+    connection.uncork();
   }
 
   #pump(): void {
     if (this.#isClosed) return;
-    const target = this.#context.masterOf(this.partition);
     const connection = this.#connection;
-    if (connection !== undefined && !isSame(connection.target, target)) {
+    if (connection !== undefined && !isSameTarget(connection.target, this.#target)) {
+      this.#isOpen = false;
       this.#leave(connection);
       return;
     }
     this.#endDrain?.();
     this.#endDrain = undefined;
-    if (target === undefined || this.#endPause !== undefined || this.#queue.length === 0) return;
-    if (connection === undefined) this.#open(target);
-    else if (connection.isReady && this.#refused.length === 0) this.#sendAll(connection);
+    const mayGo =
+      this.#target !== undefined && this.#endPause === undefined && this.#refused.length === 0;
+    if (mayGo && connection === undefined && this.#isWanted) this.#open(this.#target);
+    if (mayGo && connection?.isReady === true) this.#sendHeld(connection);
+    this.#isOpen =
+      mayGo &&
+      this.#connection?.isReady === true &&
+      !this.#isProbing &&
+      this.#queue.isEmpty &&
+      this.#context.isConfirmed();
   }
 
-  #sendAll(connection: BackendConnection): void {
+  get #isWanted(): boolean {
+    return !this.#queue.isEmpty || this.#options.fallback !== undefined;
+  }
+
+  #sendHeld(connection: BackendConnection): void {
+    if (this.#queue.isEmpty) return;
     const isConfirmed = this.#context.isConfirmed();
-    const kept: Held[] = [];
     // While writes are held, a client's reads must not overtake its own writes; other clients' reads go on.
-    const waiting = new Set<Requester>();
-    const batch: Held[] = [];
-    for (const held of this.#queue) {
-      if (held.from.isGone) {
-        this.#release(held);
-        continue;
+    const waiting = new Set<object>();
+    this.#queue.release((held) => {
+      const mayGo = isConfirmed || (held.isRead && !waiting.has(held.sink.owner));
+      if (!mayGo || (this.#isProbing && this.#wire.count > 0)) {
+        waiting.add(held.sink.owner);
+        return false;
       }
-      const mayGo = isConfirmed || (held.isRead && !waiting.has(held.from));
-      if (!mayGo || (this.#isProbing && this.#inFlight.length + batch.length > 0)) {
-        waiting.add(held.from);
-        kept.push(held);
-        continue;
-      }
-      this.#release(held);
-      batch.push(held);
-      connection.send(held.command);
-    }
-    this.#queue = kept;
-    const { ackReplicas, ackTimeoutMs } = this.#context;
-    const isFenced = ackReplicas > 0 && batch.some(({ isRead }) => !isRead);
-    for (const held of batch) this.#inFlight.push({ held, isFenced });
-    if (!isFenced) return;
-    this.#inFlight.push({ held: undefined, isFenced });
-    connection.send(waitCommand(ackReplicas, ackTimeoutMs));
+      this.#wire.putHeld(held);
+      return true;
+    });
+    if (this.#wire.unsentCount > 0) this.#write(connection);
   }
 
-  #open(target: BackendTarget): void {
+  #open(target: BackendTarget | undefined): void {
+    if (target === undefined) return;
     const connection = new BackendConnection(
       target,
       {
-        protocol: this.#protocol,
+        protocol: this.#options.protocol,
         credentials: this.#context.credentials,
         clock: this.#context.clock,
         predecessor: this.#broken.get(placeOf(target)),
@@ -196,8 +237,8 @@ export class Lane {
           this.#problem = "";
           this.#pump();
         },
-        onReply: (raw) => {
-          this.#receive(raw);
+        onReply: (bytes, start, end) => {
+          this.#receive(bytes, start, end);
         },
         onClose: (cause) => {
           this.#closed(connection, cause);
@@ -207,30 +248,43 @@ export class Lane {
     this.#connection = connection;
   }
 
-  #receive(raw: Buffer): void {
-    const sent = this.#inFlight.shift();
-    if (sent === undefined) {
+  #receive(bytes: Buffer, start: number, end: number): void {
+    const wire = this.#wire;
+    this.#heardAtMs = this.#context.turn.nowMs;
+    if (wire.sentCount === 0) {
       this.#connection?.destroy("it sent a reply that nobody asked for");
       return;
     }
-    const { held } = sent;
-    if (held === undefined) {
-      this.#prove(replicasHolding(raw));
-    } else if (isNotExecuted(raw)) {
-      this.#problem = raw.toString("utf8", 1, raw.length - 2);
-      this.#refused.push(held);
+    const flags = wire.headFlags;
+    const isRefused = bytes[start] === MINUS && isNotExecuted(bytes, start, end);
+    if (this.#isOpen && !isRefused && flags <= READ) {
+      wire.answer(bytes, start, end);
+      return;
+    }
+    if ((flags & FENCE) !== 0) {
+      wire.shift();
+      this.#prove(replicasHolding(Buffer.from(bytes.subarray(start, end))));
+    } else if (isRefused) {
+      this.#isOpen = false;
+      this.#problem = bytes.toString("utf8", start + 1, end - 2);
+      this.#refused.push(wire.shift());
     } else {
       this.#isProbing &&= this.#refused.length > 0;
-      if (sent.isFenced) this.#unproved.push({ held, raw });
-      else held.done(raw);
+      if ((flags & FENCED) === 0) wire.answer(bytes, start, end);
+      else
+        this.#unproved.push({ held: wire.shift(), raw: Buffer.from(bytes.subarray(start, end)) });
     }
-    if (this.#inFlight.length > 0) return;
+    if (wire.sentCount === 0) this.#settled();
+  }
+
+  /** All that was written is answered. */
+  #settled(): void {
     if (this.#refused.length > 0) {
-      this.#hold(this.#refused, "first");
+      const again = [...this.#refused, ...this.#wire.takeBackUnsent()];
       this.#refused = [];
       this.#isProbing = true;
-      this.#pause(PROBE_EVERY_MS);
-      this.#watchExpiry();
+      this.#pause(this.#options.fallback === undefined ? PROBE_EVERY_MS : FALLBACK_MS);
+      this.#putBack(again);
     }
     this.#pump();
   }
@@ -242,78 +296,72 @@ export class Lane {
     this.#unproved = [];
     for (const { held, raw } of proved) {
       const isHeld = count >= ackReplicas || held.isRead || isError(raw);
-      held.done(isHeld ? raw : underreplicated(count, ackReplicas));
+      this.#answer(held, isHeld ? raw : underreplicated(count, ackReplicas));
     }
   }
 
   #closed(connection: BackendConnection, cause: string): void {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
+    this.#isOpen = false;
     this.#problem = cause;
-    this.#endDrain?.();
-    this.#endDrain = undefined;
-    const sent = this.#inFlight.flatMap(({ held }) => (held === undefined ? [] : [held]));
-    const unknown = [...this.#unproved.map(({ held }) => held), ...sent];
-    this.#inFlight = [];
+    for (const end of [this.#endDrain, this.#endSilence]) end?.();
+    this.#endDrain = this.#endSilence = undefined;
+    const unsent = this.#wire.takeBackUnsent();
+    const unknown = [...this.#unproved.map(({ held }) => held), ...this.#wire.takeBackAll()];
     this.#unproved = [];
     if (unknown.length > 0 && connection.identity !== undefined) {
       this.#broken.set(placeOf(connection.target), connection.identity);
     }
-    const again = [...this.#refused];
+    const again = [...this.#refused, ...unsent];
     this.#refused = [];
     for (const held of unknown) {
       held.unknownAt = connection.target.name;
-      if (this.#mayRepeat(held)) again.push(held);
-      else held.done(this.#giveUp(held, cause));
-    }
-    this.#hold(
-      again.sort((a, b) => a.order - b.order),
-      "first",
-    );
-    if (this.#isClosed) {
-      this.close();
-      return;
+      if (mayRepeat(held, this.#context.retryUnknown)) again.push(held);
+      else this.#answer(held, this.#lost(held, cause));
     }
     // The first time at once: a connection may break for reasons of its own. Then with growing patience.
     this.#failures++;
-    if (this.#failures > 1) this.#pause(Math.min(20 * 2 ** (this.#failures - 2), RECONNECT_MS_MAX));
-    this.#watchExpiry();
-    this.#pump();
+    if (this.#failures > 1 && !this.#isClosed) {
+      this.#pause(Math.min(20 * 2 ** (this.#failures - 2), RECONNECT_MS_MAX));
+    }
+    this.#putBack(again.sort((a, b) => a.order - b.order));
+    if (this.#isClosed) this.close();
+    else this.#pump();
   }
 
-  #mayRepeat(held: Held): boolean {
-    if (held.isRead) return true;
-    if (this.#context.retryUnknown === "reads") return false;
-    const splitter = new RequestSplitter();
-    splitter.push(held.command);
-    const request = splitter.next();
-    return request !== undefined && isIdempotent(request.args);
+  #lost(held: Held, why: string): Buffer {
+    return lostReply(held, this.partition, why);
   }
 
-  /** A write that was on the wire once may have been executed, whatever stops it now. */
-  #giveUp(held: Held, why: string): Buffer {
-    if (held.unknownAt === undefined || held.isRead) return errorReply(`TWINEDOWN ${why}`);
-    return errorReply(
-      `UNCERTAIN ${held.unknownAt} of partition ${this.partition} gave no reply, ` +
-        `the command may have been executed: ${why}`,
-    );
+  #answer({ sink, tag }: Held, reply: Buffer): void {
+    sink.take(tag, reply, 0, reply.length);
   }
 
-  /** Another node is master, or none: what is on the wire is waited for a moment, then given up. */
+  /** Another node is the lane's, or none: what is on the wire is waited for a moment, then given up. */
   #leave(connection: BackendConnection): void {
-    if (this.#inFlight.length === 0) {
+    this.#putBack(this.#wire.takeBackUnsent());
+    if (this.#wire.count === 0) {
       this.#failures = 0;
-      connection.destroy("it is no longer master");
+      connection.destroy("it lost its role");
       return;
     }
     this.#endDrain ??= this.#context.clock.after(DRAIN_MS, () => {
       this.#endDrain = undefined;
       this.#failures = 0;
-      connection.destroy("it is no longer master and silent");
+      connection.destroy("it lost its role and is silent");
     });
   }
 
+  /** Before anything newer; to the fallback where there is one. */
+  #putBack(requests: readonly Held[]): void {
+    if (requests.length === 0) return;
+    if (this.#options.fallback !== undefined) this.#options.fallback.adopt(requests);
+    else this.#queue.addFirst(requests);
+  }
+
   #pause(delayMs: number): void {
+    this.#isOpen = false;
     this.#endPause?.();
     this.#endPause = this.#context.clock.after(delayMs, () => {
       this.#endPause = undefined;
@@ -321,43 +369,23 @@ export class Lane {
     });
   }
 
-  #hold(requests: readonly Held[], where: "first" | "last"): void {
-    for (const held of requests) this.#context.heldBytes += held.command.length;
-    if (where === "last") {
-      this.#queue.push(...requests);
-      return;
-    }
-    this.#queue = [...requests, ...this.#queue];
-    // Those that come back are older than those that the timer was set for.
-    this.#endExpiry?.();
-    this.#endExpiry = undefined;
+  get #silentMsMax(): number {
+    return Math.max(SILENT_MS, this.#context.holdForMs) + this.#context.ackTimeoutMs;
   }
 
-  #release(held: Held): void {
-    this.#context.heldBytes -= held.command.length;
-  }
-
-  #watchExpiry(): void {
-    const [first] = this.#queue;
-    if (first === undefined || this.#endExpiry !== undefined || this.#isClosed) return;
-    const { clock, holdForMs } = this.#context;
-    const leftMs = Math.max(first.sinceMs + holdForMs - clock.nowMs(), 0);
-    this.#endExpiry = clock.after(leftMs, () => {
-      this.#endExpiry = undefined;
-      const nowMs = clock.nowMs();
-      const isOver = (held: Held): boolean => held.sinceMs + holdForMs <= nowMs;
-      const over = this.#queue.filter(isOver);
-      this.#queue = this.#queue.filter((held) => !isOver(held));
-      for (const held of over) {
-        this.#release(held);
-        held.done(this.#giveUp(held, this.#reason(held)));
-      }
-      this.#watchExpiry();
+  /** The view says nothing of a connection that only this router has lost: such a one must not be waited for for ever. */
+  #watchSilence(delayMs: number): () => void {
+    return this.#context.clock.after(delayMs, () => {
+      this.#endSilence = undefined;
+      if (this.#wire.sentCount === 0) return;
+      const leftMs = this.#heardAtMs + this.#silentMsMax - this.#context.clock.nowMs();
+      if (leftMs > 0) this.#endSilence = this.#watchSilence(leftMs);
+      else this.#connection?.destroy(`it was silent for ${this.#silentMsMax} ms`);
     });
   }
 
-  #reason(held: BackendRequest): string {
-    const target = this.#context.masterOf(this.partition);
+  #reason(held: Held): string {
+    const target = this.#target;
     if (target === undefined) return `partition ${this.partition} has no master`;
     if (this.#problem !== "") {
       return `partition ${this.partition} can't be served by ${target.name}: ${this.#problem}`;
@@ -367,19 +395,4 @@ export class Lane {
     }
     return `partition ${this.partition}: its master ${target.name} does not answer`;
   }
-}
-
-function isSame(a: BackendTarget, b: BackendTarget | undefined): boolean {
-  return a.name === b?.name && a.host === b.host && a.port === b.port && a.db === b.db;
-}
-
-function placeOf(target: BackendTarget): string {
-  return `${target.host}:${target.port}`;
-}
-
-/** These three errors come instead of the command's execution, never after it. */
-function isNotExecuted(raw: Buffer): boolean {
-  if (raw[0] !== 45) return false;
-  const text = raw.toString("latin1", 1, 12);
-  return /^(READONLY|MASTERDOWN|LOADING) /.test(text);
 }

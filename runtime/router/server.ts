@@ -1,6 +1,7 @@
 // server.ts: the hash router: listens, and gives every client the whole cluster as one Redis.
 //
-//   clients -> client-connection -> dispatch (route/) -> lane per partition and protocol -> master of the partition
+//   clients -> client-connection -> hot-route: bytes are copied on      -> lane per partition and protocol -> its master
+//                                -> dispatch: everything else, by route/ ->
 //
 // The view source and the partitioner belong to the caller, who closes them after the router.
 import { createServer, type Server, type Socket } from "node:net";
@@ -11,12 +12,12 @@ import type { Partitioner } from "../ports/partitioner.ts";
 import type { Log } from "../ports/log.ts";
 import { systemRandom, type Random } from "../ports/random.ts";
 import type { ViewSource } from "../register/view-source.ts";
-import type { Protocol } from "../resp/encode.ts";
 import { ClientConnection, type ClientContext } from "./client-connection.ts";
 import { openCommandSource } from "./command-source.ts";
-import { Lane } from "./lane.ts";
 import { guardedView } from "./guarded-view.ts";
+import { hotRoute } from "./hot-route.ts";
 import { laneContext } from "./lane-context.ts";
+import { Lanes } from "./lanes.ts";
 
 export type ListenAddress =
   { readonly host: string; readonly port: number } | { readonly path: string };
@@ -47,26 +48,21 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const viewSource = guardedView(options.viewSource, config);
   const guarded = { ...options, viewSource };
   const shared = laneContext(guarded);
-  const lanes = new Map<string, Lane>();
-  const laneOf = (partition: number, protocol: Protocol): Lane => {
-    const key = `${partition}/${protocol}`;
-    let lane = lanes.get(key);
-    if (lane === undefined) {
-      lane = new Lane(partition, protocol, shared);
-      lanes.set(key, lane);
-    }
-    return lane;
-  };
+  const random = options.random ?? systemRandom;
+  const { readFrom } = config.settings;
+  const lanes = new Lanes({ context: shared, readFrom, random, view: () => viewSource.current() });
   const commands = openCommandSource(options);
   const context: ClientContext = {
     partitions: config.settings.partitions,
     partitioner: options.partitioner,
     viewSource,
     commands,
-    random: options.random ?? systemRandom,
+    random,
     password: options.password,
     holdForMs: config.settings.holdForMs,
-    laneOf,
+    lanes,
+    turn: shared.turn,
+    hotRoute: hotRoute({ config, commands, viewSource, lanes }),
   };
   const clients = new Set<ClientConnection>();
   let lastId = 0;
@@ -80,12 +76,12 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     const clash = viewSource.clash();
     if (clash !== undefined && clash !== told) log.error(`nothing is routed: ${clash}`);
     told = clash;
-    for (const lane of lanes.values()) lane.viewChanged();
+    lanes.viewChanged();
   });
   const stop = (): void => {
     endWatch();
     commands.close();
-    for (const lane of lanes.values()) lane.close();
+    lanes.close();
   };
   const servers: Server[] = [];
   try {

@@ -1,0 +1,111 @@
+// hot-commands.ts: the commands that a router can send on by their bytes alone, found without making a string. Pure.
+//
+//   GET a     one key, the first argument, and no rule of its own: goes whole to that key's partition   ONE_KEY
+//   MGET a b  a key in every argument (MSET: in every second): goes whole, or cut by partition          SPLIT_*
+//
+// Everything else takes the longer way through decide.ts, which knows all cases; this table only holds
+// those for which that way would always give the same answer. It is made of the server's own table, once.
+import type { CommandSpec, CommandTable } from "./command-table.ts";
+import { REFUSED_FLAGS, RULES } from "./policy.ts";
+import type { SplitShape } from "./split.ts";
+
+export const ONE_KEY = 1;
+export const SPLIT = 2;
+
+export interface HotCommand {
+  readonly kind: typeof ONE_KEY | typeof SPLIT;
+  /** Lower case. */
+  readonly name: Buffer;
+  readonly isRead: boolean;
+  /** As in the server's table: with the name; negative means at least that many. */
+  readonly arity: number;
+  /** Of SPLIT alone. */
+  readonly shape: SplitShape | undefined;
+}
+
+const UPPER_A = 65;
+const UPPER_Z = 90;
+
+/** Decided by options that stand after the key. */
+const LOOKS_AT_OPTIONS: ReadonlySet<string> = new Set(["sort", "sort_ro", "copy"]);
+
+export class HotCommands {
+  /** Open addressing by nameHash; a power of two, at most half full. */
+  readonly #slots: (HotCommand | undefined)[];
+  readonly #mask: number;
+
+  constructor(table: CommandTable) {
+    const commands = [...table.values()].flatMap((spec) => hotCommandOf(spec) ?? []);
+    let size = 64;
+    while (size < commands.length * 4) size *= 2;
+    this.#mask = size - 1;
+    this.#slots = new Array<HotCommand | undefined>(size).fill(undefined);
+    for (const command of commands) {
+      let at = nameHash(command.name, 0, command.name.length) & this.#mask;
+      while (this.#slots[at] !== undefined) at = (at + 1) & this.#mask;
+      this.#slots[at] = command;
+    }
+  }
+
+  /** The command whose name is bytes[start, end) in any case and which may have `count` arguments with its name. */
+  find(bytes: Buffer, start: number, end: number, count: number): HotCommand | undefined {
+    let at = nameHash(bytes, start, end) & this.#mask;
+    for (;;) {
+      const command = this.#slots[at];
+      if (command === undefined) return undefined;
+      if (isName(command.name, bytes, start, end))
+        return fits(command, count) ? command : undefined;
+      at = (at + 1) & this.#mask;
+    }
+  }
+}
+
+function hotCommandOf(spec: CommandSpec): HotCommand | undefined {
+  const rule = RULES.get(spec.name);
+  const common = {
+    name: Buffer.from(spec.name),
+    isRead: spec.flags.has("readonly"),
+    arity: spec.arity,
+  };
+  if (rule?.kind === "split") {
+    const shape = { ...rule, name: spec.name, isRead: common.isRead };
+    return { ...common, kind: SPLIT, shape };
+  }
+  const [keys, ...more] = spec.keys;
+  const isOneKey =
+    more.length === 0 &&
+    keys?.begin.kind === "index" &&
+    keys.begin.index === 1 &&
+    keys.find.kind === "range" &&
+    keys.find.lastKey === 0;
+  const isPlain =
+    rule === undefined &&
+    spec.subcommands.size === 0 &&
+    !LOOKS_AT_OPTIONS.has(spec.name) &&
+    !REFUSED_FLAGS.some(([flag]) => spec.flags.has(flag));
+  return isOneKey && isPlain ? { ...common, kind: ONE_KEY, shape: undefined } : undefined;
+}
+
+function fits({ arity, shape }: HotCommand, count: number): boolean {
+  if (arity < 0 ? count < -arity : count !== arity) return false;
+  return shape === undefined || (count - 1) % shape.keyStep === 0;
+}
+
+/** FNV-1a over the name in lower case. */
+function nameHash(bytes: Buffer, start: number, end: number): number {
+  let hash = 0x811c9dc5;
+  for (let at = start; at < end; at++) hash = Math.imul(hash ^ lower(bytes[at] ?? 0), 0x01000193);
+  return hash ^ (hash >>> 15);
+}
+
+function isName(name: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  if (name.length !== end - start) return false;
+  for (let index = 0; index < name.length; index++) {
+    if (name[index] !== lower(bytes[start + index] ?? 0)) return false;
+  }
+  return true;
+}
+
+function lower(byte: number): number {
+  return byte >= UPPER_A && byte <= UPPER_Z ? byte + 32 : byte;
+}

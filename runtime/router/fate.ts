@@ -1,0 +1,30 @@
+// fate.ts: what became of a request whose reply did not come, or came as a refusal. Pure.
+import { errorReply } from "../resp/encode.ts";
+import { RequestSplitter } from "../resp/request-splitter.ts";
+import { isIdempotent } from "../route/repeatable.ts";
+import type { Held } from "./in-flight.ts";
+
+/** These three errors come instead of the command's execution, never after it. `start` is where a `-` stands. */
+export function isNotExecuted(bytes: Buffer, start: number, end: number): boolean {
+  const text = bytes.toString("latin1", start + 1, Math.min(start + 12, end));
+  return /^(READONLY|MASTERDOWN|LOADING) /.test(text);
+}
+
+/** Whether a request that may have been executed may be sent again. */
+export function mayRepeat(held: Held, retryUnknown: "reads" | "idempotent"): boolean {
+  if (held.isRead) return true;
+  if (retryUnknown === "reads") return false;
+  const splitter = new RequestSplitter();
+  splitter.push(held.command);
+  const request = splitter.next();
+  return request !== undefined && isIdempotent(request.args);
+}
+
+/** What a request gets that is sent nowhere any more. A write that was on the wire once may have been executed. */
+export function lostReply(held: Held, partition: number, why: string): Buffer {
+  if (held.unknownAt === undefined || held.isRead) return errorReply(`TWINEDOWN ${why}`);
+  return errorReply(
+    `UNCERTAIN ${held.unknownAt} of partition ${partition} gave no reply, ` +
+      `the command may have been executed: ${why}`,
+  );
+}

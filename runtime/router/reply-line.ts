@@ -1,0 +1,153 @@
+// reply-line.ts: the replies that one client is owed, which may come in any order and leave in the order of its commands.
+//
+//   expect() -> tag 7, 8, 9 ...     take(8, bytes) -> arena, until 7 has come     take(7, bytes) -> out: 7, 8
+//
+// `out` is what leaves at the end of the turn, in one piece. A reply that comes in its order is copied there at once; one
+// that comes early waits in the arena, with its place in preallocated columns. A client that is owed nothing holds no
+// buffer at all.
+import { copyBytes } from "./copy-bytes.ts";
+
+/** Tags are counted within 30 bits, so that they stay small integers for as long as a client stays. */
+const TAG_MASK = 0x3fffffff;
+const NOT_YET = -1;
+const OUT_BYTES = 16 * 1024;
+const POOLED_MAX = 256;
+const pool: Buffer[] = [];
+
+export class ReplyLine {
+  #mask = 15;
+  #head = 0;
+  #tail = 0;
+  /** Where an early reply lies in the arena; NOT_YET without one. */
+  #starts = new Int32Array(16).fill(NOT_YET);
+  #ends = new Int32Array(16);
+  #requestBytes = new Float64Array(16);
+  #arena: Buffer | undefined;
+  #arenaFilled = 0;
+  /** Bytes in the arena that still wait. */
+  #arenaBytes = 0;
+  #out: Buffer | undefined;
+  #outFilled = 0;
+  /** Bytes of the requests whose replies are owed. */
+  owedBytes = 0;
+
+  /** Replies that are owed. */
+  get owed(): number {
+    return (this.#tail - this.#head) & TAG_MASK;
+  }
+
+  /** A place at the end, for the reply to a request of that many bytes. */
+  expect(requestBytes: number): number {
+    if (this.owed > this.#mask) this.#grow();
+    const tag = this.#tail;
+    this.#tail = (tag + 1) & TAG_MASK;
+    const at = tag & this.#mask;
+    this.#starts[at] = NOT_YET;
+    this.#requestBytes[at] = requestBytes;
+    this.owedBytes += requestBytes;
+    return tag;
+  }
+
+  take(tag: number, bytes: Buffer, start: number, end: number): void {
+    if (tag !== this.#head) {
+      this.#putAside(tag & this.#mask, bytes, start, end);
+      return;
+    }
+    this.#append(bytes, start, end);
+    this.#next();
+    while (this.#head !== this.#tail) {
+      const at = this.#head & this.#mask;
+      const from = this.#starts[at] ?? NOT_YET;
+      if (from === NOT_YET || this.#arena === undefined) return;
+      const to = this.#ends[at] ?? from;
+      this.#append(this.#arena, from, to);
+      this.#arenaBytes -= to - from;
+      this.#starts[at] = NOT_YET;
+      if (this.#arenaBytes === 0) this.#emptyArena();
+      this.#next();
+    }
+  }
+
+  get hasOutput(): boolean {
+    return this.#outFilled > 0;
+  }
+
+  /** Gives what may leave to `write`, which answers whether it is done with the bytes already. */
+  flush(write: (bytes: Buffer) => boolean): void {
+    const out = this.#out;
+    if (out === undefined) return;
+    const filled = this.#outFilled;
+    this.#out = undefined;
+    this.#outFilled = 0;
+    const isFree = filled === 0 || write(out.subarray(0, filled));
+    if (isFree && out.length === OUT_BYTES && pool.length < POOLED_MAX) pool.push(out);
+  }
+
+  #next(): void {
+    this.owedBytes -= this.#requestBytes[this.#head & this.#mask] ?? 0;
+    this.#head = (this.#head + 1) & TAG_MASK;
+  }
+
+  #append(bytes: Buffer, start: number, end: number): void {
+    let out = this.#out ?? pool.pop() ?? Buffer.allocUnsafeSlow(OUT_BYTES);
+    const neededBytes = this.#outFilled + end - start;
+    if (neededBytes > out.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(neededBytes, out.length * 2));
+      out.copy(grown, 0, 0, this.#outFilled);
+      out = grown;
+    }
+    this.#out = out;
+    this.#outFilled = copyBytes(bytes, start, end, out, this.#outFilled);
+  }
+
+  #putAside(at: number, bytes: Buffer, start: number, end: number): void {
+    const length = end - start;
+    let arena = this.#arena ?? pool.pop() ?? Buffer.allocUnsafeSlow(OUT_BYTES);
+    if (this.#arenaFilled + length > arena.length) arena = this.#compact(arena, length);
+    this.#arena = arena;
+    this.#starts[at] = this.#arenaFilled;
+    this.#arenaFilled = copyBytes(bytes, start, end, arena, this.#arenaFilled);
+    this.#ends[at] = this.#arenaFilled;
+    this.#arenaBytes += length;
+  }
+
+  /** Those that still wait, moved together, with room for twice as much. */
+  #compact(arena: Buffer, more: number): Buffer {
+    const grown = Buffer.allocUnsafeSlow(Math.max(OUT_BYTES, (this.#arenaBytes + more) * 2));
+    let filled = 0;
+    for (let tag = this.#head; tag !== this.#tail; tag = (tag + 1) & TAG_MASK) {
+      const at = tag & this.#mask;
+      const from = this.#starts[at] ?? NOT_YET;
+      if (from === NOT_YET) continue;
+      this.#starts[at] = filled;
+      filled = copyBytes(arena, from, this.#ends[at] ?? from, grown, filled);
+      this.#ends[at] = filled;
+    }
+    this.#arenaFilled = filled;
+    return grown;
+  }
+
+  #emptyArena(): void {
+    const arena = this.#arena;
+    this.#arena = undefined;
+    this.#arenaFilled = 0;
+    const isPooled = arena?.length === OUT_BYTES && pool.length < POOLED_MAX;
+    if (isPooled) pool.push(arena);
+  }
+
+  #grow(): void {
+    const size = (this.#mask + 1) * 2;
+    const [starts, ends] = [new Int32Array(size).fill(NOT_YET), new Int32Array(size)];
+    const requestBytes = new Float64Array(size);
+    for (let tag = this.#head; tag !== this.#tail; tag = (tag + 1) & TAG_MASK) {
+      const [from, to] = [tag & this.#mask, tag & (size - 1)];
+      starts[to] = this.#starts[from] ?? NOT_YET;
+      ends[to] = this.#ends[from] ?? 0;
+      requestBytes[to] = this.#requestBytes[from] ?? 0;
+    }
+    this.#mask = size - 1;
+    this.#starts = starts;
+    this.#ends = ends;
+    this.#requestBytes = requestBytes;
+  }
+}
