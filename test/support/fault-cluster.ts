@@ -82,14 +82,16 @@ export class FaultCluster {
     return found.pid;
   }
 
-  /** kill -9; gone when this resolves. */
+  /**
+   * kill -9; gone when this resolves. Gone means that the kernel has forgotten the process: while its last threads end it
+   * is a zombie that still holds its port.
+   */
   async kill(...names: string[]): Promise<void> {
-    for (const name of names) {
-      process.kill(await this.pid(name), "SIGKILL");
-      this.#paused.delete(name);
-    }
-    for (const name of names) {
-      await until(`${name} is gone`, async () => !(await this.isRunning(name)));
+    const pids = await Promise.all(names.map((name) => this.pid(name)));
+    for (const pid of pids) process.kill(pid, "SIGKILL");
+    for (const name of names) this.#paused.delete(name);
+    for (const pid of pids) {
+      await until(`process ${pid} is gone`, () => !isKnown(pid));
     }
   }
 
@@ -154,12 +156,28 @@ export class FaultCluster {
       if (seen !== null && fits(seen)) found = seen;
       return found !== undefined;
     };
-    await until(what, look, withinMs).catch((error: unknown) => {
-      const shown = JSON.stringify(seen, null, 1);
-      throw new Error(`${String(error)}; the view is ${shown}`, { cause: error });
+    await until(what, look, withinMs).catch(async (error: unknown) => {
+      throw new Error(`${String(error)}\n${await this.#story(seen)}`, { cause: error });
     });
     if (found === undefined) throw new Error("there is no view");
     return found;
+  }
+
+  /** For whoever reads a failure: the roles, what the alpha did last, and the last words of what does not run. */
+  async #story(view: View | null): Promise<string> {
+    if (view === null) return "there is no view";
+    const roles = view.nodes.map(({ name, role, inSync }) => `${name} ${role}${inSync ? "" : "?"}`);
+    const events = (await this.log(view.alpha)).slice(-40).map((line) => JSON.stringify(line));
+    const silent = await Promise.all(
+      view.nodes
+        .filter(({ kind, role }) => role === "dead" && (kind === "data" || kind === "status"))
+        .map(async ({ name }) => {
+          const text = await readFile(this.path(name, "redis.log"), "utf8").catch(String);
+          return [`${name} runs: ${await this.isRunning(name)}`, ...text.split("\n").slice(-15)];
+        }),
+    );
+    const head = `epoch ${view.epoch}, revision ${view.revision}, ${view.state}: ${roles.join(", ")}`;
+    return [head, JSON.stringify(view.partitions), ...events, ...silent.flat()].join("\n");
   }
 
   async partition(index: number): Promise<PartitionView> {
@@ -199,5 +217,14 @@ export class FaultCluster {
       if (found !== undefined) process.kill(found.pid, "SIGKILL");
     }
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+  }
+}
+
+function isKnown(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
   }
 }
