@@ -25,7 +25,7 @@ export function decideDataNodes(input: DataNodesInput): DataNodesDecision {
   const nodes = input.nodes.map((node) => {
     const standing = input.standings.get(node.name) ?? { kind: "unknown" };
     const role = roleOf(node, standing, input);
-    const runId = standing.kind === "up" ? standing.info.runId : node.runId;
+    const runId = runIdOf(node, standing, input.partition);
     const isInSync = syncOf(node, role, standing, input, marks);
     const since = role === node.role ? node.since : input.wallTime;
     const next = { ...node, role, runId, inSync: isInSync, since };
@@ -34,6 +34,17 @@ export function decideDataNodes(input: DataNodesInput): DataNodesDecision {
     return syncedRunId === known ? next : { ...next, syncedRunId };
   });
   return { nodes, marks };
+}
+
+/**
+ * The process that answers; but of a node on its way to being master the one that was chosen, whoever answers since: it
+ * proves that what was compared is what is promoted. A look that comes to nothing must not renew it.
+ */
+function runIdOf(node: NodeView, standing: Standing, partition: PartitionView): string | null {
+  if (standing.kind !== "up") return node.runId;
+  return partition.promoting === node.name && node.runId !== null
+    ? node.runId
+    : standing.info.runId;
 }
 
 /**
