@@ -59,6 +59,10 @@ export class Checks implements DataNodeWatch {
       },
       onChosen: (view) => {
         this.#heal(view);
+        // An old master that never left is master again without being promoted.
+        for (const { index, master } of view.partitions) {
+          if (master !== null) this.#takesOver(index, master);
+        }
       },
     });
   }
@@ -129,8 +133,12 @@ export class Checks implements DataNodeWatch {
       this.#chosenFor.set(choice, name);
     }
     this.#lives.add(`${name}#${node.process.life}`);
+    this.#takesOver(partition, name);
+  }
+
+  #takesOver(partition: number, node: string): void {
     const list = (this.#promotions[partition] ??= []);
-    list.push({ node: name, atMs: this.#options.nowMs() });
+    if (list.at(-1)?.node !== node) list.push({ node, atMs: this.#options.nowMs() });
   }
 
   /** The newest chosen view of that epoch that makes this node master, as a text. */
@@ -203,7 +211,12 @@ export class Checks implements DataNodeWatch {
     for (const node of this.#options.dataNodes) {
       if (!this.wounded.has(node.name)) continue;
       const seen = view.nodes.find(({ name }) => name === node.name);
-      if (seen?.runId === node.runId && seen.inSync) this.wounded.delete(node.name);
+      // Down, it still has the run id under which it was whole.
+      if (!node.process.isUp || seen?.runId !== node.runId || !seen.inSync) continue;
+      this.wounded.delete(node.name);
+      this.#options.trace.note(
+        `${node.name} is whole again by view ${view.epoch}.${view.revision}`,
+      );
     }
   }
 

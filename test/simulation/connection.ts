@@ -162,8 +162,11 @@ export class Connection {
   #take(value: RedisReply): void {
     const call = this.#calls.shift();
     if (call === undefined) return;
-    if (value instanceof Error) call.reject(value);
-    else call.resolve(value);
+    if (value instanceof Error) {
+      // As ioredis names what the server itself said.
+      value.name = "ReplyError";
+      call.reject(value);
+    } else call.resolve(value);
   }
 
   #sayClosed(): void {

@@ -246,13 +246,12 @@ export class DataNode implements CommandServer {
       return;
     }
     if (address.port === 1 && mistake === "detach-nothing" && !this.replication.isMaster) return;
-    if (this.replication.isMaster) {
-      // Redis: force an end to what waits for a state of affairs that is over.
-      for (const { reply } of this.#waiters.splice(0)) {
-        reply(new Error("UNBLOCKED force unblock from blocking operation, instance state changed"));
-      }
-    }
+    const blocked = this.replication.isMaster ? this.#waiters.splice(0) : [];
     this.replication.follow(address);
+    // Whoever waited for a state of affairs that is over is told so, once it is over.
+    for (const { reply } of blocked) {
+      reply(new Error("UNBLOCKED force unblock from blocking operation, instance state changed"));
+    }
   }
 
   #client(connection: Connection, [word = "", ...args]: readonly string[]) {

@@ -26,3 +26,18 @@ export const FAULT_KINDS = [
 ] as const;
 
 export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** Those that leave every data node and every way to one alone: with nothing else, no write may be lost at all. */
+export const GENTLE_KINDS: ReadonlySet<FaultKind> = new Set([
+  "status-kill",
+  "status-power",
+  "status-pause",
+  "status-wipe",
+  "monitor-kill",
+  "monitor-pause",
+  "monitor-jump",
+  "alpha-pause",
+  "alpha-kill",
+  "router-pause",
+  "handover",
+]);

@@ -6,6 +6,7 @@
 import type { View } from "../../runtime/core/view.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 import { Faults } from "./faults.ts";
+import { GENTLE_KINDS } from "./fault-kinds.ts";
 import { World, type WorldOptions } from "./world.ts";
 
 export interface Outcome {
@@ -78,9 +79,9 @@ async function heal(world: World): Promise<void> {
   if (view !== undefined && isLossCounted(world)) checks.judgeWrites(view);
 }
 
-/** Without ack-replicas what a master alone held may go with it; with it, nothing may. */
-function isLossCounted(world: World): boolean {
-  return world.scenario.ackReplicas > 0 || world.checks.everWounded.size === 0;
+/** Without ack-replicas what a master alone held may go with it, unless no data node was ever touched. */
+function isLossCounted({ scenario }: World): boolean {
+  return scenario.ackReplicas > 0 || scenario.kinds.every((kind) => GENTLE_KINDS.has(kind));
 }
 
 function isOk(world: World): boolean {
