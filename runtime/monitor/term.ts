@@ -214,7 +214,8 @@ class RunningTerm implements Term {
     if (decision.view !== before) this.#tell(before, decision.view);
     if (decision.isCutOff) return;
     this.#actor.fence(this.#reachable(decision));
-    this.#actor.act(actionsOf(decision.view, decision.standings, this.#actionMemory()));
+    const memory = { ...this.#actionMemory(), draining: decision.draining };
+    this.#actor.act(actionsOf(decision.view, decision.standings, memory));
     for (const answer of decision.answers) {
       observer.forgetRequest(answer.id);
       emit("+answer", { request: answer.body, state: answer.state, message: answer.message });

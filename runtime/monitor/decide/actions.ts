@@ -54,7 +54,7 @@ export function actionsOf(
           : plannedStep({ node, standing, partition, standings, memory });
       const action =
         step === undefined
-          ? actionOn(node, standing, partition, nodes)
+          ? actionOn(node, standing, partition, nodes, memory?.draining?.has(node.name) === true)
           : plannedAction(step, targetOf(node, standing, partition.index), standing, view);
       if (action !== undefined) actions.push(action);
     }
@@ -97,7 +97,8 @@ function plannedAction(
  * 3. Any other that calls itself master: detach it at once, it might take writes that are lost.
  * 4. Any other in a partition with a master: it must follow that master.
  * 5. Without a master, while one is looked for after a loss: whoever follows anybody is detached, so that what they
- *    hold stands still and nobody helps the old master to acknowledge a write.
+ *    hold stands still and nobody helps the old master to acknowledge a write. One that still reads what a dead master
+ *    has sent it comes later.
  * 6. Without a master otherwise everybody stays as he is.
  */
 function actionOn(
@@ -105,6 +106,7 @@ function actionOn(
   standing: Standing & { kind: "up" },
   partition: PartitionView,
   nodes: readonly NodeView[],
+  isDraining: boolean,
 ): Action | undefined {
   const { info } = standing;
   const target = targetOf(node, standing, partition.index);
@@ -116,7 +118,8 @@ function actionOn(
   const master = nodes.find(({ name }) => name === partition.master);
   if (master === undefined) {
     const isFailover = (partition.failover ?? null) !== null;
-    return isFailover && !isDetached(info) ? { kind: "detach", ...target } : undefined;
+    const isDue = isFailover && !isDetached(info) && !isDraining;
+    return isDue ? { kind: "detach", ...target } : undefined;
   }
   if (isFollowing(info, master)) return undefined;
   const { name, host, port } = master;

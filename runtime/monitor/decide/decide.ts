@@ -10,6 +10,7 @@ import { adoptConf, type ConfDecision } from "./adopt-conf.ts";
 import { dataNodesByPartition } from "./by-partition.ts";
 import { decideDataNodes } from "./data-nodes.ts";
 import type { HandoverStep } from "./handover.ts";
+import { drainingOf } from "./failover.ts";
 import type { SyncMarks } from "./in-sync.ts";
 import type { Observations } from "./observations.ts";
 import { decidePartition } from "./partition.ts";
@@ -52,6 +53,8 @@ export interface Decision {
   /** To be given once the view is chosen. */
   readonly answers: readonly Request[];
   readonly conf: ConfDecision;
+  /** Replicas that still read what a dead master has sent them. */
+  readonly draining: ReadonlySet<string>;
   /** Most data nodes are silent: nothing was decided. */
   readonly isCutOff: boolean;
 }
@@ -74,6 +77,7 @@ export function decide(input: DecideInput): Decision {
       standings,
       answers: [],
       conf: { kind: "same" },
+      draining: NOBODY,
       isCutOff: true,
     };
   }
@@ -98,14 +102,18 @@ export function decide(input: DecideInput): Decision {
     standings,
     answers: [...requests.answers, ...planned.answers],
     conf: conf.kind === "retiring" ? { ...conf, why: planned.why } : conf,
+    draining: parts.draining,
     isCutOff: false,
   };
 }
+
+const NOBODY: ReadonlySet<string> = new Set();
 
 interface Parts {
   readonly partitions: readonly PartitionView[];
   readonly dataNodes: ReadonlyMap<string, NodeView>;
   readonly marks: SyncMarks;
+  readonly draining: ReadonlySet<string>;
 }
 
 function decidePartitions(
@@ -116,6 +124,7 @@ function decidePartitions(
   steps: ReadonlyMap<number, HandoverStep>,
 ): Parts {
   const dataNodes = new Map<string, NodeView>();
+  const draining = new Set<string>();
   let marks = input.marks;
   const byPartition = dataNodesByPartition(base.nodes);
   const ledForMs = input.nowMs - input.alphaSinceMs;
@@ -127,6 +136,7 @@ function decidePartitions(
     // A new alpha has not asked everybody yet; what it has not seen must not look like an outage.
     const isNews = ledForMs < downAfterMs && partition.master === null;
     const isUnseen = nodes.some(({ name }) => standings.get(name)?.kind === "unknown");
+    const vacantForMs = input.nowMs - (input.vacancies.get(partition.index) ?? input.nowMs);
     const isUnread = partition.master === null && !input.observed.isLastSeenRead;
     const decided =
       step?.kind === "under-way" || isUnread || (isNews && isUnseen)
@@ -140,13 +150,15 @@ function decidePartitions(
             downAfterMs,
             leaseMs,
             ackReplicas,
-            vacantForMs: input.nowMs - (input.vacancies.get(partition.index) ?? input.nowMs),
+            vacantForMs,
             unsettled:
               partition.master === null
                 ? unsettledOf(nodes, standings, input.quietSinceMs)
                 : NOBODY,
             acceptLossOf: acceptLoss.get(partition.index),
           });
+    const drain = { partition: decided, nodes, standings, vacantForMs, downAfterMs };
+    for (const name of drainingOf(drain)) draining.add(name);
     const { wallTime } = input;
     const roles = decideDataNodes({ partition: decided, nodes, standings, marks, wallTime });
     marks = roles.marks;
@@ -154,10 +166,8 @@ function decidePartitions(
     for (const node of roles.nodes) dataNodes.set(node.name, withRescue(node, rescues, wallTime));
     return withRoles(decided, roles.nodes);
   });
-  return { partitions, dataNodes, marks };
+  return { partitions, dataNodes, marks, draining };
 }
-
-const NOBODY: ReadonlySet<string> = new Set();
 
 function withRoles(partition: PartitionView, nodes: readonly NodeView[]): PartitionView {
   const namesWith = (role: NodeView["role"]): string[] =>

@@ -1,17 +1,18 @@
 // failover.ts: which replica of a lost master takes its place, and when. Pure.
 //
-//   "no master" chosen --> detach the replicas --> who holds enough? --> routers' lease over? --> promote
-//                             (actions.ts)            |  nobody for sure
-//                                                     +--> HALT: other rules, or a person
+//   "no master" chosen --> drain --> detach the replicas --> who holds enough? --> routers' lease over? --> promote
+//                                       (actions.ts)            |  nobody for sure
+//                                                               +--> HALT: other rules, or a person
 //
 // Why detach before comparing: a replica that still follows could be ahead a moment later, and could go on holding
 // writes for the old master, which would then acknowledge them. A detached one stands still.
 // Why R-k+1 of R: with ack-replicas k an acknowledged write is on k of the R replicas. Any R-k+1 of them include one of
 // those k; and the k-1 that are left can't make the old master acknowledge anything more. So the one that is furthest
 // among them holds every acknowledged write, dead master or not.
-import type { FailoverReplica, FailoverView } from "../../core/view.ts";
+import type { FailoverReplica, FailoverView, NodeView } from "../../core/view.ts";
 import { bestOffset, type Candidate, type Candidates } from "./candidates.ts";
 import type { Choice } from "./choice.ts";
+import { isFollowing } from "./data-nodes.ts";
 import { isDetached, type NodeInfo } from "./info.ts";
 import type { PartitionInput } from "./partition-input.ts";
 
@@ -65,6 +66,25 @@ export function failoverFrom(input: PartitionInput, master: string): FailoverVie
       return { name: node.name, runId, inSync: wasInSync };
     });
   return { from: master, isKnownDead: isKnownDead(input, master), replicas };
+}
+
+/**
+ * Replicas of a partition that still read what a master which is known dead had sent them: Redis says that the link is
+ * up until it has read the end of the stream, and detaching drops the unread rest. A replica that was paused or slow may
+ * have megabytes of it in its socket. Bounded by half of down-after, for no end comes from a host that is gone.
+ */
+export function drainingOf(
+  input: Pick<PartitionInput, "partition" | "nodes" | "standings" | "vacantForMs" | "downAfterMs">,
+): readonly string[] {
+  const failover = input.partition.failover ?? null;
+  const isDraining = failover?.isKnownDead === true && input.vacantForMs < input.downAfterMs / 2;
+  const from = input.nodes.find(({ name }) => name === failover?.from);
+  if (!isDraining || from === undefined) return [];
+  const isReading = ({ name }: NodeView): boolean => {
+    const standing = input.standings.get(name);
+    return standing?.kind === "up" && standing.info.isLinkUp && isFollowing(standing.info, from);
+  };
+  return input.nodes.filter(isReading).map(({ name }) => name);
 }
 
 /** What else would end the wait for the last master, to be read after "M back with its data". */

@@ -13,6 +13,8 @@ export interface ActionMemory {
   readonly nowMs: number;
   /** How long an attempt at a handover may last; a pause lasts twice that, so that it outlives the attempt. */
   readonly attemptMs: number;
+  /** Replicas that are not to be detached yet (failover.ts); absent: none. */
+  readonly draining?: ReadonlySet<string>;
 }
 
 /** What is to be done to a node; leave: nothing, and no other rule applies. */

@@ -46,8 +46,8 @@ class HandClock implements Clock {
     this.#nowMs = endMs;
   }
 
-  /** The process sleeps: tasks come late. */
-  sleep(ms: number): void {
+  /** The process stands still: tasks come late. */
+  stall(ms: number): void {
     this.#nowMs += ms;
   }
 }
@@ -109,7 +109,7 @@ test("a monitor that slept itself does not blame the node for it", async () => {
   const node: Node = { answer: "nothing" };
   const watched = watch(clock, node);
   await clock.pass(500);
-  clock.sleep(5000);
+  clock.stall(5000);
   await clock.pass(499);
   expect(watched.sight().reach).toBe("unknown");
   await clock.pass(2);
