@@ -17,6 +17,7 @@ import { TwineError, assert, formatProblem, type Problem } from "../../runtime/c
 import { CONTAINER_PATHS } from "../plan/container-files.ts";
 import { planCluster } from "../plan/plan-cluster.ts";
 import type { Plan, PlannedHost, PlannedService } from "../plan/plan.ts";
+import { failureHook, type Watched } from "./failure-hook.ts";
 import { Host, engineProvider } from "./host.ts";
 import { prepareImageContext } from "./image-context.ts";
 import { engineImages, type RuntimeSource } from "./images.ts";
@@ -53,6 +54,9 @@ interface Making {
   readonly ports: ReadonlyMap<string, readonly PublishedPort[]>;
   readonly runtime: RuntimeSource;
   readonly hashFile: string | undefined;
+  /** By the container's name, filled while they are made. */
+  readonly watched: Map<string, Watched>;
+  readonly hooks: pulumi.ResourceHookBinding;
 }
 
 /**
@@ -97,6 +101,8 @@ function prepare(name: string, args: TwineClusterArgs): Making {
     redisMajor: redisMajorOf(settings.redisImage),
     placement: engine === undefined ? "containers" : "pods",
   });
+  const watched = new Map<string, Watched>();
+  const hook = failureHook(plan.cluster, watched);
   return {
     prefix: name === pulumi.getStack() ? "" : `${name}-`,
     stackName: name,
@@ -107,6 +113,8 @@ function prepare(name: string, args: TwineClusterArgs): Making {
     ports: engine === undefined ? new Map() : publishedPorts(plan, settings.publish),
     runtime: settings.runtimeImage ?? prepareImageContext(packageRoot()),
     hashFile: args.hashFile,
+    watched,
+    hooks: hook === undefined ? {} : { onError: [hook] },
   };
 }
 
@@ -175,17 +183,21 @@ function createHosts(making: Making, parent: pulumi.Resource): Map<string, Host>
   );
   return new Map(
     plan.hosts.map(({ name: host }) => {
+      const podName = `${making.stackName}-${host}`;
       const args = {
         host,
-        podName: `${making.stackName}-${host}`,
+        podName,
         provider,
         images,
         network,
         networkName,
         ports: making.ports.get(host) ?? [],
         labels: labelsOf(making, host, "pod"),
+        hooks: making.hooks,
       };
-      return [host, new Host(`${prefix}${host}`, args, { parent })];
+      const pod = new Host(`${prefix}${host}`, args, { parent });
+      watch(making, podName, host, host, pod);
+      return [host, pod];
     }),
   );
 }
@@ -253,9 +265,26 @@ function createNode(
     provider: host.provider,
     after,
     protectData: settings.protectData,
+    hooks: making.hooks,
   };
   const Component = NODE_COMPONENTS[service.kind];
-  return new Component(`${prefix}${service.name}`, args, { parent: host });
+  const node = new Component(`${prefix}${service.name}`, args, { parent: host });
+  watch(making, container.name, service.name, planned.name, node, node.volume);
+  return node;
+}
+
+function watch(
+  { watched, plan, settings }: Making,
+  container: string,
+  node: string,
+  host: string,
+  component: pulumi.Resource,
+  volume?: pulumi.Resource,
+): void {
+  const endpoint = settings.engine ?? settings.hosts?.get(host);
+  assert(endpoint !== undefined, `the host ${host} has a checked endpoint`);
+  const { cluster } = plan;
+  watched.set(container, { node, container, host, cluster, endpoint, component, volume });
 }
 
 function labelsOf(making: Making, name: string, kind: string): Record<string, string> {

@@ -80,14 +80,18 @@ export function containerArgs(input: ContainerInput): docker.ContainerArgs {
     healthcheck: {
       tests: isRedis
         ? ["CMD", "/bin/sh", `${CONTAINER_PATHS.files}/health.sh`]
-        : nodeCheck(service.health, input.isInPod ? "127.0.0.1" : (service.bind[0] ?? "127.0.0.1")),
+        : nodeCheck(
+            service.health,
+            input.isInPod ? "127.0.0.1" : (service.bind[0] ?? "127.0.0.1"),
+            input.isInPod,
+          ),
       interval: isRedis ? "2s" : "3s",
       timeout: "10s",
       startPeriod: "30s",
       retries: 3,
     },
     wait: true,
-    waitTimeout: WAIT_S[service.kind],
+    waitTimeout: waitS(service.kind, input.memoryBytes),
     stopSignal: "SIGTERM",
     stopTimeout: graceS,
     destroyGraceSeconds: graceS,
@@ -97,13 +101,15 @@ export function containerArgs(input: ContainerInput): docker.ContainerArgs {
 /** A handover is asked for and awaited before Redis is told to stop. */
 const graceForData = HANDOVER_WITHIN_S + 10;
 
-/** A data node may have to copy everything from its master first. */
-const WAIT_S: Readonly<Record<NodeKind, number>> = {
-  status: 60,
-  data: 180,
-  monitor: 60,
-  router: 60,
-};
+/** How long `pulumi up` waits for a container to get healthy. */
+const WAIT_S = 60;
+const WAIT_DATA_S = 180;
+/** A replica copies everything that its master holds: slow disks and a busy network give this much of it a second. */
+const COPY_BYTES_S = 32 * MB;
+
+function waitS(kind: NodeKind, memoryBytes: number): number {
+  return kind === "data" ? WAIT_DATA_S + Math.ceil(memoryBytes / COPY_BYTES_S) : WAIT_S;
+}
 
 function runtimeCommand({
   service,
@@ -124,17 +130,25 @@ function runtimeCommand({
   };
 }
 
-/** The image holds node and nothing else for certain. */
-function nodeCheck(health: HealthCheck, address: string): string[] {
+/**
+ * The image holds node and nothing else for certain.
+ * In a pod it also ends a process whose namespace has lost its network, so that Docker starts it in the pod's new one:
+ * templates/container-health.sh.hbs says why.
+ */
+function nodeCheck(health: HealthCheck, address: string, isInPod: boolean): string[] {
+  const rejoin =
+    'if(!Object.values(require("node:os").networkInterfaces()).flat().some((i)=>!i.internal)){console.log("the pod was started anew");process.kill(1,"SIGTERM")}';
+  const first = isInPod ? `${rejoin};` : "";
   if (health.kind === "http") {
     const host = address.includes(":") ? `[${address}]` : address;
     const ask =
       "fetch(process.argv[1]).then((r)=>process.exit(r.ok?0:1),(e)=>{console.log(String(e.cause??e));process.exit(1)})";
-    return ["CMD", "node", "-e", ask, `http://${host}:${health.port}${health.path}`];
+    const url = `http://${host}:${health.port}${health.path}`;
+    return ["CMD", "node", "-e", `${first}${ask}`, url];
   }
   const connect =
     'const[,h,p]=process.argv;require("node:net").connect(+p,h,()=>process.exit(0)).on("error",(e)=>{console.log(e.message);process.exit(1)})';
-  return ["CMD", "node", "-e", connect, address, String(health.port)];
+  return ["CMD", "node", "-e", `${first}${connect}`, address, String(health.port)];
 }
 
 function uploadsOf(input: ContainerInput, user: string): docker.types.input.ContainerUpload[] {

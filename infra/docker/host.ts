@@ -5,7 +5,9 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { isLoopback } from "../../runtime/core/listen-addresses.ts";
+import { CONTAINER_PATHS } from "../plan/container-files.ts";
 import { REDIS_USER, hardening } from "./container-args.ts";
+import { ALSO_REPLACED_BY } from "./node.ts";
 import { engineImages, type Images, type RuntimeSource } from "./images.ts";
 import type { PublishedPort } from "./published-ports.ts";
 import type { EndpointArgs } from "./settings.ts";
@@ -28,6 +30,8 @@ export interface PodArgs {
   readonly networkName: string;
   readonly ports: readonly PublishedPort[];
   readonly labels: Readonly<Record<string, string>>;
+  /** Tells why the pod could not be made. */
+  readonly hooks: pulumi.ResourceHookBinding;
 }
 
 const POD_MEMORY_BYTES = 32 * 1024 ** 2;
@@ -57,7 +61,8 @@ export class Host extends pulumi.ComponentResource {
         parent: this,
         provider: args.provider,
         dependsOn: [args.network],
-        replaceOnChanges: ["healthcheck"],
+        replaceOnChanges: [...ALSO_REPLACED_BY],
+        hooks: args.hooks,
       });
       // By id and not by name: Docker stores the id anyway, so nothing differs after a refresh, and a new pod has a new
       // one, so those that share its namespace are replaced with it (docs/adr/0008-pods-by-id.md).
@@ -99,6 +104,8 @@ function podArgs(args: PodArgs): docker.ContainerArgs {
     image: args.images.redis,
     user: REDIS_USER,
     readOnly: true,
+    // The image declares /data a volume; without this every pod would leave an anonymous one on the engine.
+    tmpfs: { [CONTAINER_PATHS.data]: "size=64k,mode=555" },
     entrypoints: [
       "/bin/sh",
       "-c",

@@ -12,38 +12,47 @@ export interface NodeArgs {
   /** The containers that must be healthy first. */
   readonly after: readonly docker.Container[];
   readonly protectData: boolean;
+  /** Tells why the container could not be made. */
+  readonly hooks: pulumi.ResourceHookBinding;
 }
+
+/**
+ * Beside what the provider replaces by itself: it would report the first three as updated and leave them as they are.
+ * The last is the engine's own mark (initErrorSpecialKey, pulumi/pulumi pkg/resource/deploy/step_generator.go) of a
+ * container that was made and never got healthy. Otherwise the next `up` would call it updated, without a look at its
+ * health, and go on to the partition's next node.
+ */
+export const ALSO_REPLACED_BY: readonly string[] = ["healthcheck", "tmpfs", "init", "#initerror"];
 
 /** What all kinds share; the kind is in the type's name. */
 export class ClusterNodeComponent extends pulumi.ComponentResource {
   readonly container: docker.Container;
+  readonly volume: docker.Volume | undefined;
   readonly volumeName: string | undefined;
 
   constructor(
     type: string,
     name: string,
-    { container, provider, after, protectData }: NodeArgs,
+    { container, provider, after, protectData, hooks }: NodeArgs,
     options: pulumi.ComponentResourceOptions,
   ) {
     super(type, name, {}, options);
     const its = { parent: this, provider };
     const args = containerArgs(container);
     this.volumeName = args.volumes === undefined ? undefined : container.name;
-    const volumes =
+    this.volume =
       this.volumeName === undefined
-        ? []
-        : [
-            new docker.Volume(
-              name,
-              { name: this.volumeName },
-              { ...its, protect: protectData, retainOnDelete: protectData },
-            ),
-          ];
+        ? undefined
+        : new docker.Volume(
+            name,
+            { name: this.volumeName },
+            { ...its, protect: protectData, retainOnDelete: protectData },
+          );
     this.container = new docker.Container(name, args, {
       ...its,
-      dependsOn: [...volumes, ...after],
-      // The provider would report these as updated and leave them as they are.
-      replaceOnChanges: ["healthcheck", "tmpfs", "init"],
+      dependsOn: [...(this.volume === undefined ? [] : [this.volume]), ...after],
+      replaceOnChanges: [...ALSO_REPLACED_BY],
+      hooks,
     });
     this.registerOutputs({ containerName: container.name, volumeName: this.volumeName });
   }

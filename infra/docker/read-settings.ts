@@ -12,8 +12,16 @@ export function readSettings(config: pulumi.Config): DockerSettingsArgs {
   const found: Record<string, unknown> = {};
   for (const key of TEXTS) found[key] = config.get(key);
   for (const key of VALUES) found[key] = decoded(config.get(key));
+  found["engine"] = withAccess(found["engine"], decoded(config.get("engineAccess")));
   found["password"] = config.getSecret("password");
   return Object.fromEntries(Object.entries(found).filter(([, value]) => !isEmpty(value)));
+}
+
+/** twine:engine is a text, so what it takes to get there has a key of its own: Pulumi checks a declared type. */
+function withAccess(engine: unknown, access: unknown): unknown {
+  if (isEmpty(access)) return engine;
+  const isPlain = typeof access === "object" && !Array.isArray(access);
+  return { docker: engine, ...(isPlain ? access : { engineAccess: access }) };
 }
 
 function isEmpty(value: unknown): boolean {

@@ -67,6 +67,8 @@ function script(
   bind: readonly string[],
   hasPassword: boolean,
 ): PlannedFile {
+  // Only in a pod does a service listen on all addresses.
+  const isInPod = bind[0] === "0.0.0.0";
   return {
     path: `${node.name}/${name}`,
     purpose: "generated",
@@ -78,7 +80,8 @@ function script(
       files: CONTAINER_PATHS.files,
       data: CONTAINER_PATHS.data,
       // All addresses are no address to ask; its own loopback then is one of them.
-      address: bind[0] === undefined || bind[0] === "0.0.0.0" ? "127.0.0.1" : bind[0],
+      address: bind[0] === undefined || isInPod ? "127.0.0.1" : bind[0],
+      isInPod,
       port: node.port,
       hasPassword,
       ...(node.kind === "data" ? dataValues(config, node) : {}),

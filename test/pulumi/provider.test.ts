@@ -131,7 +131,7 @@ describe.skipIf(isMissingForPulumi())("the docker provider's stand-in", () => {
   test("a container that never gets healthy fails the up, stays, and is in the state", async () => {
     const wanted = { ...wantedFirst(), healthTest: ["CMD", "false"] };
     const runner = await open("sick", smallProgram(pods, wanted));
-    await expect(runner.up()).rejects.toThrow(/waiting for the container to be healthy/);
+    await expect(runner.up()).rejects.toThrow(/container failed to be in healthy state/);
     const id = await containerId();
     expect(await runner.stateText()).toContain(id);
     await runner.destroy();

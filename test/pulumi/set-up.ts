@@ -1,7 +1,7 @@
-// set-up.ts: before the Pulumi tests: the Pulumi CLI, built once per machine where Go is.
-import { findProgram } from "../support/programs.ts";
+// set-up.ts: before the Pulumi tests: the Pulumi CLI, built once per machine where they can run at all.
 import { ensurePulumi } from "./cli/pulumi-cli.ts";
+import { whyNotPulumi } from "./requirements.ts";
 
 export async function setup(): Promise<void> {
-  if (findProgram("go") !== undefined) await ensurePulumi();
+  if (whyNotPulumi() === undefined) await ensurePulumi();
 }

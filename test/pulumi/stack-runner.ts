@@ -1,8 +1,10 @@
 // stack-runner.ts: a Pulumi stack for a test: the real engine, the stand-in docker provider, state in a folder of its own.
 //
 //   program (inline, in this process) <-> engine (pulumi CLI) <-> pulumi-resource-docker on PATH <-> Docker engines
+import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { mkdir, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
 import {
   LocalWorkspace,
   PulumiCommand,
@@ -11,12 +13,18 @@ import {
 } from "@pulumi/pulumi/automation/index.js";
 import { pulumiRoot } from "./cli/pulumi-cli.ts";
 
+const run = promisify(execFile);
+
 export interface StackRunner {
   readonly stack: Stack;
   /** Operations that the last up or preview did, by kind, "same" left out: {create: 3}. */
   up(options?: { readonly refresh?: boolean }): Promise<Readonly<Record<string, number>>>;
   preview(options?: { readonly refresh?: boolean }): Promise<Readonly<Record<string, number>>>;
   destroy(): Promise<void>;
+  /** Runs another command of Pulumi on this stack; answers its stdout. */
+  pulumi(...args: readonly string[]): Promise<string>;
+  /** Begins `pulumi up` as a process of its own, for a test that interrupts it. */
+  beginUp(): ChildProcess;
   /** The state as it lies on disk, secrets encrypted. */
   stateText(): Promise<string>;
 }
@@ -40,17 +48,18 @@ export type StackConfig = Readonly<Record<string, { value: string; secret?: bool
 
 /**
  * Opens a stack whose state, settings and plugins lie in `folder`.
- * `program`: a function, run in this process, or the folder of a Pulumi project, run by the language host.
+ * `root` is the folder of bin/pulumi; `program`: a function, run in this process, or the folder of a Pulumi project, run by the language host.
  */
 export async function openStack(
   folder: string,
   name: string,
   program: PulumiFn | string,
   config: StackConfig = {},
+  root = pulumiRoot(),
 ): Promise<StackRunner> {
   for (const part of ["state", "home", "work"])
     await mkdir(join(folder, part), { recursive: true });
-  const pulumiCommand = await PulumiCommand.get({ root: pulumiRoot() });
+  const pulumiCommand = await PulumiCommand.get({ root });
   const settings = { pulumiCommand, envVars: pulumiEnvironment(folder) };
   const stack =
     typeof program === "string"
@@ -59,6 +68,10 @@ export async function openStack(
           { stackName: name, projectName: "twine", program },
           { ...settings, workDir: join(folder, "work") },
         );
+  const command = (): { file: string; options: { cwd: string; env: NodeJS.ProcessEnv } } => ({
+    file: join(root, "bin/pulumi"),
+    options: { cwd: stack.workspace.workDir, env: { ...process.env, ...settings.envVars } },
+  });
   // No container may land on an engine that nobody named.
   await stack.setConfig("pulumi:disable-default-providers", { value: '["docker"]' });
   await stack.setAllConfig({ ...config }, true);
@@ -74,6 +87,16 @@ export async function openStack(
     },
     destroy: async () => {
       await diagnosed(stack.destroy({ color: "never" }));
+    },
+    pulumi: async (...args) => {
+      const { file, options } = command();
+      const result = await run(file, [...args, "--stack", name, "--non-interactive"], options);
+      return result.stdout;
+    },
+    beginUp: () => {
+      const { file, options } = command();
+      const args = ["up", "--yes", "--skip-preview", "--stack", name, "--non-interactive"];
+      return spawn(file, args, { ...options, stdio: "ignore" });
     },
     stateText: () => readFile(join(folder, `state/.pulumi/stacks/twine/${name}.json`), "utf8"),
   };

@@ -8,19 +8,18 @@
 //
 // Each dockerd also has a mount namespace of its own: its /etc/hosts names the hosts, and all that it mounted is gone
 // when it ends. Everything carries the pid of the test process, so that runs don't meet; what a killed run left behind
-// is swept by the next. Needs root, dockerd, ip, nsenter, unshare; iptables for the pods' engine.
+// is swept by the next (engine-sweep.ts). Needs root, dockerd, ip, nsenter, unshare; iptables for the pods' engine.
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { existsSync, openSync, readFileSync } from "node:fs";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { openSync, readFileSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import Docker from "dockerode";
+import { claimFolder, killProcesses, removeRun, spaceOf, sweepLeftOvers } from "./engine-sweep.ts";
 import { until } from "./redis-server.ts";
 
 const run = promisify(execFile);
 
-const FOLDER_PREFIX = "twine-engines-";
 const SUBNET = "10.213.0";
 const START_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 30_000;
@@ -34,6 +33,8 @@ export interface EngineHost {
   readonly docker: Docker;
   /** Runs a program in the host's network, e.g. redis-cli against a published port. Answers its stdout. */
   run(program: string, ...args: string[]): Promise<string>;
+  /** Begins a program in the host's network; it ends with the host at the latest. */
+  begin(program: string, ...args: string[]): ChildProcess;
   /** Ends the engine and all of its containers at once, as a power cut would; `start` brings it back. */
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -46,16 +47,24 @@ export interface EngineFleet {
   stop(): Promise<void>;
 }
 
+/** Per host: more options of dockerd, for its address and folder. */
+export type EngineDoors = Readonly<
+  Record<string, (folder: string, address: string) => Promise<readonly string[]>>
+>;
+
 /** Starts one engine per host and joins their networks; `pods` alone has bridge networks. */
-export async function startEngines(names: readonly string[]): Promise<EngineFleet> {
+export async function startEngines(
+  names: readonly string[],
+  doors: EngineDoors = {},
+): Promise<EngineFleet> {
   await sweepLeftOvers();
-  const folder = join(tmpdir(), `${FOLDER_PREFIX}${process.pid}`);
-  await mkdir(folder, { recursive: true });
+  // What an earlier fleet of this same process left, when it could not be stopped.
+  await removeRun(process.pid);
+  const folder = await claimFolder();
   const hosts = new Map<string, Host>();
   const stop = async (): Promise<void> => {
     await Promise.all([...hosts.values()].map((host) => host.stop()));
-    await removeNamespaces(process.pid);
-    await rm(folder, { recursive: true, force: true });
+    await removeRun(process.pid);
   };
   try {
     const networked = names.filter((name) => name !== "pods");
@@ -66,7 +75,9 @@ export async function startEngines(names: readonly string[]): Promise<EngineFlee
       await inSpace(name, "ip", "link", "set", "lo", "up");
       const address = addresses.get(name);
       if (address !== undefined) await joinSwitch(name, address);
-      hosts.set(name, new Host(name, address ?? "127.0.0.1", join(folder, name), addresses));
+      const at = address ?? "127.0.0.1";
+      const options = (await doors[name]?.(folder, at)) ?? [];
+      hosts.set(name, new Host(name, at, join(folder, name), addresses, options));
     }
     await Promise.all([...hosts.values()].map((host) => host.start()));
   } catch (error) {
@@ -82,10 +93,6 @@ export async function startEngines(names: readonly string[]): Promise<EngineFlee
       return host;
     },
   };
-}
-
-function spaceOf(name: string, pid = process.pid): string {
-  return `twine-${pid}-${name}`;
 }
 
 async function inSpace(name: string, ...command: string[]): Promise<string> {
@@ -116,6 +123,7 @@ class Host implements EngineHost {
   readonly docker: Docker;
   readonly #folder: string;
   readonly #addresses: ReadonlyMap<string, string>;
+  readonly #options: readonly string[];
   #child: ChildProcess | undefined;
 
   constructor(
@@ -123,11 +131,13 @@ class Host implements EngineHost {
     address: string,
     folder: string,
     addresses: ReadonlyMap<string, string>,
+    options: readonly string[],
   ) {
     this.name = name;
     this.address = address;
     this.#folder = folder;
     this.#addresses = addresses;
+    this.#options = options;
     const socketPath = join(folder, "docker.sock");
     this.endpoint = `unix://${socketPath}`;
     this.docker = new Docker({ socketPath });
@@ -135,6 +145,11 @@ class Host implements EngineHost {
 
   run(program: string, ...args: string[]): Promise<string> {
     return inSpace(this.name, program, ...args);
+  }
+
+  begin(program: string, ...args: string[]): ChildProcess {
+    const enter = [`--net=/run/netns/${spaceOf(this.name)}`, "--", program];
+    return spawn("nsenter", [...enter, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   }
 
   async start(): Promise<void> {
@@ -161,11 +176,13 @@ class Host implements EngineHost {
     const options = [
       `--data-root ${own("data")} --exec-root ${own("exec")} --pidfile ${own("docker.pid")}`,
       `-H ${this.endpoint} --exec-opt native.cgroupdriver=cgroupfs`,
+      ...this.#options,
       isPods ? "" : "--bridge none --iptables=false --ip-forward=false",
     ];
     return [
       "set -e",
-      `rm -f ${own("docker.pid")} ${own("docker.sock")}`,
+      // On a real host these lie in memory: after a power cut nothing says which process once was its containerd.
+      `rm -rf ${own("docker.pid")} ${own("docker.sock")} ${own("exec")}`,
       // A private /run/containerd: the engine starts a containerd of its own and finds no other's.
       "mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd",
       `mount --bind ${own("hosts")} /etc/hosts`,
@@ -191,7 +208,7 @@ class Host implements EngineHost {
     const ended = this.#ended();
     this.#child?.kill("SIGKILL");
     await ended;
-    await killProcesses(spaceOf(this.name));
+    await killProcesses(spaceOf(this.name), this.#folder);
   }
 
   async stop(): Promise<void> {
@@ -203,7 +220,7 @@ class Host implements EngineHost {
       await ended;
       clearTimeout(late);
     }
-    await killProcesses(spaceOf(this.name));
+    await killProcesses(spaceOf(this.name), this.#folder);
   }
 
   /** An engine that ends stops its containers one grace after the other; without any it ends at once. */
@@ -228,54 +245,5 @@ class Host implements EngineHost {
         resolve();
       }),
     );
-  }
-}
-
-/** Everything that runs in a namespace of ours: containers, shims, containerd. */
-async function killProcesses(space: string): Promise<void> {
-  if (!existsSync(`/run/netns/${space}`)) return;
-  await until(`nothing runs in ${space}`, async () => {
-    const pids = (await run("ip", ["netns", "pids", space])).stdout.split("\n").filter(Boolean);
-    for (const pid of pids) {
-      try {
-        process.kill(Number(pid), "SIGKILL");
-      } catch {
-        // It ended in between.
-      }
-    }
-    return pids.length === 0;
-  });
-}
-
-async function removeNamespaces(pid: number): Promise<void> {
-  const spaces = existsSync("/run/netns") ? await readdir("/run/netns") : [];
-  for (const space of spaces.filter((name) => name.startsWith(`twine-${pid}-`))) {
-    await killProcesses(space);
-    await run("ip", ["netns", "delete", space]);
-  }
-}
-
-/** Namespaces and folders of test processes that no longer live. */
-async function sweepLeftOvers(): Promise<void> {
-  const spaces = existsSync("/run/netns") ? await readdir("/run/netns") : [];
-  const folders = await readdir(tmpdir());
-  const pids = new Set([
-    ...spaces.map((name) => /^twine-(\d+)-/.exec(name)?.[1]),
-    ...folders.map((name) => new RegExp(`^${FOLDER_PREFIX}(\\d+)$`).exec(name)?.[1]),
-  ]);
-  for (const owner of pids) {
-    if (owner === undefined || isAlive(Number(owner))) continue;
-    await removeNamespaces(Number(owner));
-    await rm(join(tmpdir(), FOLDER_PREFIX + owner), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -12,6 +12,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   dockerd: "docker.io",
   iptables: "iptables",
   ip: "iproute2",
+  sshd: "openssh-server",
+  ssh: "openssh-client",
+  openssl: "openssl",
 };
 
 /** Debian asks this program before it starts a service; 101 means no. */

@@ -4,7 +4,8 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
 export function findProgram(name: string): string | undefined {
-  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
+  const path = (process.env["PATH"] ?? "").split(delimiter);
+  const folders = [...path, "/usr/sbin", "/sbin", "/usr/local/go/bin"];
   return folders
     .map((folder) => join(folder, name))
     .find((path) => {

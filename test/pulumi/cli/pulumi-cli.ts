@@ -6,9 +6,11 @@
 // its checksum database serve the same source. The version is that of go.mod: the newest of the SDK's line that the
 // proxy hands out.
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { startTimeOf } from "../../../infra/local/processes.ts";
+import { findProgram } from "../../support/programs.ts";
 import { until } from "../../support/redis-server.ts";
 
 const MODULE = "github.com/pulumi/pulumi/pkg/v3";
@@ -32,22 +34,39 @@ export function pulumiRoot(): string {
 /** Builds the CLI unless an earlier run did; two runs at once don't build it twice. */
 export async function ensurePulumi(): Promise<string> {
   const program = join(pulumiRoot(), "bin/pulumi");
-  if (existsSync(program)) return program;
-  mkdirSync(join(pulumiRoot(), "bin"), { recursive: true });
   const lock = join(pulumiRoot(), "building");
-  try {
-    mkdirSync(lock);
-  } catch {
-    const what = `another run builds ${program} (if none does, remove ${lock})`;
-    await until(what, () => existsSync(program), BUILD_WITHIN_MS);
-    return program;
-  }
+  mkdirSync(join(pulumiRoot(), "bin"), { recursive: true });
+  const what = `another run builds ${program} (if none does, remove ${lock})`;
+  await until(what, async () => existsSync(program) || takeLock(lock), BUILD_WITHIN_MS);
+  if (existsSync(program)) return program;
   try {
     build(program);
   } finally {
-    rmSync(lock, { recursive: true, force: true });
+    rmSync(lock, { force: true });
   }
   return program;
+}
+
+/** The lock names its owner, so that the lock of a run that was killed holds nobody back. */
+async function takeLock(lock: string): Promise<boolean> {
+  try {
+    const self = `${process.pid} ${(await startTimeOf(process.pid)) ?? ""}`;
+    writeFileSync(lock, self, { flag: "wx" });
+    return true;
+  } catch {
+    const [, pid = "", startTime = ""] = /^(\d+) (.*)$/.exec(readText(lock)) ?? [];
+    if (pid !== "" && (await startTimeOf(Number(pid))) !== startTime) rmSync(lock, { force: true });
+    return false;
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    // Its owner has just removed it.
+    return "";
+  }
 }
 
 function build(program: string): void {
@@ -56,7 +75,7 @@ function build(program: string): void {
   const unfinished = `${program}.unfinished`;
   const args = ["build", "-trimpath", "-ldflags", flags, "-o", unfinished, `${MODULE}/cmd/pulumi`];
   // With the lowest priority: the other tests go on beside it.
-  execFileSync("nice", ["-n", "19", "go", ...args], {
+  execFileSync("nice", ["-n", "19", findProgram("go") ?? "go", ...args], {
     cwd: import.meta.dirname,
     stdio: ["ignore", "inherit", "inherit"],
   });

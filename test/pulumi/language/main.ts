@@ -12,6 +12,7 @@ import grpc from "@grpc/grpc-js";
 import languageService from "@pulumi/pulumi/proto/language_grpc_pb.js";
 import proto from "@pulumi/pulumi/proto/language_pb.js";
 import pluginProto from "@pulumi/pulumi/proto/plugin_pb.js";
+import { endWithEngine } from "../end-with-engine.ts";
 
 /** With this status the SDK's runner says that it already told the user what is wrong. */
 const ALREADY_TOLD = 32;
@@ -54,6 +55,7 @@ function run(request: proto.RunRequest): Promise<proto.RunResponse> {
     env,
     stdio: ["ignore", "inherit", "inherit"],
   });
+  endWithEngine(() => child.kill("SIGKILL"));
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code, signal) => {

@@ -217,7 +217,7 @@ async function uploadFile(container: Docker.Container, upload: Bag): Promise<voi
   await container.putArchive(archive, { path: "/" });
 }
 
-/** Undefined when healthy in time, otherwise the reason, in the real provider's words. */
+/** Undefined when healthy in time, otherwise the real provider's words, which give no reason. */
 async function waitUntilHealthy(
   container: Docker.Container,
   waitS: number,
@@ -230,12 +230,7 @@ async function waitUntilHealthy(
     if (health.Status === "healthy") return undefined;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  const { State: state } = await container.inspect();
-  const said = state.Health?.Log.at(-1)?.Output.trim() ?? "";
-  return (
-    `timed out after ${waitS} s waiting for the container to be healthy: ` +
-    `it is ${state.Status}, ${state.Health?.Status ?? "without health"}; last check said: ${said}`
-  );
+  return "container failed to be in healthy state";
 }
 
 async function describe(container: Docker.Container, inputs: Bag): Promise<Bag> {

@@ -1,9 +1,11 @@
 // engine.ts: from the arguments of a docker.Provider to a connection to its Docker engine.
-// ssh:// is left to the real provider: the tests' engines listen on unix sockets and tcp ports.
+// unix://, tcp:// (with TLS when there are certificates) and ssh://, as the real provider speaks it: each connection is
+// `ssh HOST docker system dial-stdio`.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import Docker from "dockerode";
-import { text, type Bag } from "./values.ts";
+import { SshAgent } from "./ssh-agent.ts";
+import { text, texts, type Bag } from "./values.ts";
 
 const PING_TIMEOUT_MS = 4000;
 const DEFAULT_HOST = "unix:///var/run/docker.sock";
@@ -15,6 +17,12 @@ export function openEngine(args: Bag, limits: { timeout?: number } = {}): Docker
     return new Docker({ ...limits, socketPath: host.slice("unix://".length) });
   }
   const url = new URL(host);
+  if (url.protocol === "ssh:") {
+    // ssh has limits of its own (ConnectTimeout), and its pipe takes none.
+    const agent = new SshAgent(url, texts(args["sshOpts"]) ?? []);
+    const through = { agent, protocol: "http" as const, host: "docker", port: 80 };
+    return new Docker(through);
+  }
   if (url.protocol !== "tcp:") throw new Error(`the stand-in provider can't reach ${host}`);
   const place = { ...limits, host: url.hostname, port: Number(url.port || "2375") };
   const folder = text(args["certPath"]);

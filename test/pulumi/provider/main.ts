@@ -16,6 +16,7 @@ import statusProto from "@pulumi/pulumi/proto/status_pb.js";
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import type Docker from "dockerode";
+import { endWithEngine } from "../end-with-engine.ts";
 import { CONTAINER } from "./container-kind.ts";
 import { messageOf, openEngine, pingEngine } from "./engine.ts";
 import { IMAGE, REMOTE_IMAGE } from "./image-kinds.ts";
@@ -208,6 +209,7 @@ function serve<Request, Response>(
   };
 }
 
+endWithEngine();
 const server = new grpc.Server({
   "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
   "grpc.max_send_message_length": MESSAGE_BYTES_MAX,

@@ -1,0 +1,62 @@
+// failure-remedy.ts: what to do about a container that could not be made, from what the engine and the container said.
+// Pure. Each rule knows one cause by its own words (Docker's, redis-server's, the entrypoint's); the last one knows none
+// and says where to look.
+
+/** One container of the cluster, as a person finds it. */
+export interface Place {
+  /** Node or pod, as twine.conf calls it. */
+  readonly node: string;
+  /** As Docker calls it. */
+  readonly container: string;
+  /** As twine.conf calls it. */
+  readonly host: string;
+  /** The identity that stands in the container's labels. */
+  readonly cluster: string;
+}
+
+export interface Failure {
+  /** The operation's errors, newest first. */
+  readonly errors: readonly string[];
+  /** What the container's log and its health check said last; empty when they could not be asked. */
+  readonly said: string;
+  /** The label twine.cluster of the container that has the name now; undefined when it could not be asked. */
+  readonly owner: string | undefined;
+  readonly urns: { readonly container: string; readonly volume: string | undefined };
+}
+
+const NEXT = "and run `pulumi up` again; it makes this container anew and goes on from there";
+
+/** One or two sentences in the imperative. */
+export function remedyFor(place: Place, failure: Failure): string {
+  const { errors, said } = failure;
+  const [error = ""] = errors;
+  if (/container name .* is already in use/i.test(error)) return nameTaken(place, failure.owner);
+  if (/port is already allocated|failed to bind host port/i.test(error)) {
+    return `another program or stack on ${place.host} has that port: choose another one with twine:publish, e.g. r1=16400, ${NEXT}`;
+  }
+  if (/belongs to 'cluster /.test(said)) return foreignVolume(failure.urns);
+  if (/address already in use|EADDRINUSE/i.test(said)) {
+    return `another program on ${place.host} has a port of ${place.node}: end it, or give ${place.node} another port in twine.conf, ${NEXT}`;
+  }
+  return `mend what it says, ${NEXT}. More of it: docker logs ${place.container}, on ${place.host}`;
+}
+
+/** What an `up` that was killed leaves behind is in no state; another stack's container must not be touched. */
+function nameTaken({ container, cluster, host }: Place, owner: string | undefined): string {
+  if (owner === cluster) {
+    return `an interrupted \`pulumi up\` of this stack left it behind: docker rm -f ${container}, on ${host} (its volume stays), ${NEXT}`;
+  }
+  if (owner !== undefined && owner !== "") {
+    return `it is a container of cluster ${owner}: give this stack another name`;
+  }
+  return `see on ${host} whose ${container} is: if its label twine.cluster is ${cluster}, an interrupted \`pulumi up\` left it behind: docker rm -f ${container} (its volume stays), ${NEXT}`;
+}
+
+/** Docker adopted the volume, so it is in the state now, and a destroy would remove what is not this cluster's. */
+function foreignVolume({ container, volume }: Failure["urns"]): string {
+  return (
+    "the volume is in this stack's state now, and `pulumi destroy` would remove it with that cluster's data. " +
+    `To keep it, take it out of the state first: pulumi destroy --target '${container}', ` +
+    `then pulumi state delete '${volume ?? ""}'. Deploy under another stack name`
+  );
+}

@@ -1,0 +1,55 @@
+// failure-remedy.test.ts: each cause that is known by its words gets its own remedy; what is not known says where to look.
+import { expect, test } from "vitest";
+import { remedyFor, type Failure } from "../../../infra/docker/failure-remedy.ts";
+
+const PLACE = { node: "s1", container: "staging-s1", host: "db1", cluster: "twine-staging" };
+const URNS = { container: "urn:container", volume: "urn:volume" };
+const CONFLICT =
+  'Unable to create container: Conflict. The container name "/staging-s1" is already in use by container "9f".';
+
+function remedy(failure: Partial<Failure>): string {
+  return remedyFor(PLACE, { errors: [], said: "", owner: undefined, urns: URNS, ...failure });
+}
+
+test("a container that an interrupted up left behind is to be removed, its volume stays", () => {
+  expect(remedy({ errors: [CONFLICT], owner: "twine-staging" })).toMatch(
+    /^an interrupted `pulumi up` of this stack left it behind: docker rm -f staging-s1, on db1 \(its volume stays\)/,
+  );
+});
+
+test("another stack's container of the same name is left alone", () => {
+  expect(remedy({ errors: [CONFLICT], owner: "other-staging" })).toBe(
+    "it is a container of cluster other-staging: give this stack another name",
+  );
+});
+
+test("where the engine can't be asked, the remedy says how to see whose the container is", () => {
+  expect(remedy({ errors: [CONFLICT] })).toMatch(/if its label twine\.cluster is twine-staging/);
+});
+
+test("another cluster's volume is taken out of the state, so that no destroy removes it", () => {
+  const said = "twine: s1: the volume at /data belongs to 'cluster other', not to 'cluster here'";
+  expect(remedy({ said })).toMatch(
+    /pulumi destroy --target 'urn:container', then pulumi state delete 'urn:volume'/,
+  );
+});
+
+test.each([
+  "bind: Address already in use",
+  "listen EADDRINUSE: address already in use 127.0.0.1:7601",
+])("a taken port names host and node: %s", (said) => {
+  expect(remedy({ said })).toMatch(/^another program on db1 has a port of s1: end it, or/);
+});
+
+test.each([
+  "Bind for 127.0.0.1:20001 failed: port is already allocated",
+  "failed to bind host port for 127.0.0.1:20001:172.18.0.2:6400/tcp: address already in use",
+])("a published port that is taken points at twine:publish: %s", (error) => {
+  expect(remedy({ errors: [error] })).toMatch(/twine:publish, e\.g\. r1=16400/);
+});
+
+test("what is not known says where the container's own words stand", () => {
+  expect(remedy({ errors: ["container failed to be in healthy state"] })).toMatch(
+    /docker logs staging-s1, on db1$/,
+  );
+});
