@@ -48,7 +48,7 @@ export function dataUsers(redisMajor: number): AclUser[] {
 export function statusUsers(cluster: string, redisMajor: number): AclUser[] {
   const keys = registerKeys(cluster);
   const own = `~${cluster}:* ~${STAMP_KEY} &${cluster}:*`;
-  const follow = `&${keys.channel} +subscribe +unsubscribe ${ASK}`;
+  const follow = `&${keys.channel} &${keys.events} +subscribe +unsubscribe ${ASK}`;
   const mayAsk = redisMajor >= 7 ? `(~${keys.request} +hset +hdel +hget)` : "";
   // Only Redis 7 can tell reading from writing per key; before it, the commands alone are limited.
   const read =

@@ -18,6 +18,8 @@ export interface RegisterKeys {
   readonly mailed: string;
   /** Channel: "EPOCH REVISION" at every accepted change of the view. */
   readonly channel: string;
+  /** Channel: every event of every monitor, JSON {monitor, event, at, ...} (docs/EVENTS.md). */
+  readonly events: string;
 }
 
 export function registerKeys(cluster: string): RegisterKeys {
@@ -29,5 +31,6 @@ export function registerKeys(cluster: string): RegisterKeys {
     offsets: `${cluster}:offsets`,
     mailed: `${cluster}:mailed`,
     channel: `${cluster}:view`,
+    events: `${cluster}:events`,
   };
 }

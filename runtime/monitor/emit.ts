@@ -65,10 +65,17 @@ const WARNINGS: ReadonlySet<EventName> = new Set([
   "-alert",
 ]);
 
-/** Writes events to the log: what calls for a look as warnings, the rest as information. */
-export function createEmit(log: Log): Emit {
+/**
+ * Writes events to the log, what calls for a look as warnings and the rest as information, and hands each to `publish`,
+ * for whoever listens on the status nodes.
+ */
+export function createEmit(
+  log: Log,
+  publish: (event: EventName, fields: LogFields) => void = () => undefined,
+): Emit {
   return (event, fields = {}) => {
     if (WARNINGS.has(event)) log.warn(event, fields);
     else log.info(event, fields);
+    publish(event, fields);
   };
 }

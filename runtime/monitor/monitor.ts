@@ -79,7 +79,12 @@ class RunningMonitor implements Monitor {
     this.#options = options;
     this.#config = options.config;
     this.#digest = confDigest(options.config);
-    this.#emit = createEmit(options.log);
+    this.#emit = createEmit(options.log, (event, fields) => {
+      const { name: monitor, clock, board } = options;
+      const told = { monitor, event, at: clock.wallTime(), ...fields };
+      // The log has it; a status node that is away misses it.
+      board.publishEvent(JSON.stringify(told)).catch(() => undefined);
+    });
     this.#observer = this.#createObserver();
     this.#candidacy = this.#createCandidacy();
     this.#ticker = createTicker({

@@ -33,6 +33,8 @@ export interface NoticeBoard {
   askRequest(request: Request): Promise<void>;
   readRequests(): Promise<readonly Request[]>;
   answerRequest(request: Request): Promise<void>;
+  /** Publishes an event on every status node that can be reached. */
+  publishEvent(json: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -104,6 +106,9 @@ export function createNoticeBoard(options: StatusNodesOptions): NoticeBoard {
       return requests;
     },
     answerRequest: writeRequest,
+    publishEvent: async (json) => {
+      await onAll(places, ["PUBLISH", keys.events, json]);
+    },
     close: () => {
       for (const { link } of places) link.close();
       return Promise.resolve();

@@ -5,15 +5,19 @@ import type { Board } from "../../runtime/monitor/observe/board.ts";
 export interface MemoryBoard extends Board {
   readonly requests: Map<string, Request>;
   readonly offsets: Map<string, string>;
+  /** What was published, in order. */
+  readonly events: string[];
 }
 
 export function memoryBoard(): MemoryBoard {
   const observed = new Map<string, string>();
   const offsets = new Map<string, string>();
   const requests = new Map<string, Request>();
+  const events: string[] = [];
   return {
     requests,
     offsets,
+    events,
     writeObserved: (monitor, json) => {
       observed.set(monitor, json);
       return Promise.resolve();
@@ -27,6 +31,10 @@ export function memoryBoard(): MemoryBoard {
     readRequests: () => Promise.resolve([...requests.values()]),
     answerRequest: (request) => {
       requests.set(request.id, request);
+      return Promise.resolve();
+    },
+    publishEvent: (json) => {
+      events.push(json);
       return Promise.resolve();
     },
   };

@@ -11,4 +11,6 @@ export interface Board {
   readOffsets(): Promise<ReadonlyMap<string, string>>;
   readRequests(): Promise<readonly Request[]>;
   answerRequest(request: Request): Promise<void>;
+  /** Tells whoever listens on the status nodes. Nobody has to: it is told and forgotten. */
+  publishEvent(json: string): Promise<void>;
 }
