@@ -37,6 +37,10 @@ const HTTP_WORDS: ReadonlySet<string> = new Set(["post", "host:"]);
 /** Replies owed to one client, and the bytes of their requests, before its reading stops. */
 const OWED_MAX = 1024;
 const OWED_BYTES_MAX = 16 * 1024 * 1024;
+/** While more replies are owed, those that have come wait for so many turns of the event loop: the replies of one pipeline
+    come from several partitions, and one write for all of them costs less than one for each. Turns are not time: when
+    nothing else is to be done they pass at once. */
+const TURNS_WAITED_MAX = 2;
 /** As much of a command that is not whole yet is moved out of the chunk that it came in. */
 const LEFT_OVER_BYTES_MAX = 4096;
 
@@ -51,6 +55,7 @@ export class ClientConnection implements Requester, ReplySink, TurnMember {
   /** Signed up for the end of the turn. */
   #isDue = false;
   #isPaused = false;
+  #turnsWaited = 0;
   /** A command is still being placed: the next must not overtake it. */
   #isPlacing = false;
   /** The client sends nothing more; what it sent may still wait in the splitter. */
@@ -228,6 +233,13 @@ export class ClientConnection implements Requester, ReplySink, TurnMember {
   flush(): void {
     this.#isDue = false;
     if (this.isGone) return;
+    if (this.#line.owed > 0 && this.#turnsWaited < TURNS_WAITED_MAX && !this.#isEnding) {
+      this.#turnsWaited++;
+      this.#isDue = true;
+      this.#context.turn.addClient(this);
+      return;
+    }
+    this.#turnsWaited = 0;
     this.#line.flush((bytes) => {
       if (this.#socket.writable) this.#socket.write(bytes);
       // Once the system has taken all of them, the bytes are free for other replies.

@@ -282,8 +282,9 @@ export class Lane {
     if (this.#refused.length > 0) {
       const again = [...this.#refused, ...this.#wire.takeBackUnsent()];
       this.#refused = [];
-      this.#isProbing = true;
-      this.#pause(this.#options.fallback === undefined ? PROBE_EVERY_MS : FALLBACK_MS);
+      const hasFallback = this.#options.fallback !== undefined;
+      this.#isProbing = !hasFallback;
+      this.#pause(hasFallback ? FALLBACK_MS : PROBE_EVERY_MS);
       this.#putBack(again);
     }
     this.#pump();
