@@ -1,0 +1,109 @@
+// router-order.test.ts: whatever happens to masters and their confirmation, every client gets its own replies, each once
+// and in its order, and every command is done once.
+import { describe, expect, test } from "vitest";
+import { encodeCommand } from "../../runtime/resp/encode.ts";
+import { isMissing } from "../support/programs.ts";
+import {
+  startRouterCluster,
+  type RawClient,
+  type RouterCluster,
+} from "../support/router-cluster.ts";
+import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
+
+interface Step {
+  readonly args: readonly string[];
+  readonly expected: string;
+}
+
+const bulkOf = (value: string | undefined): string =>
+  value === undefined ? "$-1\r\n" : `$${value.length}\r\n${value}\r\n`;
+
+/** A command on keys of this client alone, and what it must answer by what came before. */
+function randomStep(seeded: SeededRandom, id: number, values: Map<string, string>): Step {
+  const any = (): string => `c${id}:${seeded.below(12)}`;
+  const size = seeded.isOnceIn(30) ? 30_000 : 10;
+  const [key, other, third] = [any(), any(), any()];
+  const value = `${seeded.below(1000)}`.padEnd(size, "x");
+  switch (seeded.below(7)) {
+    case 0:
+      values.set(key, value);
+      return { args: ["SET", key, value], expected: "+OK\r\n" };
+    case 1:
+      values.set(key, `${values.get(key) ?? ""}ab`);
+      return { args: ["APPEND", key, "ab"], expected: `:${values.get(key)?.length ?? 0}\r\n` };
+    case 2:
+      values.set(key, value);
+      values.set(other, "7");
+      return { args: ["MSET", key, value, other, "7"], expected: "+OK\r\n" };
+    case 3: {
+      const found = [key, other, third].map((name) => bulkOf(values.get(name)));
+      return { args: ["MGET", key, other, third], expected: `*3\r\n${found.join("")}` };
+    }
+    case 4: {
+      const gone = [...new Set([key, other])].filter((name) => values.delete(name));
+      return { args: ["DEL", key, other], expected: `:${gone.length}\r\n` };
+    }
+    case 5:
+      return { args: ["ECHO", String(id)], expected: bulkOf(String(id)) };
+    default:
+      return { args: ["GET", key], expected: bulkOf(values.get(key)) };
+  }
+}
+
+async function work(client: RawClient, id: number): Promise<void> {
+  const seeded = seededRandom(100 + id);
+  const values = new Map<string, string>();
+  for (let round = 0; round < 60; round++) {
+    const steps = Array.from({ length: 1 + seeded.below(40) }, () =>
+      randomStep(seeded, id, values),
+    );
+    const bytes = Buffer.concat(steps.map(({ args }) => encodeCommand(args)));
+    // In two pieces, cut anywhere.
+    const cut = seeded.below(bytes.length);
+    client.send(bytes.subarray(0, cut));
+    client.send(bytes.subarray(cut));
+    for (const { args, expected } of steps) {
+      expect([args.join(" ").slice(0, 80), await client.reply()]).toEqual([
+        args.join(" ").slice(0, 80),
+        expected,
+      ]);
+    }
+  }
+}
+
+/** One master after the other is taken away and given back, and the confirmation with it, until `isOver`. */
+async function disturb(cluster: RouterCluster, isOver: () => boolean): Promise<number> {
+  const nodes = cluster.servers.map(({ port }, partition) => ({ port, partition }));
+  const masters = nodes.map(({ port }) => port);
+  const [watcher] = [await cluster.client()];
+  let count = 0;
+  for (; !isOver(); count++) {
+    const away = count % 4;
+    cluster.view.show(
+      nodes,
+      masters.map((port, partition) => (partition === away ? null : port)),
+    );
+    cluster.view.confirm(away !== 3);
+    await watcher.call("PING");
+    cluster.view.show(nodes, masters);
+    cluster.view.confirm(true);
+    for (let calls = 0; calls < 5; calls++) await watcher.call("GET watched");
+  }
+  return count;
+}
+
+describe.skipIf(isMissing("redis-server"))("router", () => {
+  for (const settings of [["ack-replicas 0"], ["ack-replicas 1"]]) {
+    test(`30 clients see one Redis while masters come and go, ${settings.join(", ")}`, async () => {
+      const replicas = settings.includes("ack-replicas 1") ? 1 : 0;
+      const cluster = await startRouterCluster({ partitions: 3, replicas, settings });
+      const clients = await Promise.all(Array.from({ length: 30 }, () => cluster.client()));
+      let isOver = false;
+      const disturbed = disturb(cluster, () => isOver);
+      await Promise.all(clients.map((client, id) => work(client, id))).finally(() => {
+        isOver = true;
+      });
+      expect(await disturbed).toBeGreaterThan(10);
+    });
+  }
+});
