@@ -7,11 +7,16 @@
 // The tool changes nothing itself: the alpha knows what the nodes hold at the moment of acting, the tool does not.
 import { randomUUID } from "node:crypto";
 import { loadConf, readPassword, runTool, tool, type ToolOptions } from "../cli/tool.ts";
-import type { ClusterConfig } from "../core/cluster.ts";
+import { hostsOf, type ClusterConfig } from "../core/cluster.ts";
+import { didYouMean } from "../core/conf/suggest.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
 import { namedNode } from "../core/named-node.ts";
 import type { RequestBody } from "../core/request.ts";
 import type { View } from "../core/view.ts";
+import { whatIf, type Loss, type WhatIf } from "../monitor/decide/what-if.ts";
+import { parseLastSeen } from "../monitor/observe/notices.ts";
+import { readInfos } from "../monitor/observe/read-infos.ts";
+import { whatIfText } from "../monitor/what-if-text.ts";
 import { systemClock } from "../ports/clock.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "../register/acceptors.ts";
@@ -20,27 +25,45 @@ import { createNoticeBoard } from "../register/notice-board.ts";
 import { readRegister } from "../register/read.ts";
 import { parseView } from "../status/parse-view.ts";
 
+/** As twine-status says HALT. */
+const WOULD_HALT = 20;
 /** An alpha answers within a lease or two; a new one has to be found first. */
 const ANSWER_WITHIN_MS = 15_000;
 
-type Options = ToolOptions & { acceptLoss?: string };
+/** A data node that takes longer counts as one that does not answer. */
+const INFO_WITHIN_MS = 1000;
+
+type Options = ToolOptions & { acceptLoss?: string; whatIf?: string };
 
 async function main(): Promise<number> {
   const program = tool({
     name: "twine-failover",
     summary:
       "Makes a data node the master of its partition: without any loss, or accepting one after an outage.",
-    examples: ["$ twine-failover a6667", "$ twine-failover --accept-loss a6667"],
+    examples: [
+      "$ twine-failover a6667",
+      "$ twine-failover --what-if a6666",
+      "$ twine-failover --what-if db1 --json",
+      "$ twine-failover --accept-loss a6667",
+    ],
+    exitCodes: {
+      [WOULD_HALT]: "--what-if: some partition would be left without a master",
+    },
   })
     .argument("[node]", "the data node that is to be master; nothing is lost and no client notices")
     .option(
       "--accept-loss <node>",
       "make this node master of a partition that has none, whatever the others may have held",
     );
+  program.option(
+    "--what-if <node-or-host>",
+    "change nothing: say what the loss of this node, or of all nodes of this host, would bring",
+  );
   program.parse();
   const options = program.opts<Options>();
   const body = requestOf(program.args[0], options);
   const { config } = loadConf(options);
+  if (body === undefined) return sayWhatIf(config, options.whatIf ?? "", options.json === true);
   namedNode(config, "data", body.node);
   const message = await ask(config, body);
   process.stdout.write(
@@ -51,23 +74,69 @@ async function main(): Promise<number> {
   return EXIT.ok;
 }
 
-function requestOf(node: string | undefined, { acceptLoss }: Options): RequestBody {
-  if (node !== undefined && acceptLoss !== undefined) {
-    throw usage("TWO_ASKED", "two things were asked for", "give NODE or --accept-loss NODE");
+/** undefined: --what-if, which asks for nothing. */
+function requestOf(
+  node: string | undefined,
+  { acceptLoss, whatIf }: Options,
+): RequestBody | undefined {
+  const asked = [node, acceptLoss, whatIf].filter((what) => what !== undefined);
+  if (asked.length > 1) {
+    const remedy = "give one of NODE, --accept-loss NODE, --what-if NODE-OR-HOST";
+    throw usage("TWO_ASKED", "two things were asked for", remedy);
   }
+  if (whatIf !== undefined) return undefined;
   if (acceptLoss !== undefined) return { kind: "accept-loss", node: acceptLoss };
   if (node !== undefined) return { kind: "promote-to", node };
   throw usage("NOTHING_ASKED", "nothing was asked for", "name a data node; see --help");
 }
 
+function portsOf(config: ClusterConfig) {
+  const password = readPassword();
+  return { config, password, clock: systemClock, openLink: openRedisLink, user: "app" } as const;
+}
+
+async function sayWhatIf(config: ClusterConfig, subject: string, isJson: boolean): Promise<number> {
+  const nodes = namedNodes(config, subject);
+  const ports = portsOf(config);
+  const view = await readView(ports);
+  const board = createNoticeBoard(ports);
+  try {
+    const [offsets, infos] = await Promise.all([
+      board.readOffsets(),
+      readInfos(view, { ...ports, withinMs: INFO_WITHIN_MS }),
+    ]);
+    const lastSeen = new Map(
+      [...offsets].flatMap(([name, json]) => {
+        const seen = parseLastSeen(json);
+        return seen === undefined ? [] : [[name, seen] as const];
+      }),
+    );
+    const victims = new Set(nodes);
+    const play = (loss: Loss): WhatIf => whatIf({ view, config, infos, lastSeen, victims, loss });
+    const losses = { subject, nodes, killed: play("killed"), silent: play("silent") };
+    process.stdout.write(isJson ? `${JSON.stringify(losses)}\n` : whatIfText(losses));
+    const isHalt = [losses.killed, losses.silent].some(({ state }) => state === "HALT");
+    return isHalt ? WOULD_HALT : EXIT.ok;
+  } finally {
+    await board.close();
+  }
+}
+
+/** Every node of that host, or the one node of that name; a host is meant first. */
+function namedNodes(config: ClusterConfig, subject: string): string[] {
+  const onHost = config.nodes.filter(({ host }) => host === subject).map(({ name }) => name);
+  if (onHost.length > 0) return onHost;
+  if (config.nodes.some(({ name }) => name === subject)) return [subject];
+  const names = [...hostsOf(config), ...config.nodes.map(({ name }) => name)];
+  throw usage(
+    "NODE_UNKNOWN",
+    `${config.file} has neither a node nor a host ${subject}${didYouMean(subject, names)}`,
+    `name one of its hosts (${hostsOf(config).join(", ")}) or a node; twine-status list names them`,
+  );
+}
+
 async function ask(config: ClusterConfig, body: RequestBody): Promise<string> {
-  const ports = {
-    config,
-    password: readPassword(),
-    clock: systemClock,
-    openLink: openRedisLink,
-    user: "app",
-  } as const;
+  const ports = portsOf(config);
   const view = await readView(ports);
   const board = createNoticeBoard(ports);
   try {

@@ -9,6 +9,7 @@
 import type { ClusterConfig } from "../core/cluster.ts";
 import type { Credentials } from "../core/credentials.ts";
 import { addressOf } from "../core/cluster.ts";
+import type { Request } from "../core/request.ts";
 import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { OpenLink } from "../ports/redis-link.ts";
@@ -82,6 +83,7 @@ class RunningTerm implements Term {
   #marks: SyncMarks = new Map();
   #vacancies: Vacancies = new Map();
   #plans: PlanMemory = NO_PLANS;
+  readonly #owed: Request[] = [];
   #leaseEndMs: number;
   #beatAtMs: number;
   #isPrepared = true;
@@ -203,7 +205,7 @@ class RunningTerm implements Term {
 
   /** The view is chosen: say so, answer who asked for it, and carry it out. */
   async #follow(decision: Decision): Promise<void> {
-    const { observer, board, emit } = this.#options;
+    const { observer, emit } = this.#options;
     const before = this.#view;
     this.#view = decision.view;
     this.#base = decision.view;
@@ -219,7 +221,15 @@ class RunningTerm implements Term {
     for (const answer of decision.answers) {
       observer.forgetRequest(answer.id);
       emit("+answer", { request: answer.body, state: answer.state, message: answer.message });
-      await board.answerRequest(answer);
+    }
+    this.#owed.push(...decision.answers);
+    await this.#answer();
+  }
+
+  /** What no status node takes now is kept for the next tick: whoever asked is still waiting. */
+  async #answer(): Promise<void> {
+    for (const answer of this.#owed.splice(0)) {
+      await this.#options.board.answerRequest(answer).catch(() => this.#owed.push(answer));
     }
   }
 

@@ -1,5 +1,6 @@
 // Planned changes of master on real processes, as an operator asks for them, under a client that never stops writing.
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { WhatIf } from "../../runtime/monitor/decide/what-if.ts";
 import { FaultCluster } from "../support/fault-cluster.ts";
 import { PipelinedWriter } from "../support/pipelined-writer.ts";
 import { runTool, type ToolRan } from "../support/run-tool.ts";
@@ -118,6 +119,33 @@ describe("twine-failover NODE", () => {
     await cluster.viewWhere("a2 serves", ({ partitions }) => partitions[0]?.master === "a2");
     expect(await writer.stop()).toEqual([]);
     expect(writer.errors).toEqual([]);
+  });
+});
+
+describe("twine-failover --what-if", () => {
+  test("says who takes over, as it then happens, and what would be HALT; it changes nothing", async () => {
+    const cluster = await started();
+    const before = await cluster.view();
+    const told = await failover(cluster, "--what-if", "a1", "--json");
+    expect(told).toMatchObject({ code: 0, err: "" });
+    const { killed } = JSON.parse(told.out) as { killed: WhatIf };
+    expect(killed.partitions).toMatchObject([{ masterNow: "a1", needs: null }]);
+    const host = await failover(cluster, "--what-if", "localhost");
+    expect(host.code).toBe(20);
+    expect(host.out).toContain("would be HALT");
+    const unknown = await failover(cluster, "--what-if", "a9");
+    expect(unknown.code).toBe(2);
+    expect(unknown.err).toContain("neither a node nor a host a9");
+    expect((await cluster.view())?.revision).toBe(before?.revision);
+    await cluster.kill("a1");
+    const after = await cluster.viewWhere("a new master", ({ partitions }) => {
+      const master = partitions[0]?.master ?? null;
+      return master !== null && master !== "a1";
+    });
+    // Both replicas had everything when asked: the first of them.
+    expect(after.partitions[0]?.master).toBe(killed.partitions[0]?.masterThen);
+    const alone = await failover(cluster, "--what-if", after.partitions[0]?.master ?? "");
+    expect(alone.code).toBe(0);
   });
 });
 
