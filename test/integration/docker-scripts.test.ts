@@ -164,6 +164,28 @@ describe("the entrypoint", () => {
     expect(log).toMatch(/was handed over/);
   });
 
+  test("a node that is no master any more goes on until the answer: the new one may still read from it", async () => {
+    const a1 = await startPartition();
+    a1.process.kill("SIGTERM");
+    const asked = (): string => ask("s1", "monitor", "HVALS", "here:request");
+    await reach(() => asked().includes('"kind":"handover"'));
+    // Half way through a handover: replica of nowhere, its own replicas still in its stream.
+    ask("a1", "monitor", "REPLICAOF", "127.0.0.1", "1");
+    await reach(() => ask("a1", "monitor", "ROLE").startsWith("slave"));
+    const request = JSON.parse(asked()) as { id: string; state: string };
+    expect(request.state).toBe("asked");
+    // It has looked for the answer twice since: it waits on.
+    const looked = (): number =>
+      Number(/cmdstat_hget:calls=(\d+)/.exec(ask("s1", "monitor", "INFO", "commandstats"))?.[1]);
+    const before = looked();
+    await reach(() => looked() >= before + 2);
+    expect(ask("a1", "monitor", "ROLE")).toMatch(/^slave/);
+    const answer = JSON.stringify({ ...request, state: "done" });
+    ask("s1", "monitor", "HSET", "here:request", request.id, answer);
+    const { log } = await ended(a1);
+    expect(log).toMatch(/was handed over/);
+  });
+
   test("nobody answers: the node stops all the same, and takes its request back", async () => {
     const a1 = await startPartition();
     a1.process.kill("SIGTERM");
