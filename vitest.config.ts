@@ -43,7 +43,8 @@ export default defineConfig({
           ],
           testTimeout: 600_000,
           hookTimeout: 180_000,
-          fileParallelism: false,
+          // Each file has engines of its own, and mostly waits: for health checks, for what must fail in time.
+          maxWorkers: 2,
         },
       },
     ],

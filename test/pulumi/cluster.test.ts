@@ -1,18 +1,25 @@
 // The shipped Pulumi program, run by the engine as `pulumi up` runs it, on real Docker engines: the shipped twine.conf as
 // pods on one engine, and examples/three-hosts.conf on three.
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { readlink } from "node:fs/promises";
+import { credentialsOf, type RedisUser } from "../../runtime/core/credentials.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { REDIS_IMAGE, importBaseImages } from "../support/base-images.ts";
+import { importBaseImages } from "../support/base-images.ts";
 import { startEngines, type EngineFleet, type EngineHost } from "../support/docker-engines.ts";
 import { until } from "../support/redis-server.ts";
+import {
+  expectNothingLeft,
+  hostsConfig,
+  openShipped,
+  redis,
+  removeContainers,
+  unfitContainers,
+  untilOk,
+} from "./cluster-probe.ts";
 import { isMissingForPulumi } from "./requirements.ts";
-import { makeProject } from "./shipped-project.ts";
-import { openStack, type StackConfig, type StackRunner } from "./stack-runner.ts";
+import type { StackConfig, StackRunner } from "./stack-runner.ts";
 
 const HOSTS = ["db1", "db2", "db3"];
 const PASSWORD = "correct-horse-battery";
-const OK_WITHIN_MS = 60_000;
 
 describe.skipIf(isMissingForPulumi())("pulumi up", () => {
   let fleet: EngineFleet;
@@ -34,41 +41,9 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
   });
 
   async function open(name: string, config: StackConfig): Promise<StackRunner> {
-    const folder = join(fleet.folder, "stacks", name);
-    await mkdir(folder, { recursive: true });
-    const runner = await openStack(folder, name, await makeProject(folder), {
-      "twine:redisImage": { value: REDIS_IMAGE },
-      ...config,
-    });
+    const runner = await openShipped(fleet, name, config);
     opened.push(runner);
     return runner;
-  }
-
-  async function outputs(runner: StackRunner, name: string): Promise<string[]> {
-    return (await runner.stack.outputs())[name]?.value as string[];
-  }
-
-  async function redis(runner: StackRunner, on: EngineHost, ...args: string[]): Promise<string> {
-    const [url = ""] = await outputs(runner, "routerUrls");
-    return (await on.run("redis-cli", "--no-auth-warning", "-u", url, ...args)).trim();
-  }
-
-  /** What the first monitor says of the cluster, asked from inside its network. */
-  async function state(runner: StackRunner, on: EngineHost): Promise<string> {
-    const [url = ""] = await outputs(runner, "monitorUrls");
-    const ask = "fetch(process.argv[1]).then(r=>r.json()).then(s=>console.log(s.state))";
-    return (await on.run(process.execPath, "-e", ask, `${url}/status.json`)).trim();
-  }
-
-  async function untilOk(runner: StackRunner, on: EngineHost): Promise<void> {
-    await until("the cluster is OK", async () => (await state(runner, on)) === "OK", OK_WITHIN_MS);
-  }
-
-  async function expectNothingLeft(engine: EngineHost): Promise<void> {
-    expect(await engine.docker.listContainers({ all: true })).toEqual([]);
-    expect((await engine.docker.listVolumes()).Volumes).toEqual([]);
-    const networks = (await engine.docker.listNetworks()).map((network) => network.Name);
-    expect(networks.filter((name) => !["bridge", "host", "none"].includes(name))).toEqual([]);
   }
 
   test("of the shipped twine.conf on one engine: pods, unchanged by a second up, gone after destroy", async () => {
@@ -81,31 +56,38 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
     expect(await runner.up()).toEqual({});
     expect(await runner.preview({ refresh: true })).toEqual({});
 
-    // Every container of the engine is lost; the volumes are not.
-    const containers = await pods.docker.listContainers({ all: true });
-    await Promise.all(
-      containers.map((one) => pods.docker.getContainer(one.Id).remove({ force: true, v: true })),
-    );
+    // Every container of the engine is lost; the volumes are not, and no other was made.
+    await removeContainers(pods);
+    expect((await pods.docker.listVolumes()).Volumes).toHaveLength(9);
     await runner.up({ refresh: true });
     await untilOk(runner, pods);
     expect(await redis(runner, pods, "GET", "foo")).toBe("bar");
+
+    // Somebody restarts the pod: its containers follow it into its new namespace.
+    const pod = pods.docker.getContainer("staging-localhost");
+    await pod.restart();
+    const space = await spaceOf(pods, "staging-localhost");
+    const node = "staging-a6666";
+    await until("a node follows", async () => (await spaceOf(pods, node)) === space, 60_000);
+    await untilOk(runner, pods);
+    expect(await redis(runner, pods, "GET", "foo")).toBe("bar");
+
+    // The machine loses its power.
+    await pods.kill();
+    await pods.start();
+    await runner.up({ refresh: true });
+    await untilOk(runner, pods);
+    expect(await redis(runner, pods, "GET", "foo")).toBe("bar");
+    expect(await unfitContainers(pods)).toEqual([]);
     await runner.destroy();
     await expectNothingLeft(pods);
   });
 
   test("of examples/three-hosts.conf on three engines, with a password", async () => {
-    const endpoints = HOSTS.flatMap((name) => {
-      const { endpoint, address } = fleet.host(name);
-      const at = `twine:hosts.${name}`;
-      return [
-        [`${at}.docker`, { value: endpoint }],
-        [`${at}.address`, { value: address }],
-      ] as const;
-    });
     const db1 = fleet.host("db1");
     const runner = await open("production", {
       "twine:conf": { value: "examples/three-hosts.conf" },
-      ...Object.fromEntries(endpoints),
+      ...hostsConfig(fleet, HOSTS),
       "twine:password": { value: PASSWORD, secret: true },
     });
     await runner.up();
@@ -113,14 +95,39 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
     expect(await redis(runner, db1, "SET", "foo", "bar")).toBe("OK");
     expect(await redis(runner, fleet.host("db3"), "GET", "foo")).toBe("bar");
     expect(await runner.up()).toEqual({});
-    expect(await runner.stateText()).not.toContain(PASSWORD);
-    for (const name of HOSTS) {
-      const { docker } = fleet.host(name);
-      for (const { Id: id } of await docker.listContainers({ all: true })) {
-        expect(JSON.stringify(await docker.getContainer(id).inspect())).not.toContain(PASSWORD);
-      }
-    }
+    await expectNoSecret(runner);
+
+    // One host loses its power: `up` says so at once, and goes on when the host is back.
+    const db2 = fleet.host("db2");
+    await db2.kill();
+    await expect(runner.up()).rejects.toThrow(`docker daemon: ${db2.endpoint}`);
+    await db2.start();
+    await runner.up({ refresh: true });
+    await untilOk(runner, db1);
+    expect(await redis(runner, db1, "GET", "foo")).toBe("bar");
+    for (const name of HOSTS) expect(await unfitContainers(fleet.host(name))).toEqual([]);
     await runner.destroy();
     for (const name of HOSTS) await expectNothingLeft(fleet.host(name));
   });
+
+  /** Neither the password nor any that is made of it, in the state, a container's environment, labels or command. */
+  async function expectNoSecret(runner: StackRunner): Promise<void> {
+    const users: readonly RedisUser[] = ["app", "router", "monitor", "replica", "health"];
+    const made = users.map((user) => credentialsOf(user, PASSWORD)?.password ?? "");
+    const secrets = [...new Set([PASSWORD, ...made])];
+    expect(secrets.length).toBeGreaterThan(3);
+    const shown = [await runner.stateText()];
+    for (const { docker } of HOSTS.map((name) => fleet.host(name))) {
+      for (const { Id: id } of await docker.listContainers({ all: true })) {
+        shown.push(JSON.stringify(await docker.getContainer(id).inspect()));
+      }
+    }
+    expect(secrets.filter((secret) => shown.some((text) => text.includes(secret)))).toEqual([]);
+  }
 });
+
+/** The network namespace that a container's process is in; empty while there is none. */
+async function spaceOf(engine: EngineHost, container: string): Promise<string> {
+  const { State: state } = await engine.docker.getContainer(container).inspect();
+  return readlink(`/proc/${state.Pid}/ns/net`).catch(() => "");
+}

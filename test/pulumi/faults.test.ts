@@ -196,7 +196,9 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
 
     const kept = (await runner.stack.outputs())["keptVolumes"]?.value as { volume: string }[];
     expect(kept.map(({ volume }) => volume)).toEqual(["kept-a1", "kept-a2", "kept-s1"]);
-    expect(await failure(runner.pulumi("destroy", "--yes"))).toMatch(/Command failed/);
+    expect(await failure(runner.pulumi("destroy", "--yes"))).toMatch(
+      /cannot be deleted\s+because it is protected/,
+    );
     await untilOk(runner, db1);
     await runner.pulumi("destroy", "--yes", "--exclude-protected");
     const volumes = (await db1.docker.listVolumes()).Volumes.map((one) => one.Name);

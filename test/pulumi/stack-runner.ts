@@ -90,8 +90,13 @@ export async function openStack(
     },
     pulumi: async (...args) => {
       const { file, options } = command();
-      const result = await run(file, [...args, "--stack", name, "--non-interactive"], options);
-      return result.stdout;
+      try {
+        return (await run(file, [...args, "--stack", name, "--non-interactive"], options)).stdout;
+      } catch (cause) {
+        // Pulumi writes its diagnostics to stdout.
+        const { stdout = "", stderr = "" } = cause as { stdout?: string; stderr?: string };
+        throw new Error(`pulumi ${args.join(" ")} failed:\n${stdout}${stderr}`, { cause });
+      }
     },
     beginUp: () => {
       const { file, options } = command();
