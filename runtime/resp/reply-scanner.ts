@@ -38,6 +38,7 @@ class Walk {
   /** Length of the reply that begins at `start`, or -1 until more bytes come. After a length it is ready for the next. */
   advance(bytes: Buffer, start: number, end: number): number {
     for (;;) {
+      if (this.#depth > 0) this.#skipBulks(bytes, start, end);
       const next = this.#element(bytes, start, end);
       if (next === -1) return -1;
       this.#at = this.#searched = next;
@@ -51,6 +52,36 @@ class Walk {
       this.#at = this.#searched = 0;
       return next;
     }
+  }
+
+  /** Passes over plain bulks that have come whole, all but the innermost aggregate's last element: most of what long
+      replies consist of. Whatever is not quite so is left to #element(), with its errors. */
+  #skipBulks(bytes: Buffer, start: number, end: number): void {
+    let left = this.#open[this.#depth - 1] ?? 0;
+    let at = start + this.#at;
+    while (left > 1 && at < end && bytes[at] === DOLLAR) {
+      let place = at + 1;
+      let size = 0;
+      let digit = place < end ? (bytes[place] ?? 0) - ZERO : -1;
+      while (digit >= 0 && digit <= 9 && place - at <= DIGITS_MAX) {
+        size = size * 10 + digit;
+        place++;
+        digit = place < end ? (bytes[place] ?? 0) - ZERO : -1;
+      }
+      const bulkEnd = place + 2 + size;
+      const isPlain =
+        place > at + 1 &&
+        bulkEnd + 2 <= end &&
+        bytes[place] === CR &&
+        bytes[place + 1] === LF &&
+        bytes[bulkEnd] === CR &&
+        bytes[bulkEnd + 1] === LF;
+      if (!isPlain) break;
+      at = bulkEnd + 2;
+      left--;
+    }
+    this.#open[this.#depth - 1] = left;
+    if (at > start + this.#at) this.#at = this.#searched = at - start;
   }
 
   /** Where the element at the present position ends; an aggregate's header opens it and goes on. */
