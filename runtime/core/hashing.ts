@@ -1,6 +1,7 @@
 // hashing.ts: by what the keys lie where they lie: what must never change while the data lives. Pure.
 // The view remembers it, so that whoever routes by another twine.conf is stopped instead of losing keys quietly.
-import type { ClusterConfig } from "./cluster.ts";
+import type { ClusterConfig, Settings } from "./cluster.ts";
+import { parseHash } from "./conf/hash-setting.ts";
 import { TwineError } from "./errors.ts";
 import type { View } from "./view.ts";
 
@@ -29,4 +30,17 @@ export function requireSameHashing(view: View | null | undefined, config: Cluste
     remedy:
       "put the old hash, hash-tag and partitions back: they never change while the data lives",
   });
+}
+
+/** The settings that hashingOf put into these words; undefined for any other words, and for a hash of the user's own,
+    which is a file that only twine.conf can place. */
+export function hashingFrom(
+  words: string,
+): Pick<Settings, "hash" | "partitions" | "hashTag"> | undefined {
+  const found = /^(\S+) over (\d{1,9}) partitions, (?:no hash tag|hash tag (..))$/.exec(words);
+  const hash = parseHash(found?.[1] ?? "");
+  if (typeof hash === "string" || hash.kind !== "builtin") return undefined;
+  const hashTag = found?.[3];
+  const partitions = Number(found?.[2]);
+  return { hash, partitions, ...(hashTag === undefined ? {} : { hashTag }) };
 }

@@ -1,0 +1,244 @@
+// cluster-client.ts: what TwineClient and RedCluster have in common: typed commands, their order, events, an end.
+//
+//   command -> (not ready, or an earlier one still waits for its hash? wait) -> dispatcher -> lanes
+//
+// Invariant: commands reach the dispatcher in the order of their calls, whatever it waits for, so that two commands on
+// one key are executed in that order.
+import { EventEmitter } from "node:events";
+import type { Callback } from "ioredis";
+import { TwineError } from "../core/errors.ts";
+import type { View } from "../core/view.ts";
+import type { Clock } from "../ports/clock.ts";
+import { CommandChain, type ChainSender } from "./command-chain.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import { isError } from "../route/split.ts";
+import { errorFromText, TypedCommands, type TypedCommand } from "./typed-commands.ts";
+
+export interface ClientEvents {
+  /** Commands are sent from now on; before, they are held. */
+  ready: [];
+  /** TwineClient: a new view of the cluster. */
+  view: [view: View];
+  /** A partition has another master. Node names. */
+  failover: [change: { partition: number; from: string; to: string }];
+  /** Requests of a partition wait because it can't be served; told once each time. */
+  held: [wait: { partition: number; why: string }];
+  /** Something failed outside of any command. Without a listener it is silent. */
+  error: [error: Error];
+  /** Everything is closed. */
+  close: [];
+}
+
+export interface ClientTiming {
+  readonly clock: Clock;
+  readonly holdForMs: number;
+}
+
+interface Task {
+  readonly sinceMs: number;
+  /** Hands it over; a promise when the next one must wait. */
+  run(dispatcher: Dispatcher): Promise<void> | undefined;
+  fail(error: Error): void;
+}
+
+export abstract class ClusterClient extends TypedCommands {
+  readonly #timing: ClientTiming;
+  readonly #events = new EventEmitter();
+  #dispatcher: Dispatcher | undefined;
+  #waiting: Task[] = [];
+  #isBusy = false;
+  #isClosed = false;
+  #isEnding = false;
+  #outstanding = 0;
+  #endHold: (() => void) | undefined;
+  /** Runs when nothing is outstanding any more. */
+  #whenIdle: (() => void) | undefined;
+  #ended: Promise<void> | undefined;
+
+  protected constructor(timing: ClientTiming) {
+    super();
+    this.#timing = timing;
+  }
+
+  on<K extends keyof ClientEvents>(event: K, task: (...args: ClientEvents[K]) => void): this {
+    this.#events.on(event, task as (...args: unknown[]) => void);
+    return this;
+  }
+
+  once<K extends keyof ClientEvents>(event: K, task: (...args: ClientEvents[K]) => void): this {
+    this.#events.once(event, task as (...args: unknown[]) => void);
+    return this;
+  }
+
+  off<K extends keyof ClientEvents>(event: K, task: (...args: ClientEvents[K]) => void): this {
+    this.#events.off(event, task as (...args: unknown[]) => void);
+    return this;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Commands gathered until exec(), sent together, each to its partition; their results come in their order. */
+  pipeline(): CommandChain {
+    return new CommandChain("pipeline", this.#sender);
+  }
+
+  /** Commands gathered until exec(), executed as one transaction; all their keys must lie in one partition. */
+  multi(): CommandChain {
+    return new CommandChain("transaction", this.#sender);
+  }
+
+  /** Takes no new commands, waits for the replies that are owed, then closes everything. */
+  override async quit(callback?: Callback<"OK">): Promise<"OK"> {
+    this.#isEnding = true;
+    if (this.#outstanding > 0 && !this.#isClosed) {
+      await new Promise<void>((resolve) => (this.#whenIdle = resolve));
+    }
+    await this.disconnect();
+    callback?.(null, "OK");
+    return "OK";
+  }
+
+  /** Closes everything at once: what is held or on the wire fails. Nothing keeps the process alive afterwards. */
+  disconnect(): Promise<void> {
+    this.#ended ??= this.#end();
+    return this.#ended;
+  }
+
+  /** Closes what the subclass has opened. */
+  protected abstract closeSources(): Promise<void>;
+
+  /** Commands are sent from here on. */
+  protected open(dispatcher: Dispatcher): void {
+    if (this.#isClosed) {
+      dispatcher.close();
+      return;
+    }
+    this.#dispatcher = dispatcher;
+    this.emit("ready");
+    this.#drain();
+  }
+
+  protected emit<K extends keyof ClientEvents>(event: K, ...args: ClientEvents[K]): void {
+    // Node's emitter throws an "error" that nobody listens to: that would end the program.
+    if (event === "error" && this.#events.listenerCount("error") === 0) return;
+    this.#events.emit(event, ...args);
+  }
+
+  /** Fails everything that waits, when the client can never become ready. */
+  protected failWaiting(error: Error): void {
+    for (const task of this.#waiting.splice(0)) task.fail(error);
+  }
+
+  protected override perform(command: TypedCommand): void {
+    this.#outstanding++;
+    const done = (reply: Buffer): void => {
+      command.take(reply);
+      this.#settled();
+    };
+    this.#add({
+      sinceMs: this.#timing.clock.nowMs(),
+      run(dispatcher) {
+        return dispatcher.dispatch({ args: command.args, sinceMs: this.sinceMs, done });
+      },
+      fail: (error) => {
+        command.fail(error);
+        this.#settled();
+      },
+    });
+  }
+
+  readonly #sender: ChainSender = {
+    pipeline: (commands) => {
+      for (const command of commands) this.perform(command);
+    },
+    transaction: (commands) =>
+      new Promise((resolve, reject) => {
+        this.#outstanding++;
+        const sinceMs = this.#timing.clock.nowMs();
+        const done = (reply: Buffer): void => {
+          if (isError(reply)) reject(errorFromText(reply.toString("utf8", 1, reply.length - 2)));
+          else resolve(reply);
+          this.#settled();
+        };
+        const fail = (error: Error): void => {
+          reject(error);
+          this.#settled();
+        };
+        const run = (dispatcher: Dispatcher): Promise<void> =>
+          dispatcher.transact(commands, sinceMs, done);
+        this.#add({ sinceMs, run, fail });
+      }),
+  };
+
+  #add(task: Task): void {
+    if (this.#isClosed || this.#isEnding) {
+      task.fail(closedError());
+      return;
+    }
+    this.#waiting.push(task);
+    this.#drain();
+    if (this.#waiting.length > 0) this.#watchHold();
+  }
+
+  #drain(): void {
+    const dispatcher = this.#dispatcher;
+    if (dispatcher === undefined || this.#isBusy) return;
+    const tasks = this.#waiting;
+    let count = 0;
+    for (const task of tasks) {
+      count++;
+      const later = task.run(dispatcher);
+      if (later === undefined) continue;
+      this.#isBusy = true;
+      void later.finally(() => {
+        this.#isBusy = false;
+        this.#drain();
+      });
+      break;
+    }
+    // Replies that came at once may have brought new commands: those stand behind.
+    tasks.splice(0, count);
+  }
+
+  /** Before the client is ready no lane holds its commands. */
+  #watchHold(): void {
+    if (this.#endHold !== undefined || this.#dispatcher !== undefined) return;
+    const { clock, holdForMs } = this.#timing;
+    const [first] = this.#waiting;
+    const leftMs = Math.max((first?.sinceMs ?? clock.nowMs()) + holdForMs - clock.nowMs(), 0);
+    this.#endHold = clock.after(leftMs, () => {
+      this.#endHold = undefined;
+      if (this.#dispatcher !== undefined) return;
+      const isOver = (task: Task): boolean => task.sinceMs + holdForMs <= clock.nowMs();
+      const over = this.#waiting.filter(isOver);
+      this.#waiting = this.#waiting.filter((task) => !over.includes(task));
+      const why = "TWINEDOWN the client has no view of the cluster yet";
+      for (const task of over) task.fail(errorFromText(why));
+      if (this.#waiting.length > 0) this.#watchHold();
+    });
+  }
+
+  #settled(): void {
+    this.#outstanding--;
+    if (this.#outstanding === 0) this.#whenIdle?.();
+  }
+
+  async #end(): Promise<void> {
+    this.#isClosed = true;
+    this.#endHold?.();
+    this.#dispatcher?.close();
+    this.failWaiting(closedError());
+    await this.closeSources();
+    this.emit("close");
+  }
+}
+
+export function closedError(): TwineError {
+  return new TwineError({
+    code: "CLIENT_CLOSED",
+    message: "the client was closed by quit() or disconnect()",
+    remedy: "make another client",
+  });
+}

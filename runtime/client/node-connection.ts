@@ -1,0 +1,178 @@
+// node-connection.ts: one raw, pipelined connection to one redis-server.
+//
+//   HELLO 2, INFO, SELECT -> (the connection before it may still hold requests? CLIENT KILL) -> ready
+//
+// It carries bytes: which reply belongs to which request is the lane's to know, by order. It never reconnects; the lane
+// opens another. RESP2, because the types of ioredis's commands are those of RESP2.
+// A paused server executes what lies in its sockets when it wakes, even of connections that were closed meanwhile (seen).
+// So a connection that broke with requests on the wire is ended at its node before anything is sent there again. Its id
+// says which it was; the run id says whether that process still lives, for another one counts its ids anew.
+import { connect, type Socket } from "node:net";
+import type { Credentials } from "../core/credentials.ts";
+import type { Clock } from "../ports/clock.ts";
+import { decodeReply } from "../resp/decode.ts";
+import { encodeCommand } from "../resp/encode.ts";
+import { RespError } from "../resp/limits.ts";
+import { ReplyScanner } from "../resp/reply-scanner.ts";
+import { itemsOf, numberOf, textOf } from "../resp/value.ts";
+
+/** A node to speak to. */
+export interface NodeTarget {
+  /** For people. */
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly db: number;
+  readonly credentials: Credentials | undefined;
+  /** Changes when its keys may lie in another order: another process, or master anew. */
+  readonly incarnation: string;
+}
+
+/** A connection as its node knows it. */
+export interface ConnectionIdentity {
+  readonly id: number;
+  readonly runId: string;
+}
+
+export interface ConnectionEvents {
+  /** The handshake is done: write. */
+  onReady(): void;
+  /** One whole reply, as it came; its bytes are the receiver's to keep. */
+  onReply(raw: Buffer): void;
+  /** Once, at the end, whoever ended it. */
+  onClose(cause: string): void;
+}
+
+export interface ConnectionOptions {
+  readonly clock: Clock;
+  readonly connectTimeoutMs: number;
+  /** An earlier connection to the same node, to be ended there before this one is ready. */
+  readonly predecessor?: ConnectionIdentity | undefined;
+}
+
+const ERROR = 45;
+const COPIED_BYTES_MAX = 16 * 1024;
+
+export class NodeConnection {
+  readonly target: NodeTarget;
+  isReady = false;
+  /** Known from the handshake on. */
+  identity: ConnectionIdentity | undefined;
+  readonly #socket: Socket;
+  readonly #events: ConnectionEvents;
+  readonly #scanner = new ReplyScanner();
+  readonly #predecessor: ConnectionIdentity | undefined;
+  readonly #greetings: Buffer[] = [];
+  #greetingsMax: number;
+  #isKilling = false;
+  #cause = "it closed the connection";
+  readonly #endConnectTimer: () => void;
+
+  constructor(target: NodeTarget, options: ConnectionOptions, events: ConnectionEvents) {
+    this.target = target;
+    this.#events = events;
+    this.#predecessor = options.predecessor;
+    const greeting = handshake(target);
+    this.#greetingsMax = greeting.length;
+    this.#socket = connect({
+      host: target.host,
+      port: target.port,
+      noDelay: true,
+      keepAlive: true,
+    });
+    this.#socket.write(Buffer.concat(greeting));
+    this.#endConnectTimer = options.clock.after(options.connectTimeoutMs, () => {
+      this.destroy(`no answer within ${options.connectTimeoutMs} ms`);
+    });
+    this.#socket.on("data", (chunk) => {
+      this.#receive(chunk);
+    });
+    this.#socket.on("error", (error) => {
+      this.#cause = error.message;
+    });
+    this.#socket.on("close", () => {
+      this.isReady = false;
+      this.#endConnectTimer();
+      events.onClose(this.#cause);
+    });
+  }
+
+  /** Whole commands; small ones leave in one piece, because a piece costs more than a copy. */
+  write(commands: readonly Buffer[]): void {
+    this.#socket.cork();
+    let small: Buffer[] = [];
+    for (const command of commands) {
+      if (command.length <= COPIED_BYTES_MAX) {
+        small.push(command);
+        continue;
+      }
+      if (small.length > 0) this.#socket.write(Buffer.concat(small));
+      small = [];
+      this.#socket.write(command);
+    }
+    if (small.length > 0) this.#socket.write(Buffer.concat(small));
+    this.#socket.uncork();
+  }
+
+  destroy(cause: string): void {
+    this.#cause = cause;
+    this.isReady = false;
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#scanner.push(chunk);
+    try {
+      while (!this.#socket.destroyed) {
+        const raw = this.#scanner.next();
+        if (raw === undefined) return;
+        if (this.isReady) this.#events.onReply(raw);
+        else this.#shakeHands(raw);
+      }
+    } catch (error) {
+      if (!(error instanceof RespError)) throw error;
+      this.destroy(error.message);
+    }
+  }
+
+  #shakeHands(raw: Buffer): void {
+    if (raw[0] === ERROR) {
+      this.destroy(`it refuses the handshake: ${raw.toString("utf8", 1, raw.length - 2)}`);
+      return;
+    }
+    this.#greetings.push(raw);
+    if (this.#greetings.length < this.#greetingsMax) return;
+    this.identity ??= identityOf(this.#greetings);
+    const predecessor = this.#predecessor;
+    if (predecessor?.runId === this.identity.runId && !this.#isKilling) {
+      this.#isKilling = true;
+      this.#greetingsMax++;
+      this.write([encodeCommand(["CLIENT", "KILL", "ID", String(predecessor.id)])]);
+      return;
+    }
+    this.#endConnectTimer();
+    this.isReady = true;
+    this.#events.onReady();
+  }
+}
+
+/** HELLO says everything in one command; a dead or loading node answers it too. */
+function handshake({ credentials, db }: NodeTarget): Buffer[] {
+  const auth =
+    credentials === undefined ? [] : ["AUTH", credentials.username, credentials.password];
+  const commands = [
+    encodeCommand(["HELLO", "2", ...auth, "SETNAME", "twine-client"]),
+    encodeCommand(["INFO", "server"]),
+  ];
+  if (db !== 0) commands.push(encodeCommand(["SELECT", String(db)]));
+  return commands;
+}
+
+/** From the replies to HELLO and INFO, which are the first two. */
+function identityOf([hello, info]: readonly Buffer[]): ConnectionIdentity {
+  const said = hello === undefined ? [] : itemsOf(decodeReply(hello));
+  const at = said.findIndex((item) => textOf(item) === "id");
+  const text = info === undefined ? undefined : textOf(decodeReply(info));
+  const runId = /^run_id:(\S+)/m.exec(text ?? "")?.[1] ?? "";
+  return { id: numberOf(said[at + 1]) ?? 0, runId };
+}

@@ -1,0 +1,85 @@
+// request.ts: what a client wants of one partition, on its way there and back. Pure.
+import { encodeCommand } from "../resp/encode.ts";
+import { isIdempotent } from "../route/repeatable.ts";
+
+/** Resolves the reply's one receiver. Called exactly once. */
+export type TakeReply = (reply: Buffer) => void;
+
+/** One command, or a whole transaction, for one partition. */
+export interface Request {
+  readonly bytes: Buffer;
+  /** Replies that it brings: 1; more for a transaction, whose last one counts. */
+  readonly replyCount: number;
+  readonly isRead: boolean;
+  /** Its keys as latin1 text; undefined when it concerns every key. Asked only while something is held. */
+  keys(): readonly string[] | undefined;
+  /** Done twice it leaves what it leaves when done once. */
+  isRepeatable(): boolean;
+  readonly done: TakeReply;
+  /** When it was asked for. */
+  readonly sinceMs: number;
+  /** The order in which a lane got them. */
+  order: number;
+  /** The node whose connection broke while it was on the wire. */
+  unknownAt: string | undefined;
+}
+
+export interface RequestFacts {
+  readonly isRead: boolean;
+  /** Indices into the arguments; undefined when it concerns every key. */
+  readonly keys: readonly number[] | undefined;
+  readonly sinceMs: number;
+}
+
+export function commandRequest(
+  args: readonly Buffer[],
+  facts: RequestFacts,
+  done: TakeReply,
+  bytes: Buffer = encodeCommand(args),
+): Request {
+  return {
+    bytes,
+    replyCount: 1,
+    isRead: facts.isRead,
+    keys: () => facts.keys?.map((index) => args[index]?.toString("latin1") ?? ""),
+    isRepeatable: () => facts.isRead || isIdempotent(args),
+    done,
+    sinceMs: facts.sinceMs,
+    order: 0,
+    unknownAt: undefined,
+  };
+}
+
+/** MULTI, the commands, EXEC: sent in one piece, so that nothing comes between them. */
+export function transactionRequest(
+  commands: readonly (readonly Buffer[])[],
+  facts: RequestFacts,
+  done: TakeReply,
+): Request {
+  return {
+    bytes: Buffer.concat([MULTI, ...commands.map(encodeCommand), EXEC]),
+    replyCount: commands.length + 2,
+    isRead: facts.isRead,
+    keys: () => undefined,
+    isRepeatable: () => facts.isRead || commands.every(isIdempotent),
+    done,
+    sinceMs: facts.sinceMs,
+    order: 0,
+    unknownAt: undefined,
+  };
+}
+
+const MULTI = encodeCommand(["MULTI"]);
+const EXEC = encodeCommand(["EXEC"]);
+
+const MINUS = 45;
+
+/** Whether the reply proves that nothing was executed: these errors come instead of a command's execution, never after
+    it, and a transaction of which one command was refused so is discarded whole. */
+export function isNotExecuted(reply: Buffer): boolean {
+  if (reply[0] !== MINUS) return false;
+  const text = reply.toString("latin1", 1, 80);
+  return /^(EXECABORT Transaction discarded because of: )?(READONLY|MASTERDOWN|LOADING) /.test(
+    text,
+  );
+}

@@ -1,0 +1,209 @@
+// twine-client.ts: a Redis client of a whole Twine cluster that speaks straight to its nodes: the same hash, the same
+// view and the same rules as a router, one hop less.
+//
+//   twine.conf or status nodes -> follow the view -> topology -> dispatcher -> lanes -> masters (and replicas)
+import { credentialsOf } from "../core/credentials.ts";
+import type { ClusterConfig } from "../core/cluster.ts";
+import { requireSameHashing } from "../core/hashing.ts";
+import type { View } from "../core/view.ts";
+import { systemClock, type Clock } from "../ports/clock.ts";
+import { loadPartitioner } from "../ports/hash-source.ts";
+import { silentLog, type Log } from "../ports/log.ts";
+import type { Partitioner } from "../ports/partitioner.ts";
+import { systemRandom } from "../ports/random.ts";
+import { openRedisLink } from "../ports/redis-link.ts";
+import { followView } from "../register/follow.ts";
+import { guardedView } from "../register/guarded-view.ts";
+import { firstView, whyNoView } from "../register/open-view.ts";
+import type { ViewSource } from "../register/view-source.ts";
+import { askCommands } from "./ask-commands.ts";
+import {
+  readClientConf,
+  withHashing,
+  type ClientSettings,
+  type ConfSource,
+} from "./client-conf.ts";
+import { closedError, ClusterClient } from "./cluster-client.ts";
+import { Dispatcher } from "./dispatcher.ts";
+import type { LaneContext } from "./lane-context.ts";
+import type { NodeTarget } from "./node-connection.ts";
+import { targetOf, viewTopology } from "./view-topology.ts";
+
+export { TwineError } from "../core/errors.ts";
+
+export interface TwineClientOptions extends ConfSource, Partial<ClientSettings> {
+  /** The cluster's password. */
+  readonly password?: string;
+  readonly log?: Log;
+}
+
+const CONNECT_TIMEOUT_MS = 1000;
+/** After so long without a view, error says why; the client goes on trying. */
+const VIEW_WAIT_MS = 2500;
+
+export class TwineClient extends ClusterClient {
+  readonly #options: TwineClientOptions;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #source: ViewSource;
+  #config: ClusterConfig;
+  #partitioner: Partitioner | undefined;
+  #endWatch: () => void = () => undefined;
+  #masters: readonly (string | null)[] = [];
+  #seen: View | undefined;
+  readonly #ready: Promise<void>;
+
+  /** Begins to follow the view at once; commands are held until it is there. Throws what readClientConf throws. */
+  constructor(options: TwineClientOptions) {
+    const config = readClientConf(options, settingsOf(options));
+    super({ clock: systemClock, holdForMs: config.settings.holdForMs });
+    this.#options = options;
+    this.#config = config;
+    this.#clock = systemClock;
+    this.#log = options.log ?? silentLog;
+    this.#source = followView({
+      config,
+      password: options.password,
+      clock: systemClock,
+      log: this.#log,
+      openLink: openRedisLink,
+    });
+    this.#ready = this.#start();
+    // Whoever wants to know asks ready(); everybody else hears it from "error" and from the commands.
+    this.#ready.catch((error: unknown) => {
+      const failure = error instanceof Error ? error : new Error(String(error));
+      if (this.isClosed) return;
+      this.failWaiting(failure);
+      this.emit("error", failure);
+    });
+  }
+
+  /** Resolves when commands are sent and no longer held. Rejects with what can't be mended by waiting: another hashing
+      (HASHING_DIFFERS, HASHING_UNKNOWN), a hash that can't be loaded, or a client that was closed before. */
+  ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  /** The newest view, or undefined before the first. */
+  get view(): View | undefined {
+    return this.#source.current();
+  }
+
+  protected override async closeSources(): Promise<void> {
+    this.#endWatch();
+    await this.#source.close();
+    await this.#partitioner?.close();
+  }
+
+  async #start(): Promise<void> {
+    const { password } = this.#options;
+    const view = await this.#firstView();
+    if (this.#options.statusNodes !== undefined) this.#config = withHashing(this.#config, view);
+    requireSameHashing(view, this.#config);
+    const partitioner = await loadPartitioner(this.#config);
+    this.#partitioner = partitioner;
+    const credentials = credentialsOf("router", password);
+    const known = await askCommands({
+      targets: () => dataNodes(this.#source.current()).map((node) => targetOf(node, credentials)),
+      clock: this.#clock,
+      isOver: () => this.isClosed,
+      onSilence: (target, why) => {
+        this.#log.debug("a data node told no table of commands", { node: target.name, why });
+      },
+    });
+    if (known === undefined) {
+      await partitioner.close();
+      throw closedError();
+    }
+    const context = this.#laneContext();
+    this.#watch();
+    this.open(new Dispatcher({ context, partitioner, random: systemRandom, ...known }));
+  }
+
+  async #firstView(): Promise<View> {
+    let isTold = false;
+    for (;;) {
+      if (this.isClosed) throw closedError();
+      const isThere = await firstView(this.#source, this.#clock, VIEW_WAIT_MS);
+      const view = this.#source.current();
+      if (isThere && view !== undefined) return view;
+      if (isTold) continue;
+      isTold = true;
+      this.emit("error", await whyNoView(this.#config, this.#options.password, this.#clock));
+    }
+  }
+
+  #laneContext(): LaneContext {
+    const { settings } = this.#config;
+    const topology = viewTopology({
+      view: guardedView(this.#source, this.#config),
+      partitionCount: settings.partitions,
+      readFrom: settings.readFrom,
+      credentials: credentialsOf("router", this.#options.password),
+      random: systemRandom,
+    });
+    return {
+      topology,
+      clock: this.#clock,
+      holdForMs: settings.holdForMs,
+      holdBytesMax: settings.holdBytes,
+      ackReplicas: settings.ackReplicas,
+      ackTimeoutMs: settings.ackTimeoutMs,
+      retryUnknown: settings.retryUnknown,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      readerSilentMs: settings.downAfterMs,
+      heldBytes: 0,
+      onFailure: (partition: number, target: NodeTarget, why: string) => {
+        this.#log.debug("a connection broke", { partition, node: target.name, why });
+      },
+      onHeld: (partition, why) => {
+        this.emit("held", { partition, why });
+      },
+    };
+  }
+
+  #watch(): void {
+    const look = (): void => {
+      const view = this.#source.current();
+      if (view === undefined || view === this.#seen) return;
+      this.#seen = view;
+      this.emit("view", view);
+      this.#tellFailovers(view);
+    };
+    this.#endWatch = this.#source.onChange(look);
+    look();
+  }
+
+  #tellFailovers(view: View): void {
+    const known = this.#masters;
+    // While there is none, the last one is remembered: another one after it is a failover.
+    this.#masters = view.partitions.map(({ index, master }) => master ?? known[index] ?? null);
+    view.partitions.forEach(({ index, master }) => {
+      const from = known[index] ?? null;
+      if (master !== null && from !== null && from !== master) {
+        this.emit("failover", { partition: index, from, to: master });
+      }
+    });
+  }
+}
+
+function settingsOf(options: TwineClientOptions): Partial<ClientSettings> {
+  const names = [
+    "readFrom",
+    "holdForMs",
+    "holdBytes",
+    "retryUnknown",
+    "ackReplicas",
+    "ackTimeoutMs",
+  ] as const;
+  const given = names.filter((name) => options[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, options[name]]));
+}
+
+/** Masters first. */
+function dataNodes(view: View | undefined): View["nodes"] {
+  const rank = { master: 0, replica: 1, up: 1, dead: 2 };
+  return (view?.nodes ?? [])
+    .filter(({ kind }) => kind === "data")
+    .toSorted((a, b) => rank[a.role] - rank[b.role]);
+}
