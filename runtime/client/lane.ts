@@ -12,14 +12,19 @@
 // With ack-replicas a WAIT follows every batch with a write in it, and the batch's replies wait for its answer: reads
 // too, since a read may have seen a write that nobody else holds yet.
 // A lane to a replica holds nothing: what it can't send or was refused, its fallback takes.
-import { errorReply } from "../resp/encode.ts";
 import { replicasHolding, underreplicated, waitCommand } from "../route/acknowledge.ts";
 import { isError } from "../route/split.ts";
 import { Fifo } from "./fifo.ts";
 import { HeldRequests } from "./held-requests.ts";
 import type { LaneContext } from "./lane-context.ts";
-import { NodeConnection, type ConnectionIdentity, type NodeTarget } from "./node-connection.ts";
-import { isNotExecuted, type Request } from "./request.ts";
+import {
+  isSame,
+  NodeConnection,
+  placeOf,
+  type ConnectionIdentity,
+  type NodeTarget,
+} from "./node-connection.ts";
+import { isNotExecuted, lostReply, type Request } from "./request.ts";
 
 export interface LaneOptions {
   readonly partition: number;
@@ -318,13 +323,8 @@ export class Lane {
     return this.#context.retryUnknown === "idempotent" && request.isRepeatable();
   }
 
-  /** A write that was on the wire once may have been executed, whatever stops it now. */
   #lost(request: Request, why: string): Buffer {
-    if (request.unknownAt === undefined || request.isRead) return errorReply(`TWINEDOWN ${why}`);
-    return errorReply(
-      `UNCERTAIN ${request.unknownAt} of partition ${this.#options.partition} gave no reply, ` +
-        `the command may have been executed: ${why}`,
-    );
+    return lostReply(request, this.#options.partition, why);
   }
 
   /** Another node is the lane's, or none: what is on the wire is waited for a moment, then given up. */
@@ -391,14 +391,6 @@ export class Lane {
     }
     return `partition ${partition}: its master ${target.name} does not answer`;
   }
-}
-
-function isSame(a: NodeTarget, b: NodeTarget | undefined): boolean {
-  return a.name === b?.name && a.host === b.host && a.port === b.port && a.db === b.db;
-}
-
-function placeOf(target: NodeTarget): string {
-  return `${target.host}:${target.port}`;
 }
 
 function isAmong(keys: readonly string[] | undefined, waiting: ReadonlySet<string>): boolean {

@@ -176,3 +176,11 @@ function identityOf([hello, info]: readonly Buffer[]): ConnectionIdentity {
   const runId = /^run_id:(\S+)/m.exec(text ?? "")?.[1] ?? "";
   return { id: numberOf(said[at + 1]) ?? 0, runId };
 }
+
+export function isSame(a: NodeTarget, b: NodeTarget | undefined): boolean {
+  return a.name === b?.name && a.host === b.host && a.port === b.port && a.db === b.db;
+}
+
+export function placeOf(target: NodeTarget): string {
+  return `${target.host}:${target.port}`;
+}

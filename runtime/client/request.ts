@@ -1,5 +1,5 @@
 // request.ts: what a client wants of one partition, on its way there and back. Pure.
-import { encodeCommand } from "../resp/encode.ts";
+import { encodeCommand, errorReply } from "../resp/encode.ts";
 import { isIdempotent } from "../route/repeatable.ts";
 
 /** Resolves the reply's one receiver. Called exactly once. */
@@ -81,5 +81,15 @@ export function isNotExecuted(reply: Buffer): boolean {
   const text = reply.toString("latin1", 1, 80);
   return /^(EXECABORT Transaction discarded because of: )?(READONLY|MASTERDOWN|LOADING) /.test(
     text,
+  );
+}
+
+/** The answer to a request that will not be done. A write that was on the wire once may have been executed, whatever stops
+    it now. */
+export function lostReply(request: Request, partition: number, why: string): Buffer {
+  if (request.unknownAt === undefined || request.isRead) return errorReply(`TWINEDOWN ${why}`);
+  return errorReply(
+    `UNCERTAIN ${request.unknownAt} of partition ${partition} gave no reply, ` +
+      `the command may have been executed: ${why}`,
   );
 }
