@@ -186,7 +186,10 @@ function endpointOf(
   const known = ["docker", "certPath", "ca", "cert", "key", "address"];
   for (const [name, text] of Object.entries(texts)) {
     if (!known.includes(name)) {
-      complain(key, `${path} has no property ${name}; there are ${known.join(", ")}, sshOpts`);
+      complain(
+        key,
+        `${path} has no property ${name}; there are ${known.join(", ")}, sshOpts`.trim(),
+      );
     } else if (typeof text !== "string") complain(key, `${path}.${name} must be a text`);
   }
   return args as unknown as EndpointArgs;

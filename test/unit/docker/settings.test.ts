@@ -45,6 +45,12 @@ describe("where the cluster goes", () => {
     expect(problems).toEqual([expect.stringMatching(/\["db2"\] "db2:2375" is neither ssh|an ssh/)]);
   });
 
+  test("a property that there is not is named with those that there are", () => {
+    expect(problemsOf({ engine: { docker: "tcp://ci:2376", certpath: "/certs" } })).toEqual([
+      expect.stringMatching(/^twine:engine has no property certpath; there are docker, certPath/),
+    ]);
+  });
+
   test("real hosts without a password can't reach each other, and that is said beforehand", () => {
     expect(problemsOf({ hosts: ENDPOINTS })).toEqual([
       expect.stringMatching(/^twine:password is missing.*--secret/),
