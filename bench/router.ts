@@ -189,6 +189,9 @@ async function end(): Promise<void> {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 }
 
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  process.once(signal, () => void end().then(() => process.exit(1)));
+}
 line(HEAD);
 try {
   const rows: Row[] = [];

@@ -14,6 +14,7 @@ import type { Lanes } from "./lanes.ts";
 import type { ReplySink, Requester } from "./reply-sink.ts";
 
 const LF = 10;
+const CR = 13;
 const STAR = 42;
 const COLON = 58;
 const PLUS = 43;
@@ -136,7 +137,9 @@ class SplitJoin implements ReplySink {
     for (let part = 0; part < this.partCount; part++) {
       const at = this.#starts[part] ?? 0;
       if (kept[at] !== STAR || countAt(kept, at + 1) !== this.partKeys[part]) return false;
-      this.#cursors[part] = kept.indexOf(LF, at) + 1;
+      let cursor = at + 1;
+      while (kept[cursor] !== LF) cursor++;
+      this.#cursors[part] = cursor + 1;
     }
     let filled = writeHeader(out, 0, this.keyCount);
     for (let key = 0; key < this.keyCount; key++) {
@@ -251,5 +254,15 @@ function countAt(bytes: Buffer, at: number): number {
 
 /** `*count` with its line's end, at `at`; gives the place behind it. */
 function writeHeader(out: Buffer, at: number, count: number): number {
-  return at + out.write(`*${count}\r\n`, at, "latin1");
+  let digits = 1;
+  for (let rest = count; rest >= 10; rest = Math.floor(rest / 10)) digits++;
+  out[at] = STAR;
+  let rest = count;
+  for (let place = at + digits; place > at; place--) {
+    out[place] = ZERO + (rest % 10);
+    rest = Math.floor(rest / 10);
+  }
+  out[at + digits + 1] = CR;
+  out[at + digits + 2] = LF;
+  return at + digits + 3;
 }

@@ -106,4 +106,19 @@ describe.skipIf(isMissing("redis-server"))("router", () => {
       expect(await disturbed).toBeGreaterThan(10);
     });
   }
+
+  test("commands of 1 to 1,200 keys over three partitions keep the order of their keys", async () => {
+    const cluster = await startRouterCluster({ partitions: 3 });
+    const client = await cluster.client();
+    for (const count of [1, 2, 9, 10, 11, 99, 100, 1200]) {
+      const keys = Array.from({ length: count }, (_, index) => `k${index}`);
+      const values = keys.map((_, index) => `${count}.${index}`);
+      const pairs = keys.flatMap((key, index) => [key, values[index] ?? ""]);
+      expect(await client.callArgs(["MSET", ...pairs])).toBe("+OK\r\n");
+      const expected = `*${count}\r\n${values.map((value) => bulkOf(value)).join("")}`;
+      expect(await client.callArgs(["MGET", ...keys])).toBe(expected);
+      expect(await client.callArgs(["EXISTS", ...keys])).toBe(`:${count}\r\n`);
+      expect(await client.callArgs(["DEL", ...keys])).toBe(`:${count}\r\n`);
+    }
+  });
 });
