@@ -8,20 +8,15 @@ import type { ClusterConfig, ClusterNode } from "../../runtime/core/cluster.ts";
 import { interruption } from "../local/interruption.ts";
 
 const { signal } = interruption();
-const { EXIT } = await import("../../runtime/core/errors.ts");
+const { addressOf, nodesOf } = await import("../../runtime/core/cluster.ts");
+const { credentialsOf } = await import("../../runtime/core/credentials.ts");
+const { EXIT, TwineError } = await import("../../runtime/core/errors.ts");
+const { askRole } = await import("../local/ask.ts");
 const { loadConf, printWarnings, readPassword, runTool, tool } =
   await import("../../runtime/cli/tool.ts");
 const { twineHome } = await import("../../runtime/cli/package-root.ts");
 const { stop } = await import("../local/commands.ts");
 const { toolProgress } = await import("../local/tool-progress.ts");
-const { addressOf, nodesOf } = await import("../../runtime/core/cluster.ts");
-const { TwineError } = await import("../../runtime/core/errors.ts");
-const { credentialsOf } = await import("../../runtime/core/credentials.ts");
-const { askRole } = await import("../local/ask.ts");
-const { systemClock } = await import("../../runtime/ports/clock.ts");
-const { openRedisLink } = await import("../../runtime/ports/redis-link.ts");
-const { askAlpha } = await import("../../runtime/register/ask-alpha.ts");
-const { createNoticeBoard } = await import("../../runtime/register/notice-board.ts");
 
 /** A handover takes a fraction of a second; a new alpha may have to be found first. */
 const HANDOVER_WITHIN_MS = 15_000;
@@ -96,7 +91,14 @@ async function handOver(
   if (partition.length < 2) return;
   const role = await askRole(addressOf(node.host), node.port, credentialsOf("health", password));
   if (role !== "master") return;
-  const clock = systemClock;
+  // Only whoever needs them loads them.
+  const [{ systemClock: clock }, { openRedisLink }, { askAlpha }, { createNoticeBoard }] =
+    await Promise.all([
+      import("../../runtime/ports/clock.ts"),
+      import("../../runtime/ports/redis-link.ts"),
+      import("../../runtime/register/ask-alpha.ts"),
+      import("../../runtime/register/notice-board.ts"),
+    ]);
   const board = createNoticeBoard({ config, password, clock, openLink: openRedisLink });
   try {
     const body = { kind: "handover", node: node.name } as const;
