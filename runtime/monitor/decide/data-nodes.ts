@@ -51,7 +51,8 @@ function runIdOf(node: NodeView, standing: Standing, partition: PartitionView): 
  * 1. The partition's master: master, whatever the moment's standing.
  * 2. Down: dead. Silent or being asked again: as it was, but an earlier master is no master any more.
  * 3. Up, with its data loaded: replica when it follows the partition's master (or, while there is none, the last one).
- * 4. One that was a replica and has not restarted is only on its way from one master to the next: still a replica.
+ * 4. One that was a replica and has not restarted is only on its way from one master to the next, or to being one: still
+ *    a replica.
  * 5. Dead otherwise, because it serves nothing.
  */
 function roleOf(node: NodeView, standing: Standing, input: DataNodesInput): NodeRole {
@@ -60,7 +61,8 @@ function roleOf(node: NodeView, standing: Standing, input: DataNodesInput): Node
   if (standing.kind === "down") return "dead";
   if (standing.kind !== "up") return node.role === "replica" ? "replica" : "dead";
   const { info } = standing;
-  if (info.isLoading || info.role === "master") return "dead";
+  const isHeir = partition.promoting === node.name;
+  if (info.isLoading || (info.role === "master" && !isHeir)) return "dead";
   const leader = partition.master ?? partition.lastMaster;
   const followed = input.nodes.find(({ name }) => name === leader);
   if (followed !== undefined && isFollowing(info, followed)) return "replica";

@@ -94,7 +94,9 @@ export function decide(input: DecideInput): Decision {
   const base = { ...held, nodes: held.nodes.filter(({ name }) => !planned.gone.has(name)) };
   const requests = decideRequests(observed.requests, base, standings);
   const parts = decidePartitions(input, base, standings, requests.acceptLoss, planned.steps);
-  const hasUnseen = [...standings.values()].some(({ kind }) => kind === "unknown");
+  const hasUnseen = [...standings.values()].some(
+    ({ kind }) => kind === "unknown" || kind === "suspect",
+  );
   return {
     view: nextView(input, base, parts, hasUnseen),
     marks: parts.marks,
@@ -137,6 +139,7 @@ function decidePartitions(
     const isNews = ledForMs < downAfterMs && partition.master === null;
     const isUnseen = nodes.some(({ name }) => standings.get(name)?.kind === "unknown");
     const vacantForMs = input.nowMs - (input.vacancies.get(partition.index) ?? input.nowMs);
+    const times = { vacantForMs, leaseMs, downAfterMs, ackReplicas };
     const isUnread = partition.master === null && !input.observed.isLastSeenRead;
     const decided =
       step?.kind === "under-way" || isUnread || (isNews && isUnseen)
@@ -147,18 +150,16 @@ function decidePartitions(
             standings,
             lastSeen: input.observed.lastSeen,
             ledForMs,
-            downAfterMs,
-            leaseMs,
-            ackReplicas,
-            vacantForMs,
+            ...times,
             unsettled:
               partition.master === null
                 ? unsettledOf(nodes, standings, input.quietSinceMs)
                 : NOBODY,
             acceptLossOf: acceptLoss.get(partition.index),
           });
-    const drain = { partition: decided, nodes, standings, vacantForMs, downAfterMs };
-    for (const name of drainingOf(drain)) draining.add(name);
+    for (const name of drainingOf({ partition: decided, nodes, standings, ...times })) {
+      draining.add(name);
+    }
     const { wallTime } = input;
     const roles = decideDataNodes({ partition: decided, nodes, standings, marks, wallTime });
     marks = roles.marks;
@@ -175,7 +176,7 @@ function withRoles(partition: PartitionView, nodes: readonly NodeView[]): Partit
   return { ...partition, replicas: namesWith("replica"), dead: namesWith("dead") };
 }
 
-/** `hasUnseen`: some data node was not looked at yet, so what is not OK already can't be called so now. */
+/** `hasUnseen`: some data node was not looked at yet or gives no answer, so what is not OK already can't be called so now. */
 function nextView(input: DecideInput, base: View, parts: Parts, hasUnseen: boolean): View {
   const nodes = base.nodes.map(
     (node) => parts.dataNodes.get(node.name) ?? otherNode(node, input.observed, input.wallTime),

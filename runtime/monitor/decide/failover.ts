@@ -1,6 +1,6 @@
 // failover.ts: which replica of a lost master takes its place, and when. Pure.
 //
-//   "no master" chosen --> drain --> detach the replicas --> who holds enough? --> routers' lease over? --> promote
+//   "no master" chosen --> drain --> detach the replicas --> who holds enough? --> promote
 //                                       (actions.ts)            |  nobody for sure
 //                                                               +--> HALT: other rules, or a person
 //
@@ -18,6 +18,8 @@ import type { PartitionInput } from "./partition-input.ts";
 
 /** Added to the lease of the routers: their clocks and this one run at slightly different speeds. */
 const LEASE_MARGIN = 0.1;
+
+type FenceTimes = "vacantForMs" | "leaseMs" | "downAfterMs" | "ackReplicas";
 
 /**
  * 1. No failover is recorded: nothing to say.
@@ -44,8 +46,11 @@ export function failoverRule(input: PartitionInput, candidates: Candidates): Cho
  * 1. it is known dead, or
  * 2. a view without it has been chosen for longer than any router acts on the one before.
  */
-export function isFenced(input: PartitionInput, failover: FailoverView): boolean {
-  return failover.isKnownDead || input.vacantForMs > input.leaseMs * (1 + LEASE_MARGIN);
+export function isFenced(
+  { vacantForMs, leaseMs }: Pick<PartitionInput, FenceTimes>,
+  { isKnownDead }: FailoverView,
+): boolean {
+  return isKnownDead || vacantForMs > leaseMs * (1 + LEASE_MARGIN);
 }
 
 /** Whether the loss of the master is certain now: its port refuses, or another process answers there. */
@@ -69,17 +74,23 @@ export function failoverFrom(input: PartitionInput, master: string): FailoverVie
 }
 
 /**
- * Replicas of a partition that still read what a master which is known dead had sent them: Redis says that the link is
- * up until it has read the end of the stream, and detaching drops the unread rest. A replica that was paused or slow may
- * have megabytes of it in its socket. Bounded by half of down-after, for no end comes from a host that is gone.
+ * Replicas of a partition that are not to be detached yet, because they may still get what the old master acknowledged:
+ * 1. It is known dead: they read to the end what it had sent them. Redis says that the link is up until it has read the
+ *    end of the stream, and detaching drops the unread rest; one that was paused or slow may have megabytes of it in its
+ *    socket. Bounded by half of down-after, for no end comes from a host that is gone.
+ * 2. It may live, and with ack-replicas 0 routers that have not heard yet may write to it until it is fenced: they follow
+ *    it until then. With ack-replicas k they are detached at once, for that is the fence.
  */
 export function drainingOf(
-  input: Pick<PartitionInput, "partition" | "nodes" | "standings" | "vacantForMs" | "downAfterMs">,
+  input: Pick<PartitionInput, "partition" | "nodes" | "standings" | FenceTimes>,
 ): readonly string[] {
   const failover = input.partition.failover ?? null;
-  const isDraining = failover?.isKnownDead === true && input.vacantForMs < input.downAfterMs / 2;
   const from = input.nodes.find(({ name }) => name === failover?.from);
-  if (!isDraining || from === undefined) return [];
+  if (failover === null || from === undefined) return [];
+  const isDraining = failover.isKnownDead
+    ? input.vacantForMs < input.downAfterMs / 2
+    : input.ackReplicas === 0 && !isFenced(input, failover);
+  if (!isDraining) return [];
   const isReading = ({ name }: NodeView): boolean => {
     const standing = input.standings.get(name);
     return standing?.kind === "up" && standing.info.isLinkUp && isFollowing(standing.info, from);
@@ -103,7 +114,7 @@ export function neededReplicas(failover: FailoverView, ackReplicas: number): num
 
 /**
  * Whether a replica that could bring more is still on its way to being detached. Nobody is waited for longer than
- * down-after, after which a silent one is suspect.
+ * down-after from when detaching may begin; by then a silent one is suspect.
  * 1. With ack-replicas, once enough are detached: a fifth of a lease, so that the last one need not sync in full
  *    because it got a byte more than the new master.
  * 2. Those that answer and those that nothing is known of yet are waited for; suspect and down ones are not.

@@ -58,14 +58,28 @@ describe("the failover of a master whose port refuses", () => {
     expect(actionsIn(scene)).toEqual(["detach a2", "detach a3"]);
   });
 
-  test("nobody waits for the end of the stream of a master that may still live", () => {
-    expect(actionsIn(hung())).toEqual(["detach a2", "detach a3"]);
+  test("replicas of a master that may live follow it until no router writes to it any more", () => {
+    const scene = hung();
+    expect(actionsIn(scene)).toEqual([]);
+    expect(actionsIn(scene.step(LEASE_MS))).toEqual([]);
+    expect(actionsIn(scene.step(LEASE_MS / 10 + 1))).toEqual(["detach a2", "detach a3"]);
+    expect(scene.partition).toMatchObject({ promoting: null, needs: null });
+    scene.seeAll(detached(), "a2", "a3").step(5);
+    expect(scene.partition.promoting).toBe("a2");
+  });
+
+  test("with ack-replicas they are detached at once: that is what fences it", () => {
+    expect(actionsIn(hung(ONE_ACK))).toEqual(["detach a2", "detach a3"]);
   });
 
   test("the detached replica with the highest offset is promoted, published, and followed by the others", () => {
     const scene = crashed().see("a2", detached(120)).see("a3", detached(130)).step(5);
     expect(scene.partition).toMatchObject({ master: null, promoting: "a3", needs: null });
     expect(actionsIn(scene)).toEqual(["promote a3"]);
+    scene.busy.add("a3");
+    scene.see("a3", masterInfo({ offset: 130, replicationId: "h2" })).step(5);
+    expect(scene.role("a3")).toBe("replica");
+    scene.busy.clear();
     scene.see("a3", masterInfo({ offset: 130, replicationId: "h2" })).step(5);
     expect(scene.partition).toMatchObject({ master: "a3", promoting: null, failover: null });
     expect(scene.partition.replicationId).toBe("h2");
@@ -344,6 +358,20 @@ describe("with ack-replicas k, R-k+1 of the R replicas must count", () => {
     expect(scene.partition.promoting).toBeNull();
     scene.see("a2", infoOf({ runId: "n", replicationId: "n", keys: 9 })).step(5);
     expect(scene.partition.promoting).toBe("a1");
+  });
+
+  test("a last master that came back by AOF is not held up by another that took writes of its own", () => {
+    const scene = crashed(ONE_ACK).see("a2", detached(110));
+    scene.see("a3", infoOf({ replicationId: "rogue", offset: 500, keys: 30 }));
+    scene.see("a1", infoOf({ runId: "m", replicationId: "m", keys: 9 })).step(5);
+    expect(scene.partition.promoting).toBe("a1");
+  });
+
+  test("a last master that came back by AOF with less than another has is not taken", () => {
+    const scene = crashed(ONE_ACK);
+    scene.seeAll(infoOf({ runId: "n", replicationId: "n", keys: 9, offset: 1 }), "a2", "a3");
+    scene.see("a1", infoOf({ runId: "m", replicationId: "m", keys: 4, offset: 1 })).step(5);
+    expect(scene.step(2000).partition.promoting).toBeNull();
   });
 
   test("a former master counts as a replica only when it has been in sync as one", () => {

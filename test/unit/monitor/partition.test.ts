@@ -169,6 +169,13 @@ describe("a master that is lost", () => {
     expect(scene.view.state).toBe("OK");
   });
 
+  test("nor is it while a node is silent to it, though nobody has agreed yet", () => {
+    const scene = servedScene();
+    scene.view = inheritedView(scene.view, "m2", "2026-01-01T00:00:02.000Z");
+    scene.see("a1", "silent").step();
+    expect(scene.view.state).toBe("DEGRADED");
+  });
+
   test("a master that restarted is master no more until its data is proved", () => {
     const scene = servedScene()
       .see("a1", infoOf({ runId: "again", isLoading: true, keys: 3 }))
