@@ -87,6 +87,10 @@ export class NodeConnection {
     this.#socket.on("data", (chunk) => {
       this.#receive(chunk);
     });
+    this.#socket.on("end", () => {
+      // It reads no more: what would be written now was never sent.
+      this.isReady = false;
+    });
     this.#socket.on("error", (error) => {
       this.#cause = error.message;
     });

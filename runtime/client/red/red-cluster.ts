@@ -1,0 +1,184 @@
+// red-cluster.ts: a group of plain Redis replica sets as one Redis, after Red Cluster (2011): no twine.conf, no monitors.
+//
+//   crc32 of the key -> replica set -> reads to its replicas in turn, writes to its master
+//
+// When a master dies this process promotes one of that set's replicas and makes the others follow it (heal.ts). It decides
+// alone: for a majority that decides there are Twine's monitors and TwineClient.
+import { builtinPartition } from "../../core/hash/partition-function.ts";
+import { TwineError } from "../../core/errors.ts";
+import type { Settings } from "../../core/cluster.ts";
+import type { Credentials } from "../../core/credentials.ts";
+import { systemClock } from "../../ports/clock.ts";
+import { systemRandom } from "../../ports/random.ts";
+import { askCommands } from "../ask-commands.ts";
+import { closedError, ClusterClient } from "../cluster-client.ts";
+import { Dispatcher } from "../dispatcher.ts";
+import type { LaneContext, Topology } from "../lane-context.ts";
+import type { NodeTarget } from "../node-connection.ts";
+import { ReplicaSet, type RedNode } from "./replica-set.ts";
+
+export { TwineError } from "../../core/errors.ts";
+
+export interface ReplicaSetNodes {
+  /** The write master as long as nothing else happened. */
+  readonly master: RedNode;
+  readonly replicas?: readonly RedNode[];
+}
+
+export interface RedClusterOptions {
+  readonly username?: string;
+  readonly password?: string;
+  /** A master that is silent for so long is replaced; one whose port refuses, at once. 1000 unless told otherwise. */
+  readonly downAfterMs?: number;
+  /** How long a command may wait for a master; 10000. */
+  readonly holdForMs?: number;
+  /** 64 MiB. */
+  readonly holdBytes?: number;
+  readonly retryUnknown?: Settings["retryUnknown"];
+  /** replica unless told otherwise. */
+  readonly readFrom?: Settings["readFrom"];
+}
+
+const CONNECT_TIMEOUT_MS = 1000;
+
+export class RedCluster extends ClusterClient {
+  readonly #options: RedClusterOptions;
+  readonly #sets: readonly ReplicaSet[];
+  readonly #listeners = new Set<() => void>();
+  readonly #ready: Promise<void>;
+  readonly #partitionOf: (key: Uint8Array) => number;
+
+  /** Connects at once; commands are held until every set has been asked. Throws RED_SETS_BAD. */
+  constructor(replicaSets: readonly ReplicaSetNodes[], options: RedClusterOptions = {}) {
+    checkSets(replicaSets);
+    super({ clock: systemClock, holdForMs: options.holdForMs ?? 10_000 });
+    this.#options = options;
+    this.#partitionOf = builtinPartition("crc32", replicaSets.length);
+    this.#sets = replicaSets.map(({ master, replicas = [] }, index) =>
+      this.#openSet(index, [master, ...replicas]),
+    );
+    this.#ready = this.#start();
+    this.#ready.catch((error: unknown) => {
+      const failure = error instanceof Error ? error : new Error(String(error));
+      if (this.isClosed) return;
+      this.failWaiting(failure);
+      this.emit("error", failure);
+    });
+  }
+
+  /** Resolves when every set was asked once and some node told its commands. */
+  ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  /** The number of a key's replica set: its crc32 modulo the number of sets. */
+  replicaSetOf(key: string | Uint8Array): number {
+    return this.#partitionOf(typeof key === "string" ? Buffer.from(key) : key);
+  }
+
+  /** host:port of the present master of each set, undefined where there is none. */
+  get masters(): readonly (string | undefined)[] {
+    return this.#sets.map(({ master }) => master?.name);
+  }
+
+  protected override async closeSources(): Promise<void> {
+    this.#listeners.clear();
+    await Promise.all(this.#sets.map((set) => set.close()));
+  }
+
+  #openSet(index: number, nodes: readonly RedNode[]): ReplicaSet {
+    return new ReplicaSet({
+      index,
+      nodes,
+      credentials: credentialsOf(this.#options),
+      clock: systemClock,
+      downAfterMs: this.#options.downAfterMs ?? 1000,
+      onChange: () => {
+        for (const listener of [...this.#listeners]) listener();
+      },
+      onFailover: (from, to) => {
+        this.emit("failover", { partition: index, from, to });
+      },
+      onError: (error) => {
+        this.emit("error", error);
+      },
+    });
+  }
+
+  async #start(): Promise<void> {
+    await Promise.all(this.#sets.map((set) => set.tend()));
+    const known = await askCommands({
+      targets: () =>
+        this.#sets.flatMap(({ master, targets }) => (master === undefined ? targets : [master])),
+      clock: systemClock,
+      isOver: () => this.isClosed,
+      onSilence: () => undefined,
+    });
+    if (known === undefined) throw closedError();
+    const partitioner = { partitionOf: this.#partitionOf, close: () => Promise.resolve() };
+    const context = this.#laneContext();
+    this.open(new Dispatcher({ context, partitioner, random: systemRandom, ...known }));
+  }
+
+  #laneContext(): LaneContext {
+    const { holdForMs = 10_000, holdBytes = 64 * 1024 ** 2, downAfterMs = 1000 } = this.#options;
+    return {
+      topology: this.#topology(),
+      clock: systemClock,
+      holdForMs,
+      holdBytesMax: holdBytes,
+      ackReplicas: 0,
+      ackTimeoutMs: 0,
+      retryUnknown: this.#options.retryUnknown ?? "reads",
+      connectTimeoutMs: Math.min(CONNECT_TIMEOUT_MS, downAfterMs),
+      readerSilentMs: downAfterMs,
+      heldBytes: 0,
+      onFailure: (partition: number, target: NodeTarget) => {
+        const set = this.#sets[partition];
+        if (set?.master?.name === target.name) void set.tend();
+      },
+      onHeld: (partition, why) => {
+        this.emit("held", { partition, why });
+      },
+    };
+  }
+
+  #topology(): Topology {
+    const { readFrom = "replica" } = this.#options;
+    return {
+      partitionCount: this.#sets.length,
+      master: (partition) => this.#sets[partition]?.master,
+      readers: (partition) => (readFrom === "master" ? [] : (this.#sets[partition]?.readers ?? [])),
+      mayWrite: () => true,
+      clash: () => undefined,
+      onChange: (task) => {
+        this.#listeners.add(task);
+        return () => this.#listeners.delete(task);
+      },
+    };
+  }
+}
+
+/** A user of ioredis's own naming: the nodes are not Twine's, and so are their users. */
+function credentialsOf({ username, password }: RedClusterOptions): Credentials | undefined {
+  if (password === undefined) return undefined;
+  return { username: (username ?? "default") as Credentials["username"], password };
+}
+
+function checkSets(sets: readonly ReplicaSetNodes[]): void {
+  const seen = new Map<string, number>();
+  const remedy = "give every set its own nodes: [{ master: { host, port }, replicas: [...] }, ...]";
+  if (sets.length === 0) {
+    throw new TwineError({ code: "RED_SETS_BAD", message: "there is no replica set", remedy });
+  }
+  sets.forEach(({ master, replicas = [] }, index) => {
+    for (const { host, port } of [master, ...replicas]) {
+      const name = `${host === "localhost" ? "127.0.0.1" : host}:${port}`;
+      const other = seen.get(name);
+      seen.set(name, index);
+      if (other === undefined) continue;
+      const message = `${name} is in replica set ${other} and again in ${index}`;
+      throw new TwineError({ code: "RED_SETS_BAD", message, remedy });
+    }
+  });
+}

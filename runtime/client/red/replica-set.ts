@@ -1,0 +1,207 @@
+// replica-set.ts: one master and its replicas, watched and healed by this process alone.
+//
+//   every fifth of downAfterMs, and at once when a connection broke --> INFO of every member --> heal (pure) --> act
+//
+// Rounds never overlap. A member that can't be asked is asked again in the next round over a new connection.
+import type { Credentials } from "../../core/credentials.ts";
+import { TwineError } from "../../core/errors.ts";
+import type { Clock } from "../../ports/clock.ts";
+import { LinkError, openRedisLink, type RedisLink } from "../../ports/redis-link.ts";
+import type { NodeTarget } from "../node-connection.ts";
+import { heal, parseMemberInfo, type Healing, type MemberState } from "./heal.ts";
+
+export interface RedNode {
+  readonly host: string;
+  readonly port: number;
+  readonly db?: number;
+}
+
+export interface ReplicaSetOptions {
+  /** Its number: the partition. */
+  readonly index: number;
+  /** The first ought to be the master. */
+  readonly nodes: readonly RedNode[];
+  readonly credentials: Credentials | undefined;
+  readonly clock: Clock;
+  readonly downAfterMs: number;
+  /** The master or the replicas changed. */
+  onChange(): void;
+  onFailover(from: string, to: string): void;
+  onError(error: Error): void;
+}
+
+interface Member {
+  readonly target: NodeTarget;
+  link: RedisLink | undefined;
+  state: MemberState["state"];
+  heardAtMs: number;
+}
+
+export class ReplicaSet {
+  readonly #options: ReplicaSetOptions;
+  readonly #members: readonly Member[];
+  #master: string | undefined;
+  #lastMaster: string | undefined;
+  #shown = "";
+  #toldClash = "";
+  #round: Promise<void> | undefined;
+  #isAskedAgain = false;
+  #isClosed = false;
+  #endTimer: (() => void) | undefined;
+
+  constructor(options: ReplicaSetOptions) {
+    this.#options = options;
+    const nowMs = options.clock.nowMs();
+    this.#members = options.nodes.map(({ host, port, db = 0 }) => {
+      const address = host === "localhost" ? "127.0.0.1" : host;
+      const { credentials } = options;
+      const name = `${address}:${port}`;
+      const target = { name, host: address, port, db, credentials, incarnation: "" };
+      return { target, link: undefined, state: { silentMs: 0 }, heardAtMs: nowMs };
+    });
+  }
+
+  get master(): NodeTarget | undefined {
+    const member = this.#members.find(({ target }) => target.name === this.#master);
+    if (member === undefined) return undefined;
+    const { state, target } = member;
+    const runId = typeof state === "object" && "role" in state ? state.runId : "";
+    return { ...target, incarnation: runId };
+  }
+
+  /** Replicas that have what the master sends. */
+  get readers(): readonly NodeTarget[] {
+    return this.#members
+      .filter(({ state, target }) => {
+        const isReplica =
+          typeof state === "object" &&
+          "role" in state &&
+          state.role === "replica" &&
+          state.isLinkUp;
+        return isReplica && target.name !== this.#master;
+      })
+      .map(({ target }) => target);
+  }
+
+  get targets(): readonly NodeTarget[] {
+    return this.#members.map(({ target }) => target);
+  }
+
+  /** One round, now; joins the one under way and asks for another after it. */
+  tend(): Promise<void> {
+    if (this.#round !== undefined) {
+      this.#isAskedAgain = true;
+      return this.#round;
+    }
+    this.#round = this.#tendOnce().finally(() => {
+      this.#round = undefined;
+      if (this.#isClosed) return;
+      this.#endTimer?.();
+      const delayMs = this.#isAskedAgain ? 0 : this.#options.downAfterMs / 5;
+      this.#isAskedAgain = false;
+      this.#endTimer = this.#options.clock.after(delayMs, () => void this.tend());
+    });
+    return this.#round;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#endTimer?.();
+    for (const { link } of this.#members) link?.close();
+    await this.#round;
+    for (const { link } of this.#members) link?.close();
+  }
+
+  async #tendOnce(): Promise<void> {
+    await Promise.all(this.#members.map((member) => this.#ask(member)));
+    if (this.#isClosed) return;
+    const [first] = this.#members;
+    const states = this.#members.map(({ target, state }) => ({ name: target.name, state }));
+    const { downAfterMs } = this.#options;
+    const healing = heal(states, this.#lastMaster, first?.target.name ?? "", downAfterMs);
+    this.#tellClash(healing);
+    try {
+      if (healing.promote === undefined) this.#serve(healing.master);
+      else await this.#promote(healing.promote);
+      const master = this.#master;
+      if (master !== undefined) await this.#repoint(healing.repoint, master);
+    } catch (error) {
+      // The member may be gone: the next round sees it.
+      this.#options.onError(error instanceof Error ? error : new Error(String(error)));
+    }
+    this.#tellChange();
+  }
+
+  async #ask(member: Member): Promise<void> {
+    const { clock, downAfterMs, credentials } = this.#options;
+    const waitMs = Math.max(downAfterMs / 2, 50);
+    try {
+      if (member.link?.isOpen !== true) {
+        member.link = await openRedisLink(member.target, {
+          credentials,
+          clientName: "twine-red",
+          connectTimeoutMs: waitMs,
+          commandTimeoutMs: waitMs,
+        });
+      }
+      const text = await member.link.call("INFO");
+      const info = typeof text === "string" ? parseMemberInfo(text) : undefined;
+      if (info === undefined) throw new Error(`${member.target.name} tells no role`);
+      member.state = info;
+      member.heardAtMs = clock.nowMs();
+    } catch (error) {
+      member.link?.close();
+      member.link = undefined;
+      const isRefused = error instanceof LinkError && error.kind === "refused";
+      const silentMs = clock.nowMs() - member.heardAtMs;
+      member.state = isRefused ? "refused" : { silentMs };
+    }
+  }
+
+  #serve(master: string | undefined): void {
+    const before = this.#lastMaster;
+    this.#master = master;
+    if (master === undefined || master === before) return;
+    this.#lastMaster = master;
+    if (before !== undefined) this.#options.onFailover(before, master);
+  }
+
+  async #promote(name: string): Promise<void> {
+    this.#master = undefined;
+    this.#tellChange();
+    const link = this.#members.find(({ target }) => target.name === name)?.link;
+    await link?.call("REPLICAOF", "NO", "ONE");
+    this.#serve(name);
+    // At once, before the others are told: requests are waiting.
+    this.#tellChange();
+  }
+
+  async #repoint(names: readonly string[], master: string): Promise<void> {
+    const to = this.#members.find(({ target }) => target.name === master)?.target;
+    const members = this.#members.filter(({ target }) => names.includes(target.name));
+    await Promise.all(
+      members.map(async ({ link }) => link?.call("REPLICAOF", to?.host ?? "", to?.port ?? 0)),
+    );
+  }
+
+  #tellClash({ clash }: Healing): void {
+    const text = clash.join(" and ");
+    if (text !== "" && text !== this.#toldClash) {
+      this.#options.onError(
+        new TwineError({
+          code: "RED_TWO_MASTERS",
+          message: `replica set ${this.#options.index} has two masters, ${text}`,
+          remedy: "make all but one of them replicas by REPLICAOF; which has your data, you know",
+        }),
+      );
+    }
+    this.#toldClash = text;
+  }
+
+  #tellChange(): void {
+    const shown = JSON.stringify([this.master, this.readers.map(({ name }) => name)]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    this.#options.onChange();
+  }
+}

@@ -1,0 +1,111 @@
+// heal.test.ts: who becomes master of a replica set that a RedCluster keeps.
+import { expect, test } from "vitest";
+import {
+  heal,
+  parseMemberInfo,
+  type Healing,
+  type MemberInfo,
+  type MemberState,
+} from "../../../runtime/client/red/heal.ts";
+
+const info: MemberInfo = {
+  ...{ runId: "r", role: "master", following: null, isLinkUp: false, isIncomplete: false },
+  ...{ isBarred: false, offset: 100, wasPromoted: false },
+};
+const master = (name: string, more: Partial<MemberInfo> = {}): MemberState => ({
+  name,
+  state: { ...info, ...more },
+});
+const replica = (name: string, following: string, more: Partial<MemberInfo> = {}): MemberState => ({
+  name,
+  state: { ...info, role: "replica", following, isLinkUp: true, ...more },
+});
+const refused = (name: string): MemberState => ({ name, state: "refused" });
+const silent = (name: string, silentMs: number): MemberState => ({ name, state: { silentMs } });
+const healed = (members: readonly MemberState[], known?: string): Healing =>
+  heal(members, known, "a", 1000);
+
+test("a set that is well is left alone", () => {
+  const members = [master("a"), replica("b", "a"), replica("c", "a")];
+  const well = { master: "a", promote: undefined, repoint: [], clash: [] };
+  expect(healed(members)).toEqual(well);
+  expect(healed(members, "a")).toEqual(well);
+});
+
+test("a dead master's place is taken by the replica with the most of its writes, the first of several", () => {
+  const members = [refused("a"), replica("b", "a"), replica("c", "a", { offset: 120 })];
+  expect(healed(members, "a")).toMatchObject({ promote: "c", repoint: ["b"] });
+  const equal = [refused("a"), replica("b", "a"), replica("c", "a")];
+  expect(healed(equal, "a")).toMatchObject({ promote: "b", repoint: ["c"] });
+});
+
+test("a silent master keeps its place until it was silent for too long", () => {
+  const rest = [replica("b", "a"), replica("c", "a")];
+  expect(healed([silent("a", 900), ...rest], "a")).toMatchObject({ master: "a", repoint: [] });
+  expect(healed([silent("a", 1000), ...rest], "a")).toMatchObject({ promote: "b" });
+});
+
+test("nobody is promoted who must not be, or whose data is being replaced", () => {
+  const barred = replica("b", "a", { isBarred: true, offset: 500 });
+  const syncing = replica("c", "a", { isIncomplete: true, offset: 500 });
+  expect(healed([refused("a"), barred, syncing], "a")).toMatchObject({
+    master: undefined,
+    promote: undefined,
+  });
+  expect(healed([refused("a"), barred, syncing, replica("d", "a")], "a").promote).toBe("d");
+});
+
+test("a master that comes back follows the one that took its place, whoever looks", () => {
+  const members = [master("a"), master("b", { wasPromoted: true }), replica("c", "b")];
+  const healing = { master: "b", promote: undefined, repoint: ["a"], clash: [] };
+  expect(healed(members, "b")).toEqual(healing);
+  expect(healed(members)).toEqual(healing);
+  const two = [master("a"), master("b", { wasPromoted: true })];
+  expect(healed(two)).toMatchObject({ master: "b", repoint: ["a"] });
+  expect(healed(two, "b")).toMatchObject({ master: "b", repoint: ["a"] });
+});
+
+test("what another process has promoted is adopted, also while the old master is still there", () => {
+  const adopted = [master("a"), master("b", { wasPromoted: true }), replica("c", "b")];
+  expect(healed(adopted, "a")).toMatchObject({ master: "b", repoint: ["a"] });
+  const demoted = [replica("a", "b"), master("b"), replica("c", "b")];
+  expect(healed(demoted, "a")).toMatchObject({ master: "b", repoint: [] });
+});
+
+test("a member that came back as its own master does not replace a silent one too early", () => {
+  const members = [silent("a", 500), master("b"), replica("c", "a")];
+  expect(healed(members, "a")).toMatchObject({ master: "a", repoint: [] });
+});
+
+test("two masters that nothing tells apart are nobody's to choose at the beginning", () => {
+  const members = [
+    master("a", { wasPromoted: true }),
+    master("b", { wasPromoted: true }),
+    refused("c"),
+  ];
+  expect(healed(members)).toMatchObject({ master: undefined, clash: ["a", "b"] });
+  expect(healed(members, "a")).toMatchObject({ master: "a", clash: [] });
+});
+
+test("a plain member that nobody promoted is made a replica of the configured master", () => {
+  expect(healed([master("a"), master("b")])).toMatchObject({ master: "a", repoint: ["b"] });
+});
+
+test("INFO is read in the wire's own words", () => {
+  const text = [
+    "run_id:abc",
+    "role:slave",
+    "master_host:127.0.0.1",
+    "master_port:7000",
+    "master_link_status:up",
+    "master_sync_in_progress:0",
+    "slave_repl_offset:77",
+    "slave_priority:0",
+    `master_replid2:${"0".repeat(40)}`,
+  ].join("\r\n");
+  expect(parseMemberInfo(text)).toEqual({
+    ...{ runId: "abc", role: "replica", following: "127.0.0.1:7000", isLinkUp: true },
+    ...{ isIncomplete: false, isBarred: true, offset: 77, wasPromoted: false },
+  });
+  expect(parseMemberInfo("nothing")).toBeUndefined();
+});
