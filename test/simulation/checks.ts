@@ -19,8 +19,8 @@ export interface ChecksOptions {
   readonly statusNodeCount: number;
   readonly ackReplicas: number;
   readonly dataNodes: readonly DataNode[];
-  /** Other monitors than this one that believe to hold the lease and could act on it now. */
-  readonly otherHolders: (monitor: string) => readonly string[];
+  /** Monitors that believe to hold the lease and could act on it now. */
+  readonly holders: () => readonly string[];
 }
 
 interface Promotion {
@@ -82,7 +82,9 @@ export class Checks implements DataNodeWatch {
     this.#options.trace.note(`${monitor} ${message} ${textOf(fields)}`);
     if (level === "error") this.violate(`${monitor}: ${message} ${textOf(fields)}`);
     const { epoch, revision } = fields;
-    if (message === "+alpha") this.#leads(monitor, `${monitor}#${life}`, Number(epoch));
+    const holders = this.#options.holders();
+    if (holders.length > 1) this.violate(`${holders.join(" and ")} hold leases at once`);
+    if (message === "+alpha") this.#leads(`${monitor}#${life}`, Number(epoch));
     if (message === "+view") {
       if (this.register.chosenView(Number(epoch), Number(revision)) === undefined) {
         this.violate(`${monitor} took view ${Number(epoch)}.${Number(revision)} for chosen`);
@@ -90,25 +92,22 @@ export class Checks implements DataNodeWatch {
     }
   }
 
-  #leads(monitor: string, run: string, epoch: number): void {
+  #leads(run: string, epoch: number): void {
     const other = this.#alphaOf.get(epoch) ?? run;
     if (other !== run) this.violate(`${other} and ${run} both lead epoch ${epoch}`);
     this.#alphaOf.set(epoch, run);
-    for (const holder of this.#options.otherHolders(monitor)) {
-      this.violate(`${monitor} leads epoch ${epoch} while ${holder} holds a lease`);
-    }
   }
 
-  fenced(node: DataNode, connection: Connection): void {
-    const epoch = epochOf(connection);
+  /** A node is fenced when its alpha knows that no connection of an earlier one is left there. */
+  listed(node: DataNode, { name }: Connection, left: readonly string[]): void {
+    const epoch = epochOf(name);
+    if (epoch === undefined || left.some((other) => (epochOf(other) ?? epoch) < epoch)) return;
     const key = `${node.name}#${node.process.life}`;
-    if (epoch !== undefined) {
-      this.#fences.set(key, Math.max(epoch, this.#fences.get(key) ?? 0));
-    }
+    this.#fences.set(key, Math.max(epoch, this.#fences.get(key) ?? 0));
   }
 
   replicaOf(node: DataNode, connection: Connection, address: Address | null): void {
-    const epoch = epochOf(connection);
+    const epoch = epochOf(connection.name);
     const target = address === null ? "NO ONE" : `${address.host}:${address.port}`;
     this.#options.trace.note(`${node.name} <- ${connection.name}: REPLICAOF ${target}`);
     const fence = this.#fences.get(`${node.name}#${node.process.life}`) ?? 0;
@@ -251,7 +250,7 @@ export class Checks implements DataNodeWatch {
   }
 }
 
-function epochOf({ name }: Connection): number | undefined {
+function epochOf(name: string): number | undefined {
   const found = /^twined:[^:]+:(\d+)/.exec(name);
   return found === null ? undefined : Number(found[1]);
 }

@@ -40,6 +40,7 @@ export class Connection {
   readonly server: CommandServer;
   /** Offset of the last write on this connection, for WAIT. */
   writtenOffset = 0;
+  readonly #network: Network;
   readonly #clientLife: number;
   readonly #serverLife: number;
   readonly #up: Stream;
@@ -63,6 +64,7 @@ export class Connection {
     this.name = name;
     this.client = client;
     this.server = server;
+    this.#network = network;
     this.#clientLife = clientLife;
     this.#serverLife = server.process.life;
     this.#up = network.stream(client, server.process);
@@ -79,6 +81,7 @@ export class Connection {
 
   call(command: readonly string[]): Promise<RedisReply> {
     if (!this.#isClientOpen) return Promise.reject(new Error(CLOSED));
+    this.#network.announce(this.client, this.server.process, command[0] ?? "");
     return new Promise((resolve, reject) => {
       this.#calls.push({ resolve, reject });
       this.#up.send(() => {

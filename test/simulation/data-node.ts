@@ -32,8 +32,8 @@ export interface DataNodeWatch {
   /** REPLICAOF was executed for that connection. */
   replicaOf(node: DataNode, connection: Connection, address: Address | null): void;
   wrote(node: DataNode, writes: readonly number[]): void;
-  /** Connections were listed to be fenced, or closed. */
-  fenced(node: DataNode, connection: Connection): void;
+  /** Connections were listed for somebody, or closed by him; these are left. */
+  listed(node: DataNode, connection: Connection, left: readonly string[]): void;
   /** A process ended or started with fewer writes than it had executed. */
   lostData(node: DataNode, count: number): void;
 }
@@ -63,6 +63,8 @@ export class DataNode implements CommandServer {
   isDiskWell = true;
   readonly #options: DataNodeOptions;
   readonly #connections = new Set<Connection>();
+  /** Connections that were answered to be closed, and are not: fence-off. */
+  readonly #killed = new Set<number>();
   #waiters: Waiter[] = [];
   #isLoading = false;
   #pausedUntilMs = 0;
@@ -225,19 +227,20 @@ export class DataNode implements CommandServer {
 
   #info(): string {
     const { mistake, nodeAt } = this.#options;
-    const offset = this.replication.shownOffset;
+    const { isMaster, isLinkUp, shownOffset } = this.replication;
+    const isLying = mistake === "oldest-replica" && !isMaster && !isLinkUp;
     return infoText({
       runId: this.runId,
       isLoading: this.#isLoading,
       isDiskWell: this.isDiskWell,
       replication: this.replication,
-      shownOffset: mistake === "oldest-replica" ? 1_000_000 - offset : offset,
+      shownOffset: isLying ? 1_000_000 - shownOffset : shownOffset,
       ipOf: (port) => nodeAt({ host: "", port })?.address.host ?? "",
     });
   }
 
   #replicaOf(connection: Connection, [host = "", port = ""]: readonly string[]): void {
-    const { mistake, watch } = this.#options;
+    const { watch } = this.#options;
     const isPromotion = `${host} ${port}`.toUpperCase() === "NO ONE";
     const address = isPromotion ? null : { host, port: Number(port) };
     watch().replicaOf(this, connection, address);
@@ -245,7 +248,6 @@ export class DataNode implements CommandServer {
       this.replication.promote();
       return;
     }
-    if (address.port === 1 && mistake === "detach-nothing" && !this.replication.isMaster) return;
     const blocked = this.replication.isMaster ? this.#waiters.splice(0) : [];
     this.replication.follow(address);
     // Whoever waited for a state of affairs that is over is told so, once it is over.
@@ -257,10 +259,13 @@ export class DataNode implements CommandServer {
   #client(connection: Connection, [word = "", ...args]: readonly string[]) {
     switch (word.toUpperCase()) {
       case "LIST":
-        this.#options.watch().fenced(this, connection);
+        this.#options.watch().listed(this, connection, this.#names());
         return this.#clientList();
-      case "KILL":
-        return this.#kill(connection, args);
+      case "KILL": {
+        const count = this.#kill(connection, args);
+        this.#options.watch().listed(this, connection, this.#names());
+        return count;
+      }
       case "PAUSE":
         this.#pause(Number(args[0]));
         return OK;
@@ -278,6 +283,11 @@ export class DataNode implements CommandServer {
     }
   }
 
+  /** Of the connections that stand, or of those that ought to. */
+  #names(): string[] {
+    return [...this.#connections].filter(({ id }) => !this.#killed.has(id)).map(({ name }) => name);
+  }
+
   #clientList(): string {
     return [...this.#connections]
       .map(({ id, name }) => `id=${id} addr=127.0.0.1:1 name=${name} age=0 flags=N db=0\n`)
@@ -288,7 +298,10 @@ export class DataNode implements CommandServer {
   #kill(own: Connection, args: readonly string[]): number | string {
     const ids = new Set(args.filter((_arg, index) => index % 2 === 1).map(Number));
     const doomed = [...this.#connections].filter((each) => ids.has(each.id) && each !== own);
-    if (this.#options.mistake !== "fence-off") for (const each of doomed) each.kill();
+    for (const each of doomed) {
+      if (this.#options.mistake === "fence-off") this.#killed.add(each.id);
+      else each.kill();
+    }
     return doomed.length;
   }
 

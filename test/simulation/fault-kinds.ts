@@ -22,6 +22,8 @@ export const FAULT_KINDS = [
   "cut-one-way",
   "cut-both-ways",
   "isolate-host",
+  "split",
+  "stale-alpha",
   "handover",
 ] as const;
 

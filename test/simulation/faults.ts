@@ -141,6 +141,12 @@ export class Faults {
       case "isolate-host":
         this.#isolate(random.pick(world.hosts()));
         break;
+      case "split":
+        this.#split();
+        break;
+      case "stale-alpha":
+        this.#staleAlpha();
+        break;
       case "handover":
         world.ask({ kind: "handover", node: random.pick(world.dataNodes).name });
         break;
@@ -254,6 +260,39 @@ export class Faults {
     }
   }
 
+  /** A command of the alpha hangs behind a cut, and the alpha sleeps, until another has led for a moment. */
+  #staleAlpha(): void {
+    const { network, trace, scenario, checks } = this.#world;
+    const alpha = this.#world.alpha();
+    const { epoch = 0 } = checks.register.view ?? {};
+    this.#onMaster((master) => {
+      this.#endData(master, "kill", 2 * scenario.leaseMs, false);
+    });
+    let isOver = false;
+    network.lieInWait((from, to, command) => {
+      if (isOver || from !== alpha || from.host === to.host || command !== "REPLICAOF") return;
+      isOver = true;
+      trace.note(`fault: what ${alpha.name} tells ${to.name} hangs`);
+      network.cut(from.host, to.host);
+      this.#later(5, () => {
+        this.#pause(alpha, 6 * scenario.leaseMs);
+      });
+      this.#whenLed(epoch, () => {
+        network.heal(from.host, to.host);
+      });
+    });
+  }
+
+  /** A moment after a later epoch than this one has begun. */
+  #whenLed(epoch: number, task: () => void): void {
+    const { checks, scenario } = this.#world;
+    this.#later(20, () => {
+      const isLed = (checks.register.view?.epoch ?? 0) > epoch;
+      if (isLed) this.#later(scenario.leaseMs * this.#random.next(), task);
+      else this.#whenLed(epoch, task);
+    });
+  }
+
   #pair(): [string, string] {
     const hosts = this.#world.hosts();
     return [this.#random.pick(hosts), this.#random.pick(hosts)];
@@ -266,6 +305,21 @@ export class Faults {
         [host, other],
         [other, host],
       ]),
+    );
+  }
+
+  /** Two groups of hosts that don't hear each other. */
+  #split(): void {
+    const hosts = this.#world.hosts();
+    const left = hosts.filter(() => this.#random.isOnceIn(2));
+    const right = hosts.filter((host) => !left.includes(host));
+    this.#cut(
+      left.flatMap((from) =>
+        right.flatMap((to): [string, string][] => [
+          [from, to],
+          [to, from],
+        ]),
+      ),
     );
   }
 

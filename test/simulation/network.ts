@@ -24,6 +24,8 @@ export class Network {
   readonly #scheduler: Scheduler;
   readonly #random: SeededRandom;
   #weather: Weather;
+  /** Lies in wait for a command: called once for each, in the moment before it is sent. */
+  #ambush: ((from: SimProcess, to: SimProcess, command: string) => void) | undefined;
   /** "FROM>TO" and what waits behind that cut. */
   readonly #cuts = new Map<string, (() => void)[]>();
 
@@ -31,6 +33,14 @@ export class Network {
     this.#scheduler = scheduler;
     this.#random = random;
     this.#weather = weather;
+  }
+
+  lieInWait(ambush: (from: SimProcess, to: SimProcess, command: string) => void): void {
+    this.#ambush = ambush;
+  }
+
+  announce(from: SimProcess, to: SimProcess, command: string): void {
+    this.#ambush?.(from, to, command);
   }
 
   /** Cuts one direction between two hosts; what is already under way arrives. */
@@ -48,6 +58,7 @@ export class Network {
 
   /** Mends everything; from now on nothing is lost or repeated. */
   calm(): void {
+    this.#ambush = undefined;
     this.#weather = { ...this.#weather, slowOneIn: 0, lostOneIn: 0, repeatedOneIn: 0 };
     for (const key of [...this.#cuts.keys()]) {
       const [from = "", to = ""] = key.split(">");

@@ -28,6 +28,7 @@ export interface SimRouterOptions {
   readonly nextWrite: () => number;
   readonly pauseMs: number;
   readonly mayWrite: () => boolean;
+  readonly ignoresLease: boolean;
 }
 
 export class SimRouter {
@@ -83,7 +84,7 @@ export class SimRouter {
   }
 
   #masterOf(partition: number): string | undefined {
-    if (!this.#view.isConfirmed()) return undefined;
+    if (!this.#view.isConfirmed() && !this.#options.ignoresLease) return undefined;
     return this.#view.current()?.partitions[partition]?.master ?? undefined;
   }
 

@@ -57,24 +57,22 @@ export async function simulate(options: WorldOptions): Promise<Outcome> {
 }
 
 async function heal(world: World): Promise<void> {
-  const { scheduler, checks } = world;
+  const { scheduler, checks, scenario } = world;
   const hasFailed = (): boolean => checks.violations.length > 0;
   const endMs = scheduler.nowMs + HEAL_MS;
-  while (!(await scheduler.run(() => hasFailed() || isOk(world) || isHalted(world), endMs))) {
-    checks.violate(`not whole ${HEAL_MS} ms after the last fault: ${textOf(checks.register.view)}`);
-  }
-  // HALT may be a moment on the way to something better; it counts when nothing comes of it.
-  if (isHalted(world)) {
-    const isOver = (): boolean => hasFailed() || !isHalted(world);
-    if (await scheduler.run(isOver, scheduler.nowMs + HALT_MS)) {
-      await heal(world);
-      return;
+  let isWhole = false;
+  while (!isWhole && !hasFailed()) {
+    if (!(await scheduler.run(() => hasFailed() || isOk(world) || isHalted(world), endMs))) {
+      checks.violate(`not whole after ${HEAL_MS} ms: ${textOf(checks.register.view)}`);
     }
+    // HALT may be a moment on the way to something better; it counts when nothing comes of it.
+    const hasMoved = (): boolean => hasFailed() || !isHalted(world);
+    isWhole = isOk(world) || !(await scheduler.run(hasMoved, scheduler.nowMs + HALT_MS));
   }
   if (hasFailed()) return;
   world.stopWriting();
   // What is on its way arrives, is replicated and seen.
-  await scheduler.run(hasFailed, scheduler.nowMs + 3 * world.scenario.leaseMs);
+  await scheduler.run(hasFailed, scheduler.nowMs + 3 * scenario.leaseMs);
   const { view } = checks.register;
   if (view !== undefined && isLossCounted(world)) checks.judgeWrites(view);
 }

@@ -70,7 +70,7 @@ export class World {
       statusNodeCount: this.scenario.statusNodes,
       ackReplicas: this.scenario.ackReplicas,
       dataNodes: this.dataNodes,
-      otherHolders: (monitor) => this.#otherHolders(monitor),
+      holders: () => this.#holders(),
     });
     this.statusNodes = this.#makeStatusNodes();
     this.monitors = nodesOf(this.config, "monitor").map(({ name, host }) =>
@@ -136,6 +136,7 @@ export class World {
       nextWrite: () => (this.#writeCount += 1),
       pauseMs: this.scenario.writeEveryMs,
       mayWrite: () => this.#isWriting,
+      ignoresLease: this.scenario.mistake === "lease-ignored",
     });
     for (const node of this.statusNodes) {
       node.subscribe(process, () => {
@@ -179,10 +180,10 @@ export class World {
     return [...new Set(this.config.nodes.map(({ host }) => host))];
   }
 
-  #otherHolders(self: string): string[] {
+  #holders(): string[] {
     if (this.hasJumped) return [];
     return this.monitors
-      .filter(({ name, isUp, isPaused }) => name !== self && isUp && !isPaused)
+      .filter(({ isUp, isPaused }) => isUp && !isPaused)
       .map(({ name }) => name)
       .filter((name) => {
         const monitor = this.#running.get(name);
