@@ -92,6 +92,18 @@ export class Dispatcher {
     }
   }
 
+  /** Why a command would be refused before any node saw it, or undefined. With a hash that answers at once only. */
+  whyNot(args: readonly Buffer[]): string | undefined {
+    const { table, partitioner } = this.#options;
+    const decision = decide(args, { table, partitions: this.#partitionCount });
+    if (decision.kind === "reply") return decision.reply.toString("utf8", 1).trimEnd();
+    if (decision.kind === "session") return "it means something to one connection only";
+    if (decision.kind !== "forward") return undefined;
+    const places = decision.keys.map((index) => partitioner.partitionOf(args[index] ?? NOTHING));
+    const isStray = places.some((place) => place !== places[0]);
+    return isStray ? "its keys lie in different partitions" : undefined;
+  }
+
   /** A transaction: all keys of all commands in one partition. Resolves when it was handed to its lane. */
   async transact(
     commands: readonly (readonly Buffer[])[],

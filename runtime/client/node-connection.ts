@@ -22,6 +22,8 @@ export interface NodeTarget {
   readonly name: string;
   readonly host: string;
   readonly port: number;
+  /** Of a unix socket, in the place of host and port. */
+  readonly path?: string;
   readonly db: number;
   readonly credentials: Credentials | undefined;
   /** Changes when its keys may lie in another order: another process, or master anew. */
@@ -74,12 +76,10 @@ export class NodeConnection {
     this.#predecessor = options.predecessor;
     const greeting = handshake(target);
     this.#greetingsMax = greeting.length;
-    this.#socket = connect({
-      host: target.host,
-      port: target.port,
-      noDelay: true,
-      keepAlive: true,
-    });
+    const { host, port, path } = target;
+    this.#socket = connect(
+      path === undefined ? { host, port, noDelay: true, keepAlive: true } : { path },
+    );
     this.#socket.write(Buffer.concat(greeting));
     this.#endConnectTimer = options.clock.after(options.connectTimeoutMs, () => {
       this.destroy(`no answer within ${options.connectTimeoutMs} ms`);

@@ -10,6 +10,7 @@ import type { Settings } from "../../core/cluster.ts";
 import type { Credentials } from "../../core/credentials.ts";
 import { systemClock } from "../../ports/clock.ts";
 import { systemRandom } from "../../ports/random.ts";
+import { loadAof, type AofLoaded, type AofOptions } from "../aof/load-aof.ts";
 import { askCommands } from "../ask-commands.ts";
 import { closedError, ClusterClient } from "../cluster-client.ts";
 import { Dispatcher } from "../dispatcher.ts";
@@ -46,6 +47,7 @@ export class RedCluster extends ClusterClient {
   readonly #sets: readonly ReplicaSet[];
   readonly #listeners = new Set<() => void>();
   readonly #ready: Promise<void>;
+  #dispatcher: Dispatcher | undefined;
   readonly #partitionOf: (key: Uint8Array) => number;
 
   /** Connects at once; commands are held until every set has been asked. Throws RED_SETS_BAD. */
@@ -79,6 +81,18 @@ export class RedCluster extends ClusterClient {
   /** host:port of the present master of each set, undefined where there is none. */
   get masters(): readonly (string | undefined)[] {
     return this.#sets.map(({ master }) => master?.name);
+  }
+
+  /** Loads existing data: an append only file, with or without an RDB before its commands, or a folder with the manifest of
+      a multi-part one. What can be told beforehand is told before anything is written: see loadAof for the errors. It adds
+      to what is there; a key of an RDB part replaces the one of its name. Needs redis-server on PATH for RDB parts. */
+  async loadAofFile(path: string, options: AofOptions = {}): Promise<AofLoaded> {
+    await this.ready();
+    return loadAof(path, options, {
+      clock: systemClock,
+      whyNot: (args) => this.#dispatcher?.whyNot(args),
+      send: (args) => this.call(args[0]?.toString() ?? "", ...args.slice(1)),
+    });
   }
 
   protected override async closeSources(): Promise<void> {
@@ -117,7 +131,8 @@ export class RedCluster extends ClusterClient {
     if (known === undefined) throw closedError();
     const partitioner = { partitionOf: this.#partitionOf, close: () => Promise.resolve() };
     const context = this.#laneContext();
-    this.open(new Dispatcher({ context, partitioner, random: systemRandom, ...known }));
+    this.#dispatcher = new Dispatcher({ context, partitioner, random: systemRandom, ...known });
+    this.open(this.#dispatcher);
   }
 
   #laneContext(): LaneContext {
