@@ -82,8 +82,19 @@ function isLossCounted({ scenario }: World): boolean {
   return scenario.ackReplicas > 0 || scenario.kinds.every((kind) => GENTLE_KINDS.has(kind));
 }
 
-function isOk(world: World): boolean {
-  return world.checks.register.view?.state === "OK";
+/** The view says OK and it is true: a view outlives its alpha, and says OK of nodes that have died since. */
+function isOk({ checks, dataNodes, monitors, monitor }: World): boolean {
+  const { view } = checks.register;
+  if (view?.state !== "OK") return false;
+  const isLed = monitors.some(({ name }) => monitor(name)?.health().epoch === view.epoch);
+  return (
+    isLed &&
+    dataNodes.every(({ name, runId, replication, partition }) => {
+      const isMaster = view.partitions[partition]?.master === name;
+      const seen = view.nodes.find((node) => node.name === name);
+      return seen?.runId === runId && replication.isMaster === isMaster;
+    })
+  );
 }
 
 /** Nobody serves, and every partition of which that is true says what it needs: data is in doubt that was really lost. */

@@ -172,9 +172,7 @@ export class World {
     return this.monitors.find(({ name }) => name === alpha);
   }
 
-  monitor(name: string): Monitor | undefined {
-    return this.#running.get(name);
-  }
+  readonly monitor = (name: string): Monitor | undefined => this.#running.get(name);
 
   hosts(): string[] {
     return [...new Set(this.config.nodes.map(({ host }) => host))];
