@@ -1,5 +1,5 @@
-// routing.ts: what must happen to a command, as a table that every routing suite reads: the pure route, the router,
-// later the client and `twine`.
+// routing.ts: what must happen to a command and where a key must lie, as tables that every routing suite reads: the pure
+// route, the router, the client and `twine`.
 
 export interface RoutingCase {
   readonly command: string;
@@ -95,4 +95,104 @@ export const ROUTING_CASES: readonly RoutingCase[] = [
   row("GET a b", refuse("ERR wrong number of arguments for 'get' command")),
   row("FOO a b", refuse("ERR unknown command 'FOO', with args beginning with: 'a' 'b' ")),
   row("OBJECT FOO a", refuse("ERR unknown subcommand 'FOO'. Try OBJECT HELP.")),
+];
+
+/** Of 3 partitions, the one of each key. Computed by Python's zlib.crc32 and binascii.crc_hqx, and by twemproxy's
+    rule, for which bytes from 128 on are negative. */
+export interface PlaceCases {
+  readonly hash: "crc32" | "crc16" | "twemproxy-fnv1a_64";
+  readonly hashTag: string | undefined;
+  readonly places: Readonly<Record<string, number>>;
+}
+
+export const PLACES_PARTITIONS = 3;
+export const PLACE_CASES: readonly PlaceCases[] = [
+  {
+    hash: "crc32",
+    hashTag: undefined,
+    places: {
+      apple: 2,
+      "user:1": 0,
+      "user:2": 1,
+      a: 0,
+      b: 2,
+      c: 0,
+      naïve: 0,
+      "{u}a": 0,
+      "{u}b": 1,
+      "x{u}": 2,
+      "{}y": 0,
+      "{{v}}": 0,
+    },
+  },
+  {
+    hash: "crc32",
+    hashTag: "{}",
+    places: {
+      apple: 2,
+      "user:1": 0,
+      "user:2": 1,
+      a: 0,
+      b: 2,
+      c: 0,
+      naïve: 0,
+      "{u}a": 0,
+      "{u}b": 0,
+      "x{u}": 0,
+      "{}y": 0,
+      "{{v}}": 2,
+    },
+  },
+  {
+    hash: "crc16",
+    hashTag: "{}",
+    places: {
+      apple: 1,
+      "user:1": 0,
+      "user:2": 1,
+      a: 1,
+      b: 1,
+      c: 1,
+      naïve: 1,
+      "{u}a": 0,
+      "{u}b": 0,
+      "x{u}": 0,
+      "{}y": 2,
+      "{{v}}": 0,
+    },
+  },
+  {
+    hash: "twemproxy-fnv1a_64",
+    hashTag: undefined,
+    places: {
+      apple: 2,
+      "user:1": 1,
+      "user:2": 1,
+      a: 1,
+      b: 1,
+      c: 1,
+      naïve: 1,
+      "{u}a": 1,
+      "{u}b": 1,
+      "x{u}": 2,
+      "{}y": 1,
+      "{{v}}": 2,
+    },
+  },
+];
+
+/** In this order, on an empty cluster; words parted by one space. The reply in lines as redis-cli prints it when nobody
+    looks: a null is an empty line, an array one line for each element. */
+export const SPLIT_CASES: readonly (readonly [command: string, lines: readonly string[]])[] = [
+  ["MSET apple 1 user:1 2 user:2 3 a 4 b 5 c 6", ["OK"]],
+  ["MGET c none b apple user:2 user:1 a apple", ["6", "", "5", "1", "3", "2", "4", "1"]],
+  ["EXISTS apple apple user:1 none c", ["4"]],
+  ["TOUCH a b c none", ["3"]],
+  ["DBSIZE", ["6"]],
+  ["DEL a b none", ["2"]],
+  ["UNLINK c c user:1", ["2"]],
+  ["MGET a b c user:1 user:2", ["", "", "", "", "3"]],
+  ["DBSIZE", ["2"]],
+  ["FLUSHALL", ["OK"]],
+  ["DBSIZE", ["0"]],
 ];
