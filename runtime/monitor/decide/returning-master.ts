@@ -35,8 +35,8 @@ function neverLeftRule(input: PartitionInput, { ready }: Candidates): Choice | u
 
 /**
  * Sure that nobody is further:
- * With ack-replicas k an acknowledged write is on k+1 nodes, so when every node answers with its data loaded and at
- * most k of them came back on another history, the furthest of the others has it.
+ * With ack-replicas every node answers with its data loaded, and all that are not empty can be compared: one of them has
+ * whatever was acknowledged, and the furthest has it too.
  * Without, the last master is among those compared, and
  * 1. it has reached what it was seen to have, at most a second before the end, or
  * 2. every node of the partition answers with its data loaded.
@@ -49,8 +49,8 @@ function sameHistoryRule(input: PartitionInput, candidates: Candidates): Choice 
   const best = bestOffset(comparable, lastMaster);
   if (best === undefined) return undefined;
   if (input.ackReplicas > 0) {
-    const isEnough = candidates.ready.length - comparable.length <= input.ackReplicas;
-    return isEnough && isEveryoneBack(candidates) ? promote(best.name) : undefined;
+    const isAll = candidates.ready.every((node) => comparable.includes(node) || isEmpty(node));
+    return isAll && isEveryoneBack(candidates) ? promote(best.name) : undefined;
   }
   const seen = lastSeenOf(input);
   // An offset says nothing about a master that never had a replica: without a backlog it stays at 0.
@@ -82,6 +82,10 @@ function aofRule(input: PartitionInput, candidates: Candidates): Choice | undefi
   const hasAll = (isMost || mayBeAlone) && (seen === undefined ? keys > 0 : keys >= seen.keys);
   const isBestOfAll = isMost && (keys > 0 || seen === undefined);
   return hasAll || isBestOfAll ? promote(last.name) : undefined;
+}
+
+function isEmpty({ info }: Candidate): boolean {
+  return info.keys === 0;
 }
 
 function isEveryoneBack({ away, loading, brokenDisk }: Candidates): boolean {
@@ -121,7 +125,7 @@ export function needsAfterOutage(input: PartitionInput, candidates: Candidates):
     last === undefined
       ? `${lastMaster ?? "its last master"} ${stateOfLast(lastMaster, candidates)}${needsOfFailover(input)}`
       : last.info.replicationId === replicationId
-        ? `${candidates.away.concat(candidates.loading.map(({ name }) => name)).join(", ")} back, which may hold newer data than ${last.name}`
+        ? newerThan(last, candidates)
         : lostData(last, lastSeenOf(input), candidates);
   const best =
     bestOffset(
@@ -133,6 +137,15 @@ export function needsAfterOutage(input: PartitionInput, candidates: Candidates):
       ? ""
       : `; or accept the loss of what the others held: twine-failover --accept-loss ${best.name}`;
   return `${wants}${command}`;
+}
+
+function newerThan(last: Candidate, { away, loading, ready }: Candidates): string {
+  const missing = away.concat(loading.map(({ name }) => name));
+  if (missing.length > 0)
+    return `${missing.join(", ")} back, which may hold newer data than ${last.name}`;
+  const strangers = ready.filter(({ info }) => info.replicationId !== last.info.replicationId);
+  const names = strangers.map(({ name }) => name).join(", ");
+  return `a decision: what ${names} ${strangers.length === 1 ? "holds" : "hold"} can't be compared with what ${last.name} came back with`;
 }
 
 /** Figures of dead nodes stand still, so they may be told. */

@@ -154,6 +154,8 @@ class StandingWatch implements NodeWatch {
       }
       this.#isSilent = true;
       onNews();
+      // A host that was cut off or started anew may have forgotten this connection: a fresh one tells sooner.
+      this.#link?.close();
     });
   }
 

@@ -348,6 +348,20 @@ describe("with ack-replicas k, R-k+1 of the R replicas must count", () => {
     expect(scene.partition.promoting).toBe("a2");
   });
 
+  test("a last master that came back by RDB does not outweigh one that can't be compared with it", () => {
+    const scene = crashed(ONE_ACK).seeAll(
+      detached(500, { replicationId: "h0", runId: "n" }),
+      "a2",
+      "a3",
+    );
+    scene.see("a1", infoOf({ runId: "m", replicationId: "h1", offset: 20, keys: 4 })).step(5);
+    scene.step(2000);
+    expect(scene.partition.promoting).toBeNull();
+    expect(scene.partition.needs).toContain(
+      "a decision: what a2, a3 hold can't be compared with what a1 came back with",
+    );
+  });
+
   test("a last master that came back by AOF is not enough before every node is back", () => {
     const scene = crashed(ONE_ACK).see("a2", "refused");
     scene.see("a3", detached(110, { runId: "n" }));

@@ -59,20 +59,40 @@ async function settle(): Promise<void> {
 
 interface Node {
   answer: "info" | "nothing" | "refused";
+  /** How many connections it was asked for. */
+  links?: number;
+}
+
+/** A connection to `node`; one that was made before the node fell silent brings no answer any more. */
+function linkTo(node: Node): RedisLink {
+  const isDeaf = (): boolean => node.answer === "nothing";
+  let breakOff: (error: Error) => void = () => undefined;
+  const broken = new Promise<never>((_, reject) => {
+    breakOff = reject;
+  });
+  broken.catch(() => undefined);
+  let wasDeaf = isDeaf();
+  return {
+    call: () => {
+      wasDeaf ||= isDeaf();
+      return wasDeaf ? broken : Promise.resolve(INFO);
+    },
+    subscribe: () => Promise.resolve(),
+    onClose: () => undefined,
+    close: () => {
+      breakOff(new Error("closed"));
+    },
+    isOpen: true,
+  };
 }
 
 function watch(clock: Clock, node: Node, news: () => void = () => undefined): NodeWatch {
-  const openLink = (): Promise<RedisLink> =>
-    node.answer === "refused"
+  const openLink = (): Promise<RedisLink> => {
+    node.links = (node.links ?? 0) + 1;
+    return node.answer === "refused"
       ? Promise.reject(new LinkError("refused", "refused"))
-      : Promise.resolve({
-          call: () =>
-            node.answer === "info" ? Promise.resolve(INFO) : new Promise(() => undefined),
-          subscribe: () => Promise.resolve(),
-          onClose: () => undefined,
-          close: () => undefined,
-          isOpen: true,
-        });
+      : Promise.resolve(linkTo(node));
+  };
   return watchNode({
     address: { host: "127.0.0.1", port: 1 },
     credentials: undefined,
@@ -101,6 +121,22 @@ test("a node is silent down-after after its last word, and that is told at once"
   await clock.pass(2);
   expect(watched.sight().reach).toBe("silent");
   expect(told).toEqual(["silent"]);
+  watched.close();
+});
+
+test("a silent node is asked anew on a fresh connection: the old one may lead to a host that has forgotten it", async () => {
+  const clock = new HandClock();
+  const node: Node = { answer: "info" };
+  const watched = watch(clock, node);
+  await clock.pass(390);
+  node.answer = "nothing";
+  await clock.pass(400);
+  node.answer = "info";
+  // The connection that was left without an answer stays without one.
+  await clock.pass(400);
+  expect(node.links).toBe(1);
+  await clock.pass(50);
+  expect([node.links, watched.sight().reach]).toEqual([2, "up"]);
   watched.close();
 });
 
