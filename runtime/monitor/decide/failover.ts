@@ -139,7 +139,8 @@ interface Counted extends Candidate {
 /**
  * The replicas that count:
  * 1. It stands still: it follows nobody and does not load.
- * 2. It lies on the history of the lost master, and no full sync has emptied it.
+ * 2. It lies on the history of the lost master, and no full sync has emptied it. One that was promoted and lost sight of
+ *    before any view said so lies on it too: that history is its second, and nobody has written to it since.
  * 3. It runs as it did when it was last in sync. After a restart it may have lost what it acknowledged.
  */
 function countedOf(
@@ -151,7 +152,8 @@ function countedOf(
   return candidates.flatMap((candidate) => {
     const { info, name } = candidate;
     const record = failover.replicas.find((replica) => replica.name === name);
-    const isSame = record?.runId === info.runId && info.replicationId === replicationId;
+    const isKin = info.replicationId === replicationId || info.replicationId2 === replicationId;
+    const isSame = record?.runId === info.runId && isKin;
     if (record === undefined || !isSame || !isDetached(info) || info.isEmptied) return [];
     return [{ ...candidate, record }];
   });

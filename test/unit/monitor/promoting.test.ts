@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Scene, infoOf, masterInfo } from "./situations.ts";
+import { CONF, Scene, infoOf, masterInfo, servedScene } from "./situations.ts";
 
 /** a1 is chosen as first master, and has not said yet that it is one. */
 function promotingScene(): Scene {
@@ -26,4 +26,19 @@ test("the process that was chosen becomes master under its own run id", () => {
   const scene = promotingScene();
   scene.see("a1", masterInfo({ runId: "first" })).step();
   expect(scene.partition).toMatchObject({ master: "a1", masterRunId: "first" });
+});
+
+test("a replica whose promotion nobody saw still counts when it is back, and an empty last master does not", () => {
+  const scene = servedScene(`${CONF}ack-replicas 2\n`);
+  const detached = { runId: "run", replicationId: "h1", offset: 120, keys: 9 };
+  scene.see("a1", "refused").step();
+  scene.seeAll(infoOf(detached), "a2", "a3").step().step();
+  expect(scene.partition.promoting).toBe("a2");
+  // a2 obeys, and is cut off before anybody hears of it; the others lose what they had.
+  scene.seeAll("refused", "a2", "a3").step();
+  expect(scene.partition.promoting).toBeNull();
+  scene.see("a1", infoOf({ runId: "new" })).see("a3", infoOf({ runId: "new" }));
+  scene.see("a2", infoOf({ ...detached, replicationId: "h2", replicationId2: "h1" }));
+  scene.step().step(2000).step();
+  expect(scene.partition.promoting).toBe("a2");
 });
