@@ -6,7 +6,7 @@ export interface InfoSource {
   readonly isLoading: boolean;
   readonly isDiskWell: boolean;
   readonly replication: Replication;
-  /** Offset to be told, for worlds that lie about it. */
+  /** What a replica says of its offset, for worlds that lie about it. */
   readonly shownOffset: number;
   readonly ipOf: (port: number) => string;
 }
@@ -36,7 +36,8 @@ export function infoText(source: InfoSource): string {
     ...replicaLines(source),
     `master_replid:${replication.history.id}`,
     `master_replid2:${replication.history.secondId === "" ? "0".repeat(40) : replication.history.secondId}`,
-    `master_repl_offset:${source.shownOffset}`,
+    `master_repl_offset:${replication.history.offset}`,
+    `second_repl_offset:${replication.history.secondId === "" ? -1 : replication.history.secondEnd + 1}`,
     "# Keyspace",
   ];
   const { length: keys } = replication.writes;
