@@ -32,7 +32,11 @@ describe("a world that breaks one rule is found out", () => {
     },
     {
       mistake: "oldest-replica",
-      scenario: { faultEveryMs: 200, kinds: ["data-pause", "master-kill"] },
+      scenario: {
+        faultEveryMs: 100,
+        writeEveryMs: 20,
+        kinds: ["data-pause", "data-pause", "data-pause", "master-kill"],
+      },
       found: /lacks \d+ of \d+ acknowledged writes/,
     },
     {

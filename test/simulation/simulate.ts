@@ -97,16 +97,31 @@ function isOk({ checks, dataNodes, monitors, monitor }: World): boolean {
   );
 }
 
-/** Nobody serves, and every partition of which that is true says what it needs: data is in doubt that was really lost. */
-function isHalted({ checks, dataNodes }: World): boolean {
-  const { view } = checks.register;
+/** Nobody serves, and every partition of which that is true says what it needs: its data is really in doubt. */
+function isHalted(world: World): boolean {
+  const { view } = world.checks.register;
   if (view?.state !== "HALT") return false;
   const halted = view.partitions.filter(({ master }) => master === null);
   return halted.every(
-    ({ index, needs, promoting = null }) =>
+    ({ index, lastMaster, needs, promoting = null }) =>
       promoting === null &&
       needs?.includes("--accept-loss") === true &&
-      dataNodes.some(({ partition, name }) => partition === index && checks.everWounded.has(name)),
+      isInDoubt(world, index, lastMaster),
+  );
+}
+
+/** Some node lost data, or holds writes that the last master lacks, and an AOF can't tell whose they are. */
+function isInDoubt(
+  { checks, dataNodes }: World,
+  index: number,
+  lastMaster: string | null,
+): boolean {
+  const nodes = dataNodes.filter(({ partition }) => partition === index);
+  const last = nodes.find(({ name }) => name === lastMaster);
+  const held = new Set(last?.replication.writes);
+  return nodes.some(
+    ({ name, replication }) =>
+      checks.everWounded.has(name) || replication.writes.some((write) => !held.has(write)),
   );
 }
 
