@@ -9,6 +9,8 @@ import type { Standing } from "./standing.ts";
 export interface DataNodesInput {
   /** As decidePartition left it. */
   readonly partition: PartitionView;
+  /** Who was on its way to being master before that. */
+  readonly promotingBefore: string | null;
   readonly nodes: readonly NodeView[];
   readonly standings: ReadonlyMap<string, Standing>;
   readonly marks: SyncMarks;
@@ -25,7 +27,7 @@ export function decideDataNodes(input: DataNodesInput): DataNodesDecision {
   const nodes = input.nodes.map((node) => {
     const standing = input.standings.get(node.name) ?? { kind: "unknown" };
     const role = roleOf(node, standing, input);
-    const runId = runIdOf(node, standing, input.partition);
+    const runId = runIdOf(node, standing, input.promotingBefore);
     const isInSync = syncOf(node, role, standing, input, marks);
     const since = role === node.role ? node.since : input.wallTime;
     const next = { ...node, role, runId, inSync: isInSync, since };
@@ -37,14 +39,16 @@ export function decideDataNodes(input: DataNodesInput): DataNodesDecision {
 }
 
 /**
- * The process that answers; but of a node on its way to being master the one that was chosen, whoever answers since: it
- * proves that what was compared is what is promoted. A look that comes to nothing must not renew it.
+ * The process that answers; but of a node that was on its way to being master already the one that was chosen, whoever
+ * answers since: it proves that what was compared is what is promoted. A look that comes to nothing must not renew it.
  */
-function runIdOf(node: NodeView, standing: Standing, partition: PartitionView): string | null {
+function runIdOf(
+  node: NodeView,
+  standing: Standing,
+  promotingBefore: string | null,
+): string | null {
   if (standing.kind !== "up") return node.runId;
-  return partition.promoting === node.name && node.runId !== null
-    ? node.runId
-    : standing.info.runId;
+  return promotingBefore === node.name && node.runId !== null ? node.runId : standing.info.runId;
 }
 
 /**

@@ -161,7 +161,15 @@ function decidePartitions(
       draining.add(name);
     }
     const { wallTime } = input;
-    const roles = decideDataNodes({ partition: decided, nodes, standings, marks, wallTime });
+    const promotingBefore = before.promoting ?? null;
+    const roles = decideDataNodes({
+      partition: decided,
+      promotingBefore,
+      nodes,
+      standings,
+      marks,
+      wallTime,
+    });
     marks = roles.marks;
     const rescues = input.rescues ?? new Map();
     for (const node of roles.nodes) dataNodes.set(node.name, withRescue(node, rescues, wallTime));

@@ -76,7 +76,7 @@ function aofRule(input: PartitionInput, candidates: Candidates): Choice | undefi
   if (last === undefined || last.info.replicationId === replicationId) return undefined;
   const { keys } = last.info;
   const seen = lastSeenOf(input);
-  const isMost = isEveryoneBack(candidates) && keys >= mostKeys(input, candidates);
+  const isMost = isEveryoneBack(candidates) && keys >= mostKeys(candidates);
   // What others acknowledged for it must not be thrown away unseen.
   const mayBeAlone = input.ackReplicas === 0;
   const hasAll = (isMost || mayBeAlone) && (seen === undefined ? keys > 0 : keys >= seen.keys);
@@ -92,24 +92,17 @@ function isEveryoneBack({ away, loading, brokenDisk }: Candidates): boolean {
   return away.length + loading.length + brokenDisk.length === 0;
 }
 
-/** What a node says that follows nobody and remembers no stream: 0 as master, 1 as replica. */
-const NO_OFFSET = 1;
-
 /**
- * Among those whose data may be of the partition's history: on it by its id, or back from an AOF, which leaves no id and
- * no offset. Another id with an offset is a former master that woke up with writes of its own, or worse.
+ * Whatever history they are on: a replica that was promoted half way has an id of its own and holds everything, and a
+ * former master that woke up may hold what the last one lost (simulation, seeds 30040 and 30768).
  */
-function mostKeys({ partition }: PartitionInput, { ready }: Candidates): number {
-  const kin = ready.filter(
-    ({ info }) => info.replicationId === partition.replicationId || info.offset <= NO_OFFSET,
-  );
-  return Math.max(0, ...kin.map(({ info }) => info.keys));
+function mostKeys({ ready }: Candidates): number {
+  return Math.max(...ready.map(({ info }) => info.keys));
 }
 
 /** The first of those with the most keys. */
-function fullest({ ready }: Candidates): Candidate | undefined {
-  const most = Math.max(...ready.map(({ info }) => info.keys));
-  return ready.find(({ info }) => info.keys === most);
+function fullest(candidates: Candidates): Candidate | undefined {
+  return candidates.ready.find(({ info }) => info.keys === mostKeys(candidates));
 }
 
 function lastSeenOf({ partition, lastSeen }: PartitionInput): LastSeen | undefined {

@@ -1,11 +1,19 @@
 import { describe, expect, test } from "vitest";
 import { actionsOf } from "../../../runtime/monitor/decide/actions.ts";
 import { inheritedView } from "../../../runtime/monitor/decide/first-view.ts";
-import type { NodeInfo } from "../../../runtime/monitor/decide/info.ts";
 import { transitionsBetween } from "../../../runtime/monitor/decide/transitions.ts";
-import { CONF, infoOf, masterInfo, replicaOf, Scene, servedScene } from "./situations.ts";
+import {
+  crashed,
+  detached,
+  hung,
+  infoOf,
+  masterInfo,
+  ONE_ACK,
+  replicaOf,
+  Scene,
+  servedScene,
+} from "./situations.ts";
 
-const ONE_ACK = `${CONF}ack-replicas 1\n`;
 const LEASE_MS = 500;
 
 function actionsIn(scene: Scene): string[] {
@@ -15,23 +23,6 @@ function actionsIn(scene: Scene): string[] {
   return actionsOf(view, last?.standings ?? new Map(), memory).map(
     (action) => `${action.kind} ${action.node}`,
   );
-}
-
-/** A replica of the served scene after it was detached. */
-function detached(offset = 110, changes: Partial<NodeInfo> = {}): NodeInfo {
-  return infoOf({ replicationId: "h1", offset, keys: 9, ...changes });
-}
-
-/** a1 was master and its port refuses. */
-function crashed(conf = CONF): Scene {
-  return servedScene(conf).see("a1", "refused").step();
-}
-
-/** a1 was master and is silent; m2 agrees. */
-function hung(conf = CONF): Scene {
-  const scene = servedScene(conf).see("a1", "silent");
-  scene.peers.set("m2", { confDigest: "d1", suspects: new Set(["a1"]) });
-  return scene.step();
 }
 
 describe("the failover of a master whose port refuses", () => {
@@ -289,113 +280,5 @@ describe("the failover of a master that only fell silent", () => {
     expect(scene.partition.promoting).toBeNull();
     scene.step(LEASE_MS * 1.2);
     expect(scene.partition.promoting).toBe("a3");
-  });
-});
-
-describe("with ack-replicas k, R-k+1 of the R replicas must count", () => {
-  test("two of two for k = 1: one alone may lack what the other acknowledged", () => {
-    const scene = crashed(ONE_ACK).see("a2", "silent").see("a3", detached(120)).step(5);
-    expect(scene.partition.promoting).toBeNull();
-    scene.step(2000);
-    expect(scene.partition.promoting).toBeNull();
-    expect(scene.partition.needs).toBe(
-      "a1 back with its data: it was the last master, or 2 of a2, a3 without a restart since they were in sync (ack-replicas 1); or accept the loss of what the others held: twine-failover --accept-loss a3",
-    );
-    scene.see("a2", detached(130)).step(5);
-    expect(scene.partition.promoting).toBe("a2");
-  });
-
-  test("one of two for k = 2", () => {
-    const scene = crashed(`${CONF}ack-replicas 2\n`).see("a2", "refused");
-    scene.see("a3", detached(120)).step(5);
-    expect(scene.partition.promoting).toBe("a3");
-  });
-
-  test("the furthest wins though it was behind when the master was lost", () => {
-    const scene = servedScene(ONE_ACK);
-    scene.see("a3", replicaOf("a1", { offset: 105, isLinkUp: false, keys: 9 })).step();
-    expect(scene.inSync("a3")).toBe(false);
-    scene.see("a1", "refused").step();
-    expect(scene.partition.failover?.replicas[1]).toMatchObject({ runId: "run", inSync: false });
-    scene.see("a2", detached(110)).see("a3", detached(112)).step(5);
-    expect(scene.partition.promoting).toBe("a3");
-  });
-
-  test("one that restarted does not count, whatever it says that it has", () => {
-    const scene = crashed(ONE_ACK);
-    scene
-      .see("a2", detached(500, { runId: "again" }))
-      .see("a3", detached(120))
-      .step(5)
-      .step(2000);
-    expect(scene.partition.promoting).toBeNull();
-  });
-
-  test("the furthest with a broken disk counts, and is not passed over for one with less", () => {
-    const scene = crashed(ONE_ACK).see("a2", detached(130, { isDiskWell: false }));
-    scene.see("a3", detached(120)).step(5).step(2000);
-    expect(scene.partition.promoting).toBeNull();
-    scene.see("a3", detached(130)).step(5);
-    expect(scene.partition.promoting).toBe("a3");
-  });
-
-  test("a last master that came back by RDB is not enough before every node is back", () => {
-    const scene = crashed(ONE_ACK).see("a2", "refused").see("a3", detached(110));
-    scene.see("a1", infoOf({ runId: "m", replicationId: "h1", offset: 110, keys: 9 })).step(5);
-    scene.step(2000);
-    expect(scene.partition.promoting).toBeNull();
-    scene.see("a2", infoOf({ runId: "n", replicationId: "h1", offset: 115, keys: 9 })).step(5);
-    expect(scene.partition.promoting).toBe("a2");
-  });
-
-  test("a last master that came back by RDB does not outweigh one that can't be compared with it", () => {
-    const scene = crashed(ONE_ACK).seeAll(
-      detached(500, { replicationId: "h0", runId: "n" }),
-      "a2",
-      "a3",
-    );
-    scene.see("a1", infoOf({ runId: "m", replicationId: "h1", offset: 20, keys: 4 })).step(5);
-    scene.step(2000);
-    expect(scene.partition.promoting).toBeNull();
-    expect(scene.partition.needs).toContain(
-      "a decision: what a2, a3 hold can't be compared with what a1 came back with",
-    );
-  });
-
-  test("a last master that came back by AOF is not enough before every node is back", () => {
-    const scene = crashed(ONE_ACK).see("a2", "refused");
-    scene.see("a3", detached(110, { runId: "n" }));
-    scene
-      .see("a1", infoOf({ runId: "m", replicationId: "m", keys: 9 }))
-      .step(5)
-      .step(2000);
-    expect(scene.partition.promoting).toBeNull();
-    scene.see("a2", infoOf({ runId: "n", replicationId: "n", keys: 9 })).step(5);
-    expect(scene.partition.promoting).toBe("a1");
-  });
-
-  test("a last master that came back by AOF is not held up by another that took writes of its own", () => {
-    const scene = crashed(ONE_ACK).see("a2", detached(110));
-    scene.see("a3", infoOf({ replicationId: "rogue", offset: 500, keys: 30 }));
-    scene.see("a1", infoOf({ runId: "m", replicationId: "m", keys: 9 })).step(5);
-    expect(scene.partition.promoting).toBe("a1");
-  });
-
-  test("a last master that came back by AOF with less than another has is not taken", () => {
-    const scene = crashed(ONE_ACK);
-    scene.seeAll(infoOf({ runId: "n", replicationId: "n", keys: 9, offset: 1 }), "a2", "a3");
-    scene.see("a1", infoOf({ runId: "m", replicationId: "m", keys: 4, offset: 1 })).step(5);
-    expect(scene.step(2000).partition.promoting).toBeNull();
-  });
-
-  test("a former master counts as a replica only when it has been in sync as one", () => {
-    const scene = hung(ONE_ACK).seeAll(detached(), "a2", "a3").step(5);
-    scene.see("a2", masterInfo({ replicationId: "h2", offset: 110 })).step(5);
-    scene.see("a1", infoOf({ replicationId: "h2", offset: 110 })).step(5);
-    scene.see("a2", "refused").step(5);
-    expect(scene.partition.failover?.replicas).toEqual([
-      { name: "a1", runId: null, inSync: false },
-      { name: "a3", runId: "run", inSync: false },
-    ]);
   });
 });

@@ -42,3 +42,15 @@ test("a replica whose promotion nobody saw still counts when it is back, and an 
   scene.step().step(2000).step();
   expect(scene.partition.promoting).toBe("a2");
 });
+
+test("a node that restarted before it was chosen is promoted in one go", () => {
+  // Method: the view knows a2 by an older run id; the choice is made of what answers now.
+  const scene = new Scene()
+    .seeAll(infoOf({ runId: "first" }), "a2", "a3")
+    .see("a1", "refused")
+    .step();
+  scene.see("a2", infoOf({ runId: "second" })).step(2000);
+  expect(scene.partition.promoting).toBe("a2");
+  scene.see("a2", masterInfo({ runId: "second" })).step();
+  expect(scene.partition).toMatchObject({ master: "a2", masterRunId: "second" });
+});

@@ -35,6 +35,9 @@ export function configOf(text: string): ClusterConfig {
   return config;
 }
 
+/** The same with ack-replicas 1. */
+export const ONE_ACK = `${CONF}ack-replicas 1\n`;
+
 const PORTS: Readonly<Record<string, number>> = { a1: 7001, a2: 7002, a3: 7003 };
 
 /** A dead node: a replica of nowhere, empty. */
@@ -168,4 +171,21 @@ export function servedScene(text = CONF): Scene {
   scene.see("a1", { ...master, offset: 110 }).step();
   scene.lastSeen.set("a1", { replicationId: "h1", offset: 110, keys: 9 });
   return scene;
+}
+
+/** A replica of the served scene after it was detached. */
+export function detached(offset = 110, changes: Partial<NodeInfo> = {}): NodeInfo {
+  return infoOf({ replicationId: "h1", offset, keys: 9, ...changes });
+}
+
+/** a1 was master and its port refuses. */
+export function crashed(conf = CONF): Scene {
+  return servedScene(conf).see("a1", "refused").step();
+}
+
+/** a1 was master and is silent; m2 agrees. */
+export function hung(conf = CONF): Scene {
+  const scene = servedScene(conf).see("a1", "silent");
+  scene.peers.set("m2", { confDigest: "d1", suspects: new Set(["a1"]) });
+  return scene.step();
 }
