@@ -25,7 +25,8 @@ export const EVENTS = {
   "+cut-off": "most data nodes are silent to this alpha: it suspects itself and changes nothing",
   "-cut-off": "data nodes answer this alpha again",
   "+repoint": "the node was told to follow the partition's master",
-  "+detach": "the node called itself master and was made a replica of nowhere",
+  "+detach":
+    "the node was made a replica of nowhere: a lost master's replica, or one that called itself master",
   "+pause": "writes on the node were paused for `forMs` at most",
   "-pause": "the node's writes go on, for the handover that paused them is over",
   "+step-down": "the node was made a replica of nowhere and its pause was ended",
