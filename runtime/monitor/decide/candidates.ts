@@ -10,8 +10,10 @@ export interface Candidate {
 export interface Candidates {
   /** Answer, have their data loaded, and a disk that takes writes: only these are ever promoted. */
   readonly ready: readonly Candidate[];
-  /** Answer, but still load their data, or lost it to a full sync that never came to its end. */
+  /** Answer, but still load their data. */
   readonly loading: readonly Candidate[];
+  /** Answer, but lost their data to a full sync that never came to its end: there is nothing to wait for. */
+  readonly emptied: readonly Candidate[];
   /** Answer, but could not write their last AOF or RDB. */
   readonly brokenDisk: readonly Candidate[];
   /** Names of those that don't answer, whatever the reason. */
@@ -22,6 +24,7 @@ export interface Candidates {
 export function candidatesOf(input: PartitionInput): Candidates {
   const ready: Candidate[] = [];
   const loading: Candidate[] = [];
+  const emptied: Candidate[] = [];
   const brokenDisk: Candidate[] = [];
   const away: string[] = [];
   for (const { name } of input.nodes) {
@@ -31,11 +34,16 @@ export function candidatesOf(input: PartitionInput): Candidates {
       continue;
     }
     const { info } = standing;
-    const isIncomplete = info.isLoading || info.isEmptied;
-    const list = isIncomplete ? loading : info.isDiskWell ? ready : brokenDisk;
+    const list = info.isLoading
+      ? loading
+      : info.isEmptied
+        ? emptied
+        : info.isDiskWell
+          ? ready
+          : brokenDisk;
     list.push({ name, info });
   }
-  return { ready, loading, brokenDisk, away };
+  return { ready, loading, emptied, brokenDisk, away };
 }
 
 /** The candidate with the highest offset; `preferred`, then the first one, on a tie. */

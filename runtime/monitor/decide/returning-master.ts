@@ -50,7 +50,7 @@ function sameHistoryRule(input: PartitionInput, candidates: Candidates): Choice 
   if (best === undefined) return undefined;
   if (input.ackReplicas > 0) {
     const isAll = candidates.ready.every((node) => comparable.includes(node) || isEmpty(node));
-    return isAll && isEveryoneBack(candidates) ? promote(best.name) : undefined;
+    return isAll && isEveryoneBack(input, candidates) ? promote(best.name) : undefined;
   }
   const seen = lastSeenOf(input);
   // An offset says nothing about a master that never had a replica: without a backlog it stays at 0.
@@ -58,7 +58,7 @@ function sameHistoryRule(input: PartitionInput, candidates: Candidates): Choice 
   if (last === undefined) return undefined;
   const reachesSeen =
     seen?.replicationId === replicationId && seen.offset > 0 && last.info.offset >= seen.offset;
-  return reachesSeen || isEveryoneBack(candidates) ? promote(best.name) : undefined;
+  return reachesSeen || isEveryoneBack(input, candidates) ? promote(best.name) : undefined;
 }
 
 /**
@@ -76,7 +76,7 @@ function aofRule(input: PartitionInput, candidates: Candidates): Choice | undefi
   if (last === undefined || last.info.replicationId === replicationId) return undefined;
   const { keys } = last.info;
   const seen = lastSeenOf(input);
-  const isMost = isEveryoneBack(candidates) && keys >= mostKeys(candidates);
+  const isMost = isEveryoneBack(input, candidates) && keys >= mostKeys(candidates);
   // What others acknowledged for it must not be thrown away unseen.
   const mayBeAlone = input.ackReplicas === 0;
   const hasAll = (isMost || mayBeAlone) && (seen === undefined ? keys > 0 : keys >= seen.keys);
@@ -88,8 +88,14 @@ function isEmpty({ info }: Candidate): boolean {
   return info.keys === 0;
 }
 
-function isEveryoneBack({ away, loading, brokenDisk }: Candidates): boolean {
-  return away.length + loading.length + brokenDisk.length === 0;
+/**
+ * Every node answers with its data loaded. One whose data a broken-off full sync has dropped will never have any again; with
+ * ack-replicas it may have been the one that held a write, and a person has to know.
+ */
+function isEveryoneBack({ ackReplicas }: PartitionInput, candidates: Candidates): boolean {
+  const { away, loading, emptied, brokenDisk } = candidates;
+  const missed = ackReplicas > 0 ? emptied.length : 0;
+  return away.length + loading.length + brokenDisk.length + missed === 0;
 }
 
 /**
@@ -144,6 +150,10 @@ function newerThan(last: Candidate, { away, loading, ready }: Candidates): strin
 /** Figures of dead nodes stand still, so they may be told. */
 function lostData(last: Candidate, seen: LastSeen | undefined, candidates: Candidates): string {
   const { name, info } = last;
+  if (candidates.emptied.length > 0) {
+    const names = candidates.emptied.map((node) => node.name).join(", ");
+    return `a decision: a full sync that broke off has emptied ${names}, and ${name} has restarted`;
+  }
   if (info.keys === 0) return `the data of ${name}, its last master, which came back empty`;
   const other = fullest(candidates);
   const beside =

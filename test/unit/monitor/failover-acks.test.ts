@@ -123,3 +123,23 @@ describe("with ack-replicas k, R-k+1 of the R replicas must count", () => {
     ]);
   });
 });
+
+describe("a replica that was emptied by a full sync that broke off", () => {
+  const emptied = detached(1, { isEmptied: true, keys: 4 });
+  const back = infoOf({ runId: "m", replicationId: "m", keys: 9, offset: 1 });
+
+  test("keeps a restarted last master waiting for a person with ack-replicas: it may have held a write", () => {
+    const scene = crashed(ONE_ACK).see("a2", detached(110)).see("a3", emptied);
+    scene.see("a1", back).step(5).step(2000);
+    expect(scene.partition.promoting).toBeNull();
+    expect(scene.partition.needs).toContain(
+      "a decision: a full sync that broke off has emptied a3, and a1 has restarted",
+    );
+  });
+
+  test("keeps nobody waiting without: it will never have its data again", () => {
+    const fewer = { ...back, keys: 8 };
+    const scene = crashed(CONF).seeAll(emptied, "a2", "a3").see("a1", fewer).step(5);
+    expect(scene.partition.promoting).toBe("a1");
+  });
+});
