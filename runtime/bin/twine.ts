@@ -18,7 +18,7 @@ import { loadPartitioner } from "../ports/hash-source.ts";
 import { silentLog } from "../ports/log.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { followView } from "../register/follow.ts";
-import { firstView, whyNoView } from "../router/open-view.ts";
+import { firstView, whyNoView } from "../register/open-view.ts";
 import { startRouter } from "../router/server.ts";
 
 const VIEW_WAIT_MS = 2500;

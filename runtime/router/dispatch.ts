@@ -12,7 +12,7 @@ import { cursorAfter, parseCursor, tagOf, type ScanPosition } from "../route/sca
 import { mergeReplies, splitCommand } from "../route/split.ts";
 import { crossSlot } from "../route/wire-errors.ts";
 import type { CommandSource } from "./command-source.ts";
-import type { GuardedView } from "./guarded-view.ts";
+import type { GuardedView } from "../register/guarded-view.ts";
 import { KeptReply, type Requester } from "./reply-sink.ts";
 import type { Lanes } from "./lanes.ts";
 import { masterNode } from "./lane-context.ts";

@@ -6,7 +6,7 @@ import type { Protocol } from "../resp/encode.ts";
 import type { RequestSplitter } from "../resp/request-splitter.ts";
 import { HotCommands, ONE_KEY } from "../route/hot-commands.ts";
 import type { CommandSource } from "./command-source.ts";
-import type { GuardedView } from "./guarded-view.ts";
+import type { GuardedView } from "../register/guarded-view.ts";
 import type { Lanes } from "./lanes.ts";
 import type { ReplyLine } from "./reply-line.ts";
 import type { ReplySink } from "./reply-sink.ts";

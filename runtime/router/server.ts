@@ -14,7 +14,7 @@ import { systemRandom, type Random } from "../ports/random.ts";
 import type { ViewSource } from "../register/view-source.ts";
 import { ClientConnection, type ClientContext } from "./client-connection.ts";
 import { openCommandSource } from "./command-source.ts";
-import { guardedView } from "./guarded-view.ts";
+import { guardedView } from "../register/guarded-view.ts";
 import { hotRoute } from "./hot-route.ts";
 import { laneContext } from "./lane-context.ts";
 import { Lanes } from "./lanes.ts";

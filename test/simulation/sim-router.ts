@@ -13,7 +13,7 @@ import { silentLog } from "../../runtime/ports/log.ts";
 import type { OpenLink, RedisLink } from "../../runtime/ports/redis-link.ts";
 import { Follower } from "../../runtime/register/follow.ts";
 import type { Acceptor } from "../../runtime/register/register.ts";
-import { guardedView, type GuardedView } from "../../runtime/router/guarded-view.ts";
+import { guardedView, type GuardedView } from "../../runtime/register/guarded-view.ts";
 import type { SeededRandom } from "../support/seeded-random.ts";
 import type { Checks } from "./checks.ts";
 
