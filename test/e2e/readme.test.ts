@@ -62,10 +62,11 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the README's first sess
   });
 });
 
-/** Times, epochs and which monitor leads differ from run to run; everything else must be as shown. */
+/** Times, durations, epochs and which monitor leads differ from run to run; everything else must be as shown. */
 function timeless(text: string): string {
   return text
     .replace(/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( UTC|Z)?/g, "TIME")
+    .replace(/\d+\.\d s\b/g, "N s")
     .replace(/epoch \d+, revision \d+, alpha m\d/g, "epoch E, revision R, alpha M")
     .trim();
 }
