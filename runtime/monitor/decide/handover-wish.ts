@@ -24,7 +24,7 @@ export type WishVerdict =
 /**
  * 1. No such data node: refused.
  * 2. The view shows already what was asked for: done.
- * 3. Its partition has no master, and one is on its way: wait; otherwise there is nothing to hand over.
+ * 3. Its partition has no master, and one is on its way or looked for: wait; otherwise there is nothing to hand over.
  * 4. A handover is under way: it is this one, or this one waits for its end.
  * 5. The master does not answer: refused.
  * 6. The node asked for, or for a node that is about to stop the first of the others, that can take over.
@@ -64,8 +64,10 @@ function withoutMaster(
   if (kind === "handover") {
     return done(`${node} is no master; partition ${index} has none`);
   }
-  const why = needs === null ? "one is being looked for" : `it needs: ${needs}`;
-  return refused(`partition ${index} has no master that could hand over to ${node}; ${why}`);
+  if (needs === null) return { kind: "wait" };
+  return refused(
+    `partition ${index} has no master that could hand over to ${node}; it needs: ${needs}`,
+  );
 }
 
 function othersOf({ index, master }: PartitionView, nodes: readonly NodeView[]): NodeView[] {

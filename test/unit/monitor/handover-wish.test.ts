@@ -1,6 +1,7 @@
 // Method: a served scene of a1 (master), a2, a3, asked for a handover.
 import { describe, expect, test } from "vitest";
 import type { Request, RequestBody } from "../../../runtime/core/request.ts";
+import { judgeHandover } from "../../../runtime/monitor/decide/handover-wish.ts";
 import { masterInfo, replicaOf, servedScene, type Scene } from "./situations.ts";
 
 function asked(body: RequestBody): Request {
@@ -64,6 +65,21 @@ describe("a replica that can't take over is named with the reason", () => {
       "refused: no replica of partition 0 can take over: a2 is dead; a3 is dead",
     );
   });
+});
+
+test("while a master is looked for the request waits; one that needs something first is refused", () => {
+  const scene = servedScene();
+  const judged = (needs: string | null): string => {
+    const partitions = [{ ...scene.partition, master: null, promoting: null, needs }];
+    const view = { ...scene.view, partitions };
+    const input = { view, standings: new Map(), nowMs: 0, freshMs: 100 };
+    const verdict = judgeHandover({ kind: "promote-to", node: "a2" }, input);
+    return "message" in verdict ? verdict.message : verdict.kind;
+  };
+  expect(judged(null)).toBe("wait");
+  expect(judged("a node of it")).toBe(
+    "partition 0 has no master that could hand over to a2; it needs: a node of it",
+  );
 });
 
 test("an old word of a replica is not enough: the request waits for a newer one", () => {
