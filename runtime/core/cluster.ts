@@ -74,7 +74,32 @@ export interface RedisDirective {
   readonly at: SourceAt;
 }
 
-export interface Settings {
+/** What routers allow their clients, each per process; paths as written, relative to twine.conf's folder. */
+export interface RouterSettings {
+  readonly maxClients: number;
+  /** Of one whole command. */
+  readonly commandBytesMax: number;
+  /** Arguments of one command, with its name. */
+  readonly commandArgsMax: number;
+  /** Replies that wait for one client to take them. */
+  readonly outputBytesMax: number;
+  /** 0: for ever. */
+  readonly idleTimeoutMs: number;
+  readonly drainForMs: number;
+  readonly usersFile?: string;
+  /** With a certificate the routers speak TLS to their clients. */
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsCa?: string;
+  /** Whether clients must show a certificate. */
+  readonly tlsAuthClients: "no" | "optional" | "yes";
+  /** Who may speak without TLS to a router that has a certificate. */
+  readonly tlsPlain: "local" | "all";
+  /** Whether routers speak TLS to data nodes and status nodes. */
+  readonly tlsNodes: "no" | "yes";
+}
+
+export interface Settings extends RouterSettings {
   readonly cluster: string;
   readonly partitions: number;
   readonly hash: HashSetting;

@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { ClusterConfig, ClusterNode } from "../../runtime/core/cluster.ts";
+import type { ClusterConfig, RouterSettings, ClusterNode } from "../../runtime/core/cluster.ts";
 import { completeConfig } from "../../runtime/core/conf/complete.ts";
 import { confDigest } from "../../runtime/core/conf/digest.ts";
 import { BUILTIN_HASHES } from "../../runtime/core/conf/hash-setting.ts";
@@ -59,10 +59,35 @@ const redisLine = fc.constantFrom(
   { name: "appendonly", value: "yes", at },
 );
 
+const routerSettings = fc
+  .record({
+    maxClients: fc.integer({ min: 1, max: 1_000_000 }),
+    commandBytesMax: fc.integer({ min: 16_384, max: 1024 ** 3 }),
+    commandArgsMax: fc.integer({ min: 16, max: 10_000_000 }),
+    outputBytesMax: fc.integer({ min: 65_536, max: 1024 ** 4 }),
+    idleTimeoutMs: fc.integer({ min: 0, max: 86_400_000 }),
+    drainForMs: fc.integer({ min: 0, max: 3_600_000 }),
+    usersFile: fc.option(freeText, { nil: undefined }),
+    tlsFiles: fc.option(fc.tuple(freeText, freeText, freeText), { nil: undefined }),
+    tlsAuthClients: fc.constantFrom("no", "optional", "yes"),
+    tlsPlain: fc.constantFrom("local", "all"),
+    tlsNodes: fc.constantFrom("no", "yes"),
+  })
+  .map(({ usersFile, tlsFiles, ...rest }): RouterSettings => {
+    const [tlsCert = "", tlsKey = "", tlsCa = ""] = tlsFiles ?? [];
+    return {
+      ...rest,
+      ...(usersFile === undefined ? {} : { usersFile }),
+      // Clients' certificates are asked for with files alone.
+      ...(tlsFiles === undefined ? { tlsAuthClients: "no" } : { tlsCert, tlsKey, tlsCa }),
+    };
+  });
+
 const config: fc.Arbitrary<ClusterConfig> = nodes.chain(({ made, partitions, replicas }) =>
   fc
     .record({
       cluster: name,
+      router: routerSettings,
       hash: fc.oneof(
         fc
           .constantFrom(...BUILTIN_HASHES)
@@ -98,11 +123,12 @@ const config: fc.Arbitrary<ClusterConfig> = nodes.chain(({ made, partitions, rep
       ),
       alertAfterMs: fc.integer({ min: 0, max: 604_800_000 }),
     })
-    .map(({ tag, moreMs, ...rest }): ClusterConfig => ({
+    .map(({ tag, moreMs, router, ...rest }): ClusterConfig => ({
       file: "twine.conf",
       nodes: made,
       settings: {
         ...rest,
+        ...router,
         readFrom: rest.readFrom,
         retryUnknown: rest.retryUnknown,
         partitions,

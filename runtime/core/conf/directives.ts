@@ -3,29 +3,22 @@
 // Reading and printing stand side by side, so that what is printed is read back
 // as the same.
 import type { Settings } from "../cluster.ts";
-import { readNumber, reject, type Reading } from "./complain.ts";
-import { parseDuration, printDuration } from "./durations.ts";
+import { reject } from "./complain.ts";
+import {
+  choice,
+  count,
+  duration,
+  list,
+  single,
+  size,
+  text,
+  type Directive,
+} from "./directive-forms.ts";
 import { BUILTIN_HASHES, parseHash, printHash } from "./hash-setting.ts";
-import { printWord, type Word } from "./lines.ts";
+import { printWord } from "./lines.ts";
 import { PARTITION_MAX } from "./node-lines.ts";
 import { readRedis } from "./redis-line.ts";
-import { parseSize, printSize } from "./sizes.ts";
-import { didYouMean } from "./suggest.ts";
-
-export interface Directive {
-  readonly name: string;
-  /** What stands behind the name, e.g. "DURATION". */
-  readonly shape: string;
-  readonly repeats: boolean;
-  /** How many words may follow the name. */
-  readonly words: { readonly min: number; readonly max: number };
-  /** What these arguments set, or null after a complaint. `settings` is what holds so far. */
-  read(reading: Reading, args: readonly Word[], settings: Settings): Partial<Settings> | null;
-  /**
-   * The arguments that set what holds: one string for each line; none when there is nothing to say.
-   */
-  print(settings: Settings): readonly string[];
-}
+import { ROUTER_DEFAULTS, ROUTER_DIRECTIVES } from "./router-directives.ts";
 
 /** `partitions` 0 stands for "not said": parse.ts counts then. */
 export const DEFAULT_SETTINGS: Settings = Object.freeze<Settings>({
@@ -48,116 +41,12 @@ export const DEFAULT_SETTINGS: Settings = Object.freeze<Settings>({
   alertMail: [],
   alertSmtp: "smtp://localhost:25",
   alertAfterMs: 30_000,
+  ...ROUTER_DEFAULTS,
 });
 
 const SECOND_MS = 1_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-
-type Limits = readonly [min: number, max: number];
-type Set<T> = (value: T) => Partial<Settings>;
-type Get<T> = (settings: Settings) => T;
-
-const ONE = Object.freeze({ min: 1, max: 1 });
-
-function single(
-  name: string,
-  shape: string,
-  read: (reading: Reading, word: Word, settings: Settings) => Partial<Settings> | null,
-  print: Directive["print"],
-  repeats = false,
-): Directive {
-  return {
-    name,
-    shape,
-    repeats,
-    words: ONE,
-    read: (reading, [word], settings) =>
-      word === undefined ? null : read(reading, word, settings),
-    print,
-  };
-}
-
-function duration(name: string, limits: Limits, get: Get<number>, set: Set<number>): Directive {
-  const [min, max] = limits;
-  const read = (reading: Reading, word: Word): Partial<Settings> | null => {
-    const ms = parseDuration(word.text);
-    if (ms !== undefined && ms >= min && ms <= max) return set(ms);
-    const message =
-      ms === undefined
-        ? `'${word.text}' is no duration for ${name}`
-        : `${name} ${word.text} is not from ${printDuration(min)} to ${printDuration(max)}`;
-    const remedy = "write a whole number and its unit: 500ms, 1s, 10m, 1h, 1d";
-    return reject(reading, word, "CONF_BAD_DURATION", message, remedy);
-  };
-  return single(name, "DURATION", read, (settings) => [printDuration(get(settings))]);
-}
-
-function count(name: string, limits: Limits, get: Get<number>, set: Set<number>): Directive {
-  const [min, max] = limits;
-  const read = (reading: Reading, word: Word): Partial<Settings> | null => {
-    const value = readNumber(reading, word, { what: name, min, max, remedy: `write ${name} N` });
-    return value === null ? null : set(value);
-  };
-  return single(name, "N", read, (settings) => [String(get(settings))]);
-}
-
-function choice<T extends string>(
-  name: string,
-  choices: readonly T[],
-  get: Get<T>,
-  set: Set<T>,
-): Directive {
-  const read = (reading: Reading, word: Word): Partial<Settings> | null => {
-    const found = choices.find((known) => known === word.text);
-    if (found !== undefined) return set(found);
-    const message = `${name} can't be '${word.text}'${didYouMean(word.text, choices)}`;
-    return reject(
-      reading,
-      word,
-      "CONF_BAD_VALUE",
-      message,
-      `write ${name} ${choices.join(" or ")}`,
-    );
-  };
-  return single(name, choices.join("|"), read, (settings) => [get(settings)]);
-}
-
-/** A text of a certain form; `remedy` says which. */
-function text(
-  name: string,
-  shape: string,
-  form: { readonly pattern: RegExp; readonly remedy: string },
-  get: Get<string>,
-  set: Set<string>,
-): Directive {
-  const read = (reading: Reading, word: Word): Partial<Settings> | null => {
-    if (form.pattern.test(word.text)) return set(word.text);
-    const message = `${name} can't be '${word.text}'`;
-    return reject(reading, word, "CONF_BAD_VALUE", message, form.remedy);
-  };
-  return single(name, shape, read, (settings) => [printWord(get(settings))]);
-}
-
-/** A directive that may be repeated, each time with another text. */
-function list(
-  name: string,
-  shape: string,
-  form: { readonly pattern: RegExp; readonly remedy: string },
-  get: Get<readonly string[]>,
-  set: Set<readonly string[]>,
-): Directive {
-  const read = (reading: Reading, word: Word, so: Settings): Partial<Settings> | null => {
-    if (get(so).includes(word.text)) {
-      const message = `${name} ${word.text} is given twice`;
-      return reject(reading, word, "CONF_DIRECTIVE_TWICE", message, "keep one of the two lines");
-    }
-    if (form.pattern.test(word.text)) return set([...get(so), word.text]);
-    const message = `${name} can't be '${word.text}'`;
-    return reject(reading, word, "CONF_BAD_VALUE", message, form.remedy);
-  };
-  return single(name, shape, read, (settings) => get(settings).map(printWord), true);
-}
 
 const hash = single(
   "hash",
@@ -184,22 +73,6 @@ const hashTag = single(
     return reject(reading, word, "CONF_BAD_HASH_TAG", message, remedy);
   },
   ({ hashTag: tag }) => (tag === undefined ? [] : [printWord(tag)]),
-);
-
-const holdBytes = single(
-  "hold-bytes",
-  "SIZE",
-  (reading, word) => {
-    const bytes = parseSize(word.text);
-    if (bytes !== undefined && bytes >= 1024 && bytes <= 1024 ** 4) return { holdBytes: bytes };
-    const message =
-      bytes === undefined
-        ? `'${word.text}' is no size for hold-bytes`
-        : `hold-bytes ${word.text} is not from 1kb to 1tb`;
-    const remedy = "write a whole number and its unit as Redis does: 512kb, 64mb, 1gb";
-    return reject(reading, word, "CONF_BAD_SIZE", message, remedy);
-  },
-  (settings) => [printSize(settings.holdBytes)],
 );
 
 /** A user that is itself an address is written with %40. */
@@ -296,7 +169,12 @@ export const DIRECTIVES: readonly Directive[] = Object.freeze([
     (s) => s.holdForMs,
     (ms) => ({ holdForMs: ms }),
   ),
-  holdBytes,
+  size(
+    "hold-bytes",
+    [1024, 1024 ** 4],
+    (s) => s.holdBytes,
+    (bytes) => ({ holdBytes: bytes }),
+  ),
   choice(
     "retry-unknown",
     ["reads", "idempotent"],
@@ -309,6 +187,7 @@ export const DIRECTIVES: readonly Directive[] = Object.freeze([
     (s) => s.workers,
     (workers) => ({ workers }),
   ),
+  ...ROUTER_DIRECTIVES,
   list(
     "backup-dir",
     "FOLDER",

@@ -35,6 +35,7 @@ export function checkRelations(draft: Draft): Problem[] {
     ...checkPartitions(draft, data),
     ...checkAckReplicas(draft, data),
     ...checkTimes(draft),
+    ...checkTls(draft),
   ];
 }
 
@@ -188,4 +189,33 @@ function placedValue(draft: Draft, name: string, ms: number): string {
   const place = draft.places.get(name);
   const origin = place === undefined ? "the default" : `line ${place.line}`;
   return `${name} ${printDuration(ms)} (${origin})`;
+}
+
+/** A certificate and its key come together, and clients' certificates need an authority to be checked by. */
+function checkTls(draft: Draft): Problem[] {
+  const { tlsCert, tlsKey, tlsCa, tlsAuthClients } = draft.settings;
+  const clash = (at: string, message: string, remedy: string): Problem[] => [
+    {
+      code: "CONF_TLS_CLASH",
+      message,
+      at: draft.places.get(at) ?? { file: draft.file, line: 1, column: 1 },
+      remedy,
+    },
+  ];
+  const says = `tls-auth-clients ${tlsAuthClients}`;
+  return [
+    ...(tlsCert !== undefined && tlsKey === undefined
+      ? clash("tls-cert", "tls-cert without tls-key", "name the certificate's key with tls-key")
+      : []),
+    ...(tlsKey !== undefined && tlsCert === undefined
+      ? clash("tls-key", "tls-key without tls-cert", "name the key's certificate with tls-cert")
+      : []),
+    ...(tlsAuthClients !== "no" && (tlsCa === undefined || tlsCert === undefined)
+      ? clash(
+          "tls-auth-clients",
+          `${says} without ${tlsCert === undefined ? "tls-cert" : "tls-ca"}`,
+          "name the router's certificate with tls-cert and the authority of clients' ones with tls-ca",
+        )
+      : []),
+  ];
 }

@@ -116,6 +116,15 @@ describe("directives", () => {
       holdBytes: 67_108_864,
       retryUnknown: "reads",
       workers: 1,
+      maxClients: 10_000,
+      commandBytesMax: 536_870_912,
+      commandArgsMax: 1_048_576,
+      outputBytesMax: 268_435_456,
+      idleTimeoutMs: 0,
+      drainForMs: 3000,
+      tlsAuthClients: "no",
+      tlsPlain: "local",
+      tlsNodes: "no",
       backupDirs: [],
       backupEveryMs: 3_600_000,
       backupKeep: 24,
@@ -143,6 +152,19 @@ describe("directives", () => {
       hold-bytes 1gb
       retry-unknown idempotent
       workers 4
+      max-clients 50
+      command-bytes 1mb
+      command-args 1000
+      output-bytes 32mb
+      idle-timeout 5m
+      drain-for 10s
+      users-file secrets/users
+      tls-cert tls/router.crt
+      tls-key "tls/router key.pem"
+      tls-ca /etc/twine/ca.crt
+      tls-auth-clients optional
+      tls-plain all
+      tls-nodes yes
       backup-dir backups
       backup-dir "/mnt/my backups # old"
       backup-every 6h
@@ -171,6 +193,19 @@ describe("directives", () => {
       holdBytes: 1_073_741_824,
       retryUnknown: "idempotent",
       workers: 4,
+      maxClients: 50,
+      commandBytesMax: 1_048_576,
+      commandArgsMax: 1000,
+      outputBytesMax: 33_554_432,
+      idleTimeoutMs: 300_000,
+      drainForMs: 10_000,
+      usersFile: "secrets/users",
+      tlsCert: "tls/router.crt",
+      tlsKey: "tls/router key.pem",
+      tlsCa: "/etc/twine/ca.crt",
+      tlsAuthClients: "optional",
+      tlsPlain: "all",
+      tlsNodes: "yes",
       backupDirs: ["backups", "/mnt/my backups # old"],
       backupEveryMs: 21_600_000,
       backupKeep: 7,

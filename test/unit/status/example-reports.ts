@@ -1,4 +1,5 @@
 // example-reports.ts: the clusters that every format is tried on. Pure.
+import { ROUTER_DEFAULTS } from "../../../runtime/core/conf/router-directives.ts";
 import type { ClusterConfig, ClusterNode } from "../../../runtime/core/cluster.ts";
 import type { NodeView, PartitionView, View } from "../../../runtime/core/view.ts";
 import type { StatusKnowledge } from "../../../runtime/status/knowledge.ts";
@@ -72,6 +73,7 @@ export function configOf(view: View): ClusterConfig {
     file: "twine.conf",
     nodes,
     settings: {
+      ...ROUTER_DEFAULTS,
       cluster: view.cluster,
       partitions: view.partitions.length,
       hash: { kind: "builtin", name: "crc32" },
