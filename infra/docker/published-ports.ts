@@ -112,7 +112,8 @@ function portsOf(
       purpose,
       internal: port,
       external,
-      address: wish?.address ?? HERE,
+      // Statistics know no password: they don't leave the machine with the router.
+      address: purpose === "stats" ? HERE : (wish?.address ?? HERE),
     };
   });
 }

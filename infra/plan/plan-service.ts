@@ -66,7 +66,12 @@ function portsOf(node: ClusterNode): PlannedPort[] {
           : [{ port: node.sentinelPort, purpose: "sentinel" } as const]),
       ];
     case "router":
-      return [{ port: node.port, purpose: "router" }];
+      return [
+        { port: node.port, purpose: "router" },
+        ...(node.statsPort === undefined
+          ? []
+          : [{ port: node.statsPort, purpose: "stats" } as const]),
+      ];
     default:
       return node satisfies never;
   }

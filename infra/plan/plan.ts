@@ -38,7 +38,7 @@ export type HealthCheck =
 
 export interface PlannedPort {
   readonly port: number;
-  readonly purpose: "redis" | "http" | "sentinel" | "router";
+  readonly purpose: "redis" | "http" | "sentinel" | "router" | "stats";
 }
 
 export interface PlannedService {

@@ -38,6 +38,8 @@ export interface RouterNode {
   readonly name: string;
   readonly host: string;
   readonly port: number;
+  /** HTTP and twemproxy's statistics, when the line names a second port. */
+  readonly statsPort?: number;
   readonly at: SourceAt;
 }
 

@@ -24,7 +24,9 @@ const nodes = fc
     partitions: fc.integer({ min: 1, max: 5 }),
     replicas: fc.integer({ min: 0, max: 2 }),
     db: fc.integer({ min: 0, max: 15 }),
-    others: fc.array(fc.constantFrom("status", "monitor", "sentinel", "router"), { maxLength: 8 }),
+    others: fc.array(fc.constantFrom("status", "monitor", "sentinel", "router", "stats"), {
+      maxLength: 8,
+    }),
     hosts: fc.infiniteStream(host),
     names: fc.uniqueArray(name, { minLength: 23, maxLength: 23 }),
     firstPort: fc.integer({ min: 1, max: 65_000 }),
@@ -45,6 +47,7 @@ const nodes = fc
     for (const kind of others) {
       const { port } = base();
       if (kind === "sentinel") made.push({ kind: "monitor", ...base(), sentinelPort: port + 1 });
+      else if (kind === "stats") made.push({ kind: "router", ...base(), statsPort: port + 1 });
       else if (kind === "status") made.push({ kind, ...base(), db });
       else made.push({ kind: kind === "monitor" ? "monitor" : "router", ...base() });
     }

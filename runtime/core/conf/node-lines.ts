@@ -1,7 +1,7 @@
 // node-lines.ts: reads `name=kind ...`. Pure.
 //
 //   NAME=data PARTITION [HOST] PORT [DB]      NAME=monitor [HOST] PORT [SENTINEL-PORT]
-//   NAME=status [HOST] PORT [DB]              NAME=router [HOST] PORT
+//   NAME=status [HOST] PORT [DB]              NAME=router [HOST] PORT [STATS-PORT]
 //
 // Why HOST can be left out without ambiguity: a host's name never consists of digits alone, a port
 // always does.
@@ -14,7 +14,7 @@ export const NODE_SHAPES: Readonly<Record<NodeKind, string>> = Object.freeze({
   data: "NAME=data PARTITION [HOST] PORT [DB]",
   status: "NAME=status [HOST] PORT [DB]",
   monitor: "NAME=monitor [HOST] PORT [SENTINEL-PORT]",
-  router: "NAME=router [HOST] PORT",
+  router: "NAME=router [HOST] PORT [STATS-PORT]",
 });
 const KINDS = Object.keys(NODE_SHAPES) as NodeKind[];
 
@@ -116,8 +116,10 @@ export function readNode(
       const sentinel = place.extra === undefined ? {} : { sentinelPort: place.extra };
       return { ...said, node: { kind, ...base, ...sentinel, at } };
     }
-    case "router":
-      return { ...said, node: { kind, ...base, at } };
+    case "router": {
+      const stats = place.extra === undefined ? {} : { statsPort: place.extra };
+      return { ...said, node: { kind, ...base, ...stats, at } };
+    }
   }
 }
 
@@ -163,10 +165,20 @@ function readKind(
   return reject(reading, kind, "CONF_UNKNOWN_KIND", message, remedy);
 }
 
+const DB_LIMITS = { what: "the db", min: 0, max: DB_MAX };
+
+/** What the number behind the port is. */
+const EXTRA_LIMITS = Object.freeze({
+  data: DB_LIMITS,
+  status: DB_LIMITS,
+  monitor: { what: "the port for Sentinel's protocol", min: 1, max: 65_535 },
+  router: { what: "the port for statistics", min: 1, max: 65_535 },
+});
+
 interface Place {
   readonly host: string;
   readonly port: number;
-  /** The number behind the port: db, or a monitor's second port. */
+  /** The number behind the port: db, or the second port of a monitor or a router. */
   readonly extra: number | undefined;
   readonly portWord: Word | undefined;
   readonly extraWord: Word | undefined;
@@ -175,7 +187,7 @@ interface Place {
 /** Reads `[HOST] PORT [NUMBER]`. */
 function readPlace(reading: Reading, kind: NodeKind, args: readonly Word[]): Place | null {
   const remedy = `write ${NODE_SHAPES[kind]}`;
-  const most = kind === "router" ? 2 : 3;
+  const most = 3;
   if (args.length === 0 || args.length > most) {
     const before = kind === "data" ? 1 : 0;
     const given = Math.max(0, reading.line.words.length - 2);
@@ -184,24 +196,20 @@ function readPlace(reading: Reading, kind: NodeKind, args: readonly Word[]): Pla
       `this one has ${given}`;
     return reject(reading, args[most], "CONF_WORD_COUNT", message, remedy);
   }
-  const isHostLeftOut = args.length === 1 || (args.length === 2 && isPortFirst(kind, args));
+  const isHostLeftOut = args.length === 1 || (args.length === 2 && isPortFirst(args));
   const [hostWord, portWord, extraWord] = isHostLeftOut ? [undefined, ...args] : args;
   const host = hostWord === undefined ? "localhost" : readHost(reading, hostWord, remedy);
   const port = readNumber(reading, portWord, { what: "the port", min: 1, max: 65_535, remedy });
   let extra: number | null | undefined;
   if (extraWord !== undefined) {
-    const limits =
-      kind === "monitor"
-        ? { what: "the port for Sentinel's protocol", min: 1, max: 65_535, remedy }
-        : { what: "the db", min: 0, max: DB_MAX, remedy };
-    extra = readNumber(reading, extraWord, limits);
+    extra = readNumber(reading, extraWord, { ...EXTRA_LIMITS[kind], remedy });
   }
   if (host === null || port === null || extra === null) return null;
   return { host, port, extra, portWord, extraWord };
 }
 
-function isPortFirst(kind: NodeKind, args: readonly Word[]): boolean {
-  return kind !== "router" && /^[+-]?\d+$/.test(args[0]?.text ?? "");
+function isPortFirst(args: readonly Word[]): boolean {
+  return /^[+-]?\d+$/.test(args[0]?.text ?? "");
 }
 
 /**

@@ -27,7 +27,9 @@ export function printNode(node: ClusterNode): string {
       const sentinel = node.sentinelPort === undefined ? "" : ` ${node.sentinelPort}`;
       return `${node.name}=monitor ${place}${sentinel}`;
     }
-    case "router":
-      return `${node.name}=router ${place}`;
+    case "router": {
+      const stats = node.statsPort === undefined ? "" : ` ${node.statsPort}`;
+      return `${node.name}=router ${place}${stats}`;
+    }
   }
 }

@@ -46,8 +46,13 @@ export function hostKey(host: string): string {
 
 /** The ports that a node listens on. */
 export function portsOf(node: ClusterNode): number[] {
-  if (node.kind !== "monitor" || node.sentinelPort === undefined) return [node.port];
-  return [node.port, node.sentinelPort];
+  const second =
+    node.kind === "monitor"
+      ? node.sentinelPort
+      : node.kind === "router"
+        ? node.statsPort
+        : undefined;
+  return second === undefined ? [node.port] : [node.port, second];
 }
 
 /** The place of one of a node's numbers, or of its name when the line leaves the number out. */

@@ -26,20 +26,21 @@ describe("node lines", () => {
   });
 
   test("a line without a host is on localhost, whatever its kind", () => {
-    const text = "b0=data 0 4263 7\ns1=status 6400 1\nm1=monitor 7600 26379\nr1=router 6380";
+    const text = "b0=data 0 4263 7\ns1=status 6400 1\nm1=monitor 7600 26379\nr1=router 6380 22222";
     expect(nodesIn(text)).toMatchObject([
       { host: "localhost", port: 4263, db: 7 },
       { host: "localhost", port: 6400, db: 1 },
       { host: "localhost", port: 7600, sentinelPort: 26379 },
-      { host: "localhost", port: 6380 },
+      { host: "localhost", port: 6380, statsPort: 22222 },
     ]);
   });
 
-  test("a db that is left out is 0, and a monitor needs no second port", () => {
-    const text = "a=data 0 4200\nb=data 0 db1 4200\ns=status db1 6400\nm=monitor db1 7600";
-    const [a, b, s, m] = nodesIn(text);
+  test("a db that is left out is 0, and monitors and routers need no second port", () => {
+    const lines = ["a=data 0 4200", "b=data 0 db1 4200", "s=status db1 6400", "m=monitor db1 7600"];
+    const [a, b, s, m, r] = nodesIn([...lines, "r=router db1 6380"].join("\n"));
     expect([a, b, s]).toMatchObject([{ db: 0 }, { db: 0 }, { db: 0 }]);
     expect(m).not.toHaveProperty("sentinelPort");
+    expect(r).not.toHaveProperty("statsPort");
   });
 
   test("a host may be an address, also of IPv6, in brackets or not", () => {
