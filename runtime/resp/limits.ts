@@ -6,6 +6,8 @@ export interface RequestLimits {
   /** Arguments of one command. */
   readonly arrayLength: number;
   readonly bulkBytes: number;
+  /** Of the whole command; absent: no more than its arguments. */
+  readonly commandBytes?: number;
 }
 
 export const REQUEST_LIMITS: RequestLimits = Object.freeze({

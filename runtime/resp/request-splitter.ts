@@ -41,6 +41,8 @@ const BAD = -3;
 const OFFSETS_MIN = 32;
 /** Beyond this the room for offsets is given back after the command. */
 const OFFSETS_KEPT = 2048;
+/** No limit of whole commands is below this. */
+const SMALL_BYTES = 4096;
 
 export class RequestSplitter {
   limits: RequestLimits = REQUEST_LIMITS;
@@ -140,6 +142,10 @@ export class RequestSplitter {
     return true;
   }
 
+  get #commandBytesMax(): number {
+    return this.limits.commandBytes ?? Number.POSITIVE_INFINITY;
+  }
+
   /** The arguments that have come; false until the last one has. */
   #readBulks(): boolean {
     const { bytes, start, end } = this.#input;
@@ -156,6 +162,11 @@ export class RequestSplitter {
         if (length < 0) throw new RespError("invalid bulk length");
         if (length > this.limits.bulkBytes) {
           throw new RespError(this.#tooMuch("invalid bulk length", "bulk length"));
+        }
+        // By what was announced, so that a command which is too long isn't waited for.
+        const wholeBytes = this.#at + length;
+        if (wholeBytes > SMALL_BYTES && wholeBytes > this.#commandBytesMax) {
+          throw new RespError("too big command");
         }
         this.#bulkBytes = length;
       }

@@ -1,10 +1,10 @@
 // session.ts: what a router says itself about one client's connection: HELLO, AUTH, PING, CLIENT and their like. Pure.
 // State in, state and reply out. Replies and errors are Redis's own words, for clients decide by them whether to go on
 // (a client that gets no HELLO falls back by the text of the error).
-import { createHash, timingSafeEqual } from "node:crypto";
 import { bulk, encodeReply, errorReply, OK_REPLY, type Protocol } from "../resp/encode.ts";
 import type { RespValue } from "../resp/value.ts";
 import { isWord } from "./keys.ts";
+import { loginOf, usersOf, type Users } from "./users.ts";
 import { refusal, unknownSubcommand, wrongArity } from "./wire-errors.ts";
 
 export interface SessionState {
@@ -16,11 +16,16 @@ export interface SessionState {
   readonly libName: string;
   readonly libVersion: string;
   readonly isAuthenticated: boolean;
+  /** Who logged in; "default" before that, as Redis says. */
+  readonly user: string;
+  readonly isReadOnly: boolean;
 }
 
 export interface SessionContext {
   /** Of the user app; undefined: nobody is asked. */
   readonly password: string | undefined;
+  /** All who may log in, when there may be others than app. */
+  readonly users?: Users | undefined;
   /** Of the redis-servers behind. */
   readonly redisVersion: string;
   /** What HELLO calls this server; standalone unless told otherwise. */
@@ -58,6 +63,8 @@ export function openSession(id: number, address: string, hasPassword: boolean): 
     libName: "",
     libVersion: "",
     isAuthenticated: !hasPassword,
+    user: "default",
+    isReadOnly: false,
   };
 }
 
@@ -85,7 +92,8 @@ export function answerSession(
     case "select":
       return answer(select(args[1]));
     case "reset": {
-      const fresh = openSession(state.id, state.address, context.password !== undefined);
+      const hasUsers = context.password !== undefined || context.users !== undefined;
+      const fresh = openSession(state.id, state.address, hasUsers);
       return answer(Buffer.from("+RESET\r\n"), fresh);
     }
     case "auth":
@@ -110,7 +118,8 @@ function select(index: Buffer | undefined): Buffer {
 
 function auth(args: readonly Buffer[], context: SessionContext, answer: Answer): SessionAnswer {
   const [user, password] = args.length === 3 ? [args[1], args[2]] : [undefined, args[1]];
-  if (context.password === undefined) {
+  const users = context.users ?? usersOf(context.password);
+  if (users === undefined) {
     // The user default needs no password then, and takes any, as in Redis.
     if (user !== undefined && isWord(user, "default")) return answer(OK_REPLY);
     return answer(
@@ -120,23 +129,13 @@ function auth(args: readonly Buffer[], context: SessionContext, answer: Answer):
       ),
     );
   }
-  if (!isUser(user) || !isSame(password, context.password)) return answer(WRONG_PASSWORD);
-  return answer(OK_REPLY, { isAuthenticated: true });
+  const login = loginOf(users, user?.toString("latin1"), password ?? Buffer.alloc(0));
+  if (login === undefined) return answer(WRONG_PASSWORD);
+  const { name, isReadOnly } = login;
+  return answer(OK_REPLY, { isAuthenticated: true, user: name, isReadOnly });
 }
 
 const WRONG_PASSWORD = errorReply("WRONGPASS invalid username-password pair or user is disabled.");
-
-/** One password, one user: app, whom clients that name nobody call default. */
-function isUser(user: Buffer | undefined): boolean {
-  const name = user?.toString("latin1");
-  return name === undefined || name === "app" || name === "default";
-}
-
-/** Takes as long for every wrong password; digests make the lengths equal. */
-function isSame(given: Buffer | undefined, password: string): boolean {
-  const digest = (bytes: Buffer | string): Buffer => createHash("sha256").update(bytes).digest();
-  return timingSafeEqual(digest(given ?? ""), digest(password));
-}
 
 /** HELLO [protocol [AUTH user password] [SETNAME name]]: https://redis.io/docs/latest/commands/hello/ */
 function hello(

@@ -30,6 +30,12 @@ export class ReplyLine {
   #outFilled = 0;
   /** Bytes of the requests whose replies are owed. */
   owedBytes = 0;
+  /** The largest reply since the client last took all that it was given. */
+  largestBytes = 0;
+  /** How long a reply is of late. */
+  averageBytes = 0;
+  /** The oldest reply that the last flush did not give away. */
+  #flushed = 0;
 
   /** Replies that are owed. */
   get owed(): number {
@@ -49,6 +55,7 @@ export class ReplyLine {
   }
 
   take(tag: number, bytes: Buffer, start: number, end: number): void {
+    if (end - start > this.largestBytes) this.largestBytes = end - start;
     if (tag !== this.#head) {
       this.#putAside(tag & this.#mask, bytes, start, end);
       return;
@@ -68,6 +75,11 @@ export class ReplyLine {
     }
   }
 
+  /** Bytes of replies that have come and did not leave. */
+  get waitingBytes(): number {
+    return this.#outFilled + this.#arenaBytes;
+  }
+
   get hasOutput(): boolean {
     return this.#outFilled > 0;
   }
@@ -79,6 +91,9 @@ export class ReplyLine {
     const filled = this.#outFilled;
     this.#out = undefined;
     this.#outFilled = 0;
+    const replies = (this.#head - this.#flushed) & TAG_MASK;
+    this.#flushed = this.#head;
+    if (replies > 0) this.averageBytes += (filled / replies - this.averageBytes) / 4;
     const isFree = filled === 0 || write(out.subarray(0, filled));
     if (isFree && out.length === OUT_BYTES && pool.length < POOLED_MAX) pool.push(out);
   }

@@ -1,0 +1,50 @@
+// users.ts: who may log in to a router, by the SHA-256 of their passwords. Pure.
+// One-argument AUTH is the user app, whom clients that name nobody call default. There is no rule language: a user may
+// do what any program may, or only read.
+import { createHash, timingSafeEqual } from "node:crypto";
+
+export interface KnownUser {
+  readonly name: string;
+  /** SHA-256 of the passwords, any of which opens: two while one is being replaced. */
+  readonly digests: readonly Buffer[];
+  readonly isReadOnly: boolean;
+}
+
+/** By name. */
+export type Users = ReadonlyMap<string, KnownUser>;
+
+export const APP_USER = "app";
+const NOBODY: readonly Buffer[] = [Buffer.alloc(32)];
+
+export function digestOf(password: Buffer | string): Buffer {
+  return createHash("sha256").update(password).digest();
+}
+
+/** The users of a router, app with the cluster's password among them; undefined when nobody is asked: there is neither. */
+export function usersOf(
+  password: string | undefined,
+  others: readonly KnownUser[] = [],
+): Users | undefined {
+  const app =
+    password === undefined
+      ? []
+      : [{ name: APP_USER, digests: [digestOf(password)], isReadOnly: false }];
+  const users = [...app, ...others];
+  if (users.length === 0) return undefined;
+  return new Map(users.map((user) => [user.name, user]));
+}
+
+/** Whose password it is. Takes as long for an unknown name as for a wrong password. */
+export function loginOf(
+  users: Users,
+  name: string | undefined,
+  password: Buffer,
+): KnownUser | undefined {
+  const user = users.get(name === undefined || name === "default" ? APP_USER : name);
+  const given = digestOf(password);
+  let isRight = false;
+  for (const digest of user?.digests ?? NOBODY) {
+    isRight = timingSafeEqual(digest, given) || isRight;
+  }
+  return isRight ? user : undefined;
+}
