@@ -28,6 +28,8 @@ export type FindKeys =
 export interface KeySpec {
   readonly begin: BeginSearch;
   readonly find: FindKeys;
+  /** There may be keys that it does not find. */
+  readonly isIncomplete: boolean;
 }
 
 export interface CommandSpec {
@@ -74,14 +76,19 @@ function legacyKeys(fields: readonly RespValue[]): KeySpec[] {
   if (first === 0) return [];
   const lastKey = last < 0 ? last : last - first;
   const keyStep = numberOf(fields[5]) ?? 1;
-  return [
-    { begin: { kind: "index", index: first }, find: { kind: "range", lastKey, keyStep, limit: 0 } },
-  ];
+  const isIncomplete = itemsOf(fields[2]).some((flag) => textOf(flag) === "movablekeys");
+  const begin: BeginSearch = { kind: "index", index: first };
+  return [{ begin, find: { kind: "range", lastKey, keyStep, limit: 0 }, isIncomplete }];
 }
 
 function keySpecOf(value: RespValue): KeySpec {
   const spec = fieldsOf(value);
-  return { begin: beginOf(spec.get("begin_search")), find: findOf(spec.get("find_keys")) };
+  const flags = itemsOf(spec.get("flags")).map((flag) => textOf(flag)?.toLowerCase());
+  return {
+    begin: beginOf(spec.get("begin_search")),
+    find: findOf(spec.get("find_keys")),
+    isIncomplete: flags.includes("incomplete"),
+  };
 }
 
 function beginOf(value: RespValue | undefined): BeginSearch {

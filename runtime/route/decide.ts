@@ -1,20 +1,30 @@
 // decide.ts: what is to be done with one command, before any key is hashed. Pure.
 //
-//   name -> rule (policy.ts), else by the server's table -> keys -> forward, or refused by name with the reason
+//   name -> rule (policy.ts: by name, else by the server's table) -> keys -> forward, or refused by name with the reason
 //
 // The arity is checked here, with Redis's own words, wherever a command is not simply forwarded whole: a command cut
 // in pieces must not be executed in part before one piece turns out to be malformed.
 import { encodeCommand } from "../resp/encode.ts";
 import type { CommandSpec, CommandTable } from "./command-table.ts";
-import { isWord, keysOf, sortOptions } from "./keys.ts";
-import { NO_KEYS_REASON, REFUSED_FLAGS, RULES, type Gather, type Rule } from "./policy.ts";
+import { hasWholeTag, isWord, keysOf, mustAskForKeys, sortOptions, streamOptions } from "./keys.ts";
+import { BLOCKING_REASON, isSessionName, ruleOf, type Gather, type Rule } from "./policy.ts";
 import { refusal, unknownCommand, unknownSubcommand, wrongArity } from "./wire-errors.ts";
 
 export type Decision =
   | { readonly kind: "reply"; readonly reply: Buffer }
   | { readonly kind: "session" }
   /** All keys must lie in one partition. `keys` are indices into the arguments, at least one. */
-  | { readonly kind: "forward"; readonly keys: readonly number[]; readonly isRead: boolean }
+  | {
+      readonly kind: "forward";
+      readonly keys: readonly number[];
+      readonly isRead: boolean;
+      /** Only the master can answer it, though it only reads. */
+      readonly isMasters?: boolean;
+      /** The argument that is a cursor, to be marked with the master that gave it. */
+      readonly cursorAt?: number;
+    }
+  /** Only a server knows which arguments are keys; then as "forward". */
+  | { readonly kind: "ask-keys"; readonly isRead: boolean }
   | {
       readonly kind: "split";
       readonly name: string;
@@ -28,117 +38,171 @@ export type Decision =
       readonly gather: Gather;
       readonly isRead: boolean;
       readonly command: Buffer;
+      /** Of INFO: the router adds its own section. */
+      readonly withRouter?: boolean;
     }
+  /** INFO of the router alone. */
+  | { readonly kind: "router-info" }
   | { readonly kind: "scan" }
   /** Goes to any one partition; `command` is set when it differs from what came. */
-  | { readonly kind: "any"; readonly isRead: boolean; readonly command?: Buffer };
+  | {
+      readonly kind: "any";
+      readonly isRead: boolean;
+      readonly command?: Buffer;
+      readonly isMasters?: boolean;
+      /** Names and values, of which the passwords are not shown. */
+      readonly hasSecrets?: boolean;
+    };
 
 export interface RouteOptions {
   readonly table: CommandTable;
   readonly partitions: number;
+  /** The two characters of twine.conf's hash-tag. */
+  readonly hashTag?: string | undefined;
 }
 
 /** `args` holds at least the name. */
-export function decide(args: readonly Buffer[], { table, partitions }: RouteOptions): Decision {
+export function decide(args: readonly Buffer[], options: RouteOptions): Decision {
+  // The session's commands are the router's own: they are answered before any node has told its table, and whether or
+  // not the nodes are as old as the command.
+  if (isSessionCommand(args)) return { kind: "session" };
   const name = lower(args[0]);
-  const spec = table.get(name);
-  if (spec === undefined) {
-    // The session's commands are the router's own: they are answered before any node has told its table.
-    const isSession = RULES.get(name)?.kind === "session";
-    return isSession ? { kind: "session" } : reply(unknownCommand(args));
-  }
+  const spec = options.table.get(name);
+  if (spec === undefined) return reply(unknownCommand(args));
   const sub = subcommandOf(spec, args);
   if (sub === undefined) return reply(unknownSubcommand(name, args[1]));
   if (!fitsArity(sub, args.length)) return reply(wrongArity(sub.name));
-  const rule = RULES.get(sub.name) ?? RULES.get(name);
-  // MEMORY USAGE, OBJECT FREQ and the like have keys although their command has a rule of its own for the rest.
-  return rule === undefined ? byKeys(sub, args, partitions) : byRule(rule, sub, args, partitions);
+  return byRule(ruleOf(sub), sub, args, options);
 }
 
 /** The session's commands need no table: whether this is one of them. */
 export function isSessionCommand(args: readonly Buffer[]): boolean {
-  return RULES.get(lower(args[0]))?.kind === "session";
+  return isSessionName(lower(args[0]), lower(args[1]));
 }
 
 function byRule(
   rule: Rule,
   spec: CommandSpec,
   args: readonly Buffer[],
-  partitions: number,
+  options: RouteOptions,
 ): Decision {
   const isRead = spec.flags.has("readonly");
   switch (rule.kind) {
     case "session":
     case "scan":
       return { kind: rule.kind };
+    case "answer":
+      return reply(Buffer.from(rule.reply));
     case "refuse":
       return reply(refusal(spec.name.replace("|", " "), rule.reason));
     case "any":
       return { kind: "any", isRead: true };
-    case "gather": {
-      // The other databases of a partition's server are not this cluster's to empty.
-      const isFlush = spec.name === "flushall";
-      const command = encodeCommand(isFlush ? ["FLUSHDB", ...args.slice(1)] : args);
-      return { kind: "gather", gather: rule.gather, isRead: rule.isRead, command };
-    }
+    case "settings":
+      return { kind: "any", isRead: true, isMasters: true, hasSecrets: true };
+    case "gather":
+      return gathered(rule.gather, rule.isRead, spec, args);
     case "split":
       if ((args.length - 1) % rule.keyStep !== 0) return reply(wrongArity(spec.name));
       return { ...rule, name: spec.name, isRead };
-    case "script": {
-      const found = keysOf(spec, args);
-      if (found.kind === "malformed") return { kind: "any", isRead: true };
-      if (found.indices.length > 0) return { kind: "forward", keys: found.indices, isRead };
-      // A script that names no key may run anywhere as long as it writes nothing: a key it wrote without naming it
-      // would land in a partition where nobody looks for it.
-      if (partitions === 1) return { kind: "any", isRead };
-      return {
-        kind: "any",
-        isRead: true,
-        command: encodeCommand([rule.readOnly, ...args.slice(1)]),
-      };
-    }
+    case "cursor":
+      return { kind: "forward", keys: [1], isRead, isMasters: true, cursorAt: 2 };
+    case "script":
+      return byScript(rule.readOnly, spec, args, options);
+    case "keys":
+      return byKeys(spec, args, options);
   }
 }
 
-function byKeys(spec: CommandSpec, args: readonly Buffer[], partitions: number): Decision {
-  const reason = refusalOf(spec, args, partitions);
-  if (reason !== undefined) return reply(refusal(spec.name.replace("|", " "), reason));
+function gathered(
+  gather: Gather,
+  isRead: boolean,
+  spec: CommandSpec,
+  args: readonly Buffer[],
+): Decision {
+  if (gather === "info") return info(args);
+  // The other databases of a partition's server are not this cluster's to empty.
+  const command = encodeCommand(spec.name === "flushall" ? ["FLUSHDB", ...args.slice(1)] : args);
+  return { kind: "gather", gather, isRead, command };
+}
+
+/** Sections that hold all others, or most. */
+const WIDE_SECTIONS: ReadonlySet<string> = new Set(["all", "default", "everything"]);
+
+/** The section "router" is the router's own; the nodes are asked for the others. */
+function info(args: readonly Buffer[]): Decision {
+  const sections = args.slice(1).filter((section) => lower(section) !== "router");
+  if (args.length > 1 && sections.length === 0) return { kind: "router-info" };
+  const isNamed = sections.length < args.length - 1;
+  const withRouter =
+    isNamed || args.length === 1 || sections.some((one) => WIDE_SECTIONS.has(lower(one)));
+  const command = encodeCommand([args[0] ?? "INFO", ...sections]);
+  return { kind: "gather", gather: "info", isRead: true, command, withRouter };
+}
+
+function byScript(
+  readOnly: string,
+  spec: CommandSpec,
+  args: readonly Buffer[],
+  { partitions }: RouteOptions,
+): Decision {
+  const isRead = spec.flags.has("readonly");
+  // Masters are given the scripts that SCRIPT LOAD brings, and replicas don't hear of them.
+  const isMasters = spec.name.startsWith("evalsha");
   const found = keysOf(spec, args);
-  // Redis will refuse it, and knows the words; being malformed, it is executed nowhere.
   if (found.kind === "malformed") return { kind: "any", isRead: true };
-  if (found.indices.length > 0) {
-    return { kind: "forward", keys: found.indices, isRead: spec.flags.has("readonly") };
-  }
-  if (spec.keys.length > 0) return { kind: "any", isRead: true };
-  return reply(refusal(spec.name.replace("|", " "), NO_KEYS_REASON));
+  if (found.indices.length > 0) return { kind: "forward", keys: found.indices, isRead, isMasters };
+  // A script that names no key may run anywhere as long as it writes nothing: a key it wrote without naming it
+  // would land in a partition where nobody looks for it.
+  if (partitions === 1) return { kind: "any", isRead, isMasters };
+  const command = encodeCommand([readOnly, ...args.slice(1)]);
+  return { kind: "any", isRead: true, isMasters, command };
 }
 
+function byKeys(spec: CommandSpec, args: readonly Buffer[], options: RouteOptions): Decision {
+  const isRead = spec.flags.has("readonly");
+  const refused = refusalOf(spec, args, options);
+  if (refused !== undefined) return reply(refusal(spec.name.replace("|", " "), refused));
+  if (mustAskForKeys(spec)) return { kind: "ask-keys", isRead };
+  const found = keysOf(spec, args, options.hashTag);
+  // Redis will refuse it, and knows the words; being malformed, it is executed nowhere.
+  if (found.kind === "malformed" || found.indices.length === 0)
+    return { kind: "any", isRead: true };
+  return { kind: "forward", keys: found.indices, isRead };
+}
+
+/** What of a command with keys depends on its options. */
 function refusalOf(
   spec: CommandSpec,
   args: readonly Buffer[],
-  partitions: number,
+  { partitions, hashTag }: RouteOptions,
 ): string | undefined {
-  for (const [flag, reason] of REFUSED_FLAGS) {
-    // Reading streams blocks only with BLOCK.
-    const isStreamRead = spec.name === "xread" || spec.name === "xreadgroup";
-    const mayPass = flag === "blocking" && isStreamRead && !streamReadBlocks(args);
-    if (spec.flags.has(flag) && !mayPass) return reason;
+  switch (spec.name) {
+    case "xread":
+    case "xreadgroup":
+      return streamReadBlocks(args) ? BLOCKING_REASON : undefined;
+    case "copy":
+      if (!args.slice(3).some((arg) => isWord(arg, "db"))) return undefined;
+      return "a partition has one database, and it is 0 here";
+    case "sort":
+    case "sort_ro": {
+      const strays = sortOptions(args).patterns.filter((at) => !hasWholeTag(args[at], hashTag));
+      if (partitions === 1 || strays.length === 0) return undefined;
+      return (
+        "the keys that BY and GET make of the values lie in any partition; with 'hash-tag {}' in " +
+        "twine.conf, a pattern like {tag}* makes keys of one"
+      );
+    }
+    default:
+      return undefined;
   }
-  if (spec.name === "copy" && args.slice(3).some((arg) => isWord(arg, "db"))) {
-    return "a partition has one database, and it is 0 here";
-  }
-  const isSort = spec.name === "sort" || spec.name === "sort_ro";
-  if (isSort && partitions > 1 && sortOptions(args).hasPattern) {
-    return "the keys that BY and GET make of the values lie in any partition";
-  }
-  return undefined;
 }
 
 /** BLOCK counts only before STREAMS: after it, it is the name of a stream. */
 function streamReadBlocks(args: readonly Buffer[]): boolean {
+  const options = streamOptions(args);
+  if (options !== undefined) return options.blocks;
   const streams = args.findIndex((arg) => isWord(arg, "streams"));
-  const options = streams === -1 ? args : args.slice(0, streams);
-  return options.some((arg) => isWord(arg, "block"));
+  return args.slice(0, streams === -1 ? args.length : streams).some((arg) => isWord(arg, "block"));
 }
 
 /** The subcommand's spec where the command has subcommands; undefined when there is none of that name. COMMAND, which

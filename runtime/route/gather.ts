@@ -1,7 +1,7 @@
 // gather.ts: the replies of all partitions to one keyless command, made one. Pure.
 // An error of any partition is the reply: a count or a list that leaves a partition out would be a lie.
 import { decodeReply } from "../resp/decode.ts";
-import { encodeReply, errorReply } from "../resp/encode.ts";
+import { encodeReply, errorReply, type Protocol } from "../resp/encode.ts";
 import { elementsOf } from "../resp/reply-scanner.ts";
 import { itemsOf, numberOf, textOf } from "../resp/value.ts";
 import { mergeInfo } from "./info.ts";
@@ -15,6 +15,10 @@ export interface GatherContext {
   readonly random: number;
   /** Each partition's database number. */
   readonly dbs: readonly number[];
+  /** The request's arguments, its name among them. */
+  readonly args?: readonly Buffer[];
+  /** Of INFO: what the router says of itself. */
+  readonly routerSection?: string | undefined;
 }
 
 /** `replies[p]` is partition p's raw reply; for "randomkey", its number of keys and then its random key, `sizes[p]`. */
@@ -29,19 +33,50 @@ export function gatherReplies(
   switch (gather) {
     case "sum":
       return Buffer.from(`:${sumOf(replies)}\r\n`);
-    case "concat": {
-      const elements = replies.flatMap((reply) => elementsOf(reply) ?? []);
-      return Buffer.concat([Buffer.from(`*${elements.length}\r\n`), ...elements]);
-    }
+    case "least":
+      return Buffer.from(`:${leastOf(replies)}\r\n`);
+    case "concat":
+      return arrayOf(replies.flatMap((reply) => elementsOf(reply) ?? []));
+    case "slowlog":
+      return slowest(replies, context.args?.[2]);
     case "same":
       return replies[0] ?? errorReply("ERR twine: there is no partition");
     case "and":
       return allOf(replies);
     case "info":
-      return infoOf(replies, context.dbs);
+      return infoOf(replies, context);
     case "randomkey":
       return weighted(replies, sizes, context.random);
   }
+}
+
+function arrayOf(elements: readonly Buffer[]): Buffer {
+  return Buffer.concat([Buffer.from(`*${elements.length}\r\n`), ...elements]);
+}
+
+function leastOf(replies: readonly Buffer[]): number {
+  return Math.min(...replies.map((reply) => numberOf(decodeReply(reply)) ?? 0));
+}
+
+/** SLOWLOG GET [count]: 10 without a count, all with -1. https://redis.io/docs/latest/commands/slowlog-get/ */
+const SLOWLOG_COUNT = 10;
+
+/** The newest entries of all partitions. Each partition counts its ids for itself, so they are spread out to stay unique:
+    partition p's entry i becomes i * partitions + p. */
+function slowest(replies: readonly Buffer[], count: Buffer | undefined): Buffer {
+  const entries = replies.flatMap((reply, partition) =>
+    (elementsOf(reply) ?? []).map((entry) => {
+      const [id, ...fields] = elementsOf(entry) ?? [];
+      const ownId = id === undefined ? 0 : (numberOf(decodeReply(id)) ?? 0);
+      const newId = Buffer.from(`:${ownId * replies.length + partition}\r\n`);
+      const [time] = fields;
+      const timeSeconds = time === undefined ? 0 : (numberOf(decodeReply(time)) ?? 0);
+      return { timeSeconds, ownId, entry: arrayOf([newId, ...fields]) };
+    }),
+  );
+  entries.sort((a, b) => b.timeSeconds - a.timeSeconds || b.ownId - a.ownId);
+  const limit = Number(count?.toString("latin1") ?? SLOWLOG_COUNT);
+  return arrayOf(entries.slice(0, limit < 0 ? undefined : limit).map(({ entry }) => entry));
 }
 
 function failureOf(
@@ -70,18 +105,20 @@ function allOf(replies: readonly Buffer[]): Buffer {
   return encodeReply({ type: "array", items }, 2);
 }
 
-function infoOf(replies: readonly Buffer[], dbs: readonly number[]): Buffer {
+function infoOf(replies: readonly Buffer[], context: GatherContext): Buffer {
   const decoded = replies.map(decodeReply);
-  const text = mergeInfo(
+  const ofNodes = mergeInfo(
     decoded.map((value) => textOf(value) ?? ""),
-    dbs,
+    context.dbs,
   );
-  const bytes = Buffer.from(text);
+  const sections = [ofNodes, context.routerSection ?? ""].filter((text) => text !== "");
   // RESP3 wraps INFO as verbatim text: the reply keeps the type that the nodes gave it.
-  const isVerbatim = decoded[0]?.type === "verbatim";
-  return isVerbatim
-    ? encodeReply({ type: "verbatim", format: "txt", bytes }, 3)
-    : encodeReply({ type: "bulk", bytes }, 2);
+  return infoReply(sections.join("\r\n"), decoded[0]?.type === "verbatim" ? 3 : 2);
+}
+
+/** The text of INFO as Redis sends it. */
+export function infoReply(text: string, protocol: Protocol): Buffer {
+  return encodeReply({ type: "verbatim", format: "txt", bytes: Buffer.from(text) }, protocol);
 }
 
 /** Every key of the cluster is as likely as any other when partitions count by their keys. */

@@ -6,7 +6,7 @@
 // Everything else takes the longer way through decide.ts, which knows all cases; this table only holds
 // those for which that way would always give the same answer. It is made of the server's own table, once.
 import type { CommandSpec, CommandTable } from "./command-table.ts";
-import { REFUSED_FLAGS, RULES } from "./policy.ts";
+import { ruleOf } from "./policy.ts";
 import type { SplitShape } from "./split.ts";
 
 export const ONE_KEY = 1;
@@ -61,28 +61,26 @@ export class HotCommands {
 }
 
 function hotCommandOf(spec: CommandSpec): HotCommand | undefined {
-  const rule = RULES.get(spec.name);
+  const rule = ruleOf(spec);
   const common = {
     name: Buffer.from(spec.name),
     isRead: spec.flags.has("readonly"),
     arity: spec.arity,
   };
-  if (rule?.kind === "split") {
+  if (rule.kind === "split") {
     const shape = { ...rule, name: spec.name, isRead: common.isRead };
     return { ...common, kind: SPLIT, shape };
   }
   const [keys, ...more] = spec.keys;
   const isOneKey =
     more.length === 0 &&
-    keys?.begin.kind === "index" &&
+    keys?.isIncomplete === false &&
+    keys.begin.kind === "index" &&
     keys.begin.index === 1 &&
     keys.find.kind === "range" &&
     keys.find.lastKey === 0;
   const isPlain =
-    rule === undefined &&
-    spec.subcommands.size === 0 &&
-    !LOOKS_AT_OPTIONS.has(spec.name) &&
-    !REFUSED_FLAGS.some(([flag]) => spec.flags.has(flag));
+    rule.kind === "keys" && spec.subcommands.size === 0 && !LOOKS_AT_OPTIONS.has(spec.name);
   return isOneKey && isPlain ? { ...common, kind: ONE_KEY, shape: undefined } : undefined;
 }
 

@@ -4,8 +4,9 @@
 //               |   |_____     begin index 2, count at 0, first 1   -> a b
 //   XREAD COUNT 1 STREAMS s t 0 0   begin after STREAMS, half of what is left -> s t
 //
-// Two commands name keys where their specs only say "unknown" (SORT with STORE, and GEORADIUS before 7.0): those are
-// read here by their own grammar, as Redis itself does (src/db.c, sortGetKeys).
+// Some commands name keys where their specs say "unknown", or could take a word for another: those are read here by their
+// own grammar, as Redis itself does (src/db.c, sortGetKeys and xreadGetKeys). Of others, that a newer server or a module
+// brings, the server is asked: COMMAND GETKEYS.
 import type { CommandSpec, KeySpec } from "./command-table.ts";
 
 export type FoundKeys =
@@ -14,15 +15,36 @@ export type FoundKeys =
   /** The count before the keys is no number or reaches beyond the end: Redis will refuse the command. */
   | { readonly kind: "malformed" };
 
-export function keysOf(spec: CommandSpec, args: readonly Buffer[]): FoundKeys {
+/** `hashTag`: with it, the patterns of SORT that carry a whole tag are keys too, since all that they make share it. */
+export function keysOf(spec: CommandSpec, args: readonly Buffer[], hashTag?: string): FoundKeys {
   const indices = new Set<number>();
+  const streams = READS_STREAMS.has(spec.name) ? streamOptions(args) : undefined;
+  if (streams !== undefined) return { kind: "keys", indices: streams.keys };
   for (const keySpec of spec.keys) {
     const found = rangeOf(keySpec, args);
     if (found === "malformed") return { kind: "malformed" };
     for (const index of found) indices.add(index);
   }
-  for (const index of storeKeys(spec.name, args)) indices.add(index);
+  if (SORTS.has(spec.name)) {
+    const { store, patterns } = sortOptions(args);
+    const tagged = patterns.filter((index) => hasWholeTag(args[index], hashTag));
+    for (const index of [...store, ...tagged]) indices.add(index);
+  }
   return { kind: "keys", indices: [...indices].sort((a, b) => a - b) };
+}
+
+const SORTS: ReadonlySet<string> = new Set(["sort", "sort_ro"]);
+const READS_STREAMS: ReadonlySet<string> = new Set(["xread", "xreadgroup"]);
+
+/** Whether only the server knows where all keys of this command stand. */
+export function mustAskForKeys(spec: CommandSpec): boolean {
+  if (!spec.flags.has("movablekeys") || SORTS.has(spec.name)) return false;
+  return spec.keys.length === 0 || spec.keys.some(isPartial);
+}
+
+function isPartial(keySpec: KeySpec): boolean {
+  const { begin, find } = keySpec;
+  return keySpec.isIncomplete || begin.kind === "unknown" || find.kind === "unknown";
 }
 
 function rangeOf(spec: KeySpec, args: readonly Buffer[]): readonly number[] | "malformed" {
@@ -72,28 +94,62 @@ function steps(first: number, last: number, step: number): number[] {
   return indices;
 }
 
-/** SORT key ... STORE destination: the last STORE counts, wherever a word of the grammar may stand. */
-function storeKeys(name: string, args: readonly Buffer[]): number[] {
-  if (name !== "sort") return [];
-  return sortOptions(args).store;
-}
-
-/** The parts of SORT's options that name keys, or make keys of the sorted values. */
+/** The parts of SORT's options that name keys, or make keys of the sorted values: indices into the arguments. The last
+    STORE counts, wherever a word of the grammar may stand. */
 export function sortOptions(args: readonly Buffer[]): {
-  readonly store: number[];
-  readonly hasPattern: boolean;
+  readonly store: readonly number[];
+  readonly patterns: readonly number[];
 } {
   let store: number[] = [];
-  let hasPattern = false;
+  const patterns: number[] = [];
   for (let index = 2; index < args.length; index++) {
     if (isWord(args[index], "limit")) index += 2;
     else if (isWord(args[index], "store") && index + 1 < args.length) store = [++index];
     else if (isWord(args[index], "by") || isWord(args[index], "get")) {
-      hasPattern ||= args[++index]?.includes("*") ?? false;
+      index++;
+      // Without an asterisk it is no pattern: BY nosort, GET #.
+      if (args[index]?.includes("*") === true) patterns.push(index);
     }
   }
-  return { store, hasPattern };
+  return { store, patterns };
 }
+
+/** Whether every key that the pattern makes has the same tag: it must stand before the asterisk, for the value that takes
+    the asterisk's place could bring the tag's characters itself. */
+export function hasWholeTag(pattern: Buffer | undefined, hashTag: string | undefined): boolean {
+  const [opening, closing] = hashTag ?? "";
+  if (pattern === undefined || opening === undefined || closing === undefined) return false;
+  const [fixed = ""] = pattern.toString("latin1").split("*", 1);
+  const from = fixed.indexOf(opening);
+  const to = from === -1 ? -1 : fixed.indexOf(closing, from + 1);
+  return to > from + 1;
+}
+
+/** What XREAD and XREADGROUP say before STREAMS, and the streams that follow it; undefined when a word is not known here. */
+export function streamOptions(
+  args: readonly Buffer[],
+): { readonly keys: readonly number[]; readonly blocks: boolean } | undefined {
+  let blocks = false;
+  let index = 1;
+  for (; index < args.length && !isWord(args[index], "streams"); index++) {
+    if (isWord(args[index], "block")) blocks = true;
+    const skipped = STREAM_WORDS.find(([word]) => isWord(args[index], word))?.[1];
+    if (skipped === undefined) return undefined;
+    index += skipped;
+  }
+  const rest = args.length - index - 1;
+  // An odd number of streams and ids: Redis will refuse it.
+  const count = rest > 0 && rest % 2 === 0 ? rest / 2 : 0;
+  return { keys: Array.from({ length: count }, (_, at) => index + 1 + at), blocks };
+}
+
+/** With the number of words that follow each. */
+const STREAM_WORDS: readonly (readonly [word: string, following: number])[] = [
+  ["block", 1],
+  ["count", 1],
+  ["group", 2],
+  ["noack", 0],
+];
 
 /** Whether an argument is that word, in any case. `word` is lower case. */
 export function isWord(arg: Buffer | undefined, word: string): boolean {

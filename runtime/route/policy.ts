@@ -1,10 +1,15 @@
-// policy.ts: what a router does with commands that don't simply go where their keys are. Pure, a table.
-// A command that is neither here nor has keys is refused, so a newer server's commands never do half of something.
+// policy.ts: what a router does with each command of the server's table: one rule for every name. Pure, a table.
+// A rule stands here by name; without one the server's own flags and key positions give it (ruleOf). A command that is
+// neither here nor has keys is refused, so a newer server's commands never do half of something.
+// docs/commands.md prints every rule, by describe.ts.
+import type { CommandSpec } from "./command-table.ts";
 
 /** How the replies of all partitions become one. */
 export type Gather =
   /** Integers, added. */
   | "sum"
+  /** Integers, the least of them. */
+  | "least"
   /** Arrays, one after the other. */
   | "concat"
   /** One reply for all: the first, when none is an error. */
@@ -12,25 +17,36 @@ export type Gather =
   /** Arrays of 0 and 1: 1 where every partition says 1. */
   | "and"
   | "info"
-  | "randomkey";
+  | "randomkey"
+  /** Entries of SLOWLOG GET, newest first. */
+  | "slowlog";
 
 export type Rule =
   /** route/session.ts answers. */
   | { readonly kind: "session" }
+  /** Whole, to the partition of its keys. */
+  | { readonly kind: "keys" }
+  /** By its key; the cursor after it is marked with the master that gave it (scan-cursor.ts). */
+  | { readonly kind: "cursor" }
   /** Every key goes to its own partition; the replies become one. */
   | { readonly kind: "split"; readonly merge: "mget" | "mset" | "sum"; readonly keyStep: 1 | 2 }
   | { readonly kind: "gather"; readonly gather: Gather; readonly isRead: boolean }
   | { readonly kind: "scan" }
   /** Every partition would say the same. */
   | { readonly kind: "any" }
+  /** The same, but the passwords among them are not shown. */
+  | { readonly kind: "settings" }
   /** Sent by its keys; without any key, to any partition by its read-only twin. */
   | { readonly kind: "script"; readonly readOnly: string }
+  /** Always the same bytes. */
+  | { readonly kind: "answer"; readonly reply: string }
   | { readonly kind: "refuse"; readonly reason: string };
 
 const session: Rule = { kind: "session" };
 const any: Rule = { kind: "any" };
-const scan: Rule = { kind: "scan" };
+const cursor: Rule = { kind: "cursor" };
 const gather = (how: Gather, isRead: boolean): Rule => ({ kind: "gather", gather: how, isRead });
+const script = (readOnly: string): Rule => ({ kind: "script", readOnly });
 const refuse = (reason: string): Rule => ({ kind: "refuse", reason });
 
 const NO_TRANSACTIONS = refuse("transactions need a connection of their own to one partition");
@@ -38,12 +54,19 @@ const NO_CHANNELS = refuse("this router carries no publish and subscribe");
 const NO_NODE = refuse("it speaks to one redis-server; give it to a node of twine.conf");
 const NO_SETTINGS = refuse("settings are made by 'redis' lines of twine.conf");
 const NO_OTHER_DB = refuse("a partition has one database, and it is 0 here");
+export const BLOCKING_REASON =
+  "a blocking command would hold up the other clients of its partition";
+const NO_CLUSTER = refuse("a Twine cluster is one Redis to its clients, not a Redis Cluster");
+const NO_ROLES = refuse("roles are the monitors' to give; 'twine-failover NODE' makes NODE master");
+const NO_COPY = refuse("a replica follows a data node; a router holds no data");
+const NO_KILL = refuse("a script is stopped or debugged at the node that runs it");
 
 /** By lower-case name; a subcommand as "client|id". A subcommand without a rule follows its command's. */
-export const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
+const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ...["hello", "auth", "ping", "echo", "select", "quit", "reset", "client"].map(
     (name): [string, Rule] => [name, session],
   ),
+  ["acl|whoami", session],
   ["mget", { kind: "split", merge: "mget", keyStep: 1 }],
   ["mset", { kind: "split", merge: "mset", keyStep: 2 }],
   ...["del", "unlink", "exists", "touch"].map((name): [string, Rule] => [
@@ -56,36 +79,49 @@ export const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ["flushdb", gather("same", false)],
   ["randomkey", gather("randomkey", true)],
   ["info", gather("info", true)],
-  ["scan", scan],
+  ["scan", { kind: "scan" }],
+  ["hscan", cursor],
+  ["sscan", cursor],
+  ["zscan", cursor],
+  ["lastsave", gather("least", true)],
+  ["bgsave", gather("same", false)],
+  ["bgrewriteaof", gather("same", false)],
+  ["save", refuse("it would stop every partition for as long as it takes; see BGSAVE")],
+  ["slowlog|get", gather("slowlog", true)],
+  ["slowlog|len", gather("sum", true)],
+  ["slowlog|reset", gather("same", false)],
   ["script|load", gather("same", false)],
   ["script|flush", gather("same", false)],
   ["script|exists", gather("and", true)],
-  ["script|help", any],
-  ["script", refuse("a script is stopped or debugged at the node that runs it")],
+  ["script", NO_KILL],
   ["function|load", gather("same", false)],
   ["function|delete", gather("same", false)],
   ["function|flush", gather("same", false)],
   ["function|restore", gather("same", false)],
   ["function|list", any],
   ["function|dump", any],
-  ["function|help", any],
+  ["function|kill", NO_KILL],
   ["function", NO_NODE],
-  ["eval", { kind: "script", readOnly: "EVAL_RO" }],
-  ["evalsha", { kind: "script", readOnly: "EVALSHA_RO" }],
-  ["fcall", { kind: "script", readOnly: "FCALL_RO" }],
-  ["eval_ro", { kind: "script", readOnly: "EVAL_RO" }],
-  ["evalsha_ro", { kind: "script", readOnly: "EVALSHA_RO" }],
-  ["fcall_ro", { kind: "script", readOnly: "FCALL_RO" }],
+  ["eval", script("EVAL_RO")],
+  ["evalsha", script("EVALSHA_RO")],
+  ["fcall", script("FCALL_RO")],
+  ["eval_ro", script("EVAL_RO")],
+  ["evalsha_ro", script("EVALSHA_RO")],
+  ["fcall_ro", script("FCALL_RO")],
   ["time", any],
   ["lolwut", any],
   ["command", any],
-  ["config|get", any],
-  ["config|help", any],
+  ["role", { kind: "answer", reply: "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n" }],
+  ["config|get", { kind: "settings" }],
+  ["config|resetstat", refuse("it would falsify what is measured of the nodes")],
   ["config", NO_SETTINGS],
-  ["object|help", any],
-  ["xinfo|help", any],
-  ["xgroup|help", any],
-  ["memory|help", any],
+  ["acl|cat", any],
+  ["acl|genpass", any],
+  ["acl", refuse("users are made from the cluster's password, not by commands")],
+  ["memory|purge", gather("same", false)],
+  ["memory", NO_NODE],
+  ["module|list", any],
+  ["module", refuse("modules are loaded by 'redis loadmodule' lines of twine.conf")],
   ["multi", NO_TRANSACTIONS],
   ["exec", NO_TRANSACTIONS],
   ["discard", NO_TRANSACTIONS],
@@ -96,21 +132,55 @@ export const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ["wait", refuse("it would wait for the writes of other clients too; see 'ack-replicas'")],
   ["waitaof", refuse("it would wait for the writes of other clients too; see 'ack-replicas'")],
   ["monitor", refuse("it would show one partition only; give it to a node of twine.conf")],
+  ["debug", refuse("it can stop or crash a redis-server; give it to a node of twine.conf")],
+  ["shutdown", refuse("'twine-stop' stops nodes, a master after it was handed over")],
+  ["replicaof", NO_ROLES],
+  ["slaveof", NO_ROLES],
+  ["failover", NO_ROLES],
+  ["sync", NO_COPY],
+  ["psync", NO_COPY],
+  ["replconf", NO_COPY],
   ["move", NO_OTHER_DB],
   ["swapdb", NO_OTHER_DB],
-  ["migrate", NO_NODE],
-  ["cluster", refuse("a Twine cluster is one Redis to its clients, not a Redis Cluster")],
-  ["readonly", refuse("a Twine cluster is one Redis to its clients, not a Redis Cluster")],
-  ["readwrite", refuse("a Twine cluster is one Redis to its clients, not a Redis Cluster")],
-  ["asking", refuse("a Twine cluster is one Redis to its clients, not a Redis Cluster")],
-  ["restore-asking", refuse("a Twine cluster is one Redis to its clients, not a Redis Cluster")],
+  ["migrate", refuse("keys lie where the hash says; one that was moved would not be found again")],
+  ["cluster", NO_CLUSTER],
+  ["readonly", NO_CLUSTER],
+  ["readwrite", NO_CLUSTER],
+  ["asking", NO_CLUSTER],
+  ["restore-asking", NO_CLUSTER],
 ]);
 
 /** By a flag of the server's own table, for commands without a rule. */
-export const REFUSED_FLAGS: readonly (readonly [flag: string, reason: string])[] = [
-  ["blocking", "a blocking command would hold up the other clients of its partition"],
-  ["pubsub", "this router carries no publish and subscribe"],
-  ["admin", "it speaks to one redis-server; give it to a node of twine.conf"],
+const REFUSED_FLAGS: readonly (readonly [flag: string, rule: Rule])[] = [
+  ["blocking", refuse(BLOCKING_REASON)],
+  ["pubsub", NO_CHANNELS],
+  ["admin", NO_NODE],
 ];
 
-export const NO_KEYS_REASON = "it has no key that says where it should go";
+const NO_KEYS = refuse("it has no key that says where it should go");
+const KEYS: Rule = { kind: "keys" };
+/** They carry "blocking", but block only when their options say so; then decide.ts gives them BLOCKING_REASON. */
+const READS_STREAMS: ReadonlySet<string> = new Set(["xread", "xreadgroup"]);
+
+/** What is done with that command of the server's table, or with that subcommand. Every one has its rule. */
+export function ruleOf(spec: CommandSpec): Rule {
+  const [command = ""] = spec.name.split("|");
+  const named = RULES.get(spec.name);
+  if (named !== undefined) return named;
+  const common = RULES.get(command);
+  if (spec.name.endsWith("|help") && common?.kind !== "session") return any;
+  // MEMORY USAGE, OBJECT FREQ and the like have keys although their command has a rule of its own for the rest.
+  if (common !== undefined && spec.keys.length === 0) return common;
+  if (!READS_STREAMS.has(spec.name)) {
+    const refused = REFUSED_FLAGS.find(([flag]) => spec.flags.has(flag));
+    if (refused !== undefined) return refused[1];
+  }
+  // A module's command may have keys that only the server finds.
+  return spec.keys.length > 0 || spec.flags.has("movablekeys") ? KEYS : NO_KEYS;
+}
+
+/** A subcommand as "acl|whoami". Whether the router answers it itself, whatever the nodes know. */
+export function isSessionName(command: string, sub: string): boolean {
+  const rule = RULES.get(`${command}|${sub}`) ?? RULES.get(command);
+  return rule?.kind === "session";
+}

@@ -37,6 +37,16 @@ export function printCursor(position: ScanPosition, partitions: number): string 
   return String(node * BigInt(partitions) + BigInt(position.partition));
 }
 
+/** The cursor of HSCAN, SSCAN or ZSCAN: one of SCAN where there is one partition, the key's. The small containers that
+    Redis gives whole have no cursor but 0, and keep it. Undefined when the text is no cursor. */
+export function parseKeyCursor(text: string): ScanPosition | undefined {
+  return parseCursor(text, 1);
+}
+
+export function printKeyCursor(position: ScanPosition): string {
+  return position.nodeCursor === "0" ? "0" : printCursor(position, 1);
+}
+
 /** What follows the node's answer: further in the same partition, the beginning of the next, or "0", the end. */
 export function cursorAfter(position: ScanPosition, partitions: number): string {
   if (position.nodeCursor !== "0") return printCursor(position, partitions);

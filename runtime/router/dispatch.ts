@@ -7,9 +7,18 @@ import { decodeReply } from "../resp/decode.ts";
 import { textOf } from "../resp/value.ts";
 import type { Request } from "../resp/request-splitter.ts";
 import { decide, type Decision } from "../route/decide.ts";
-import { gatherReplies } from "../route/gather.ts";
-import { cursorAfter, parseCursor, tagOf, type ScanPosition } from "../route/scan-cursor.ts";
-import { mergeReplies, splitCommand } from "../route/split.ts";
+import { gatherReplies, infoReply } from "../route/gather.ts";
+import { routerSection } from "../route/router-section.ts";
+import {
+  cursorAfter,
+  parseCursor,
+  parseKeyCursor,
+  printKeyCursor,
+  tagOf,
+  type ScanPosition,
+} from "../route/scan-cursor.ts";
+import { withoutSecrets } from "../route/settings.ts";
+import { isError, mergeReplies, splitCommand } from "../route/split.ts";
 import { crossSlot } from "../route/wire-errors.ts";
 import type { CommandSource } from "./command-source.ts";
 import type { GuardedView } from "../register/guarded-view.ts";
@@ -24,6 +33,10 @@ export interface DispatchContext {
   readonly commands: CommandSource;
   readonly random: Random;
   readonly lanes: Lanes;
+  /** The two characters of twine.conf's hash-tag. */
+  readonly hashTag?: string | undefined;
+  /** Clients of this process. */
+  readonly clients?: { readonly size: number };
 }
 
 /** One command on its way. */
@@ -47,8 +60,12 @@ export function dispatch(errand: Errand, context: DispatchContext): Promise<void
     errand.done(errorReply(`TWINEDOWN nothing is routed: ${clash}`));
     return undefined;
   }
-  const { args, raw } = errand.request;
-  const decision = decide(args, { table, partitions: context.partitions });
+  const { args } = errand.request;
+  const decision = decide(args, {
+    table,
+    partitions: context.partitions,
+    hashTag: context.hashTag,
+  });
   switch (decision.kind) {
     case "reply":
       errand.done(decision.reply);
@@ -57,13 +74,18 @@ export function dispatch(errand: Errand, context: DispatchContext): Promise<void
       errand.done(errorReply("ERR twine: the session answers this itself"));
       return undefined;
     case "any":
-      submit(errand, context, anyPartition(context), decision.isRead, decision.command ?? raw);
+      any(errand, context, decision);
       return undefined;
+    case "router-info":
+      errand.done(infoReply(sectionOf(context), errand.protocol));
+      return undefined;
+    case "ask-keys":
+      return askKeys(errand, context, decision.isRead);
     case "gather":
       gather(errand, context, decision);
       return undefined;
     case "scan":
-      scan(errand, context, args[1]?.toString("latin1") ?? "");
+      scanAll(errand, context, args[1]?.toString("latin1") ?? "");
       return undefined;
     case "forward":
     case "split":
@@ -71,18 +93,37 @@ export function dispatch(errand: Errand, context: DispatchContext): Promise<void
   }
 }
 
+interface Submission {
+  readonly partition: number;
+  readonly isRead: boolean;
+  readonly command: Buffer;
+  /** Only the master can answer it, though it only reads. */
+  readonly isMasters?: boolean | undefined;
+}
+
 function submit(
   errand: Errand,
   context: DispatchContext,
-  partition: number,
-  isRead: boolean,
-  command: Buffer,
+  { partition, isRead, command, isMasters = false }: Submission,
   done: (reply: Buffer) => void = (reply) => {
     errand.done(reply);
   },
 ): void {
-  const lane = context.lanes.of(partition, errand.protocol, isRead);
+  const lane = context.lanes.of(partition, errand.protocol, isRead && !isMasters);
   lane.submit(new KeptReply(errand.from, done), 0, command, 0, command.length, isRead);
+}
+
+function any(
+  errand: Errand,
+  context: DispatchContext,
+  decision: Extract<Decision, { kind: "any" }>,
+): void {
+  const { isRead, isMasters, hasSecrets } = decision;
+  const command = decision.command ?? errand.request.raw;
+  const partition = anyPartition(context);
+  submit(errand, context, { partition, isRead, isMasters, command }, (reply) => {
+    errand.done(hasSecrets === true ? withoutSecrets(reply) : reply);
+  });
 }
 
 /** The first partition that has a master, so that one partition's outage doesn't take TIME or COMMAND with it. */
@@ -95,6 +136,7 @@ function anyPartition(context: DispatchContext): number {
 }
 
 type ByKeys = Extract<Decision, { kind: "forward" | "split" }>;
+type Place = (partitions: readonly number[]) => void;
 
 function byKeys(
   errand: Errand,
@@ -102,7 +144,21 @@ function byKeys(
   decision: ByKeys,
 ): Promise<void> | undefined {
   const { args } = errand.request;
-  const keys = decision.kind === "forward" ? decision.keys : keysOfSplit(args, decision.keyStep);
+  const indices = decision.kind === "forward" ? decision.keys : keysOfSplit(args, decision.keyStep);
+  const keys = indices.map((index) => args[index] ?? NOTHING);
+  return withPartitions(errand, context, keys, (partitions) => {
+    if (decision.kind === "forward") forward(errand, context, decision, keys, partitions);
+    else split(errand, context, decision, partitions);
+  });
+}
+
+/** Hashes the keys and goes on. A hash of the user's own may answer later. */
+function withPartitions(
+  errand: Errand,
+  context: DispatchContext,
+  keys: readonly Buffer[],
+  place: Place,
+): Promise<void> | undefined {
   const partitions: number[] = [];
   const later: Promise<void>[] = [];
   const fail = (error: unknown): void => {
@@ -110,8 +166,8 @@ function byKeys(
     errand.done(errorReply(`ERR twine: the hash of twine.conf failed: ${why}`));
   };
   try {
-    keys.forEach((index, at) => {
-      const partition = context.partitioner.partitionOf(args[index] ?? Buffer.alloc(0));
+    keys.forEach((key, at) => {
+      const partition = context.partitioner.partitionOf(key);
       if (typeof partition === "number") partitions[at] = partition;
       else later.push(partition.then((number) => void (partitions[at] = number)));
     });
@@ -121,11 +177,11 @@ function byKeys(
     return later.length === 0 ? undefined : Promise.allSettled(later).then(() => undefined);
   }
   if (later.length === 0) {
-    place(errand, context, decision, keys, partitions);
+    place(partitions);
     return undefined;
   }
   return Promise.all(later).then(() => {
-    place(errand, context, decision, keys, partitions);
+    place(partitions);
   }, fail);
 }
 
@@ -135,24 +191,44 @@ function keysOfSplit(args: readonly Buffer[], keyStep: number): number[] {
   return keys;
 }
 
-function place(
+type Forward = Omit<Extract<Decision, { kind: "forward" }>, "kind" | "keys">;
+
+function forward(
   errand: Errand,
   context: DispatchContext,
-  decision: ByKeys,
-  keys: readonly number[],
+  { isRead, isMasters, cursorAt }: Forward,
+  keys: readonly Buffer[],
   partitions: readonly number[],
 ): void {
   const { args, raw } = errand.request;
-  const first = partitions[0] ?? 0;
-  const stray = partitions.findIndex((partition) => partition !== first);
-  if (stray === -1) {
-    submit(errand, context, first, decision.isRead, raw);
+  const partition = partitions[0] ?? 0;
+  const stray = partitions.findIndex((one) => one !== partition);
+  if (stray !== -1) {
+    const [key, other] = [keys[0] ?? NOTHING, keys[stray] ?? NOTHING];
+    errand.done(crossSlot(key, partition, other, partitions[stray] ?? 0));
     return;
   }
-  if (decision.kind === "forward") {
-    const [key, other] = [args[keys[0] ?? 1], args[keys[stray] ?? 1]];
-    const none = Buffer.alloc(0);
-    errand.done(crossSlot(key ?? none, first, other ?? none, partitions[stray] ?? 0));
+  if (cursorAt === undefined) {
+    submit(errand, context, { partition, isRead, isMasters, command: raw });
+    return;
+  }
+  const cursor = parseKeyCursor(args[cursorAt]?.toString("latin1") ?? "");
+  // Redis has an error for what is no cursor.
+  if (cursor === undefined) submit(errand, context, { partition, isRead, isMasters, command: raw });
+  else scan(errand, context, cursorAt, { ...cursor, partition }, printKeyCursor);
+}
+
+function split(
+  errand: Errand,
+  context: DispatchContext,
+  decision: Extract<Decision, { kind: "split" }>,
+  partitions: readonly number[],
+): void {
+  const { args, raw } = errand.request;
+  const { isRead } = decision;
+  const [partition = 0] = partitions;
+  if (partitions.every((one) => one === partition)) {
+    submit(errand, context, { partition, isRead, command: raw });
     return;
   }
   const parts = splitCommand(args, decision, partitions);
@@ -160,8 +236,37 @@ function place(
     errand.done(mergeReplies(args, decision, parts, replies));
   });
   parts.forEach((part, index) => {
-    submit(errand, context, part.partition, decision.isRead, part.command, collect(index));
+    const { partition: to, command } = part;
+    submit(errand, context, { partition: to, isRead, command }, collect(index));
   });
+}
+
+/** Where the keys of a command stand that only its server can read. The client's next command waits. */
+function askKeys(errand: Errand, context: DispatchContext, isRead: boolean): Promise<void> {
+  const { args } = errand.request;
+  const command = encodeCommand(["COMMAND", "GETKEYS", ...args]);
+  const partition = anyPartition(context);
+  return new Promise((resolve) => {
+    submit(errand, context, { partition, isRead: true, command }, (reply) => {
+      const keys = elementsOf(reply)?.map(bytesOf) ?? [];
+      if (keys.length === 0) {
+        errand.done(
+          isError(reply) ? reply : errorReply("ERR twine: the server found no key in it"),
+        );
+        resolve();
+        return;
+      }
+      const placing = withPartitions(errand, context, keys, (partitions) => {
+        forward(errand, context, { isRead }, keys, partitions);
+      });
+      resolve(placing);
+    });
+  });
+}
+
+function bytesOf(raw: Buffer): Buffer {
+  const value = decodeReply(raw);
+  return value.type === "bulk" ? value.bytes : NOTHING;
 }
 
 /** Gives `finish` all replies, in the order of their indices, when the last one has come. */
@@ -184,56 +289,85 @@ function gather(
   decision: Extract<Decision, { kind: "gather" }>,
 ): void {
   const { partitions } = context;
+  const { isRead, command } = decision;
   const withSizes = decision.gather === "randomkey";
   const view = context.viewSource.current();
+  const { args } = errand.request;
   const gatherContext = {
-    name: errand.request.args[0]?.toString("latin1") ?? "",
+    name: args[0]?.toString("latin1") ?? "",
     random: context.random.next(),
     dbs: Array.from({ length: partitions }, (_, index) => masterNode(view, index)?.db ?? 0),
+    args,
+    routerSection: decision.withRouter === true ? sectionOf(context) : undefined,
   };
   const collect = collector(withSizes ? partitions * 2 : partitions, (replies) => {
     const [firsts, sizes] = [replies.slice(0, partitions), replies.slice(partitions)];
     errand.done(gatherReplies(decision.gather, firsts, gatherContext, sizes));
   });
-  for (let index = 0; index < partitions; index++) {
-    submit(errand, context, index, decision.isRead, decision.command, collect(index));
-    if (withSizes) submit(errand, context, index, true, DBSIZE, collect(partitions + index));
+  for (let partition = 0; partition < partitions; partition++) {
+    submit(errand, context, { partition, isRead, command }, collect(partition));
+    if (!withSizes) continue;
+    const size = { partition, isRead: true, command: DBSIZE };
+    submit(errand, context, size, collect(partitions + partition));
   }
 }
 
+const NOTHING = Buffer.alloc(0);
 const DBSIZE = encodeCommand(["DBSIZE"]);
 
-/** One step of SCAN. When the master changed since the cursor was given, or while the step was on its way, the
-    partition is scanned from its beginning. */
-function scan(errand: Errand, context: DispatchContext, cursor: string): void {
+function sectionOf({ viewSource, partitions, clients }: DispatchContext): string {
+  return routerSection({
+    view: viewSource.current(),
+    isConfirmed: viewSource.isConfirmed(),
+    clash: viewSource.clash(),
+    partitions,
+    clientCount: clients?.size ?? 0,
+  });
+}
+
+/** SCAN: one cursor over all partitions. */
+function scanAll(errand: Errand, context: DispatchContext, cursor: string): void {
   const position = parseCursor(cursor, context.partitions);
   if (position === undefined) {
     errand.done(errorReply("ERR invalid cursor"));
     return;
   }
-  const tag = masterTag(context, position.partition);
-  const isKnown = position.nodeCursor === "0" || position.tag === tag;
-  scanStep(errand, context, { ...position, tag, nodeCursor: isKnown ? position.nodeCursor : "0" });
+  scan(errand, context, 1, position, (next) => cursorAfter(next, context.partitions));
 }
 
-function scanStep(errand: Errand, context: DispatchContext, position: ScanPosition): void {
+/** One step of a scan, whose cursor is the argument `cursorAt`. When the master changed since the cursor was given, or
+    while the step was on its way, what is scanned is scanned from its beginning. */
+function scan(
+  errand: Errand,
+  context: DispatchContext,
+  cursorAt: number,
+  position: ScanPosition,
+  print: (next: ScanPosition) => string,
+): void {
+  const tag = masterTag(context, position.partition);
+  const isKnown = position.nodeCursor === "0" || position.tag === tag;
+  const from = { ...position, tag, nodeCursor: isKnown ? position.nodeCursor : "0" };
   const { args } = errand.request;
-  const rest = args.slice(2);
-  const command = encodeCommand([args[0] ?? "SCAN", position.nodeCursor, ...rest]);
-  submit(errand, context, position.partition, true, command, (reply) => {
-    const tag = masterTag(context, position.partition);
-    if (tag !== position.tag && !errand.from.isGone) {
-      scanStep(errand, context, { ...position, tag, nodeCursor: "0" });
+  const command = encodeCommand([
+    ...args.slice(0, cursorAt),
+    from.nodeCursor,
+    ...args.slice(cursorAt + 1),
+  ]);
+  // A cursor means something only to the node that gave it: never a replica, whose place its master may have to take.
+  const step = { partition: position.partition, isRead: true, isMasters: true, command };
+  submit(errand, context, step, (reply) => {
+    if (masterTag(context, position.partition) !== tag && !errand.from.isGone) {
+      scan(errand, context, cursorAt, { ...from, nodeCursor: "0" }, print);
       return;
     }
-    const [nodeCursor, keys] = elementsOf(reply) ?? [];
-    if (nodeCursor === undefined || keys === undefined) {
+    const [nodeCursor, elements] = elementsOf(reply) ?? [];
+    if (nodeCursor === undefined || elements === undefined) {
       errand.done(reply);
       return;
     }
-    const next = { ...position, nodeCursor: textOf(decodeReply(nodeCursor)) ?? "0" };
-    const cursor = Buffer.from(cursorAfter(next, context.partitions));
-    errand.done(Buffer.concat([Buffer.from("*2\r\n"), bulk(cursor), keys]));
+    const next = { ...from, nodeCursor: textOf(decodeReply(nodeCursor)) ?? "0" };
+    const cursor = Buffer.from(print(next));
+    errand.done(Buffer.concat([Buffer.from("*2\r\n"), bulk(cursor), elements]));
   });
 }
 

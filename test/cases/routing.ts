@@ -6,7 +6,8 @@ export interface RoutingCase {
   /** forward: by its keys, which are given. refuse: with a text that begins so. */
   readonly expect:
     | { readonly kind: "forward"; readonly keys: string; readonly isRead: boolean }
-    | { readonly kind: "split" | "scan" | "session" }
+    | { readonly kind: "split" | "scan" | "session" | "ask-keys" | "router-info" }
+    | { readonly kind: "answer"; readonly reply: string }
     | { readonly kind: "gather"; readonly gather: string }
     | { readonly kind: "any"; readonly becomes?: string }
     | { readonly kind: "refuse"; readonly text: string };
@@ -38,12 +39,19 @@ export const ROUTING_CASES: readonly RoutingCase[] = [
   row("XGROUP CREATE a g 0", write("a")),
   row("XREAD COUNT 1 STREAMS a b 0 0", read("a b")),
   row("XREAD STREAMS block 0", read("block")),
+  row("XREAD COUNT streams STREAMS a 0", read("a")),
+  row("XREADGROUP NOACK GROUP block streams STREAMS a >", write("a")),
+  row("XREAD STREAMS a b 0", { kind: "any" }),
   row("XREAD BLOCK 0 STREAMS a 0", refuse("ERR twine: 'xread' is not supported")),
   row("XREADGROUP GROUP g c STREAMS a >", write("a")),
   row("SORT a", write("a")),
   row("SORT a LIMIT 0 5 ASC STORE b", write("a b")),
   row("SORT a BY nosort GET #", write("a")),
   row("SORT a BY w_*", refuse("ERR twine: 'sort' is not supported")),
+  row("SORT a BY w_*->{t}", refuse("ERR twine: 'sort' is not supported")),
+  row("SORT_RO a GET *{t}", refuse("ERR twine: 'sort_ro' is not supported")),
+  row("SORT {t}a BY w{t}_*->f GET # GET {t}_*", write("{t}a w{t}_*->f {t}_*")),
+  row("SORT_RO {t}a BY {t}_*", read("{t}a {t}_*")),
   row("GEORADIUS a 1 1 1 km STORE b", write("a b")),
   row("COPY a b", write("a b")),
   row("COPY a b DB 1", refuse("ERR twine: 'copy' is not supported")),
@@ -61,15 +69,33 @@ export const ROUTING_CASES: readonly RoutingCase[] = [
   row("TOUCH a", { kind: "split" }),
   row("DBSIZE", gather("sum")),
   row("KEYS *", gather("concat")),
+  row("SLOWLOG GET 3", gather("slowlog")),
+  row("SLOWLOG LEN", gather("sum")),
+  row("SLOWLOG RESET", gather("same")),
+  row("LASTSAVE", gather("least")),
+  row("BGSAVE", gather("same")),
   row("FLUSHALL", gather("same")),
   row("FLUSHDB ASYNC", gather("same")),
   row("RANDOMKEY", gather("randomkey")),
   row("INFO", gather("info")),
+  row("INFO all", gather("info")),
+  row("INFO router", { kind: "router-info" }),
+  row("INFO router keyspace", gather("info")),
   row("SCRIPT LOAD s", gather("same")),
   row("SCRIPT EXISTS x", gather("and")),
   row("SCRIPT KILL", refuse("ERR twine: 'script kill' is not supported")),
   row("SCAN 0", { kind: "scan" }),
+  row("HSCAN a 0", read("a")),
+  row("SSCAN a 0 COUNT 5", read("a")),
   row("PING", { kind: "session" }),
+  row("ACL WHOAMI", { kind: "session" }),
+  row("ACL SETUSER x", refuse("ERR twine: 'acl setuser' is not supported: users are")),
+  row("ACL CAT", { kind: "any" }),
+  row("ROLE", { kind: "answer", reply: "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n" }),
+  row("MODULE LIST", { kind: "any" }),
+  row("LATENCY HELP", { kind: "any" }),
+  row("LATENCY LATEST", refuse("ERR twine: 'latency latest' is not supported")),
+  row("MEMORY STATS", refuse("ERR twine: 'memory stats' is not supported: it speaks to one")),
   row("HELLO 3", { kind: "session" }),
   row("CLIENT ID", { kind: "session" }),
   row("SELECT 1", { kind: "session" }),

@@ -72,7 +72,7 @@ test("INFO adds what counts, and shows every partition's database as 0", () => {
   const second =
     "# Clients\r\nconnected_clients:3\r\n# Keyspace\r\ndb3:keys=4,expires=3,avg_ttl=50\r\n";
   expect(mergeInfo([first, second], [0, 3])).toBe(
-    "# Clients\r\nconnected_clients:5\r\n# Keyspace\r\ndb0:keys=7,expires=4,avg_ttl=40\r\n",
+    "# Clients\r\nconnected_clients:5\r\n\r\n# Keyspace\r\ndb0:keys=7,expires=4,avg_ttl=40\r\n",
   );
 });
 
