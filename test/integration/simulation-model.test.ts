@@ -17,6 +17,8 @@ interface Nodes {
   readonly ports: Readonly<Record<Name, number>>;
   tell(node: Name, command: string, ...args: (string | number)[]): Promise<unknown>;
   write(node: Name, number: number): Promise<unknown>;
+  /** From here on a copy of what that node holds takes seconds. */
+  slowDown(node: Name): Promise<unknown>;
 }
 
 /** What INFO says, in words that don't depend on ports, ids and bytes: ids in the order of their appearance, offsets by
@@ -43,6 +45,7 @@ async function pictureOf(nodes: Nodes): Promise<unknown> {
       role: info.role,
       following: info.following === null ? null : nameOf(info.following.port),
       isLinkUp: info.isLinkUp,
+      isCopying: String(texts[index]).includes("master_sync_in_progress:1"),
       id: labelOf(info.replicationId),
       secondId: labelOf(second),
       // 0 and 1 have a meaning of their own: nothing counted yet, and nothing to go on from.
@@ -71,10 +74,11 @@ async function realNodes(): Promise<Nodes> {
     ports: { a, b, c },
     tell: (node, command, ...args) => linkOf(node).call(command, ...args),
     write: (node, number) => linkOf(node).call("SET", `key ${number}`, number),
+    slowDown: (node) => linkOf(node).call("CONFIG", "SET", "rdb-key-save-delay", 2_000_000),
   };
 }
 
-function simulatedNodes(): Nodes & { rest(): Promise<void> } {
+function simulatedNodes(): Nodes & { rest(restMs?: number): Promise<void> } {
   const scheduler = new Scheduler();
   const random = seededRandom(1);
   const weather = { leastMs: 0.1, spreadMs: 0.1, slowOneIn: 0, lostOneIn: 0, repeatedOneIn: 0 };
@@ -86,6 +90,7 @@ function simulatedNodes(): Nodes & { rest(): Promise<void> } {
   const processOf = (name: string): SimProcess =>
     new SimProcess({ name, host: name, scheduler, random, clockRate: 1 });
   const nothing = (): void => undefined;
+  let slow: Name | undefined;
   for (const name of NAMES) {
     const node = new DataNode({
       partition: 0,
@@ -94,7 +99,7 @@ function simulatedNodes(): Nodes & { rest(): Promise<void> } {
       persistence: "none",
       saveEveryMs: 1000,
       backlogSize: 1000,
-      syncMs: () => 5,
+      syncMs: () => (name === slow ? 4000 : 5),
       scheduler,
       network,
       random,
@@ -110,8 +115,8 @@ function simulatedNodes(): Nodes & { rest(): Promise<void> } {
   let ids = 0;
   const serverAt = (_host: string, port: number): DataNode | undefined => nodeAt(port);
   const open = openLinkFrom(client, { network, serverAt, nextId: () => (ids += 1) });
-  const rest = async (): Promise<void> => {
-    await scheduler.run(() => false, scheduler.nowMs + 5000);
+  const rest = async (restMs = 5000): Promise<void> => {
+    await scheduler.run(() => false, scheduler.nowMs + restMs);
   };
   const tell: Nodes["tell"] = async (node, command, ...args) => {
     const answer = open({ host: node, port: ports[node] }, { connectTimeoutMs: 1000 }).then(
@@ -120,7 +125,11 @@ function simulatedNodes(): Nodes & { rest(): Promise<void> } {
     await scheduler.run(() => false, scheduler.nowMs + 10);
     return answer;
   };
-  return { ports, tell, write: (node, number) => tell(node, "WRITE", number), rest };
+  const slowDown = (node: Name): Promise<void> => {
+    slow = node;
+    return Promise.resolve();
+  };
+  return { ports, tell, write: (node, number) => tell(node, "WRITE", number), slowDown, rest };
 }
 
 type Step = readonly [what: string, does: (nodes: Nodes) => Promise<unknown>];
@@ -169,15 +178,14 @@ const STEPS: readonly Step[] = [
   ["c is master again", (nodes) => promote(nodes, "c")],
 ];
 
-test("the simulated data node tells of itself what a real redis-server does, step by step", async () => {
-  // Method: the same commands to three real servers and to three simulated ones; after each step the simulated ones
-  // rest for five seconds of their time, and the real ones must come to the same picture.
+/** Takes each step with both, lets the simulated ones rest, and waits until the real ones give the same picture. */
+async function compare(steps: readonly Step[], restMs: number): Promise<void> {
   const real = await realNodes();
   const simulated = simulatedNodes();
-  for (const [what, does] of STEPS) {
+  for (const [what, does] of steps) {
     await does(real);
     await does(simulated);
-    await simulated.rest();
+    await simulated.rest(restMs);
     const wanted = JSON.stringify(await pictureOf(simulated), null, 1);
     await until(
       what,
@@ -186,4 +194,41 @@ test("the simulated data node tells of itself what a real redis-server does, ste
     ).catch(() => undefined);
     expect(JSON.stringify(await pictureOf(real), null, 1), what).toBe(wanted);
   }
+}
+
+test("the simulated data node tells of itself what a real redis-server does, step by step", async () => {
+  // Method: the same commands to three real servers and to three simulated ones; after each step the simulated ones
+  // rest for five seconds of their time, and the real ones must come to the same picture.
+  await compare(STEPS, 5000);
+});
+
+test("a full sync that breaks off before the copy is there leaves data, history and offset as they were", async () => {
+  // Method: as above, but the copy that c makes for b takes longer than anybody waits; b is looked at in the middle of
+  // it and after it, and goes on with a where it was.
+  const steps: readonly Step[] = [
+    ["a is promoted", (nodes) => promote(nodes, "a")],
+    ["b follows a", (nodes) => follow(nodes, "b", "a")],
+    [
+      "a is written to",
+      async (nodes) => {
+        await nodes.write("a", 1);
+        await nodes.write("a", 5);
+      },
+    ],
+    ["b is detached", (nodes) => detach(nodes, "b")],
+    ["c is promoted, on a history of its own", (nodes) => promote(nodes, "c")],
+    [
+      "c is written to, and is slow",
+      async (nodes) => {
+        await nodes.write("c", 2);
+        await nodes.write("c", 3);
+        await nodes.slowDown("c");
+      },
+    ],
+    ["b follows c, and its copy is on the way", (nodes) => follow(nodes, "b", "c")],
+    ["b is detached in the middle of it", (nodes) => detach(nodes, "b")],
+    ["a is written to without b", (nodes) => nodes.write("a", 4)],
+    ["b follows a again", (nodes) => follow(nodes, "b", "a")],
+  ];
+  await compare(steps, 1500);
 });

@@ -296,10 +296,10 @@ export class Replication {
     this.#acknowledge(link);
   }
 
+  /** The copy goes to a file: when it breaks off, nothing has happened to what is here. */
   #receiving(link: ReplicationLink): void {
     if (link !== this.#uplink) return;
     this.#uplinkState = "receiving";
-    this.#isContinuable = false;
   }
 
   /** From here on what the node held is gone from memory, and not yet replaced. */

@@ -126,16 +126,27 @@ export function needsAfterOutage(input: PartitionInput, candidates: Candidates):
       : last.info.replicationId === replicationId
         ? newerThan(last, candidates)
         : lostData(last, lastSeenOf(input), candidates);
-  const best =
-    bestOffset(
-      candidates.ready.filter(({ info }) => info.replicationId === replicationId),
-      lastMaster,
-    ) ?? fullest(candidates);
+  const best = leastLoss(input, candidates);
   const command =
     best === undefined
       ? ""
       : `; or accept the loss of what the others held: twine-failover --accept-loss ${best.name}`;
   return `${wants}${command}`;
+}
+
+/**
+ * Whom to name to a person who accepts a loss:
+ * 1. The last master, restarted but with as many keys as anybody: the others only have what it sent them.
+ * 2. The one furthest along the view's history.
+ * 3. The one with the most keys.
+ */
+function leastLoss({ partition }: PartitionInput, candidates: Candidates): Candidate | undefined {
+  const { lastMaster, replicationId } = partition;
+  const last = candidates.ready.find(({ name }) => name === lastMaster);
+  const isOnHistory = ({ info }: Candidate): boolean => info.replicationId === replicationId;
+  const isFull = last !== undefined && !isEmpty(last) && last.info.keys >= mostKeys(candidates);
+  if (isFull && !isOnHistory(last)) return last;
+  return bestOffset(candidates.ready.filter(isOnHistory), lastMaster) ?? fullest(candidates);
 }
 
 function newerThan(last: Candidate, { away, loading, ready }: Candidates): string {
@@ -152,7 +163,8 @@ function lostData(last: Candidate, seen: LastSeen | undefined, candidates: Candi
   const { name, info } = last;
   if (candidates.emptied.length > 0) {
     const names = candidates.emptied.map((node) => node.name).join(", ");
-    return `a decision: a full sync that broke off has emptied ${names}, and ${name} has restarted`;
+    const held = candidates.ready.map((node) => `${node.name} ${node.info.keys}`).join(", ");
+    return `a decision: a full sync that broke off has emptied ${names}, and ${name} has restarted (keys: ${held})`;
   }
   if (info.keys === 0) return `the data of ${name}, its last master, which came back empty`;
   const other = fullest(candidates);

@@ -133,8 +133,18 @@ describe("a replica that was emptied by a full sync that broke off", () => {
     scene.see("a1", back).step(5).step(2000);
     expect(scene.partition.promoting).toBeNull();
     expect(scene.partition.needs).toContain(
-      "a decision: a full sync that broke off has emptied a3, and a1 has restarted",
+      "a decision: a full sync that broke off has emptied a3, and a1 has restarted (keys: a1 9, a2 ",
     );
+  });
+
+  test("the last master is named to that person when it came back with the most keys, else who has most", () => {
+    const scene = crashed(ONE_ACK)
+      .see("a2", detached(110, { keys: 8 }))
+      .see("a3", emptied);
+    scene.see("a1", back).step(5).step(2000);
+    expect(scene.partition.needs).toContain("--accept-loss a1");
+    scene.see("a1", { ...back, keys: 7 }).step(5);
+    expect(scene.partition.needs).toContain("--accept-loss a2");
   });
 
   test("keeps nobody waiting without: it will never have its data again", () => {
