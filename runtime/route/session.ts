@@ -5,7 +5,10 @@ import { bulk, encodeReply, errorReply, OK_REPLY, type Protocol } from "../resp/
 import type { RespValue } from "../resp/value.ts";
 import { isWord } from "./keys.ts";
 import { loginOf, usersOf, type Users } from "./users.ts";
-import { refusal, unknownSubcommand, wrongArity } from "./wire-errors.ts";
+import { answerClient, BAD_NAME, isPlainName, type ClientFacts } from "./session-client.ts";
+import { refusal, wrongArity } from "./wire-errors.ts";
+
+export { infoLine } from "./session-client.ts";
 
 export interface SessionState {
   readonly id: number;
@@ -16,6 +19,12 @@ export interface SessionState {
   readonly libName: string;
   readonly libVersion: string;
   readonly isAuthenticated: boolean;
+  /** Where the client came in, host:port. */
+  readonly localAddress: string;
+  /** CLIENT REPLY: whether replies are sent; skip: not that of the next command. */
+  readonly replies: "on" | "off" | "skip";
+  /** Channels and patterns that it is subscribed to. */
+  readonly subscriptions?: number;
   /** Who logged in; "default" before that, as Redis says. */
   readonly user: string;
   readonly isReadOnly: boolean;
@@ -30,6 +39,10 @@ export interface SessionContext {
   readonly redisVersion: string;
   /** What HELLO calls this server; standalone unless told otherwise. */
   readonly mode?: "standalone" | "sentinel";
+  /** Of this client, for CLIENT INFO. */
+  readonly self?: Omit<ClientFacts, "state">;
+  /** All clients, for CLIENT LIST; without it, this one alone. */
+  readonly clients?: () => Iterable<ClientFacts>;
 }
 
 export interface SessionAnswer {
@@ -52,12 +65,20 @@ const ARITIES: Readonly<Record<string, readonly [least: number, most: number]>> 
   quit: [1, Number.POSITIVE_INFINITY],
   reset: [1, 1],
   client: [2, Number.POSITIVE_INFINITY],
+  acl: [2, 2],
 };
 
-export function openSession(id: number, address: string, hasPassword: boolean): SessionState {
+export function openSession(
+  id: number,
+  address: string,
+  hasPassword: boolean,
+  localAddress = "",
+): SessionState {
   return {
     id,
     address,
+    localAddress,
+    replies: "on",
     protocol: 2,
     name: "",
     libName: "",
@@ -93,15 +114,20 @@ export function answerSession(
       return answer(select(args[1]));
     case "reset": {
       const hasUsers = context.password !== undefined || context.users !== undefined;
-      const fresh = openSession(state.id, state.address, hasUsers);
+      const fresh = openSession(state.id, state.address, hasUsers, state.localAddress);
       return answer(Buffer.from("+RESET\r\n"), fresh);
     }
     case "auth":
       return auth(args, context, answer);
     case "hello":
       return hello(state, args, context, answer);
-    default:
-      return client(state, args, answer);
+    case "acl":
+      // WHOAMI: the others of ACL are not the session's.
+      return answer(bulk(Buffer.from(state.user)));
+    default: {
+      const { reply, changed } = answerClient(state, args, context);
+      return answer(reply, changed);
+    }
   }
 }
 
@@ -208,83 +234,4 @@ function greeting(state: SessionState, context: SessionContext): Buffer {
     [text("modules"), { type: "array", items: [] }],
   ];
   return encodeReply({ type: "map", entries }, state.protocol);
-}
-
-const BAD_NAME = errorReply(
-  "ERR Client names cannot contain spaces, newlines or special characters.",
-);
-
-function isPlainName(name: string): boolean {
-  return /^[!-~]*$/.test(name);
-}
-
-function client(state: SessionState, args: readonly Buffer[], answer: Answer): SessionAnswer {
-  const sub = args[1]?.toString("latin1", 0, 128).toLowerCase() ?? "";
-  const arity = CLIENT_ARITIES[sub];
-  if (arity === undefined) {
-    if (!CLIENT_REFUSED.has(sub)) return answer(unknownSubcommand("client", args[1]));
-    return answer(refusal(`client ${sub}`, "this router keeps no such state of its clients"));
-  }
-  if (args.length !== arity) return answer(wrongArity(`client|${sub}`));
-  switch (sub) {
-    case "id":
-      return answer(Buffer.from(`:${state.id}\r\n`));
-    case "getname": {
-      const value: RespValue =
-        state.name === ""
-          ? { type: "null", of: "any" }
-          : { type: "bulk", bytes: Buffer.from(state.name, "latin1") };
-      return answer(encodeReply(value, state.protocol));
-    }
-    case "setname": {
-      const name = args[2]?.toString("latin1") ?? "";
-      return isPlainName(name) ? answer(OK_REPLY, { name }) : answer(BAD_NAME);
-    }
-    case "setinfo":
-      return setInfo(args, answer);
-    case "info": {
-      const bytes = Buffer.from(infoLine(state));
-      // RESP3 wraps the line as verbatim text, as Redis does.
-      return answer(encodeReply({ type: "verbatim", format: "txt", bytes }, state.protocol));
-    }
-    default:
-      // NO-EVICT: a router evicts no client.
-      return answer(OK_REPLY);
-  }
-}
-
-const CLIENT_ARITIES: Readonly<Record<string, number>> = {
-  id: 2,
-  getname: 2,
-  setname: 3,
-  setinfo: 4,
-  info: 2,
-  "no-evict": 3,
-};
-const CLIENT_REFUSED = new Set(
-  "help unblock reply unpause kill getredir tracking caching trackinginfo list pause no-touch".split(
-    " ",
-  ),
-);
-
-function setInfo(args: readonly Buffer[], answer: Answer): SessionAnswer {
-  const value = args[3]?.toString("latin1") ?? "";
-  if (!isPlainName(value)) {
-    const shown = args[2]?.toString("latin1", 0, 64) ?? "";
-    return answer(
-      errorReply(`ERR ${shown} cannot contain spaces, newlines or special characters.`),
-    );
-  }
-  if (isWord(args[2], "lib-name")) return answer(OK_REPLY, { libName: value });
-  if (isWord(args[2], "lib-ver")) return answer(OK_REPLY, { libVersion: value });
-  const shown = args[2]?.toString("latin1", 0, 64) ?? "";
-  return answer(errorReply(`ERR Unrecognized option '${shown}'`));
-}
-
-/** The client's line in CLIENT INFO and CLIENT LIST, with its line's end. */
-export function infoLine(state: SessionState): string {
-  return (
-    `id=${state.id} addr=${state.address} name=${state.name} db=0 resp=${state.protocol} ` +
-    `lib-name=${state.libName} lib-ver=${state.libVersion}\n`
-  );
 }

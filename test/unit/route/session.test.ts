@@ -59,3 +59,52 @@ test("RESET forgets the protocol, the name and the password", () => {
   const reset = answerSession(state, [Buffer.from("RESET")], secret);
   expect(reset.state).toEqual(openSession(7, "a", true));
 });
+
+test("CLIENT LIST shows the clients of the router in Redis's fields, all or those that are asked for", () => {
+  const [a, b] = [7, 8].map((id) => openSession(id, `127.0.0.1:${id}`, false, "127.0.0.1:9"));
+  if (a === undefined || b === undefined) throw new Error("there are two");
+  const clients = () => [a, b].map((state) => ({ state, ageSeconds: 5, idleSeconds: 2 }));
+  const list = (command: string): string =>
+    say(command, a, { ...context, clients } as typeof context).reply.toString();
+  expect(list("CLIENT LIST")).toMatch(
+    /^\$\d+\r\nid=7 addr=127.0.0.1:7 laddr=127.0.0.1:9 .*\nid=8 /,
+  );
+  expect(list("CLIENT LIST ID 8 9")).toMatch(
+    /^\$\d+\r\nid=8 .* age=5 idle=2 .* user=default .*\n\r\n$/,
+  );
+  expect(list("CLIENT LIST TYPE normal").match(/id=/g)).toHaveLength(2);
+  expect(list("CLIENT LIST TYPE replica")).toBe("$0\r\n\r\n");
+  expect(list("CLIENT LIST TYPE nonsense")).toBe("-ERR Unknown client type 'nonsense'\r\n");
+  expect(list("CLIENT LIST ID x")).toBe("-ERR Invalid client ID\r\n");
+  expect(list("CLIENT LIST nonsense")).toBe("-ERR syntax error\r\n");
+});
+
+test("CLIENT REPLY OFF and SKIP have no reply themselves, and ON has", () => {
+  const off = say("CLIENT REPLY OFF");
+  expect([off.reply.length, off.state.replies]).toEqual([0, "off"]);
+  expect(say("CLIENT REPLY SKIP", off.state).state.replies).toBe("off");
+  const on = say("CLIENT REPLY ON", off.state);
+  expect([on.reply.toString(), on.state.replies]).toEqual(["+OK\r\n", "on"]);
+  expect(say("CLIENT REPLY SKIP").state.replies).toBe("skip");
+  expect(say("CLIENT REPLY nonsense").reply.toString()).toBe("-ERR syntax error\r\n");
+});
+
+test("what of CLIENT reaches further than this connection is refused by name with the reason", () => {
+  for (const sub of ["KILL ID 3", "PAUSE 10", "UNPAUSE", "UNBLOCK 3", "TRACKING ON", "GETREDIR"]) {
+    const name = `client ${sub.split(" ")[0]?.toLowerCase() ?? ""}`;
+    expect(say(`CLIENT ${sub}`).reply.toString()).toMatch(
+      new RegExp(`^-ERR twine: '${name}' is not supported: \\w+`),
+    );
+  }
+  expect(say("CLIENT NONSENSE").reply.toString()).toMatch(/^-ERR unknown subcommand 'NONSENSE'/);
+  expect(say("CLIENT HELP").reply.toString()).toMatch(/^\*\d+\r\n\+CLIENT <subcommand>/);
+  expect(say("CLIENT NO-EVICT ON").reply.toString()).toBe("+OK\r\n");
+  expect(say("CLIENT NO-TOUCH maybe").reply.toString()).toBe("-ERR syntax error\r\n");
+});
+
+test("ACL WHOAMI names the user who logged in", () => {
+  expect(say("ACL WHOAMI").reply.toString()).toBe("$7\r\ndefault\r\n");
+  const words = (text: string) => text.split(" ").map((word) => Buffer.from(word));
+  const { state } = answerSession(openSession(7, "a", true), words("AUTH pw"), secret);
+  expect(answerSession(state, words("ACL WHOAMI"), secret).reply.toString()).toBe("$3\r\napp\r\n");
+});
