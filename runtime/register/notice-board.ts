@@ -2,8 +2,9 @@
 //
 // Nothing here is agreed on: a notice is written to every status node that can be reached and read from all of them,
 // and a dead one costs nobody more than one answer's time. Copies differ when a node was away, so they are merged:
-//   observed, offsets, mailed: each entry carries a sequence number; the highest wins. A writer goes on above the highest that
-//     it finds, and what a node kept from before is overwritten by the next notice that reaches it.
+//   observed, offsets, mailed: each entry carries a sequence number; the highest wins, and what a node kept from before is
+//     overwritten by the next notice that reaches it. Whoever alone writes an entry goes on above the highest that it found.
+//     offsets is written by one alpha after the other: there the epoch comes first, and each epoch counts from one.
 //   request: an answer wins over the question. A node that was away while the alpha answered still holds the question;
 //     a monitor that reads both puts the answer there, so that nothing is done twice. Answers stay for good: were they
 //     deleted, such a node would bring the question back.
@@ -22,8 +23,8 @@ export interface NoticeBoard {
   writeObserved(monitor: string, json: string): Promise<void>;
   /** monitor -> the newest JSON it wrote. */
   readObserved(): Promise<ReadonlyMap<string, string>>;
-  /** data node -> JSON {replicationId, offset, keys}; nodes not named keep what is there. */
-  writeOffsets(record: ReadonlyMap<string, string>): Promise<void>;
+  /** data node -> JSON {replicationId, offset, keys}, by the alpha of that epoch; nodes not named keep what is there. */
+  writeOffsets(epoch: number, record: ReadonlyMap<string, string>): Promise<void>;
   readOffsets(): Promise<ReadonlyMap<string, string>>;
   /** What the alpha has mailed, for its successors. */
   writeMailed(json: string): Promise<void>;
@@ -39,6 +40,8 @@ export interface NoticeBoard {
 }
 
 const MAILED_FIELD = "book";
+/** Above every number that one epoch can reach, with a notice a second; a double counts a million such epochs. */
+const EPOCH_STEP = 2 ** 32;
 
 interface Place {
   readonly name: string;
@@ -73,8 +76,9 @@ export function createNoticeBoard(options: StatusNodesOptions): NoticeBoard {
       sequences.delete(key);
       throw error;
     });
-    await write(key, new Map([...record].map(([name, json]) => [name, `${number} ${json}`])));
+    await write(key, numbered(number, record));
   };
+  let offsetsCount = 0;
   const readTexts = async (key: string) =>
     new Map([...(await readNewest(key))].map(([name, { json }]) => [name, json]));
   const writeRequest = (request: Request) =>
@@ -83,7 +87,10 @@ export function createNoticeBoard(options: StatusNodesOptions): NoticeBoard {
   return {
     writeObserved: (monitor, json) => writeNotices(keys.observed, new Map([[monitor, json]])),
     readObserved: () => readTexts(keys.observed),
-    writeOffsets: (record) => writeNotices(keys.offsets, record),
+    writeOffsets: (epoch, record) => {
+      offsetsCount += 1;
+      return write(keys.offsets, numbered(epoch * EPOCH_STEP + offsetsCount, record));
+    },
     readOffsets: () => readTexts(keys.offsets),
     writeMailed: async (json) => {
       // Alphas take turns at this one entry, so the number to go on from is looked up each time.
@@ -139,6 +146,10 @@ function pairsOf(reply: RedisReply): Map<string, string> {
   return new Map(
     flat.flatMap((field, index) => (index % 2 === 0 ? [[field, flat[index + 1] ?? ""]] : [])),
   );
+}
+
+function numbered(number: number, record: ReadonlyMap<string, string>): Map<string, string> {
+  return new Map([...record].map(([name, json]) => [name, `${number} ${json}`]));
 }
 
 interface Entry {

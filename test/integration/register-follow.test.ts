@@ -159,8 +159,9 @@ describe.skipIf(isMissing("redis-server"))("the notice board on real status node
   test("keeps offsets of nodes that the newest record does not name", async () => {
     const nodes = await startStatusNodes(3);
     const board = boardOf(nodes);
-    await board.writeOffsets(new Map(Object.entries({ a1: '{"offset":1}', a2: '{"offset":2}' })));
-    await boardOf(nodes).writeOffsets(new Map([["a1", '{"offset":3}']]));
+    const first = new Map(Object.entries({ a1: '{"offset":1}', a2: '{"offset":2}' }));
+    await board.writeOffsets(1, first);
+    await boardOf(nodes).writeOffsets(2, new Map([["a1", '{"offset":3}']]));
     const expected = new Map(Object.entries({ a1: '{"offset":3}', a2: '{"offset":2}' }));
     expect(await board.readOffsets()).toEqual(expected);
   });

@@ -23,7 +23,7 @@ export function memoryBoard(): MemoryBoard {
       return Promise.resolve();
     },
     readObserved: () => Promise.resolve(new Map(observed)),
-    writeOffsets: (record) => {
+    writeOffsets: (_epoch, record) => {
       for (const [name, json] of record) offsets.set(name, json);
       return Promise.resolve();
     },

@@ -196,7 +196,7 @@ export class AlphaSenses {
     if (seen.size === 0) return;
     this.#lastSeen = new Map([...this.#lastSeen, ...seen]);
     const record = [...seen].map(([name, entry]) => [name, JSON.stringify(entry)] as const);
-    await this.#options.board.writeOffsets(new Map(record));
+    await this.#options.board.writeOffsets(view.epoch, new Map(record));
   }
 
   /** Records what serving nodes hold at this moment. */

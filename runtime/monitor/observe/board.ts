@@ -6,8 +6,8 @@ export interface Board {
   writeObserved(monitor: string, json: string): Promise<void>;
   /** monitor -> JSON. */
   readObserved(): Promise<ReadonlyMap<string, string>>;
-  /** data node -> JSON of LastSeen; nodes not named keep what is there. */
-  writeOffsets(record: ReadonlyMap<string, string>): Promise<void>;
+  /** data node -> JSON of LastSeen, by the alpha of that epoch; nodes not named keep what is there. */
+  writeOffsets(epoch: number, record: ReadonlyMap<string, string>): Promise<void>;
   readOffsets(): Promise<ReadonlyMap<string, string>>;
   readRequests(): Promise<readonly Request[]>;
   answerRequest(request: Request): Promise<void>;
