@@ -9,7 +9,7 @@ import { until } from "../support/redis-server.ts";
 import { makeProject } from "./shipped-project.ts";
 import { openStack, type StackConfig, type StackRunner } from "./stack-runner.ts";
 
-const OK_WITHIN_MS = 60_000;
+const OK_WITHIN_MS = 180_000;
 
 /** A stack of the shipped program, in a folder of its own. */
 export async function openShipped(
