@@ -25,8 +25,9 @@ export interface CandidacyOptions extends TermOptions {
 export interface Candidacy {
   /** One look at the register; a term when this monitor has just become alpha. */
   tick(): Promise<Term | undefined>;
-  /** After a term: watch anew. */
-  restart(): void;
+  /** After a term: watch anew. `trouble`: what was wrong when it ended, empty when nothing was; it stands until the register
+      serves this monitor again or another leads, so that nobody takes the moment between for a good one. */
+  restart(trouble: string): void;
   /** The last view read. */
   view(): View | null;
   /** Whether the heartbeat moved within the last lease or is too new to judge. */
@@ -49,6 +50,8 @@ class Candidate implements Candidacy {
   #refusal = "";
   #told = "";
   #clash = "";
+  /** What was wrong when the last term ended. */
+  #legacy = "";
 
   constructor(options: CandidacyOptions) {
     this.#options = options;
@@ -65,8 +68,9 @@ class Candidate implements Candidacy {
     return this.#contend(watch);
   }
 
-  restart(): void {
+  restart(trouble: string): void {
     this.#watch = undefined;
+    this.#legacy = trouble;
   }
 
   view(): View | null {
@@ -74,7 +78,7 @@ class Candidate implements Candidacy {
   }
 
   trouble(): string {
-    return this.#silence || this.#refusal || this.#clash;
+    return this.#silence || this.#refusal || this.#clash || this.#legacy;
   }
 
   isAlphaAlive(): boolean {
@@ -95,7 +99,10 @@ class Candidate implements Candidacy {
         ? startWatch(pulse, nowMs, this.#leaseMs, random.next())
         : watchOn(before, pulse, nowMs, this.#leaseMs, random.next());
     // A heartbeat moves only under the promise of a majority.
-    if (before !== undefined && isNewer(pulse, before.pulse)) this.#refusal = "";
+    if (before !== undefined && isNewer(pulse, before.pulse)) {
+      this.#refusal = "";
+      this.#legacy = "";
+    }
     const answered = reading.answered.length;
     const needed = majorityOf(answered + reading.silent.size);
     const reasons = [...reading.silent].map(([node, why]) => `${node}: ${why}`);
@@ -177,7 +184,10 @@ class Candidate implements Candidacy {
   #judge(outcome: Prepared | Chosen): void {
     if (outcome.kind === "conflict") return;
     const reasons = outcome.kind === "no-majority" ? outcome.reasons : [];
-    if (outcome.kind !== "no-majority") this.#silence = "";
+    if (outcome.kind !== "no-majority") {
+      this.#silence = "";
+      this.#legacy = "";
+    }
     this.#refusal = reasons.join("; ");
     this.#tell(reasons);
   }

@@ -151,9 +151,10 @@ class RunningMonitor implements Monitor {
     const over = await term.tick();
     if (over !== undefined) {
       this.#emit("-alpha", { epoch: term.epoch, why: over });
+      const trouble = this.#trouble();
       term.end();
       this.#term = undefined;
-      this.#candidacy.restart();
+      this.#candidacy.restart(trouble);
     } else if (term.isRestless()) this.#ticker.wake();
   }
 

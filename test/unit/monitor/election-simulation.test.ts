@@ -195,3 +195,34 @@ test.each([1, 2, 3])(
     await stepUntil(() => holders(cluster).length === 1 && healths().every(({ ok }) => ok));
   },
 );
+
+test.each([1, 2, 3])(
+  "an alpha that lost its lease stays unwell until somebody leads again (seed %i)",
+  async (seed) => {
+    // Method: two of three status nodes are gone; from the moment at which the alpha says that something is wrong until
+    // they are back it is looked at in every millisecond, also in the one in which its term ends.
+    const cluster = startCluster(seed);
+    const { time, acceptors, monitors } = cluster;
+    const stepUntil = async (isSo: () => boolean): Promise<void> => {
+      for (let ms = 0; ms < 20_000 && !isSo(); ms++) await time.step();
+      expect(isSo()).toBe(true);
+    };
+    await stepUntil(() => holders(cluster).length === 1);
+    const alpha = monitors.get(holders(cluster)[0] ?? "");
+    if (alpha === undefined) throw new Error("nobody leads");
+    for (const acceptor of acceptors.slice(1)) acceptor.setDown(true);
+    await stepUntil(() => !alpha.health().ok);
+    const wellAtMs: number[] = [];
+    let isDeposed = false;
+    for (let ms = 0; ms < 4 * configOf(CONF).settings.leaseMs; ms++) {
+      await time.step();
+      const { ok, isAlpha } = alpha.health();
+      if (ok) wellAtMs.push(time.nowMs);
+      isDeposed ||= !isAlpha;
+    }
+    expect(isDeposed).toBe(true);
+    expect(wellAtMs).toEqual([]);
+    for (const acceptor of acceptors) acceptor.setDown(false);
+    await stepUntil(() => alpha.health().ok);
+  },
+);
