@@ -2,6 +2,7 @@
 // A link never reconnects by itself: whoever holds it decides whether the broken thing is worth another.
 import { Redis } from "ioredis";
 import type { Credentials } from "../core/credentials.ts";
+import { tlsTo, type LinkTls } from "./link-tls.ts";
 
 export type RedisReply =
   | string
@@ -37,6 +38,8 @@ export interface LinkOptions {
   readonly connectTimeoutMs: number;
   /** A command without a reply for this long rejects; the link stays. Absent: waits for ever. */
   readonly commandTimeoutMs?: number;
+  /** Absent: the server is spoken to without TLS. */
+  readonly tls?: LinkTls | undefined;
 }
 
 /** `refused`: the port answers nobody; `timeout`: nothing came back; `other`: the server or the name said no. */
@@ -67,6 +70,7 @@ export const openRedisLink: OpenLink = async (address, options) => {
     disconnectTimeout: GOODBYE_MS,
     ...(options.commandTimeoutMs === undefined ? {} : { commandTimeout: options.commandTimeoutMs }),
     ...(options.clientName === undefined ? {} : { connectionName: options.clientName }),
+    ...(options.tls === undefined ? {} : { tls: tlsTo(address.host, options.tls) }),
     ...(options.credentials ?? {}),
   });
   return openLink(redis, address, options.connectTimeoutMs);

@@ -7,9 +7,11 @@
 // A paused server executes what lies in its sockets when it wakes, even of connections that were closed meanwhile (seen).
 // So a connection that broke with requests on the wire is ended at its node before anything is sent there again. Its id
 // says which it was; the run id says whether that process still lives, for another one counts its ids anew.
-import { connect, type Socket } from "node:net";
+import { connect as connectPlain, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { Credentials } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
+import { tlsTo, type LinkTls } from "../ports/link-tls.ts";
 import { decodeReply } from "../resp/decode.ts";
 import { encodeCommand, type Protocol } from "../resp/encode.ts";
 import { RespError } from "../resp/limits.ts";
@@ -44,6 +46,8 @@ export interface BackendEvents {
   onReady(): void;
   /** One whole reply bytes[start, end), as it came; true only during the call. */
   onReply(bytes: Buffer, start: number, end: number): void;
+  /** The same of a push, which belongs to no request; without it pushes are dropped. */
+  onPush?(bytes: Buffer, start: number, end: number): void;
   /** Once, at the end, whoever ended it. */
   onClose(cause: string): void;
 }
@@ -51,6 +55,8 @@ export interface BackendEvents {
 export interface BackendOptions {
   readonly protocol: Protocol;
   readonly credentials: Credentials | undefined;
+  /** Absent: the node is spoken to without TLS. */
+  readonly tls?: LinkTls | undefined;
   readonly clock: Clock;
   /** An earlier connection to the same node, to be ended there before this one is ready. */
   readonly predecessor?: ConnectionIdentity | undefined;
@@ -83,18 +89,9 @@ export class BackendConnection {
     const greeting = handshake(target, options);
     this.#predecessor = options.predecessor;
     this.#greetingsMax = greeting.length;
-    this.#socket = connect({
-      host: target.host,
-      port: target.port,
-      noDelay: true,
-      keepAlive: true,
-      onread: {
-        buffer: RECEIVED,
-        callback: (count) => {
-          this.#receive(RECEIVED.subarray(0, count));
-          return true;
-        },
-      },
+    this.#socket = open(target, options.tls, (count) => {
+      this.#receive(RECEIVED.subarray(0, count));
+      return true;
     });
     this.#socket.write(Buffer.concat(greeting));
     this.#endConnectTimer = options.clock.after(CONNECT_TIMEOUT_MS, () => {
@@ -135,9 +132,9 @@ export class BackendConnection {
     scanner.push(chunk);
     try {
       while (!this.#socket.destroyed && scanner.advance()) {
-        // Nobody subscribes here, so a push belongs to no request.
-        if (scanner.source[scanner.start] === PUSH) continue;
-        if (this.isReady) this.#events.onReply(scanner.source, scanner.start, scanner.end);
+        if (scanner.source[scanner.start] === PUSH) {
+          this.#events.onPush?.(scanner.source, scanner.start, scanner.end);
+        } else if (this.isReady) this.#events.onReply(scanner.source, scanner.start, scanner.end);
         else this.#shakeHands(scanner.source.subarray(scanner.start, scanner.end));
       }
       scanner.letGo();
@@ -166,6 +163,23 @@ export class BackendConnection {
     this.isReady = true;
     this.#events.onReady();
   }
+}
+
+/** A socket that reads into RECEIVED and then calls `receive`. */
+function open(
+  { host, port }: BackendTarget,
+  tls: LinkTls | undefined,
+  receive: (count: number) => boolean,
+): Socket {
+  const onread = { buffer: RECEIVED, callback: receive };
+  if (tls === undefined) {
+    return connectPlain({ host, port, noDelay: true, keepAlive: true, onread });
+  }
+  const secured = { ...tlsTo(host, tls), host, port, onread };
+  const socket = connectTls(secured);
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true);
+  return socket;
 }
 
 /** HELLO says everything in one command; a dead or loading node answers it too. */
