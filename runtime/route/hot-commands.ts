@@ -21,6 +21,8 @@ export interface HotCommand {
   readonly arity: number;
   /** Of SPLIT alone. */
   readonly shape: SplitShape | undefined;
+  /** Whoever counts commands knows it by this. */
+  readonly number: number;
 }
 
 const UPPER_A = 65;
@@ -34,8 +36,11 @@ export class HotCommands {
   readonly #slots: (HotCommand | undefined)[];
   readonly #mask: number;
 
-  constructor(table: CommandTable) {
-    const commands = [...table.values()].flatMap((spec) => hotCommandOf(spec) ?? []);
+  constructor(table: CommandTable, numberOf: (name: string) => number = () => 0) {
+    const commands = [...table.values()].flatMap((spec) => {
+      const command = hotCommandOf(spec);
+      return command === undefined ? [] : [{ ...command, number: numberOf(spec.name) }];
+    });
     let size = 64;
     while (size < commands.length * 4) size *= 2;
     this.#mask = size - 1;
@@ -60,7 +65,7 @@ export class HotCommands {
   }
 }
 
-function hotCommandOf(spec: CommandSpec): HotCommand | undefined {
+function hotCommandOf(spec: CommandSpec): Omit<HotCommand, "number"> | undefined {
   const rule = ruleOf(spec);
   const common = {
     name: Buffer.from(spec.name),

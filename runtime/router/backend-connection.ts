@@ -17,6 +17,13 @@ import { encodeCommand, type Protocol } from "../resp/encode.ts";
 import { RespError } from "../resp/limits.ts";
 import { ReplyScanner } from "../resp/reply-scanner.ts";
 import { itemsOf, numberOf, textOf } from "../resp/value.ts";
+import {
+  connectionEnded,
+  connectionOpened,
+  noCounters,
+  type ConnectionEnd,
+  type NodeCounters,
+} from "./stats.ts";
 
 export interface BackendTarget {
   /** The node's name, for errors. */
@@ -60,6 +67,8 @@ export interface BackendOptions {
   readonly clock: Clock;
   /** An earlier connection to the same node, to be ended there before this one is ready. */
   readonly predecessor?: ConnectionIdentity | undefined;
+  /** Where its bytes and its end are counted. */
+  readonly counters?: NodeCounters;
 }
 
 const CONNECT_TIMEOUT_MS = 1000;
@@ -81,26 +90,34 @@ export class BackendConnection {
   #greetingsMax: number;
   #isKilling = false;
   #cause = "it closed the connection";
+  #end: ConnectionEnd = "eof";
+  readonly #counters: NodeCounters;
+  /** It was ready once. */
+  #isOpened = false;
   readonly #endConnectTimer: () => void;
 
   constructor(target: BackendTarget, options: BackendOptions, events: BackendEvents) {
     this.target = target;
     this.#events = events;
+    this.#counters = options.counters ?? noCounters(0);
     const greeting = handshake(target, options);
     this.#predecessor = options.predecessor;
     this.#greetingsMax = greeting.length;
     this.#socket = open(target, options.tls, (count) => {
+      if (this.isReady) this.#counters.responseBytes += count;
       this.#receive(RECEIVED.subarray(0, count));
       return true;
     });
     this.#socket.write(Buffer.concat(greeting));
     this.#endConnectTimer = options.clock.after(CONNECT_TIMEOUT_MS, () => {
-      this.destroy("no answer within a second");
+      this.destroy("no answer within a second", "timeout");
     });
     this.#socket.on("error", (error) => {
       this.#cause = error.message;
+      this.#end = "error";
     });
     this.#socket.on("close", () => {
+      connectionEnded(this.#counters, this.#end, this.#isOpened);
       this.isReady = false;
       this.#endConnectTimer();
       events.onClose(this.#cause);
@@ -109,6 +126,7 @@ export class BackendConnection {
 
   /** Writes whole commands, at once. The bytes must stay as they are until their replies have come. */
   write(commands: Buffer): void {
+    this.#counters.requestBytes += commands.length;
     this.#socket.write(commands);
   }
 
@@ -121,8 +139,9 @@ export class BackendConnection {
     this.#socket.uncork();
   }
 
-  destroy(cause: string): void {
+  destroy(cause: string, end: ConnectionEnd = "ours"): void {
     this.#cause = cause;
+    this.#end = end;
     this.isReady = false;
     this.#socket.destroy();
   }
@@ -161,6 +180,8 @@ export class BackendConnection {
     }
     this.#endConnectTimer();
     this.isReady = true;
+    this.#isOpened = true;
+    connectionOpened(this.#counters);
     this.#events.onReady();
   }
 }

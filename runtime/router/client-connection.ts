@@ -51,7 +51,7 @@ export class ClientConnection implements Requester, ReplySink, TurnMember {
   readonly #context: ClientContext;
   readonly #splitter = new RequestSplitter();
   #session: SessionState;
-  readonly #line = new ReplyLine();
+  readonly #line: ReplyLine;
   /** Signed up for the end of the turn. */
   #isDue = false;
   #isPaused = false;
@@ -69,10 +69,13 @@ export class ClientConnection implements Requester, ReplySink, TurnMember {
   constructor(socket: Socket, id: number, context: ClientContext) {
     this.#socket = socket;
     this.#context = context;
+    const { stats } = context;
+    this.#line = new ReplyLine(stats.tally);
     const address = `${socket.remoteAddress ?? "unixsocket"}:${socket.remotePort ?? 0}`;
     this.#session = openSession(id, address, context.password !== undefined);
     if (!this.#session.isAuthenticated) this.#splitter.limits = UNAUTHENTICATED_LIMITS;
     socket.on("data", (chunk) => {
+      stats.receivedBytes += chunk.length;
       this.#splitter.push(chunk);
       this.#pump();
       if (this.#splitter.waitingBytes <= LEFT_OVER_BYTES_MAX) this.#splitter.letGo();
@@ -82,11 +85,15 @@ export class ClientConnection implements Requester, ReplySink, TurnMember {
     });
     socket.on("end", () => {
       // A client may close its side and still read: all that it sent before is answered.
+      stats.clientEof++;
       this.#isInputOver = true;
       this.#pump();
       this.flush();
     });
-    socket.on("error", () => socket.destroy());
+    socket.on("error", () => {
+      stats.clientErrors++;
+      socket.destroy();
+    });
     socket.on("close", () => {
       this.isGone = true;
     });
@@ -146,7 +153,8 @@ export class ClientConnection implements Requester, ReplySink, TurnMember {
   }
 
   #take(request: Request): void {
-    const name = request.args[0]?.toString("latin1", 0, 16).toLowerCase() ?? "";
+    const name = request.args[0]?.toString("latin1", 0, 32).toLowerCase() ?? "";
+    this.#line.command = this.#context.stats.tally.numberOf(name);
     if (HTTP_WORDS.has(name)) {
       this.destroy();
       this.isGone = true;
@@ -241,6 +249,7 @@ export class ClientConnection implements Requester, ReplySink, TurnMember {
     }
     this.#turnsWaited = 0;
     this.#line.flush((bytes) => {
+      this.#context.stats.sentBytes += bytes.length;
       if (this.#socket.writable) this.#socket.write(bytes);
       // Once the system has taken all of them, the bytes are free for other replies.
       return this.#socket.writableLength === 0;

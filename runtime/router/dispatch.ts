@@ -24,6 +24,7 @@ import type { CommandSource } from "./command-source.ts";
 import type { GuardedView } from "../register/guarded-view.ts";
 import { KeptReply, type Requester } from "./reply-sink.ts";
 import type { Lanes } from "./lanes.ts";
+import type { RouterStats } from "./stats.ts";
 import { masterNode } from "./lane-context.ts";
 
 export interface DispatchContext {
@@ -37,6 +38,7 @@ export interface DispatchContext {
   readonly hashTag?: string | undefined;
   /** Clients of this process. */
   readonly clients?: { readonly size: number };
+  readonly stats: RouterStats;
 }
 
 /** One command on its way. */
@@ -232,6 +234,7 @@ function split(
     return;
   }
   const parts = splitCommand(args, decision, partitions);
+  context.stats.fragments += parts.length;
   const collect = collector(parts.length, (replies) => {
     errand.done(mergeReplies(args, decision, parts, replies));
   });

@@ -28,3 +28,20 @@ export function lostReply(held: Held, partition: number, why: string): Buffer {
       `the command may have been executed: ${why}`,
   );
 }
+
+/** Why a held request was given up. `mayGo` is false when the view doesn't allow it to be sent. */
+export function whyUnserved(lane: {
+  readonly partition: number;
+  readonly target: { readonly name: string } | undefined;
+  /** What ended or hindered the lane's last connection; "" for nothing. */
+  readonly problem: string;
+  readonly mayGo: boolean;
+}): string {
+  const { partition, target, problem, mayGo } = lane;
+  if (target === undefined) return `partition ${partition} has no master`;
+  if (problem !== "") return `partition ${partition} can't be served by ${target.name}: ${problem}`;
+  if (!mayGo) {
+    return `partition ${partition}: no majority of the status nodes confirms its master`;
+  }
+  return `partition ${partition}: its master ${target.name} does not answer`;
+}

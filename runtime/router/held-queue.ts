@@ -20,6 +20,14 @@ export class HeldQueue {
     return this.#requests.length === 0;
   }
 
+  get count(): number {
+    return this.#requests.length;
+  }
+
+  get bytes(): number {
+    return this.#requests.reduce((sum, { command }) => sum + command.length, 0);
+  }
+
   addLast(held: Held): void {
     this.#context.heldBytes += held.command.length;
     this.#requests.push(held);

@@ -119,6 +119,18 @@ export class InFlight {
     return this.#tail - this.#sent;
   }
 
+  /** Bytes of those that were written, and of those that were not. */
+  waitingBytes(): { readonly sent: number; readonly unsent: number } {
+    let [sent, unsent] = [0, 0];
+    for (let index = this.#head; index < this.#tail; index++) {
+      const at = index & this.#mask;
+      const bytes = (this.#ring.ends[at] ?? 0) - (this.#ring.starts[at] ?? 0);
+      if (index < this.#sent) sent += bytes;
+      else unsent += bytes;
+    }
+    return { sent, unsent };
+  }
+
   /** Flags of the oldest one. */
   get headFlags(): number {
     return this.#ring.flags[this.#head & this.#mask] ?? 0;

@@ -4,8 +4,11 @@ import { credentialsOf, type Credentials } from "../core/credentials.ts";
 import type { NodeView, View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { ViewSource } from "../register/view-source.ts";
+import type { Protocol } from "../resp/encode.ts";
+import { RouterStats } from "./stats.ts";
 import { Turn } from "./turn.ts";
 import type { BackendTarget } from "./backend-connection.ts";
+import type { Lane } from "./lane.ts";
 
 export interface LaneContext {
   readonly clock: Clock;
@@ -20,7 +23,17 @@ export interface LaneContext {
   /** Of the requests that are held by any lane. */
   heldBytes: number;
   readonly turn: Turn;
+  readonly stats: RouterStats;
   isConfirmed(): boolean;
+}
+
+export interface LaneOptions {
+  readonly partition: number;
+  readonly protocol: Protocol;
+  /** The node that the lane leads to, while there is one. */
+  target(): BackendTarget | undefined;
+  /** Takes what this lane can't do at once. */
+  readonly fallback?: Lane;
 }
 
 export function laneContext(options: {
@@ -30,6 +43,7 @@ export function laneContext(options: {
   readonly clock: Clock;
 }): LaneContext {
   const { settings } = options.config;
+  const turn = new Turn(() => options.clock.nowMs());
   return {
     clock: options.clock,
     credentials: credentialsOf("router", options.password),
@@ -40,7 +54,8 @@ export function laneContext(options: {
     retryUnknown: settings.retryUnknown,
     heldBytes: 0,
     isConfirmed: () => options.viewSource.isConfirmed(),
-    turn: new Turn(() => options.clock.nowMs()),
+    turn,
+    stats: new RouterStats(turn),
   };
 }
 

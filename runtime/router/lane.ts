@@ -12,7 +12,6 @@
 // With ack-replicas, a WAIT follows every batch with a write in it, and the batch's replies wait for its answer: reads
 // too, since a read may have seen a write that nobody else holds yet.
 // A lane to a replica (read-from replica) holds nothing: whatever it can't send or was refused, its fallback takes.
-import type { Protocol } from "../resp/encode.ts";
 import { replicasHolding, underreplicated, waitCommand } from "../route/acknowledge.ts";
 import { isError } from "../route/split.ts";
 import {
@@ -22,25 +21,18 @@ import {
   type BackendTarget,
   type ConnectionIdentity,
 } from "./backend-connection.ts";
-import { isNotExecuted, lostReply, mayRepeat } from "./fate.ts";
+import { isNotExecuted, lostReply, mayRepeat, whyUnserved } from "./fate.ts";
 import { HeldQueue } from "./held-queue.ts";
 import { FENCE, FENCED, InFlight, READ, type Held } from "./in-flight.ts";
-import type { LaneContext } from "./lane-context.ts";
+import type { LaneContext, LaneOptions } from "./lane-context.ts";
+import { laneQueues, type LaneQueues } from "./lane-queues.ts";
 import type { ReplySink } from "./reply-sink.ts";
+import { noCounters } from "./stats.ts";
 
 /** Executed, and not yet known to be held by enough replicas. */
 interface Unproved {
   readonly held: Held;
   readonly raw: Buffer;
-}
-
-export interface LaneOptions {
-  readonly partition: number;
-  readonly protocol: Protocol;
-  /** The node that the lane leads to, while there is one. */
-  target(): BackendTarget | undefined;
-  /** Takes what this lane can't do at once. */
-  readonly fallback?: Lane;
 }
 
 const MINUS = 45;
@@ -66,6 +58,8 @@ export class Lane {
   readonly #broken = new Map<string, ConnectionIdentity>();
   #target: BackendTarget | undefined;
   #connection: BackendConnection | undefined;
+  /** Of the node that the connection leads to, or led to last. */
+  #counters = noCounters(0);
   /** Nothing stands between a new request and the wire. */
   #isOpen = false;
   #isDue = false;
@@ -85,7 +79,10 @@ export class Lane {
     this.#context = context;
     this.#target = options.target();
     this.#queue = new HeldQueue(context, (held, why) => {
-      this.#answer(held, this.#lost(held, why ?? this.#reason(held)));
+      const [target, problem] = [this.#target, this.#problem];
+      const mayGo = held.isRead || context.isConfirmed();
+      const state = { partition: this.partition, target, problem, mayGo };
+      this.#answer(held, this.#lost(held, why ?? whyUnserved(state)));
     });
   }
 
@@ -132,6 +129,13 @@ export class Lane {
     this.#queue.watchExpiry();
   }
 
+  queues(): LaneQueues {
+    const refusedBytes = this.#refused.map(({ command }) => command.length);
+    const { partition } = this;
+    const node = this.#connection?.target.name;
+    return laneQueues({ node, partition, queue: this.#queue, refusedBytes, wire: this.#wire });
+  }
+
   /** The view or its confirmation changed. */
   viewChanged(): void {
     this.#target = this.#options.target();
@@ -170,6 +174,7 @@ export class Lane {
     if (ackReplicas > 0) this.#wire.fence(waitCommand(ackReplicas, ackTimeoutMs), turn.nowMs);
     if (this.#wire.sentCount === 0) this.#heardAtMs = turn.nowMs;
     this.#endSilence ??= this.#watchSilence(this.#silentMsMax);
+    this.#counters.requests += this.#wire.unsentCount;
     connection.cork();
     this.#wire.drainTo((piece) => {
       connection.write(piece);
@@ -222,6 +227,7 @@ export class Lane {
 
   #open(target: BackendTarget | undefined): void {
     if (target === undefined) return;
+    this.#counters = this.#context.stats.node(target.name, this.partition);
     const connection = new BackendConnection(
       target,
       {
@@ -229,6 +235,7 @@ export class Lane {
         credentials: this.#context.credentials,
         clock: this.#context.clock,
         predecessor: this.#broken.get(placeOf(target)),
+        counters: this.#counters,
       },
       {
         onReady: () => {
@@ -309,6 +316,7 @@ export class Lane {
     for (const end of [this.#endDrain, this.#endSilence]) end?.();
     this.#endDrain = this.#endSilence = undefined;
     const unsent = this.#wire.takeBackUnsent();
+    this.#counters.lost += this.#wire.sentCount;
     const unknown = [...this.#unproved.map(({ held }) => held), ...this.#wire.takeBackAll()];
     this.#unproved = [];
     if (unknown.length > 0 && connection.identity !== undefined) {
@@ -332,6 +340,7 @@ export class Lane {
   }
 
   #lost(held: Held, why: string): Buffer {
+    this.#context.stats.unserved(held);
     return lostReply(held, this.partition, why);
   }
 
@@ -381,19 +390,7 @@ export class Lane {
       if (this.#wire.sentCount === 0) return;
       const leftMs = this.#heardAtMs + this.#silentMsMax - this.#context.clock.nowMs();
       if (leftMs > 0) this.#endSilence = this.#watchSilence(leftMs);
-      else this.#connection?.destroy(`it was silent for ${this.#silentMsMax} ms`);
+      else this.#connection?.destroy(`it was silent for ${this.#silentMsMax} ms`, "timeout");
     });
-  }
-
-  #reason(held: Held): string {
-    const target = this.#target;
-    if (target === undefined) return `partition ${this.partition} has no master`;
-    if (this.#problem !== "") {
-      return `partition ${this.partition} can't be served by ${target.name}: ${this.#problem}`;
-    }
-    if (!held.isRead && !this.#context.isConfirmed()) {
-      return `partition ${this.partition}: no majority of the status nodes confirms its master`;
-    }
-    return `partition ${this.partition}: its master ${target.name} does not answer`;
   }
 }

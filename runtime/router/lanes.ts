@@ -5,6 +5,7 @@ import type { Random } from "../ports/random.ts";
 import type { Protocol } from "../resp/encode.ts";
 import type { BackendTarget } from "./backend-connection.ts";
 import { Lane } from "./lane.ts";
+import type { LaneQueues } from "./lane-queues.ts";
 import { masterNode, targetOf, type LaneContext } from "./lane-context.ts";
 
 export interface LanesOptions {
@@ -32,6 +33,10 @@ export class Lanes {
 
   viewChanged(): void {
     for (const lane of this.#all()) lane.viewChanged();
+  }
+
+  queues(): LaneQueues[] {
+    return [...this.#all()].map((lane) => lane.queues());
   }
 
   close(): void {

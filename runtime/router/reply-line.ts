@@ -6,6 +6,7 @@
 // that comes early waits in the arena, with its place in preallocated columns. A client that is owed nothing holds no
 // buffer at all.
 import { copyBytes } from "./copy-bytes.ts";
+import { CommandTally, OTHER } from "./stats-tally.ts";
 
 /** Tags are counted within 30 bits, so that they stay small integers for as long as a client stays. */
 const TAG_MASK = 0x3fffffff;
@@ -13,8 +14,13 @@ const NOT_YET = -1;
 const OUT_BYTES = 16 * 1024;
 const POOLED_MAX = 256;
 const pool: Buffer[] = [];
+/** Where nobody asks for statistics. */
+const UNREAD = new CommandTally({ nowMs: 0 });
 
 export class ReplyLine {
+  /** The number of the command that is being placed, for its statistics. */
+  command = OTHER;
+  readonly #tally: CommandTally;
   #mask = 15;
   #head = 0;
   #tail = 0;
@@ -22,6 +28,8 @@ export class ReplyLine {
   #starts = new Int32Array(16).fill(NOT_YET);
   #ends = new Int32Array(16);
   #requestBytes = new Float64Array(16);
+  #commands = new Uint16Array(16);
+  #since = new Float64Array(16);
   #arena: Buffer | undefined;
   #arenaFilled = 0;
   /** Bytes in the arena that still wait. */
@@ -37,27 +45,35 @@ export class ReplyLine {
   /** The oldest reply that the last flush did not give away. */
   #flushed = 0;
 
+  constructor(tally: CommandTally = UNREAD) {
+    this.#tally = tally;
+  }
+
   /** Replies that are owed. */
   get owed(): number {
     return (this.#tail - this.#head) & TAG_MASK;
   }
 
   /** A place at the end, for the reply to a request of that many bytes. */
-  expect(requestBytes: number): number {
+  expect(requestBytes: number, command = this.command): number {
     if (this.owed > this.#mask) this.#grow();
     const tag = this.#tail;
     this.#tail = (tag + 1) & TAG_MASK;
     const at = tag & this.#mask;
     this.#starts[at] = NOT_YET;
     this.#requestBytes[at] = requestBytes;
+    this.#commands[at] = command;
+    this.#since[at] = this.#tally.nowMs;
     this.owedBytes += requestBytes;
     return tag;
   }
 
   take(tag: number, bytes: Buffer, start: number, end: number): void {
     if (end - start > this.largestBytes) this.largestBytes = end - start;
+    const place = tag & this.#mask;
+    this.#tally.count(this.#commands[place] ?? OTHER, this.#since[place] ?? 0, bytes[start] ?? 0);
     if (tag !== this.#head) {
-      this.#putAside(tag & this.#mask, bytes, start, end);
+      this.#putAside(place, bytes, start, end);
       return;
     }
     this.#append(bytes, start, end);
@@ -153,16 +169,21 @@ export class ReplyLine {
   #grow(): void {
     const size = (this.#mask + 1) * 2;
     const [starts, ends] = [new Int32Array(size).fill(NOT_YET), new Int32Array(size)];
-    const requestBytes = new Float64Array(size);
+    const [requestBytes, since] = [new Float64Array(size), new Float64Array(size)];
+    const commands = new Uint16Array(size);
     for (let tag = this.#head; tag !== this.#tail; tag = (tag + 1) & TAG_MASK) {
       const [from, to] = [tag & this.#mask, tag & (size - 1)];
       starts[to] = this.#starts[from] ?? NOT_YET;
       ends[to] = this.#ends[from] ?? 0;
       requestBytes[to] = this.#requestBytes[from] ?? 0;
+      commands[to] = this.#commands[from] ?? OTHER;
+      since[to] = this.#since[from] ?? 0;
     }
     this.#mask = size - 1;
     this.#starts = starts;
     this.#ends = ends;
     this.#requestBytes = requestBytes;
+    this.#commands = commands;
+    this.#since = since;
   }
 }

@@ -16,6 +16,8 @@ import { ClientConnection, type ClientContext } from "./client-connection.ts";
 import { openCommandSource } from "./command-source.ts";
 import { guardedView } from "../register/guarded-view.ts";
 import { hotRoute } from "./hot-route.ts";
+import { snapshotOf } from "./stats-collect.ts";
+import type { RouterSnapshot } from "./stats-snapshot.ts";
 import { laneContext } from "./lane-context.ts";
 import { Lanes } from "./lanes.ts";
 
@@ -35,6 +37,8 @@ export interface RouterOptions {
 }
 
 export interface Router {
+  /** What this process has counted, and what waits in it. */
+  snapshot(): RouterSnapshot;
   /** Takes no new clients, answers what was sent, ends every connection. */
   close(): Promise<void>;
 }
@@ -48,6 +52,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const viewSource = guardedView(options.viewSource, config);
   const guarded = { ...options, viewSource };
   const shared = laneContext(guarded);
+  const { stats } = shared;
   const random = options.random ?? systemRandom;
   const { readFrom } = config.settings;
   const lanes = new Lanes({ context: shared, readFrom, random, view: () => viewSource.current() });
@@ -62,20 +67,24 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     holdForMs: config.settings.holdForMs,
     lanes,
     turn: shared.turn,
-    hotRoute: hotRoute({ config, commands, viewSource, lanes }),
+    stats,
+    hotRoute: hotRoute({ config, commands, viewSource, lanes, stats }),
   };
   const clients = new Set<ClientConnection>();
   let lastId = 0;
   const welcome = (socket: Socket): void => {
     const client = new ClientConnection(socket, ++lastId, context);
     clients.add(client);
+    stats.clientsAccepted++;
     socket.on("close", () => clients.delete(client));
   };
+  stats.viewChanged(viewSource.current(), clock.wallTime());
   let told: string | undefined;
   const endWatch = viewSource.onChange(() => {
     const clash = viewSource.clash();
     if (clash !== undefined && clash !== told) log.error(`nothing is routed: ${clash}`);
     told = clash;
+    stats.viewChanged(viewSource.current(), clock.wallTime());
     lanes.viewChanged();
   });
   const stop = (): void => {
@@ -94,6 +103,12 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     throw error;
   }
   return {
+    snapshot: () =>
+      snapshotOf({
+        ...{ stats, queues: lanes.queues(), view: viewSource.current() },
+        ...{ clientCount: clients.size, heldBytes: shared.heldBytes },
+        isConfirmed: viewSource.isConfirmed(),
+      }),
     close: async () => {
       const closing = servers.map((server) => new Promise((resolve) => server.close(resolve)));
       for (const client of clients) client.drain();

@@ -12,6 +12,7 @@ import { mergeReplies, splitCommand, type SplitShape } from "../route/split.ts";
 import { copyBytes } from "./copy-bytes.ts";
 import type { Lanes } from "./lanes.ts";
 import type { ReplySink, Requester } from "./reply-sink.ts";
+import type { RouterStats } from "./stats.ts";
 
 const LF = 10;
 const CR = 13;
@@ -27,6 +28,7 @@ const HEADER_BYTES_MAX = 16;
 export interface SplitRoute {
   readonly lanes: Lanes;
   readonly partitionOf: (bytes: Uint8Array, start: number, end: number) => number;
+  readonly stats: RouterStats;
 }
 
 const scratch = Buffer.allocUnsafeSlow(KEPT_BYTES_MAX);
@@ -187,7 +189,7 @@ export function sendByKeys(
   raw: RequestSplitter,
   command: HotCommand,
   protocol: Protocol,
-  { lanes, partitionOf }: SplitRoute,
+  { lanes, partitionOf, stats }: SplitRoute,
 ): void {
   const { source, rawStart, offsets } = raw;
   const { isRead } = command;
@@ -207,6 +209,7 @@ export function sendByKeys(
     lanes.of(first, protocol, isRead).submit(sink, tag, source, rawStart, raw.rawEnd, isRead);
     return;
   }
+  stats.fragments += join.partCount;
   join.begin(sink, tag, command.shape, raw);
   sendParts(join, raw, command, protocol, lanes);
 }
