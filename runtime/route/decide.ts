@@ -7,7 +7,7 @@
 import { encodeCommand } from "../resp/encode.ts";
 import type { CommandSpec, CommandTable } from "./command-table.ts";
 import { hasWholeTag, isWord, keysOf, mustAskForKeys, sortOptions, streamOptions } from "./keys.ts";
-import { BLOCKING_REASON, isSessionName, ruleOf, type Gather, type Rule } from "./policy.ts";
+import { isSessionName, ruleOf, type Gather, type Rule } from "./policy.ts";
 import { refusal, unknownCommand, unknownSubcommand, wrongArity } from "./wire-errors.ts";
 
 export type Decision =
@@ -23,6 +23,10 @@ export type Decision =
       /** The argument that is a cursor, to be marked with the master that gave it. */
       readonly cursorAt?: number;
     }
+  /** On a connection of the client's own (router/own-connection-client.ts). */
+  | { readonly kind: "own" }
+  /** The same, in the partition of its keys, for as long as it waits. */
+  | { readonly kind: "blocking"; readonly keys: readonly number[]; readonly isRead: boolean }
   /** Only a server knows which arguments are keys; then as "forward". */
   | { readonly kind: "ask-keys"; readonly isRead: boolean }
   | {
@@ -89,6 +93,7 @@ function byRule(
   const isRead = spec.flags.has("readonly");
   switch (rule.kind) {
     case "session":
+    case "own":
     case "scan":
       return { kind: rule.kind };
     case "answer":
@@ -104,6 +109,10 @@ function byRule(
     case "split":
       if ((args.length - 1) % rule.keyStep !== 0) return reply(wrongArity(spec.name));
       return { ...rule, name: spec.name, isRead };
+    case "channel":
+      return { kind: "forward", keys: [1], isRead: false };
+    case "blocking":
+      return blocking(byKeys(spec, args, options));
     case "cursor":
       return { kind: "forward", keys: [1], isRead, isMasters: true, cursorAt: 2 };
     case "script":
@@ -167,7 +176,14 @@ function byKeys(spec: CommandSpec, args: readonly Buffer[], options: RouteOption
   // Redis will refuse it, and knows the words; being malformed, it is executed nowhere.
   if (found.kind === "malformed" || found.indices.length === 0)
     return { kind: "any", isRead: true };
-  return { kind: "forward", keys: found.indices, isRead };
+  const forward: Decision = { kind: "forward", keys: found.indices, isRead };
+  return spec.name.startsWith("xread") && streamReadBlocks(args) ? blocking(forward) : forward;
+}
+
+/** What Redis will refuse waits for nothing. */
+function blocking(decision: Decision): Decision {
+  if (decision.kind !== "forward") return decision;
+  return { kind: "blocking", keys: decision.keys, isRead: decision.isRead };
 }
 
 /** What of a command with keys depends on its options. */
@@ -177,9 +193,6 @@ function refusalOf(
   { partitions, hashTag }: RouteOptions,
 ): string | undefined {
   switch (spec.name) {
-    case "xread":
-    case "xreadgroup":
-      return streamReadBlocks(args) ? BLOCKING_REASON : undefined;
     case "copy":
       if (!args.slice(3).some((arg) => isWord(arg, "db"))) return undefined;
       return "a partition has one database, and it is 0 here";

@@ -37,6 +37,8 @@ export function gatherReplies(
       return Buffer.from(`:${leastOf(replies)}\r\n`);
     case "concat":
       return arrayOf(replies.flatMap((reply) => elementsOf(reply) ?? []));
+    case "pairs":
+      return pairsOf(replies);
     case "slowlog":
       return slowest(replies, context.args?.[2]);
     case "same":
@@ -53,6 +55,20 @@ export function gatherReplies(
 function arrayOf(elements: readonly Buffer[]): Buffer {
   return Buffer.concat([Buffer.from(`*${elements.length}\r\n`), ...elements]);
 }
+
+/** A channel is counted in its own partition; the others say 0 of it. */
+function pairsOf(replies: readonly Buffer[]): Buffer {
+  const lists = replies.map((reply) => elementsOf(reply) ?? []);
+  const [first = []] = lists;
+  const added = first.map((element, index) =>
+    index % 2 === 0
+      ? element
+      : Buffer.from(`:${sumOf(lists.map((list) => list[index] ?? ZERO))}\r\n`),
+  );
+  return arrayOf(added);
+}
+
+const ZERO = Buffer.from(":0\r\n");
 
 function leastOf(replies: readonly Buffer[]): number {
   return Math.min(...replies.map((reply) => numberOf(decodeReply(reply)) ?? 0));

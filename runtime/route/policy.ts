@@ -19,7 +19,9 @@ export type Gather =
   | "info"
   | "randomkey"
   /** Entries of SLOWLOG GET, newest first. */
-  | "slowlog";
+  | "slowlog"
+  /** Names and numbers in turn; the numbers are added. */
+  | "pairs";
 
 export type Rule =
   /** route/session.ts answers. */
@@ -38,6 +40,12 @@ export type Rule =
   | { readonly kind: "settings" }
   /** Sent by its keys; without any key, to any partition by its read-only twin. */
   | { readonly kind: "script"; readonly readOnly: string }
+  /** On a connection of the client's own: transactions, subscriptions, WAIT (router/own-connection-client.ts). */
+  | { readonly kind: "own" }
+  /** The same, where its keys are, for as long as it waits. */
+  | { readonly kind: "blocking" }
+  /** Whole, to the partition of its first argument, a channel. */
+  | { readonly kind: "channel" }
   /** Always the same bytes. */
   | { readonly kind: "answer"; readonly reply: string }
   | { readonly kind: "refuse"; readonly reason: string };
@@ -49,17 +57,23 @@ const gather = (how: Gather, isRead: boolean): Rule => ({ kind: "gather", gather
 const script = (readOnly: string): Rule => ({ kind: "script", readOnly });
 const refuse = (reason: string): Rule => ({ kind: "refuse", reason });
 
-const NO_TRANSACTIONS = refuse("transactions need a connection of their own to one partition");
-const NO_CHANNELS = refuse("this router carries no publish and subscribe");
+const own: Rule = { kind: "own" };
+const channel: Rule = { kind: "channel" };
+const blocking: Rule = { kind: "blocking" };
+const NO_CHANNELS = refuse("this router does not know this command of publish and subscribe");
 const NO_NODE = refuse("it speaks to one redis-server; give it to a node of twine.conf");
 const NO_SETTINGS = refuse("settings are made by 'redis' lines of twine.conf");
 const NO_OTHER_DB = refuse("a partition has one database, and it is 0 here");
-export const BLOCKING_REASON =
-  "a blocking command would hold up the other clients of its partition";
 const NO_CLUSTER = refuse("a Twine cluster is one Redis to its clients, not a Redis Cluster");
 const NO_ROLES = refuse("roles are the monitors' to give; 'twine-failover NODE' makes NODE master");
 const NO_COPY = refuse("a replica follows a data node; a router holds no data");
 const NO_KILL = refuse("a script is stopped or debugged at the node that runs it");
+
+/** Whatever the nodes know of them: the router must keep what these began. */
+const OWN_NAMES = [
+  ...["multi", "exec", "discard", "watch", "unwatch", "wait", "waitaof"],
+  ...["subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe"],
+];
 
 /** By lower-case name; a subcommand as "client|id". A subcommand without a rule follows its command's. */
 const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
@@ -122,15 +136,15 @@ const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ["memory", NO_NODE],
   ["module|list", any],
   ["module", refuse("modules are loaded by 'redis loadmodule' lines of twine.conf")],
-  ["multi", NO_TRANSACTIONS],
-  ["exec", NO_TRANSACTIONS],
-  ["discard", NO_TRANSACTIONS],
-  ["watch", NO_TRANSACTIONS],
-  ["unwatch", NO_TRANSACTIONS],
-  ["publish", NO_CHANNELS],
-  ["pubsub", NO_CHANNELS],
-  ["wait", refuse("it would wait for the writes of other clients too; see 'ack-replicas'")],
-  ["waitaof", refuse("it would wait for the writes of other clients too; see 'ack-replicas'")],
+  ...OWN_NAMES.map((name): [string, Rule] => [name, own]),
+  ["publish", channel],
+  ["spublish", channel],
+  ["pubsub|channels", gather("concat", true)],
+  ["pubsub|shardchannels", gather("concat", true)],
+  ["pubsub|numsub", gather("pairs", true)],
+  ["pubsub|shardnumsub", gather("pairs", true)],
+  // A pattern is subscribed in every partition.
+  ["pubsub|numpat", gather("least", true)],
   ["monitor", refuse("it would show one partition only; give it to a node of twine.conf")],
   ["debug", refuse("it can stop or crash a redis-server; give it to a node of twine.conf")],
   ["shutdown", refuse("'twine-stop' stops nodes, a master after it was handed over")],
@@ -152,14 +166,14 @@ const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
 
 /** By a flag of the server's own table, for commands without a rule. */
 const REFUSED_FLAGS: readonly (readonly [flag: string, rule: Rule])[] = [
-  ["blocking", refuse(BLOCKING_REASON)],
+  ["blocking", blocking],
   ["pubsub", NO_CHANNELS],
   ["admin", NO_NODE],
 ];
 
 const NO_KEYS = refuse("it has no key that says where it should go");
 const KEYS: Rule = { kind: "keys" };
-/** They carry "blocking", but block only when their options say so; then decide.ts gives them BLOCKING_REASON. */
+/** They carry "blocking", but block only when their options say so: decide.ts looks. */
 const READS_STREAMS: ReadonlySet<string> = new Set(["xread", "xreadgroup"]);
 
 /** What is done with that command of the server's table, or with that subcommand. Every one has its rule. */
@@ -183,4 +197,9 @@ export function ruleOf(spec: CommandSpec): Rule {
 export function isSessionName(command: string, sub: string): boolean {
   const rule = RULES.get(`${command}|${sub}`) ?? RULES.get(command);
   return rule?.kind === "session";
+}
+
+/** Whether that command, in lower case, is one of a client's own connections. */
+export function isOwnName(command: string): boolean {
+  return RULES.get(command)?.kind === "own";
 }

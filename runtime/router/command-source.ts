@@ -11,6 +11,7 @@ import { textOf } from "../resp/value.ts";
 import { parseCommandTable, type CommandTable } from "../route/command-table.ts";
 import { BackendConnection, type BackendTarget } from "./backend-connection.ts";
 import { targetOf } from "./lane-context.ts";
+import type { RouterRules } from "./limits.ts";
 
 export interface CommandSource {
   /** Undefined until some data node has told. */
@@ -25,12 +26,15 @@ export interface CommandSource {
 const RETRY_MS = 200;
 const ANSWER_MS_MAX = 2000;
 
-export function openCommandSource(options: {
-  readonly viewSource: ViewSource;
+interface Asking {
   readonly password: string | undefined;
+  readonly rules: RouterRules;
   readonly clock: Clock;
-  readonly log: Log;
-}): CommandSource {
+}
+
+export function openCommandSource(
+  options: Asking & { readonly viewSource: ViewSource; readonly log: Log },
+): CommandSource {
   const { viewSource, clock, log } = options;
   const waiting = new Set<(isKnown: boolean) => void>();
   let table: CommandTable | undefined;
@@ -43,7 +47,7 @@ export function openCommandSource(options: {
     endRetry?.();
     state.isAsking = true;
     for (const target of candidates(viewSource.current())) {
-      const told = await askNode(target, options.password, clock);
+      const told = await askNode(target, options);
       // Asked again by a call: it may have been closed while the node was answering.
       if (isClosed()) return;
       if (typeof told === "string") {
@@ -101,12 +105,16 @@ interface Told {
 /** The node's table and version, or why it told none. */
 function askNode(
   target: BackendTarget,
-  password: string | undefined,
-  clock: Clock,
+  { password, rules, clock }: Asking,
 ): Promise<Told | string> {
   return new Promise((resolve) => {
     const replies: Buffer[] = [];
-    const options = { protocol: 2 as const, credentials: credentialsOf("router", password), clock };
+    const options = {
+      protocol: 2 as const,
+      credentials: credentialsOf("router", password),
+      tls: rules.tls.nodes,
+      clock,
+    };
     const connection = new BackendConnection(target, options, {
       onReady: () => {
         connection.write(encodeCommand(["COMMAND"]));

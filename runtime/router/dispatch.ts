@@ -73,7 +73,9 @@ export function dispatch(errand: Errand, context: DispatchContext): Promise<void
       errand.done(decision.reply);
       return undefined;
     case "session":
-      errand.done(errorReply("ERR twine: the session answers this itself"));
+    case "own":
+    case "blocking":
+      errand.done(errorReply("ERR twine: the client's own connection answers this"));
       return undefined;
     case "any":
       any(errand, context, decision);

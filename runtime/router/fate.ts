@@ -21,7 +21,11 @@ export function mayRepeat(held: Held, retryUnknown: "reads" | "idempotent"): boo
 }
 
 /** What a request gets that is sent nowhere any more. A write that was on the wire once may have been executed. */
-export function lostReply(held: Held, partition: number, why: string): Buffer {
+export function lostReply(
+  held: Pick<Held, "isRead" | "unknownAt">,
+  partition: number,
+  why: string,
+): Buffer {
   if (held.unknownAt === undefined || held.isRead) return errorReply(`TWINEDOWN ${why}`);
   return errorReply(
     `UNCERTAIN ${held.unknownAt} of partition ${partition} gave no reply, ` +

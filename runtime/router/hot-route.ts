@@ -16,7 +16,13 @@ import type { RouterStats } from "./stats.ts";
 
 export interface HotRoute {
   /** Sends the splitter's present command on its way, its reply to come in `line`'s order; false when it can't. */
-  send(sink: ReplySink, line: ReplyLine, raw: RequestSplitter, protocol: Protocol): boolean;
+  send(sink: ReplySink, line: ReplyLine, raw: RequestSplitter, from: Sender): boolean;
+}
+
+/** What counts of whoever sends. */
+export interface Sender {
+  readonly protocol: Protocol;
+  readonly isReadOnly: boolean;
 }
 
 export function hotRoute(options: {
@@ -45,14 +51,14 @@ export function hotRoute(options: {
   const route: SplitRoute = { lanes, partitionOf, stats };
   let hot: HotCommands | undefined;
   return {
-    send: (sink, line, raw, protocol) => {
+    send: (sink, line, raw, { protocol, isReadOnly }) => {
       const { table } = commands;
       if (table === undefined || viewSource.clash() !== undefined) return false;
       hot ??= countedCommands(table, stats);
       const { source, rawStart, rawEnd, offsets, count } = raw;
       const nameStart = rawStart + (offsets[0] ?? 0);
       const command = hot.find(source, nameStart, rawStart + (offsets[1] ?? 0), count);
-      if (command === undefined) return false;
+      if (command === undefined || (isReadOnly && !command.isRead)) return false;
       const tag = line.expect(rawEnd - rawStart, command.number);
       if (command.kind !== ONE_KEY) {
         sendByKeys(sink, tag, raw, command, protocol, route);

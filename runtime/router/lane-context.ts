@@ -1,9 +1,11 @@
 // lane-context.ts: what all lanes of one router share: the view, time, and the bytes that are held in all of them.
-import { addressOf, type ClusterConfig, type Settings } from "../core/cluster.ts";
+import { addressOf, type Settings } from "../core/cluster.ts";
 import { credentialsOf, type Credentials } from "../core/credentials.ts";
 import type { NodeView, View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { LinkTls } from "../ports/link-tls.ts";
 import type { ViewSource } from "../register/view-source.ts";
+import type { RouterRules } from "./limits.ts";
 import type { Protocol } from "../resp/encode.ts";
 import { RouterStats } from "./stats.ts";
 import { Turn } from "./turn.ts";
@@ -13,6 +15,8 @@ import type { Lane } from "./lane.ts";
 export interface LaneContext {
   readonly clock: Clock;
   readonly credentials: Credentials | undefined;
+  /** Absent: nodes are spoken to without TLS. */
+  readonly tls?: LinkTls | undefined;
   readonly holdForMs: number;
   readonly holdBytesMax: number;
   /** Replicas that must hold a write before it is acknowledged, and how long that is waited for. */
@@ -36,22 +40,36 @@ export interface LaneOptions {
   readonly fallback?: Lane;
 }
 
+/** What `rules` say is read anew each time: they may change. */
 export function laneContext(options: {
-  readonly config: ClusterConfig;
+  readonly rules: RouterRules;
   readonly viewSource: ViewSource;
   readonly password: string | undefined;
   readonly clock: Clock;
 }): LaneContext {
-  const { settings } = options.config;
+  const { rules } = options;
   const turn = new Turn(() => options.clock.nowMs());
   return {
     clock: options.clock,
     credentials: credentialsOf("router", options.password),
-    holdForMs: settings.holdForMs,
-    holdBytesMax: settings.holdBytes,
-    ackReplicas: settings.ackReplicas,
-    ackTimeoutMs: settings.ackTimeoutMs,
-    retryUnknown: settings.retryUnknown,
+    get tls() {
+      return rules.tls.nodes;
+    },
+    get holdForMs() {
+      return rules.settings.holdForMs;
+    },
+    get holdBytesMax() {
+      return rules.settings.holdBytes;
+    },
+    get ackReplicas() {
+      return rules.settings.ackReplicas;
+    },
+    get ackTimeoutMs() {
+      return rules.settings.ackTimeoutMs;
+    },
+    get retryUnknown() {
+      return rules.settings.retryUnknown;
+    },
     heldBytes: 0,
     isConfirmed: () => options.viewSource.isConfirmed(),
     turn,

@@ -97,11 +97,11 @@ export class Lane {
   ): void {
     const { nowMs } = this.#context.turn;
     const order = ++this.#lastOrder;
+    if (!isRead) sink.owner.written?.note(this.partition);
     if (this.#isOpen) {
       this.#wire.put(sink, tag, bytes, start, end, isRead ? READ : 0, nowMs, order);
-      if (this.#isDue) return;
+      if (!this.#isDue) this.#context.turn.addLane(this);
       this.#isDue = true;
-      this.#context.turn.addLane(this);
       return;
     }
     const command = Buffer.from(bytes.subarray(start, end));
@@ -233,6 +233,7 @@ export class Lane {
       {
         protocol: this.#options.protocol,
         credentials: this.#context.credentials,
+        tls: this.#context.tls,
         clock: this.#context.clock,
         predecessor: this.#broken.get(placeOf(target)),
         counters: this.#counters,

@@ -10,12 +10,13 @@ import { masterNode, targetOf, type LaneContext } from "./lane-context.ts";
 
 export interface LanesOptions {
   readonly context: LaneContext;
-  readonly readFrom: "master" | "replica";
   readonly random: Random;
   view(): View | undefined;
 }
 
 export class Lanes {
+  /** Where reads go. */
+  readFrom: "master" | "replica" = "master";
   readonly #options: LanesOptions;
   /** By protocol, then by partition. */
   readonly #masters: (Lane | undefined)[][] = [[], [], [], []];
@@ -26,7 +27,7 @@ export class Lanes {
   }
 
   of(partition: number, protocol: Protocol, isRead: boolean): Lane {
-    const mayBeReplica = isRead && this.#options.readFrom === "replica";
+    const mayBeReplica = isRead && this.readFrom === "replica";
     const lanes = mayBeReplica ? this.#replicas : this.#masters;
     return lanes[protocol]?.[partition] ?? this.#make(partition, protocol, mayBeReplica);
   }

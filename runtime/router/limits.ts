@@ -42,17 +42,17 @@ export function limitsOf(settings: Settings): ClientLimits {
   };
 }
 
-/** Replies owed to one client before its reading stops: at most, before its first replies were seen, and at least. */
+/** Replies owed to one client before its reading stops: at most, and before its first replies were seen. */
 export const OWED_MAX = 1024;
 export const OWED_FIRST = 64;
-const OWED_LEAST = 4;
 /** As much as the replies owed to one client may come to, by the length of those it had. */
 const OWED_REPLY_BYTES = 16 * 1024 * 1024;
 
-/** How many replies may be owed to a client whose replies are that long. */
-export function owedMaxOf(averageReplyBytes: number): number {
-  if (averageReplyBytes <= OWED_REPLY_BYTES / OWED_MAX) return OWED_MAX;
-  return Math.max(OWED_LEAST, Math.floor(OWED_REPLY_BYTES / averageReplyBytes));
+/** How many replies may be owed to a client whose replies are that long: half of what it may leave unread, at most. */
+export function owedMaxOf(replyBytes: number, outputBytesMax: number): number {
+  const bytesMax = Math.min(OWED_REPLY_BYTES, outputBytesMax / 2);
+  if (replyBytes * OWED_MAX <= bytesMax) return OWED_MAX;
+  return Math.max(1, Math.floor(bytesMax / replyBytes));
 }
 
 /** No output-bytes is below this: what is less needs no closer look. */

@@ -41,7 +41,7 @@ export class ReplyLine {
   /** The largest reply since the client last took all that it was given. */
   largestBytes = 0;
   /** How long a reply is of late. */
-  averageBytes = 0;
+  usualBytes = 0;
   /** The oldest reply that the last flush did not give away. */
   #flushed = 0;
 
@@ -96,6 +96,11 @@ export class ReplyLine {
     return this.#outFilled + this.#arenaBytes;
   }
 
+  /** Bytes that answer nothing, before whatever reply comes next. */
+  push(bytes: Buffer, start: number, end: number): void {
+    this.#append(bytes, start, end);
+  }
+
   get hasOutput(): boolean {
     return this.#outFilled > 0;
   }
@@ -109,9 +114,16 @@ export class ReplyLine {
     this.#outFilled = 0;
     const replies = (this.#head - this.#flushed) & TAG_MASK;
     this.#flushed = this.#head;
-    if (replies > 0) this.averageBytes += (filled / replies - this.averageBytes) / 4;
+    if (replies > 0) this.#learn(filled / replies);
     const isFree = filled === 0 || write(out.subarray(0, filled));
+    if (isFree && this.#arenaBytes === 0) this.largestBytes = 0;
     if (isFree && out.length === OUT_BYTES && pool.length < POOLED_MAX) pool.push(out);
+  }
+
+  /** Longer replies count at once, shorter ones when they are usual. */
+  #learn(replyBytes: number): void {
+    const more = replyBytes - this.usualBytes;
+    this.usualBytes += more > 0 ? more : more / 4;
   }
 
   #next(): void {

@@ -1,9 +1,12 @@
 // reply-sink.ts: whoever waits for replies. The hot path carries a sink and a number that the sink understands (which of
 // its replies this is), so that no closure is made per command.
+import type { WrittenPartitions } from "./own-connection-writes.ts";
 
 /** Whoever asked. Requests of one that is gone are not sent any more. */
 export interface Requester {
   readonly isGone: boolean;
+  /** Where it has written; of clients alone. */
+  readonly written?: WrittenPartitions;
 }
 
 export interface ReplySink {

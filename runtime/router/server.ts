@@ -7,6 +7,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
+import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Partitioner } from "../ports/partitioner.ts";
 import type { Log } from "../ports/log.ts";
@@ -14,12 +15,18 @@ import { systemRandom, type Random } from "../ports/random.ts";
 import type { ViewSource } from "../register/view-source.ts";
 import { ClientConnection, type ClientContext } from "./client-connection.ts";
 import { openCommandSource } from "./command-source.ts";
+import { drainClients } from "./drain.ts";
+import { FrontDoor } from "./front-door.ts";
+import { watchIdle } from "./idle-watch.ts";
 import { guardedView } from "../register/guarded-view.ts";
 import { hotRoute } from "./hot-route.ts";
-import { snapshotOf } from "./stats-collect.ts";
-import type { RouterSnapshot } from "./stats-snapshot.ts";
 import { laneContext } from "./lane-context.ts";
 import { Lanes } from "./lanes.ts";
+import type { RouterRules } from "./limits.ts";
+import { OwnConnectionPool } from "./own-connection-pool.ts";
+import { loadRules, needsRestart } from "./reload.ts";
+import { snapshotOf, type StatsFacts } from "./stats-collect.ts";
+import type { RouterSnapshot } from "./stats-snapshot.ts";
 
 export type ListenAddress =
   { readonly host: string; readonly port: number } | { readonly path: string };
@@ -33,69 +40,55 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly listen: ListenAddress | readonly ListenAddress[];
+  /** Its own in twine.conf. */
+  readonly name?: string;
   readonly random?: Random;
 }
 
 export interface Router {
+  /**
+   * Takes a changed twine.conf and the files that it names, without touching a connection, except those of users who
+   * are no more. Gives what has to wait for a restart. Throws TwineError with everything that is wrong; nothing of the
+   * changed file counts then.
+   */
+  reload(config: ClusterConfig): Promise<readonly string[]>;
   /** What this process has counted, and what waits in it. */
   snapshot(): RouterSnapshot;
-  /** Takes no new clients, answers what was sent, ends every connection. */
+  /** Takes no new clients, answers what was sent, ends every connection; within drain-for. */
   close(): Promise<void>;
 }
 
-/** How long close() waits for replies that are still owed. */
-const DRAIN_MS = 3000;
-
-/** Resolves when every address is listened on. Throws TwineError ROUTER_PORT_TAKEN or ROUTER_CANNOT_LISTEN. */
+/**
+ * Resolves when every address is listened on. Throws TwineError ROUTER_PORT_TAKEN, ROUTER_CANNOT_LISTEN, or what is
+ * wrong with the users or the certificates that twine.conf names.
+ */
 export async function startRouter(options: RouterOptions): Promise<Router> {
   const { config, clock, log } = options;
-  const viewSource = guardedView(options.viewSource, config);
-  const guarded = { ...options, viewSource };
-  const shared = laneContext(guarded);
-  const { stats } = shared;
-  const random = options.random ?? systemRandom;
-  const { readFrom } = config.settings;
-  const lanes = new Lanes({ context: shared, readFrom, random, view: () => viewSource.current() });
-  const commands = openCommandSource(options);
-  const context: ClientContext = {
-    partitions: config.settings.partitions,
-    partitioner: options.partitioner,
-    viewSource,
-    commands,
-    random,
-    password: options.password,
-    holdForMs: config.settings.holdForMs,
-    lanes,
-    turn: shared.turn,
-    stats,
-    hotRoute: hotRoute({ config, commands, viewSource, lanes, stats }),
-  };
+  const rules = await loadRules(config, options.password);
+  const insides = openInsides(options, rules);
   const clients = new Set<ClientConnection>();
+  const context = { ...insides.context, clients };
   let lastId = 0;
   const welcome = (socket: Socket): void => {
     const client = new ClientConnection(socket, ++lastId, context);
     clients.add(client);
-    stats.clientsAccepted++;
+    context.stats.clientsAccepted++;
     socket.on("close", () => clients.delete(client));
   };
-  stats.viewChanged(viewSource.current(), clock.wallTime());
-  let told: string | undefined;
-  const endWatch = viewSource.onChange(() => {
-    const clash = viewSource.clash();
-    if (clash !== undefined && clash !== told) log.error(`nothing is routed: ${clash}`);
-    told = clash;
-    stats.viewChanged(viewSource.current(), clock.wallTime());
-    lanes.viewChanged();
-  });
+  const door = new FrontDoor({ rules, clock, log, clients, welcome });
+  const idleWatch = watchIdle(clients, rules, clock);
   const stop = (): void => {
-    endWatch();
-    commands.close();
-    lanes.close();
+    idleWatch.end();
+    insides.close();
   };
   const servers: Server[] = [];
   try {
     for (const address of addressesOf(options.listen)) {
-      servers.push(await listen(address, welcome));
+      servers.push(
+        await listen(address, (socket) => {
+          door.enter(socket);
+        }),
+      );
     }
   } catch (error) {
     for (const server of servers) server.close();
@@ -103,21 +96,75 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     throw error;
   }
   return {
-    snapshot: () =>
-      snapshotOf({
-        ...{ stats, queues: lanes.queues(), view: viewSource.current() },
-        ...{ clientCount: clients.size, heldBytes: shared.heldBytes },
-        isConfirmed: viewSource.isConfirmed(),
-      }),
+    reload: async (changed) => {
+      const fresh = await loadRules(changed, options.password);
+      // Connections to nodes are made all the time: a half of them in TLS would help nobody.
+      const tls = { server: fresh.tls.server, nodes: rules.tls.nodes && fresh.tls.nodes };
+      Object.assign(rules, fresh, { tls });
+      insides.lanes.readFrom = changed.settings.readFrom;
+      door.rulesChanged();
+      idleWatch.again();
+      for (const client of [...clients]) client.rulesChanged();
+      return needsRestart(config, changed, options.name);
+    },
+    snapshot: () => snapshotOf({ ...insides.facts(), clientCount: clients.size }),
     close: async () => {
       const closing = servers.map((server) => new Promise((resolve) => server.close(resolve)));
-      for (const client of clients) client.drain();
-      const endDrain = clock.after(DRAIN_MS, () => {
-        for (const client of clients) client.destroy();
-      });
-      await Promise.all(closing);
-      endDrain();
+      door.close();
+      await drainClients(clients, Promise.all(closing), rules.limits.drainMs, clock);
       stop();
+    },
+  };
+}
+
+interface Insides {
+  readonly context: ClientContext;
+  readonly lanes: Lanes;
+  facts(): Omit<StatsFacts, "clientCount">;
+  close(): void;
+}
+
+/** All behind the clients: the lanes, the connections that one client uses at a time, the table of commands. */
+function openInsides(options: RouterOptions, rules: RouterRules): Insides {
+  const { config, clock, log } = options;
+  const viewSource = guardedView(options.viewSource, config);
+  const shared = laneContext({ ...options, viewSource, rules });
+  const random = options.random ?? systemRandom;
+  const view = (): View | undefined => viewSource.current();
+  const lanes = new Lanes({ context: shared, random, view });
+  lanes.readFrom = config.settings.readFrom;
+  const own = new OwnConnectionPool(shared, config.settings.partitions, view);
+  const commands = openCommandSource({ ...options, rules });
+  const { stats } = shared;
+  stats.viewChanged(view(), clock.wallTime());
+  let told: string | undefined;
+  const endWatch = viewSource.onChange(() => {
+    const clash = viewSource.clash();
+    if (clash !== undefined && clash !== told) log.error(`nothing is routed: ${clash}`);
+    told = clash;
+    stats.viewChanged(view(), clock.wallTime());
+    lanes.viewChanged();
+    own.viewChanged();
+  });
+  return {
+    lanes,
+    context: {
+      ...{ partitions: config.settings.partitions, hashTag: config.settings.hashTag },
+      ...{ viewSource, commands, random, rules, clock, log, lanes, own },
+      partitioner: options.partitioner,
+      turn: shared.turn,
+      stats,
+      hotRoute: hotRoute({ config, commands, viewSource, lanes, stats }),
+    },
+    facts: () => ({
+      ...{ stats, queues: lanes.queues(), view: view(), heldBytes: shared.heldBytes },
+      isConfirmed: viewSource.isConfirmed(),
+    }),
+    close: () => {
+      endWatch();
+      commands.close();
+      lanes.close();
+      own.close();
     },
   };
 }

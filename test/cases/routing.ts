@@ -6,7 +6,8 @@ export interface RoutingCase {
   /** forward: by its keys, which are given. refuse: with a text that begins so. */
   readonly expect:
     | { readonly kind: "forward"; readonly keys: string; readonly isRead: boolean }
-    | { readonly kind: "split" | "scan" | "session" | "ask-keys" | "router-info" }
+    | { readonly kind: "split" | "scan" | "session" | "ask-keys" | "router-info" | "own" }
+    | { readonly kind: "blocking"; readonly keys: string; readonly isRead: boolean }
     | { readonly kind: "answer"; readonly reply: string }
     | { readonly kind: "gather"; readonly gather: string }
     | { readonly kind: "any"; readonly becomes?: string }
@@ -42,7 +43,7 @@ export const ROUTING_CASES: readonly RoutingCase[] = [
   row("XREAD COUNT streams STREAMS a 0", read("a")),
   row("XREADGROUP NOACK GROUP block streams STREAMS a >", write("a")),
   row("XREAD STREAMS a b 0", { kind: "any" }),
-  row("XREAD BLOCK 0 STREAMS a 0", refuse("ERR twine: 'xread' is not supported")),
+  row("XREAD BLOCK 0 STREAMS a 0", { kind: "blocking", keys: "a", isRead: true }),
   row("XREADGROUP GROUP g c STREAMS a >", write("a")),
   row("SORT a", write("a")),
   row("SORT a LIMIT 0 5 ASC STORE b", write("a b")),
@@ -104,19 +105,22 @@ export const ROUTING_CASES: readonly RoutingCase[] = [
   row("COMMAND DOCS get", { kind: "any" }),
   row("CONFIG GET save", { kind: "any" }),
   row("CONFIG SET save x", refuse("ERR twine: 'config set' is not supported")),
-  row("MULTI", refuse("ERR twine: 'multi' is not supported")),
-  row("WATCH a", refuse("ERR twine: 'watch' is not supported")),
-  row("SUBSCRIBE a", refuse("ERR twine: 'subscribe' is not supported")),
-  row("PUBLISH a b", refuse("ERR twine: 'publish' is not supported")),
-  row("BLPOP a 0", refuse("ERR twine: 'blpop' is not supported")),
-  row("BLMPOP 0 1 a LEFT", refuse("ERR twine: 'blmpop' is not supported")),
+  row("MULTI", { kind: "own" }),
+  row("WATCH a", { kind: "own" }),
+  row("SUBSCRIBE a", { kind: "own" }),
+  row("PUBLISH a b", write("a")),
+  row("SPUBLISH a b", write("a")),
+  row("PUBSUB NUMSUB a", gather("pairs")),
+  row("PUBSUB CHANNELS", gather("concat")),
+  row("BLPOP a 0", { kind: "blocking", keys: "a", isRead: false }),
+  row("BLMPOP 0 1 a LEFT", { kind: "blocking", keys: "a", isRead: false }),
   row("MONITOR", refuse("ERR twine: 'monitor' is not supported")),
   row("DEBUG SLEEP 0", refuse("ERR twine: 'debug' is not supported")),
   row("SHUTDOWN", refuse("ERR twine: 'shutdown' is not supported")),
   row("REPLICAOF a 1", refuse("ERR twine: 'replicaof' is not supported")),
   row("CLUSTER NODES", refuse("ERR twine: 'cluster nodes' is not supported")),
   row("SWAPDB 0 1", refuse("ERR twine: 'swapdb' is not supported")),
-  row("WAIT 0 0", refuse("ERR twine: 'wait' is not supported")),
+  row("WAIT 0 0", { kind: "own" }),
   row("GET", refuse("ERR wrong number of arguments for 'get' command")),
   row("GET a b", refuse("ERR wrong number of arguments for 'get' command")),
   row("FOO a b", refuse("ERR unknown command 'FOO', with args beginning with: 'a' 'b' ")),

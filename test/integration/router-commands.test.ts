@@ -156,7 +156,10 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
 
   test("commands that can't be routed are refused by name and the connection goes on", async () => {
     const client = await cluster.client();
-    expect(await client.call("WATCH a")).toMatch(/^-ERR twine: 'watch' is not supported: /);
+    expect(await client.call("MONITOR")).toMatch(/^-ERR twine: 'monitor' is not supported: /);
+    expect(await client.call("CLIENT TRACKING ON")).toMatch(
+      /^-ERR twine: 'client tracking' is not/,
+    );
     expect(await client.call("NONSENSE a")).toMatch(/^-ERR unknown command 'NONSENSE'/);
     expect(await client.call("RENAME a b")).toMatch(/^-CROSSSLOT .*hash-tag/);
     expect(await client.call("RENAME {t}a {t}b")).toBe("-ERR no such key\r\n");
@@ -167,17 +170,6 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
     );
     expect(await client.callArgs(["EVAL", "return KEYS[1]", "1", "a"])).toBe("$1\r\na\r\n");
     expect(await client.call("PING")).toBe("+PONG\r\n");
-  });
-
-  test("nothing of a transaction is executed, since MULTI is refused", async () => {
-    const client = await cluster.client();
-    await client.call("SET tx before");
-    const commands = [["MULTI"], ["SET", "tx", "inside"], ["EXEC"], ["GET", "tx"]];
-    client.send(Buffer.concat(commands.map((args) => encodeCommand(args))));
-    expect(await client.reply()).toMatch(/^-ERR twine: 'multi' is not supported: /);
-    expect(await client.reply()).toMatch(/^-ERR twine: 'set' is not supported: the 'multi' before/);
-    expect(await client.reply()).toMatch(/^-EXECABORT /);
-    expect(await client.reply()).toBe("$6\r\nbefore\r\n");
   });
 
   test("broken bytes get an error after the replies that are owed, and then the end", async () => {

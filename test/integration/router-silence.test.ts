@@ -6,6 +6,7 @@ import { systemClock } from "../../runtime/ports/clock.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { Lane } from "../../runtime/router/lane.ts";
 import { laneContext } from "../../runtime/router/lane-context.ts";
+import { loadRules } from "../../runtime/router/reload.ts";
 import type { ReplySink } from "../../runtime/router/reply-sink.ts";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
@@ -58,7 +59,8 @@ describe.skipIf(isMissing("redis-server"))("a lane", () => {
   test("gives a silent connection up after half a minute, and no sooner", async () => {
     const { config, view, servers } = await startRouterCluster({ partitions: 1 });
     const clock = new PushedClock();
-    const context = laneContext({ config, viewSource: view, password: undefined, clock });
+    const rules = await loadRules(config, undefined);
+    const context = laneContext({ rules, viewSource: view, password: undefined, clock });
     const port = servers[0]?.port ?? 0;
     const target = { name: "n", host: "127.0.0.1", port, db: 0 };
     const lane = new Lane({ partition: 0, protocol: 2, target: () => target }, context);

@@ -6,7 +6,7 @@ import { stateOf, type NodeView, type View } from "../../runtime/core/view.ts";
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { loadPartitioner } from "../../runtime/ports/hash-source.ts";
-import { silentLog } from "../../runtime/ports/log.ts";
+import { silentLog, type Log } from "../../runtime/ports/log.ts";
 import type { ViewSource } from "../../runtime/register/view-source.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { ReplyScanner } from "../../runtime/resp/reply-scanner.ts";
@@ -99,6 +99,10 @@ export interface RouterCluster {
   readonly view: HandKeptView;
   /** A raw connection to the router. */
   client(): Promise<RawClient>;
+  /** The router takes other lines of twine.conf in place of the settings that it had; gives what has to wait. */
+  reload(settings: readonly string[]): Promise<readonly string[]>;
+  /** Ends the router alone; its clients see what a router's clients see. */
+  drain(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -110,6 +114,9 @@ export interface RouterClusterOptions {
   readonly settings?: readonly string[];
   readonly redis?: readonly string[];
   readonly password?: string;
+  /** The path of twine.conf, where the files that it names are looked for. */
+  readonly file?: string;
+  readonly log?: Log;
   readonly cleanUp?: (task: () => Promise<void>) => void;
 }
 
@@ -139,7 +146,7 @@ export async function startRouterCluster(
   const lines = nodes.map(
     ({ port, partition }) => `n${port}=data ${partition} localhost ${port} ${partition}`,
   );
-  const config = configOf([...lines, ...settings]);
+  const config = configOf([...lines, ...settings], options.file);
   const view = new HandKeptView();
   view.show(
     nodes,
@@ -153,7 +160,7 @@ export async function startRouterCluster(
     partitioner,
     password: options.password,
     clock: systemClock,
-    log: silentLog,
+    log: options.log ?? silentLog,
     listen: { host: "127.0.0.1", port },
   });
   const sockets: Socket[] = [];
@@ -173,6 +180,8 @@ export async function startRouterCluster(
     replicas,
     view,
     close,
+    reload: (changed) => router.reload(configOf([...lines, ...changed], options.file)),
+    drain: () => router.close(),
     client: async () => {
       const client = await RawClient.open(port);
       sockets.push(client.socket);
@@ -199,8 +208,8 @@ async function startReplica(
   return replica;
 }
 
-function configOf(lines: readonly string[]): ClusterConfig {
-  const parsed = parseConf(`${lines.join("\n")}\n`, "/nowhere/twine.conf");
+function configOf(lines: readonly string[], file = "/nowhere/twine.conf"): ClusterConfig {
+  const parsed = parseConf(`${lines.join("\n")}\n`, file);
   if (parsed.config === undefined) throw new Error(JSON.stringify(parsed.errors));
   return parsed.config;
 }

@@ -25,9 +25,10 @@ function shown(decision: Decision, args: readonly Buffer[]): RoutingCase["expect
       if (!reply.startsWith("-")) return { kind: "answer", reply };
       return { kind: "refuse", text: reply.slice(1, -2) };
     }
+    case "blocking":
     case "forward": {
       const keys = decision.keys.map((index) => args[index]?.toString()).join(" ");
-      return { kind: "forward", keys, isRead: decision.isRead };
+      return { kind: decision.kind, keys, isRead: decision.isRead };
     }
     case "gather":
       return { kind: "gather", gather: decision.gather };
@@ -41,6 +42,7 @@ function shown(decision: Decision, args: readonly Buffer[]): RoutingCase["expect
     case "split":
     case "scan":
     case "session":
+    case "own":
     case "ask-keys":
     case "router-info":
       return { kind: decision.kind };
