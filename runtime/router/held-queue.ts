@@ -3,6 +3,9 @@
 import type { Held } from "./in-flight.ts";
 import type { LaneContext } from "./lane-context.ts";
 
+/** hold-for may change while requests are held: it is looked at anew this often. */
+const LOOK_MS = 200;
+
 export class HeldQueue {
   readonly #context: LaneContext;
   readonly #giveUp: (held: Held, why?: string) => void;
@@ -68,10 +71,10 @@ export class HeldQueue {
     if (first === undefined || this.#endExpiry !== undefined || this.#isClosed) return;
     const { clock, holdForMs } = this.#context;
     const leftMs = Math.max(first.sinceMs + holdForMs - clock.nowMs(), 0);
-    this.#endExpiry = clock.after(leftMs, () => {
+    this.#endExpiry = clock.after(Math.min(leftMs, LOOK_MS), () => {
       this.#endExpiry = undefined;
-      const nowMs = clock.nowMs();
-      const isOver = (held: Held): boolean => held.sinceMs + holdForMs <= nowMs;
+      const oldestMs = clock.nowMs() - this.#context.holdForMs;
+      const isOver = (held: Held): boolean => held.sinceMs <= oldestMs;
       const over = this.#requests.filter(isOver);
       this.#requests = this.#requests.filter((held) => !isOver(held));
       for (const held of over) {
