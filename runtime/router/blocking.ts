@@ -28,6 +28,8 @@ export interface BlockingRun {
 
 const MINUS = 45;
 const AGAIN_AFTER_MS = 50;
+/** Timers count whole milliseconds and may ring in the last one. */
+const TIMER_STEP_MS = 2;
 const PING = Buffer.from("*1\r\n$4\r\nPING\r\n");
 
 /** Gives the function that ends it without a reply, because its client is gone; after `finish` it does nothing. */
@@ -85,7 +87,9 @@ class Runner {
       },
       failed: (why) => {
         this.#finish(
-          isShort && this.#leftMs <= 0 ? nothing(protocol) : errorReply(`TWINEDOWN ${why}`),
+          isShort && this.#leftMs < TIMER_STEP_MS
+            ? nothing(protocol)
+            : errorReply(`TWINEDOWN ${why}`),
         );
       },
     });

@@ -133,12 +133,15 @@ function countsOf(reply: Buffer): number[] | string {
   return items.map((item) => numberOf(item) ?? 0);
 }
 
-function leastReply(
+/** The least of each number, as one reply; of a list without entries nothing is held. */
+export function leastReply(
   counts: readonly (readonly number[])[],
   none: readonly number[],
   protocol: Protocol,
 ): Buffer {
-  const least = none.map((_, place) => Math.min(...counts.map((list) => list[place] ?? 0)));
+  const least = none.map((zero, place) =>
+    counts.length === 0 ? zero : Math.min(...counts.map((list) => list[place] ?? 0)),
+  );
   const items = least.map((count): RespValue => ({ type: "integer", value: BigInt(count) }));
   const [only] = items;
   const isOne = items.length === 1 && only !== undefined;
