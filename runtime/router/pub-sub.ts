@@ -304,8 +304,10 @@ export class PubSub {
 function whileSubscribed(name: string, args: readonly Buffer[]): Buffer {
   if (name === "ping") return args.length > 2 ? wrongArity("ping") : subscribedPong(args[1]);
   const shown = args[0]?.toString("latin1", 0, 128).toLowerCase() ?? "";
+  // Whatever refuses an EXEC, the client is to hear that nothing was executed.
+  const code = name === "exec" ? "EXECABORT Transaction discarded because of:" : "ERR";
   return errorReply(
-    `ERR Can't execute '${shown}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / ` +
+    `${code} Can't execute '${shown}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / ` +
       "PING / QUIT / RESET are allowed in this context",
   );
 }
