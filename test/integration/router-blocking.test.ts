@@ -243,7 +243,7 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, while a master d
   });
 
   test("with ack-replicas what was popped is gone at the replica too, or the reply says so", async () => {
-    const settings = ["ack-replicas 1", "ack-timeout 200ms"];
+    const settings = ["ack-replicas 1", "ack-timeout 1s"];
     const cluster = await startRouterCluster({ partitions: 1, replicas: 1, settings });
     const [client, other] = [await cluster.client(), await cluster.client()];
     const replica = cluster.replicas[0]?.[0];
