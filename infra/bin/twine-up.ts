@@ -14,6 +14,7 @@ import {
 import { majorityOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
 import { EXIT, TwineError } from "../../runtime/core/errors.ts";
 import { requireSameHashing } from "../../runtime/core/hashing.ts";
+import { requireSameCluster } from "../../runtime/core/same-cluster.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { lookTwice } from "../../runtime/register/look-twice.ts";
@@ -110,7 +111,8 @@ interface Waiting {
   readonly isComplete: boolean;
 }
 
-/** The first report that says OK, or the last one before the wait was over. Throws HASHING_DIFFERS. */
+/** The first report that says OK, or the last one before the wait was over. Throws HASHING_DIFFERS and
+    CLUSTER_DIFFERS. */
 async function untilDone(
   config: ClusterConfig,
   waiting: Waiting,
@@ -124,7 +126,9 @@ async function untilDone(
     const readings = await lookTwice({ config, password, ...ports }, (first) => {
       refuseOtherPassword(first, password);
     });
-    const report = reportOf(config, knowledgeOf(readings));
+    const knowledge = knowledgeOf(readings);
+    requireSameCluster(knowledge.view, config);
+    const report = reportOf(config, knowledge);
     if (signal.aborted) {
       await stage.end();
       return "interrupted";

@@ -12,6 +12,7 @@ import { didYouMean } from "../core/conf/suggest.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
 import { namedNode } from "../core/named-node.ts";
 import type { RequestBody } from "../core/request.ts";
+import { requireSameCluster } from "../core/same-cluster.ts";
 import type { View } from "../core/view.ts";
 import { whatIf, type Loss, type WhatIf } from "../monitor/decide/what-if.ts";
 import { parseLastSeen } from "../monitor/observe/notices.ts";
@@ -156,7 +157,11 @@ async function readView(ports: Parameters<typeof openAcceptors>[0]): Promise<Vie
   try {
     const reading = await readRegister(opened.acceptors, ports.config.settings.cluster);
     const body = reading.value?.body ?? null;
-    if (body !== null) return parseView(body);
+    if (body !== null) {
+      const view = parseView(body);
+      requireSameCluster(view, ports.config);
+      return view;
+    }
     const silent = [...reading.silent].map(([name, why]) => `${name} ${why}`).join("; ");
     throw new TwineError({
       code: "NO_VIEW",

@@ -10,6 +10,7 @@ import { packageRoot } from "../cli/package-root.ts";
 import { loadConf, readPassword, runTool, tool, type ToolOptions } from "../cli/tool.ts";
 import { majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import { TwineError } from "../core/errors.ts";
+import { requireSameCluster } from "../core/same-cluster.ts";
 import { systemClock } from "../ports/clock.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { lookTwice, type Readings } from "../register/look-twice.ts";
@@ -37,7 +38,7 @@ async function main(): Promise<number> {
     ],
     exitCodes: {
       0: "OK",
-      1: "the status nodes can't be reached; the error says which and why",
+      1: "the status nodes can't be reached, or are another cluster's; the error says which and why",
       10: "DEGRADED: every partition has a master, but something is dead, silent or not in sync",
       20: "HALT: some partition has no master, or no monitor can ever become alpha",
     },
@@ -46,7 +47,9 @@ async function main(): Promise<number> {
   const options = program.opts<ToolOptions>();
   const format = formatOf(program.args[0], options.json === true);
   const { config } = loadConf(options);
-  const report = reportOf(config, knowledgeOf(await look(config)));
+  const knowledge = knowledgeOf(await look(config));
+  requireSameCluster(knowledge.view, config);
+  const report = reportOf(config, knowledge);
   write(render(report, format));
   return STATE_EXIT[report.state];
 }

@@ -13,6 +13,7 @@ import { calledName, loadConf, readPassword, runTool, tool } from "../cli/tool.t
 import { parseTwineArguments, type TwineArguments } from "../cli/redis-cli-arguments.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
 import { requireSameHashing } from "../core/hashing.ts";
+import { requireSameCluster } from "../core/same-cluster.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadPartitioner } from "../ports/hash-source.ts";
 import { silentLog } from "../ports/log.ts";
@@ -41,6 +42,7 @@ async function main(): Promise<number> {
     if (!(await firstView(viewSource, systemClock, VIEW_WAIT_MS))) {
       throw await whyNoView(config, password, systemClock);
     }
+    requireSameCluster(viewSource.current(), config);
     requireSameHashing(viewSource.current(), config);
     const folder = privateFolder();
     const path = join(folder, "twine.sock");

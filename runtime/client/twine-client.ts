@@ -5,6 +5,7 @@
 import { credentialsOf } from "../core/credentials.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { requireSameHashing } from "../core/hashing.ts";
+import { requireSameCluster } from "../core/same-cluster.ts";
 import type { View } from "../core/view.ts";
 import { systemClock, type Clock } from "../ports/clock.ts";
 import { loadPartitioner } from "../ports/hash-source.ts";
@@ -78,8 +79,8 @@ export class TwineClient extends ClusterClient {
     });
   }
 
-  /** Resolves when commands are sent and no longer held. Rejects with what can't be mended by waiting: another hashing
-      (HASHING_DIFFERS, HASHING_UNKNOWN), a hash that can't be loaded, or a client that was closed before. */
+  /** Resolves when commands are sent and no longer held. Rejects with what can't be mended by waiting: another cluster's
+      status nodes (CLUSTER_DIFFERS), another hashing (HASHING_DIFFERS, HASHING_UNKNOWN), a hash that can't be loaded, or a client that was closed before. */
   ready(): Promise<void> {
     return this.#ready;
   }
@@ -99,6 +100,7 @@ export class TwineClient extends ClusterClient {
     const { password } = this.#options;
     const view = await this.#firstView();
     if (this.#options.statusNodes !== undefined) this.#config = withHashing(this.#config, view);
+    requireSameCluster(view, this.#config);
     requireSameHashing(view, this.#config);
     const partitioner = await loadPartitioner(this.#config);
     this.#partitioner = partitioner;

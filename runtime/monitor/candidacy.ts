@@ -15,10 +15,12 @@ import {
 } from "./decide/election.ts";
 import { leadClash } from "./decide/adopt-conf.ts";
 import { firstView, inheritedView } from "./decide/first-view.ts";
+import type { Membership } from "./membership.ts";
 import { beginTerm, type Term, type TermOptions } from "./term.ts";
 
 export interface CandidacyOptions extends TermOptions {
   readonly random: Random;
+  readonly membership: Membership;
   readonly read: (withBody: boolean) => Promise<RegisterReading>;
 }
 
@@ -63,7 +65,8 @@ class Candidate implements Candidacy {
 
   async tick(): Promise<Term | undefined> {
     const watch = await this.#look();
-    const { clock } = this.#options;
+    const { clock, membership } = this.#options;
+    if (!membership.isMember()) return undefined;
     if (!mayContend(watch, clock.nowMs(), this.#leaseMs)) return undefined;
     return this.#contend(watch);
   }
@@ -105,6 +108,8 @@ class Candidate implements Candidacy {
     }
     const answered = reading.answered.length;
     const needed = majorityOf(answered + reading.silent.size);
+    const isTold = reading.value === null || this.#view !== null;
+    if (answered >= needed && isTold) this.#options.membership.judge(this.#view);
     const reasons = [...reading.silent].map(([node, why]) => `${node}: ${why}`);
     this.#silence =
       answered >= needed ? "" : `${answered} of the ${needed} status nodes needed answer`;
@@ -124,7 +129,8 @@ class Candidate implements Candidacy {
   /**
    * 1. No promise of a majority: try again later.
    * 2. A heartbeat newer than the one watched: somebody leads after all, give way and watch on.
-   * 3. The keys lie by another hash than this twine.conf says, or it names other status nodes: must not lead.
+   * 3. It is another cluster's view, the keys lie by another hash than this twine.conf says, or it names other status
+   *    nodes: must not lead.
    * 4. Otherwise this monitor's first value is the next epoch with itself as alpha.
    */
   async #contend(watched: Watch): Promise<Term | undefined> {
@@ -143,7 +149,14 @@ class Candidate implements Candidacy {
       return undefined;
     }
     const before = value === null || value.body === null ? null : parseView(value.body);
-    const clash = before === null ? undefined : leadClash(before, this.#options.config());
+    const { membership, config } = this.#options;
+    membership.judge(before);
+    if (!membership.isMember()) {
+      proposer.giveWay();
+      this.#backOff(watched);
+      return undefined;
+    }
+    const clash = before === null ? undefined : leadClash(before, config());
     if (clash !== undefined && this.#clash !== clash) {
       this.#options.emit("-conf", { refused: true, why: clash });
     }

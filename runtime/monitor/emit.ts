@@ -41,6 +41,9 @@ export const EVENTS = {
   "+node": "twine.conf has a new node",
   "-node": "a node left twine.conf",
   "+answer": "a tool's request was answered",
+  "-member":
+    "this monitor keeps out of the cluster: it is another one's, or the second of its name; `why` says which",
+  "+member": "this monitor takes part in the cluster again",
   "-register": "no majority of the status nodes answers; `reasons` names them",
   "+register": "a majority of the status nodes answers again",
   "+alert": "a mail about incidents was taken by the SMTP server",
@@ -66,8 +69,11 @@ const WARNINGS: ReadonlySet<EventName> = new Set([
   "-alert",
 ]);
 
+/** What nothing but a person can mend. */
+const ERRORS: ReadonlySet<EventName> = new Set(["-member"]);
+
 /**
- * Writes events to the log, what calls for a look as warnings and the rest as information, and hands each to `publish`,
+ * Writes events to the log, what calls for a look as warnings or errors and the rest as information, and hands each to `publish`,
  * for whoever listens on the status nodes.
  */
 export function createEmit(
@@ -75,7 +81,8 @@ export function createEmit(
   publish: (event: EventName, fields: LogFields) => void = () => undefined,
 ): Emit {
   return (event, fields = {}) => {
-    if (WARNINGS.has(event)) log.warn(event, fields);
+    if (ERRORS.has(event)) log.error(event, fields);
+    else if (WARNINGS.has(event)) log.warn(event, fields);
     else log.info(event, fields);
     publish(event, fields);
   };

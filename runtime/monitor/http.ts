@@ -54,8 +54,8 @@ const PAGES: Readonly<Record<string, Page>> = {
 const PATHS = ["/healthz", ...Object.keys(PAGES), "/metrics"];
 
 /**
- * The routes. `/status.*` answers 503 while too few status nodes answer this monitor to prove anything; the page still
- * says what is known. Any other path gets 404 and the list of paths, any method but GET and HEAD gets 405.
+ * The routes. `/status.*` answers 503 while too few status nodes answer this monitor to prove anything, or they are another
+ * cluster's; the page still says what is known. Any other path gets 404 and the list of paths, any method but GET and HEAD gets 405.
  */
 export function monitorApp(options: HttpOptions): Hono {
   const app = new Hono();
@@ -101,8 +101,10 @@ async function metricsNow(options: HttpOptions, parts: readonly MetricPart[]): P
   return collectMetrics(options, await reportNow(options), parts);
 }
 
-function isProven({ answered, statusCount }: StatusReport): boolean {
-  return answered.length >= majorityOf(statusCount);
+/** The status nodes prove something, and of this cluster. */
+function isProven({ answered, problems, statusCount }: StatusReport): boolean {
+  const isOther = problems.some(({ code }) => code === "CLUSTER_DIFFERS");
+  return answered.length >= majorityOf(statusCount) && !isOther;
 }
 
 /** The page holds names that came over the network: nothing in it may run or be fetched, and only its own style counts.

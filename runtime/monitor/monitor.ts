@@ -15,6 +15,8 @@ import type { Acceptor } from "../register/register.ts";
 import type { Rescuer } from "./act/rescue.ts";
 import { createEmit, type Emit } from "./emit.ts";
 import { runForAlpha, type Candidacy } from "./candidacy.ts";
+import { createMembership, type Membership } from "./membership.ts";
+import { askMonitorByHttp, type AskMonitor } from "./observe/ask-monitor.ts";
 import type { Board } from "./observe/board.ts";
 import { createObserver, type Observer } from "./observe/observer.ts";
 import { probeTcp, type Probe } from "./observe/tcp-probe.ts";
@@ -34,6 +36,7 @@ export interface MonitorOptions {
   readonly acceptors: readonly Acceptor[];
   readonly board: Board;
   readonly probe?: Probe;
+  readonly askMonitor?: AskMonitor;
   /** Saves what a rogue master alone has; absent: such a master is detached without that. */
   readonly rescuer?: Rescuer;
 }
@@ -41,6 +44,10 @@ export interface MonitorOptions {
 export interface MonitorHealth {
   readonly ok: boolean;
   readonly why: string;
+  /** This monitor. */
+  readonly name: string;
+  /** Says which process it is: no two runs share it. */
+  readonly run: string;
   /** The alpha as this monitor knows it; null before the first view. */
   readonly alpha: string | null;
   readonly isAlpha: boolean;
@@ -51,7 +58,7 @@ export interface Monitor {
   health(): MonitorHealth;
   /** Whether this monitor leads with a standing lease, or sees another renew it. */
   isAlphaAlive(): boolean;
-  /** The view this monitor leads with, or the last that it read. */
+  /** The view this monitor leads with, or the last that it read of its own cluster. */
   view(): View | null;
   /** All that INFO tells of a data node, as text; rejects when it can't be asked. */
   detailsOf(node: string): Promise<string>;
@@ -67,6 +74,8 @@ export function startMonitor(options: MonitorOptions): Monitor {
 class RunningMonitor implements Monitor {
   readonly #options: MonitorOptions;
   readonly #emit: Emit;
+  readonly #run: string;
+  readonly #membership: Membership;
   readonly #observer: Observer;
   readonly #candidacy: Candidacy;
   readonly #ticker: Ticker;
@@ -81,9 +90,20 @@ class RunningMonitor implements Monitor {
     this.#digest = confDigest(options.config);
     this.#emit = createEmit(options.log, (event, fields) => {
       const { name: monitor, clock, board } = options;
+      // Whoever listens takes every monitor there for one of the cluster's.
+      if (!this.#membership.isMember()) return;
       const told = { monitor, event, at: clock.wallTime(), ...fields };
       // The log has it; a status node that is away misses it.
       board.publishEvent(JSON.stringify(told)).catch(() => undefined);
+    });
+    this.#run = `${options.clock.wallTime()} ${options.random.next()}`;
+    this.#membership = createMembership({
+      name: options.name,
+      run: this.#run,
+      config: () => this.#config,
+      clock: options.clock,
+      askMonitor: options.askMonitor ?? askMonitorByHttp,
+      emit: this.#emit,
     });
     this.#observer = this.#createObserver();
     this.#candidacy = this.#createCandidacy();
@@ -99,6 +119,7 @@ class RunningMonitor implements Monitor {
   }
 
   view(): View | null {
+    if (this.#membership.isStranger()) return null;
     return this.#term?.view() ?? this.#candidacy.view();
   }
 
@@ -107,13 +128,16 @@ class RunningMonitor implements Monitor {
   }
 
   isAlphaAlive(): boolean {
+    if (this.#membership.isStranger()) return false;
     return this.#term?.holdsLease() ?? this.#candidacy.isAlphaAlive();
   }
 
   health(): MonitorHealth {
     const why = this.#trouble();
+    const { name } = this.#options;
     const { alpha, epoch } = this.view() ?? { alpha: null, epoch: 0 };
-    return { ok: why === "", why, alpha, isAlpha: this.#term !== undefined, epoch };
+    const isAlpha = this.#term !== undefined;
+    return { ok: why === "", why, name, run: this.#run, alpha, isAlpha, epoch };
   }
 
   reload(config: ClusterConfig): string | undefined {
@@ -148,7 +172,9 @@ class RunningMonitor implements Monitor {
       this.#term = await this.#candidacy.tick();
       return;
     }
-    const over = await term.tick();
+    this.#membership.judge(term.view());
+    const keepsOut = this.#membership.keepsOutBecause();
+    const over = keepsOut === "" ? await term.tick() : keepsOut;
     if (over !== undefined) {
       this.#emit("-alpha", { epoch: term.epoch, why: over });
       const trouble = this.#trouble();
@@ -161,6 +187,8 @@ class RunningMonitor implements Monitor {
   #trouble(): string {
     if (!this.#ticker.isTicking(10 * this.#config.settings.leaseMs))
       return "the loop does not tick";
+    const keepsOut = this.#membership.keepsOutBecause();
+    if (keepsOut !== "") return keepsOut;
     if (this.#term === undefined) return this.#candidacy.trouble();
     return this.#term.holdsLease() ? "" : "the lease ran out";
   }
@@ -180,10 +208,11 @@ class RunningMonitor implements Monitor {
   }
 
   #createObserver(): Observer {
-    const { clock, random, acceptors, probe, log } = this.#options;
+    const { acceptors, probe, log } = this.#options;
     return createObserver({
       ...this.#ports(),
-      run: `${clock.wallTime()} ${random.next()}`,
+      run: this.#run,
+      isMember: () => this.#membership.isMember(),
       acceptors,
       probe: probe ?? probeTcp,
       onNews: () => {
@@ -204,6 +233,7 @@ class RunningMonitor implements Monitor {
     return runForAlpha({
       ...this.#ports(),
       random,
+      membership: this.#membership,
       rescuer: this.#options.rescuer,
       proposer: createProposer({ name, cluster, acceptors, random, clock }),
       observer: this.#observer,

@@ -1,8 +1,9 @@
 // guarded-view.ts: the view as a router or a client may use it. By another hash or another number of partitions than the
 // keys lie by, every read would find nothing and every write would hide a key; so a view that clashes with this
-// twine.conf shows no master at all, and `clash` says why.
+// twine.conf shows no master at all. Of another cluster's view nothing is shown. `clash` says why.
 import type { ClusterConfig } from "../core/cluster.ts";
 import { hashingClash } from "../core/hashing.ts";
+import { CLUSTER_REMEDY, clusterClash } from "../core/same-cluster.ts";
 import type { View } from "../core/view.ts";
 import type { ViewSource } from "./view-source.ts";
 
@@ -15,13 +16,19 @@ export function guardedView(source: ViewSource, config: ClusterConfig): GuardedV
   let judged: View | undefined;
   let clash: string | undefined;
   let shown: View | undefined;
+  let isOurs = false;
   // Judged once for each view: every command asks.
   const judge = (): void => {
     const view = source.current();
     if (view === judged) return;
     judged = view;
-    clash = view === undefined ? undefined : hashingClash(view, config);
-    shown = view === undefined || clash === undefined ? view : withoutMasters(view);
+    shown = undefined;
+    clash = undefined;
+    if (view === undefined) return;
+    const other = isOurs ? undefined : clusterClash(view, config);
+    isOurs = other === undefined;
+    clash = other === undefined ? hashingClash(view, config) : `${other}; ${CLUSTER_REMEDY}`;
+    if (isOurs) shown = clash === undefined ? view : withoutMasters(view);
   };
   return {
     current: () => {

@@ -79,8 +79,7 @@ export function createNoticeBoard(options: StatusNodesOptions): NoticeBoard {
     await write(key, numbered(number, record));
   };
   let offsetsCount = 0;
-  const readTexts = async (key: string) =>
-    new Map([...(await readNewest(key))].map(([name, { json }]) => [name, json]));
+  const readTexts = async (key: string) => textsOf(await readNewest(key));
   const writeRequest = (request: Request) =>
     write(keys.request, new Map([[request.id, JSON.stringify(request)]]));
 
@@ -167,6 +166,10 @@ function newestOf(copies: Copies): Map<string, Entry> {
     }
   }
   return newest;
+}
+
+function textsOf(entries: ReadonlyMap<string, Entry>): Map<string, string> {
+  return new Map([...entries].map(([name, { json }]) => [name, json]));
 }
 
 function highestSequence(entries: ReadonlyMap<string, Entry>): number {

@@ -2,6 +2,7 @@
 // Every format of twine-status tells the same list, so that a person, a script and a web page never disagree.
 import { addressOf, majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import { hashingClash } from "../core/hashing.ts";
+import { CLUSTER_REMEDY } from "../core/same-cluster.ts";
 import type { PartitionView } from "../core/view.ts";
 import type { ReportNode, StatusKnowledge } from "./knowledge.ts";
 import { linesToPutBack } from "./hashing-lines.ts";
@@ -31,6 +32,8 @@ export type ProblemCode =
   | "RETIRING"
   /** The reader's twine.conf sends keys to other partitions than those where they lie. */
   | "HASHING_DIFFERS"
+  /** The view on the status nodes is another cluster's. */
+  | "CLUSTER_DIFFERS"
   /** The reader's twine.conf and the view name different nodes. */
   | "CONF_DIFFERS";
 
@@ -78,6 +81,12 @@ export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[]
   // With another hashing the other differences are no matter: nobody must take this file over.
   const hashing = hashingDiffers(config, known);
   return [...hashing, ...problems, ...(hashing.length > 0 ? [] : confDiffers(config, known))];
+}
+
+/** The only problem that there is to tell: nothing else is known of the reader's own cluster. */
+export function otherCluster(clash: string): StatusProblem {
+  const [code, subject] = ["CLUSTER_DIFFERS", "twine.conf"] as const;
+  return { code, severity: "HALT", subject, host: null, text: clash, remedy: CLUSTER_REMEDY };
 }
 
 function hashingDiffers(config: ClusterConfig, { view }: Known): StatusProblem[] {

@@ -12,9 +12,10 @@ import {
   type StatusNode,
 } from "../core/cluster.ts";
 import { compareNames } from "../core/natural-order.ts";
+import { clusterClash } from "../core/same-cluster.ts";
 import type { ClusterState, NodeView, PartitionView, View } from "../core/view.ts";
 import type { ReportNode, StatusKnowledge } from "./knowledge.ts";
-import { problemsOf, type StatusProblem } from "./problems.ts";
+import { otherCluster, problemsOf, type StatusProblem } from "./problems.ts";
 
 export interface StatusReport extends StatusKnowledge {
   readonly cluster: string;
@@ -30,14 +31,20 @@ export interface StatusReport extends StatusKnowledge {
   readonly problems: readonly StatusProblem[];
 }
 
-/** Says what the knowledge amounts to. `config` gives the status nodes, and everything before the first view. */
-export function reportOf(config: ClusterConfig, knowledge: StatusKnowledge): StatusReport {
+/**
+ * Says what the knowledge amounts to. `config` gives the status nodes, and everything before the first view. Of another
+ * cluster's view nothing is told but that it is one.
+ */
+export function reportOf(config: ClusterConfig, seen: StatusKnowledge): StatusReport {
+  const clash = seen.view === null ? undefined : clusterClash(seen.view, config);
+  const knowledge: StatusKnowledge =
+    clash === undefined ? seen : { ...seen, view: null, confirmations: 0, alphaAlive: false };
   const { view } = knowledge;
   const partitions = view === null ? partitionsBeforeFirst(config) : view.partitions;
   const nodes = view === null ? nodesBeforeFirst(config, knowledge) : nodesSeen(view, knowledge);
   const statusCount = nodesOf(config, "status").length;
   const known = { ...knowledge, partitions, nodes, statusCount };
-  const problems = problemsOf(config, known);
+  const problems = clash === undefined ? problemsOf(config, known) : [otherCluster(clash)];
   return {
     ...known,
     cluster: view?.cluster ?? config.settings.cluster,

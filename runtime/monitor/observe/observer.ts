@@ -35,6 +35,8 @@ export interface ObserverOptions {
   readonly acceptors: readonly Acceptor[];
   readonly board: Board;
   readonly probe: Probe;
+  /** Whether this monitor may tell the others what it sees. */
+  readonly isMember: () => boolean;
   readonly emit: Emit;
   /** Something is worth a decision before the next tick. */
   readonly onNews: () => void;
@@ -88,7 +90,8 @@ class MonitorEyes implements Observer {
     });
     this.#syncWatches();
     // A monitor shows that it lives by a notice that changes; a new one is quick about its first changes.
-    const noticeEveryMs = (): number => this.#settings.leaseMs / (this.#sequence < 5 ? 5 : 1);
+    const noticeEveryMs = (): number =>
+      this.#settings.leaseMs / (this.#sequence === 0 ? 25 : this.#sequence < 5 ? 5 : 1);
     this.#notice = startChore(
       clock,
       noticeEveryMs,
@@ -172,7 +175,8 @@ class MonitorEyes implements Observer {
   }
 
   async #writeNotice(): Promise<void> {
-    const { run, confDigest, board, name } = this.#options;
+    const { run, confDigest, board, name, isMember } = this.#options;
+    if (!isMember()) return;
     this.#sequence += 1;
     const notice: Notice = {
       sequence: `${run} ${this.#sequence}`,

@@ -6,6 +6,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import type { OpenLink } from "../../ports/redis-link.ts";
 import { followView } from "../../register/follow.ts";
+import { guardedView } from "../../register/guarded-view.ts";
 import { startSentinel } from "./server.ts";
 
 export interface SentinelPortOptions {
@@ -33,7 +34,8 @@ export async function openSentinelPort(options: SentinelPortOptions): Promise<Se
   const node = nodesOf(config, "monitor").find((monitor) => monitor.name === name);
   const port = node?.sentinelPort;
   if (port === undefined) return { close: () => Promise.resolve() };
-  const viewSource = followView({ ...options, config, user: "monitor" });
+  // Another cluster's masters are shown to nobody.
+  const viewSource = guardedView(followView({ ...options, config, user: "monitor" }), config);
   try {
     const server = await startSentinel({ ...options, viewSource, port });
     log.info("speaks Sentinel's protocol", { port });

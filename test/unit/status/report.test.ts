@@ -178,6 +178,18 @@ describe("the effective state", () => {
     ]);
   });
 
+  test("of another cluster's view nothing is told but that it is one", () => {
+    const view = exampleView();
+    const config = configOf(view);
+    const nodes = config.nodes.map((node) => ({ ...node, port: node.port + 1 }));
+    const report = reportOf({ ...config, nodes }, { ...ALL_ANSWER, view });
+    expect(report).toMatchObject({ state: "HALT", view: null, alphaAlive: false });
+    expect(report.nodes.map(({ port }) => port)).not.toContain(view.nodes[0]?.port);
+    expect(report.problems).toHaveLength(1);
+    expect(report.problems[0]).toMatchObject({ code: "CLUSTER_DIFFERS", severity: "HALT" });
+    expect(report.problems[0]?.remedy).toContain("two edits");
+  });
+
   test("another cluster's status node is told as one, not as silent", () => {
     const silent = new Map([["s3", 'belongs to cluster "other", not to "twine"']]);
     const report = reportOn(exampleView(), { confirmations: 2, answered: ["s1", "s2"], silent });

@@ -1,0 +1,48 @@
+// ask-monitor.ts: asks a monitor's /healthz who it is.
+import { get } from "node:http";
+
+export interface MonitorAnswer {
+  readonly name: string;
+  /** Says which process it is. */
+  readonly run: string;
+}
+
+/** undefined for silence within `withinMs`, and for whoever is no monitor. Never rejects. */
+export type AskMonitor = (
+  host: string,
+  port: number,
+  withinMs: number,
+) => Promise<MonitorAnswer | undefined>;
+
+/** An answer of a monitor is far shorter; whoever talks on is none. */
+const ANSWER_BYTES_MAX = 65_536;
+
+export const askMonitorByHttp: AskMonitor = (host, port, withinMs) =>
+  new Promise((resolve) => {
+    const request = get({ host, port, path: "/healthz", timeout: withinMs, agent: false });
+    request.on("timeout", () => request.destroy());
+    request.on("error", () => {
+      resolve(undefined);
+    });
+    request.on("response", (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (part: string) => {
+        text += part;
+        if (text.length > ANSWER_BYTES_MAX) request.destroy();
+      });
+      response.on("error", () => undefined);
+      response.on("close", () => {
+        resolve(answerOf(text));
+      });
+    });
+  });
+
+function answerOf(text: string): MonitorAnswer | undefined {
+  try {
+    const { name, run } = (JSON.parse(text) ?? {}) as Partial<Record<string, unknown>>;
+    return typeof name === "string" && typeof run === "string" ? { name, run } : undefined;
+  } catch {
+    return undefined;
+  }
+}
