@@ -3,24 +3,30 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import { TwineError } from "../runtime/core/errors.ts";
 import { TwineCluster } from "./docker/cluster.ts";
 import { readSettings } from "./docker/read-settings.ts";
+import { refusal } from "./docker/refuse.ts";
 
-const config = new pulumi.Config("twine");
 // Pulumi runs the program in the folder of this file; paths count from the folder of Pulumi.yaml.
-const confFile = resolve(import.meta.dirname, "..", config.get("conf") ?? "twine.conf");
-const conf = read(confFile, "pulumi config set twine:conf examples/three-hosts.conf");
+const confFile = resolve(
+  import.meta.dirname,
+  "..",
+  new pulumi.Config("twine").get("conf") ?? "twine.conf",
+);
+const conf = read(
+  confFile,
+  "name a file, relative to the folder of Pulumi.yaml; for example: pulumi config set twine:conf examples/three-hosts.conf",
+);
 // A hash of the user's own is a file beside twine.conf.
 const [, hashPath] = /^\s*hash\s+(\.{0,2}\/\S+)/m.exec(conf) ?? [];
 
 const cluster = new TwineCluster(pulumi.getStack(), {
-  ...readSettings(config),
+  ...readSettings(pulumi.runtime.allConfig()),
   conf,
   confFile,
   ...(hashPath === undefined
     ? {}
-    : { hashFile: read(resolve(dirname(confFile), hashPath), "mend the hash line of twine.conf") }),
+    : { hashFile: read(resolve(dirname(confFile), hashPath), "mend the hash line of that file") }),
 });
 
 export const routerUrls = cluster.routerUrls;
@@ -30,18 +36,12 @@ export const confHash = cluster.confHash;
 export const keptVolumes = cluster.keptVolumes;
 export const connection = cluster.connection;
 
-function read(file: string, example: string): string {
+function read(file: string, remedy: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TwineError(
-      {
-        code: "CONF_MISSING",
-        message: `twine:conf: ${why}`,
-        remedy: `name a file, relative to the folder of Pulumi.yaml; for example: ${example}`,
-      },
-      { cause },
-    );
+    const problem = { code: "CONF_MISSING", message: `twine:conf: ${why}`, remedy };
+    throw refusal([problem], cause);
   }
 }

@@ -25,7 +25,9 @@ import { memoryBytesOf } from "./memory.ts";
 import { NODE_COMPONENTS, type ClusterNodeComponent } from "./node.ts";
 import { outputsOf, type ClusterOutputs } from "./outputs.ts";
 import { publishedPorts, type PublishedPort } from "./published-ports.ts";
+import { orRefuse, refusal } from "./refuse.ts";
 import {
+  EXAMPLES,
   checkSettings,
   passwordFault,
   type DockerSettings,
@@ -62,7 +64,7 @@ interface Making {
 /**
  * A cluster on Docker. Containers and volumes are called NAME-NODE, NAME being the component's; the resources NODE
  * when NAME is the stack's, NAME-NODE otherwise, so that a program may hold several clusters.
- * Throws a TwineError with everything that is wrong in `conf`, or in the settings.
+ * Throws a pulumi.RunError with everything that is wrong in `conf`, or in the settings; its cause is the TwineError.
  */
 export class TwineCluster extends pulumi.ComponentResource implements ClusterOutputs {
   readonly routerUrls: ClusterOutputs["routerUrls"];
@@ -73,8 +75,9 @@ export class TwineCluster extends pulumi.ComponentResource implements ClusterOut
   readonly connection: ClusterOutputs["connection"];
 
   constructor(name: string, args: TwineClusterArgs, options: pulumi.ComponentResourceOptions = {}) {
+    // Before there is anything: what is refused must leave nothing in the state, not even this component.
+    const making = orRefuse(() => prepare(name, args));
     super("twine:docker:Cluster", name, {}, options);
-    const making = prepare(name, args);
     for (const warning of making.plan.warnings) {
       void pulumi.log.warn(formatProblem(warning), this);
     }
@@ -149,7 +152,8 @@ function secretPassword({ password }: TwineClusterArgs): pulumi.Output<string> |
   return pulumi.secret(password).apply((text) => {
     const why = passwordFault(text);
     if (why === undefined) return text;
-    throw new TwineError({ code: "DOCKER_SETTING", message: `twine:password ${why}` });
+    const remedy = `for example: ${EXAMPLES.password}`;
+    throw refusal([{ code: "DOCKER_SETTING", message: `twine:password ${why}`, remedy }]);
   });
 }
 
@@ -284,7 +288,9 @@ function watch(
   const endpoint = settings.engine ?? settings.hosts?.get(host);
   assert(endpoint !== undefined, `the host ${host} has a checked endpoint`);
   const { cluster } = plan;
-  watched.set(container, { node, container, host, cluster, endpoint, component, volume });
+  const isProtected = settings.protectData;
+  const one = { node, container, host, cluster, endpoint, component, volume, isProtected };
+  watched.set(container, one);
 }
 
 function labelsOf(making: Making, name: string, kind: string): Record<string, string> {

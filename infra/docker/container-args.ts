@@ -8,8 +8,9 @@ import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { NodeKind } from "../../runtime/core/cluster.ts";
 import { CONTAINER_PATHS, HANDOVER_WITHIN_S } from "../plan/container-files.ts";
-import type { HealthCheck, PlannedFile, PlannedService } from "../plan/plan.ts";
+import type { PlannedFile, PlannedService } from "../plan/plan.ts";
 import { renderFile } from "../render/render-file.ts";
+import { CHECK_TIMES, runtimeCheck } from "./runtime-health.ts";
 
 /** The user "redis" of the official images of Redis and Valkey; "node" in Node's. No root, and no name to look up. */
 export const REDIS_USER = "999";
@@ -80,15 +81,13 @@ export function containerArgs(input: ContainerInput): docker.ContainerArgs {
     healthcheck: {
       tests: isRedis
         ? ["CMD", "/bin/sh", `${CONTAINER_PATHS.files}/health.sh`]
-        : nodeCheck(
+        : runtimeCheck(
             service.health,
             input.isInPod ? "127.0.0.1" : (service.bind[0] ?? "127.0.0.1"),
             input.isInPod,
           ),
       interval: isRedis ? "2s" : "3s",
-      timeout: "10s",
-      startPeriod: "30s",
-      retries: 3,
+      ...CHECK_TIMES,
     },
     wait: true,
     waitTimeout: waitS(service.kind, input.memoryBytes),
@@ -101,14 +100,18 @@ export function containerArgs(input: ContainerInput): docker.ContainerArgs {
 /** A handover is asked for and awaited before Redis is told to stop. */
 const graceForData = HANDOVER_WITHIN_S + 10;
 
-/** How long `pulumi up` waits for a container to get healthy. */
-const WAIT_S = 60;
-const WAIT_DATA_S = 180;
+/** How long `pulumi up` waits for a container to get healthy: on a machine without spare CPU all of it takes its time. */
+const WAIT_S: Readonly<Record<NodeKind, number>> = {
+  status: 120,
+  data: 180,
+  monitor: 180,
+  router: 180,
+};
 /** A replica copies everything that its master holds: slow disks and a busy network give this much of it a second. */
 const COPY_BYTES_S = 32 * MB;
 
 function waitS(kind: NodeKind, memoryBytes: number): number {
-  return kind === "data" ? WAIT_DATA_S + Math.ceil(memoryBytes / COPY_BYTES_S) : WAIT_S;
+  return WAIT_S[kind] + (kind === "data" ? Math.ceil(memoryBytes / COPY_BYTES_S) : 0);
 }
 
 function runtimeCommand({
@@ -128,27 +131,6 @@ function runtimeCommand({
       ...(password === undefined ? [] : [`TWINE_PASSWORD_FILE=${CONTAINER_PATHS.files}/password`]),
     ],
   };
-}
-
-/**
- * The image holds node and nothing else for certain.
- * In a pod it also ends a process whose namespace has lost its network, so that Docker starts it in the pod's new one:
- * templates/container-health.sh.hbs says why.
- */
-function nodeCheck(health: HealthCheck, address: string, isInPod: boolean): string[] {
-  const rejoin =
-    'if(!Object.values(require("node:os").networkInterfaces()).flat().some((i)=>!i.internal)){console.log("the pod was started anew");process.kill(1,"SIGTERM")}';
-  const first = isInPod ? `${rejoin};` : "";
-  if (health.kind === "http") {
-    const host = address.includes(":") ? `[${address}]` : address;
-    const ask =
-      "fetch(process.argv[1]).then((r)=>process.exit(r.ok?0:1),(e)=>{console.log(String(e.cause??e));process.exit(1)})";
-    const url = `http://${host}:${health.port}${health.path}`;
-    return ["CMD", "node", "-e", `${first}${ask}`, url];
-  }
-  const connect =
-    'const[,h,p]=process.argv;require("node:net").connect(+p,h,()=>process.exit(0)).on("error",(e)=>{console.log(e.message);process.exit(1)})';
-  return ["CMD", "node", "-e", `${first}${connect}`, address, String(health.port)];
 }
 
 function uploadsOf(input: ContainerInput, user: string): docker.types.input.ContainerUpload[] {

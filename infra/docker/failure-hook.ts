@@ -9,7 +9,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
 import { remedyFor, type Place } from "./failure-remedy.ts";
-import type { EndpointArgs } from "./settings.ts";
+import type { EndpointArgs } from "./endpoints.ts";
 
 /** A container that may fail, and the component under whose name its failure is told. */
 export interface Watched extends Place {
@@ -17,6 +17,7 @@ export interface Watched extends Place {
   readonly component: pulumi.Resource;
   /** The resource of its volume, when it has one. */
   readonly volume: pulumi.Resource | undefined;
+  readonly isProtected: boolean;
 }
 
 const run = promisify(execFile);
@@ -56,7 +57,8 @@ async function explain(one: Watched, errors: readonly string[], urn: string): Pr
   const said = isItsOwn ? [...lastLines(log ?? ""), ...lastCheck(health ?? "")] : [];
   const volume = one.volume === undefined ? undefined : await urnOf(one.volume);
   const urns = { container: urn, volume };
-  const remedy = remedyFor(one, { errors, said: said.join("\n"), owner, urns });
+  const { isProtected } = one;
+  const remedy = remedyFor(one, { errors, said: said.join("\n"), owner, urns, isProtected });
   const words = said.map((line) => `\n    ${line}`).join("");
   const heard = said.length === 0 ? "" : `; what it says itself:${words}\n`;
   return `${node} can't be brought up (container ${container} on ${host})${heard}\n  remedy: ${remedy}`;

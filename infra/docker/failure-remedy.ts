@@ -22,6 +22,8 @@ export interface Failure {
   /** The label twine.cluster of the container that has the name now; undefined when it could not be asked. */
   readonly owner: string | undefined;
   readonly urns: { readonly container: string; readonly volume: string | undefined };
+  /** Whether twine:protectData is on: Pulumi then takes the volume out of its state by force alone. */
+  readonly isProtected: boolean;
 }
 
 const NEXT = "and run `pulumi up` again; it makes this container anew and goes on from there";
@@ -34,9 +36,12 @@ export function remedyFor(place: Place, failure: Failure): string {
   if (/port is already allocated|failed to bind host port/i.test(error)) {
     return `another program or stack on ${place.host} has that port: choose another one with twine:publish, e.g. r1=16400, ${NEXT}`;
   }
-  if (/belongs to 'cluster /.test(said)) return foreignVolume(failure.urns);
+  if (/belongs to 'cluster /.test(said)) return foreignVolume(failure);
   if (/address already in use|EADDRINUSE/i.test(said)) {
     return `another program on ${place.host} has a port of ${place.node}: end it, or give ${place.node} another port in twine.conf, ${NEXT}`;
+  }
+  if (/Health check exceeded timeout/i.test(said)) {
+    return `${place.host} is too slow to answer in time, which is short of CPU or disk: give it more, or fewer containers, ${NEXT}`;
   }
   return `mend what it says, ${NEXT}. More of it: docker logs ${place.container}, on ${place.host}`;
 }
@@ -53,10 +58,11 @@ function nameTaken({ container, cluster, host }: Place, owner: string | undefine
 }
 
 /** Docker adopted the volume, so it is in the state now, and a destroy would remove what is not this cluster's. */
-function foreignVolume({ container, volume }: Failure["urns"]): string {
+function foreignVolume({ urns: { container, volume = "" }, isProtected }: Failure): string {
+  const force = isProtected ? "--force " : "";
   return (
     "the volume is in this stack's state now, and `pulumi destroy` would remove it with that cluster's data. " +
     `To keep it, take it out of the state first: pulumi destroy --target '${container}', ` +
-    `then pulumi state delete '${volume ?? ""}'. Deploy under another stack name`
+    `then pulumi state delete ${force}'${volume}'. Deploy under another stack name`
   );
 }

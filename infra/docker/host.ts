@@ -10,7 +10,7 @@ import { REDIS_USER, hardening } from "./container-args.ts";
 import { ALSO_REPLACED_BY } from "./node.ts";
 import { engineImages, type Images, type RuntimeSource } from "./images.ts";
 import type { PublishedPort } from "./published-ports.ts";
-import type { EndpointArgs } from "./settings.ts";
+import type { EndpointArgs } from "./endpoints.ts";
 
 export interface RealHostArgs {
   /** As twine.conf calls it. */

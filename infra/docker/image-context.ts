@@ -36,6 +36,16 @@ export function prepareImageContext(root: string): ImageContext {
   mkdirSync(cache, { recursive: true });
   // Two stacks of one checkout may do this at the same time: each in a folder of its own, the first one stays.
   const folder = mkdtempSync(join(cache, "new-"));
+  try {
+    return fill(root, folder, cache);
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** What the image holds; then the folder gets its name. */
+function fill(root: string, folder: string, cache: string): ImageContext {
   for (const part of ["dist/runtime", "templates", "package.json"]) {
     const source = join(root, part);
     if (!existsSync(source)) throw missing(source, "run npm ci in Twine's folder, which builds it");

@@ -44,7 +44,7 @@ function baseImages(): readonly BaseImage[] {
     {
       tag: NODE_IMAGE,
       // The Node that runs these tests, which is the one that the runtime is tested on.
-      programs: [process.execPath],
+      programs: [process.execPath, "bash"],
       user: "node",
       uid: 1000,
       settings: [PATH_SETTING, 'CMD ["node"]'],

@@ -8,7 +8,8 @@ const CONFLICT =
   'Unable to create container: Conflict. The container name "/staging-s1" is already in use by container "9f".';
 
 function remedy(failure: Partial<Failure>): string {
-  return remedyFor(PLACE, { errors: [], said: "", owner: undefined, urns: URNS, ...failure });
+  const nothing = { errors: [], said: "", owner: undefined, urns: URNS, isProtected: false };
+  return remedyFor(PLACE, { ...nothing, ...failure });
 }
 
 test("a container that an interrupted up left behind is to be removed, its volume stays", () => {
@@ -32,6 +33,13 @@ test("another cluster's volume is taken out of the state, so that no destroy rem
   expect(remedy({ said })).toMatch(
     /pulumi destroy --target 'urn:container', then pulumi state delete 'urn:volume'/,
   );
+  // With twine:protectData Pulumi refuses the second command otherwise.
+  expect(remedy({ said, isProtected: true })).toMatch(/pulumi state delete --force 'urn:volume'/);
+});
+
+test("a health check that took too long names what the host is short of", () => {
+  const said = "health check: Health check exceeded timeout (30s)";
+  expect(remedy({ said })).toMatch(/^db1 is too slow .* short of CPU or disk/);
 });
 
 test.each([

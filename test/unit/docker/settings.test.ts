@@ -37,17 +37,23 @@ describe("where the cluster goes", () => {
 
   test("a host without an endpoint is named", () => {
     const problems = problemsOf({ hosts: { db1: ENDPOINTS.db1 }, password: "word" });
-    expect(problems).toEqual([expect.stringMatching(/no endpoint for db2, db3/)]);
+    expect(problems).toEqual([
+      `twine:hosts has no endpoint for db2, db3, which twine.conf names | for example: pulumi config set --path 'twine:hosts["db2"]' ssh://root@db2`,
+    ]);
   });
 
   test("an endpoint that is none is shown", () => {
     const problems = problemsOf({ hosts: { ...ENDPOINTS, db2: "db2:2375" }, password: "word" });
-    expect(problems).toEqual([expect.stringMatching(/\["db2"\] "db2:2375" is neither ssh|an ssh/)]);
+    expect(problems).toEqual([
+      `twine:hosts["db2"] "db2:2375" is neither an ssh://, tcp:// nor unix:// endpoint | for example: pulumi config set --path 'twine:hosts["db2"]' ssh://root@db2`,
+    ]);
   });
 
   test("a property that there is not is named with those that there are", () => {
     expect(problemsOf({ engine: { docker: "tcp://ci:2376", certpath: "/certs" } })).toEqual([
-      expect.stringMatching(/^twine:engine has no property certpath; there are docker, certPath/),
+      expect.stringMatching(
+        /^twine:engine\.certpath is no property of an endpoint; there are sshOpts, certPath.*; did you mean certPath\?/,
+      ),
     ]);
   });
 
@@ -55,6 +61,54 @@ describe("where the cluster goes", () => {
     expect(problemsOf({ hosts: ENDPOINTS })).toEqual([
       expect.stringMatching(/^twine:password is missing.*--secret/),
     ]);
+  });
+
+  test("what would be passed over is refused: a host that twine.conf lacks, no IP address, ports of pods", () => {
+    const problems = problemsOf({
+      hosts: {
+        ...ENDPOINTS,
+        db3: { docker: ENDPOINTS.db3, address: "not an ip" },
+        db4: "ssh://db4",
+      },
+      password: "word",
+      publish: ["routers"],
+    });
+    expect(problems).toEqual([
+      `twine:hosts["db4"] is no host of twine.conf, which names db1, db2, db3; did you mean db1? | for example: pulumi config rm --path 'twine:hosts["db4"]'`,
+      expect.stringMatching(/^twine:hosts\["db3"\]\.address must be an IP address, and is "not an/),
+      expect.stringMatching(/^twine:publish is for pods alone.* pulumi config rm twine:publish$/),
+    ]);
+  });
+
+  test("access that its scheme has no use for is refused", () => {
+    const db1 = { docker: ENDPOINTS.db1, certPath: "/certs" };
+    const db2 = { docker: "tcp://db2:2376", sshOpts: ["-4"] };
+    const problems = problemsOf({ hosts: { ...ENDPOINTS, db1, db2 }, password: "word" });
+    expect(problems).toEqual([
+      expect.stringMatching(/^twine:hosts\["db1"\]\.certPath is for tcp:\/\/ endpoints/),
+      expect.stringMatching(/^twine:hosts\["db2"\]\.sshOpts is for ssh:\/\/ endpoints/),
+    ]);
+  });
+
+  test("twine:engineAccess joins twine:engine", () => {
+    const args = { engine: "tcp://ci:2376", engineAccess: { certPath: "/certs" } };
+    expect(check(args).engine).toEqual({ docker: "tcp://ci:2376", certPath: "/certs" });
+  });
+
+  test("complaints about twine:engineAccess name it, also when it stands alone or beside twine:hosts", () => {
+    const engine = "tcp://ci:2376";
+    const example = "for example: pulumi config set --path twine:engineAccess.certPath";
+    expect(problemsOf({ engine, engineAccess: { certpath: "/c" } })).toEqual([
+      expect.stringMatching(`^twine:engineAccess\\.certpath is no property.*${example}`),
+    ]);
+    expect(problemsOf({ engine, engineAccess: "/certs" })).toEqual([
+      expect.stringMatching(`^twine:engineAccess must be an object.*${example}`),
+    ]);
+    expect(problemsOf({ engineAccess: { certPath: "/c" } }, SHIPPED)).toEqual([
+      expect.stringMatching(/^twine:engineAccess\.certPath is for tcp:.*unix:.*docker\.sock \|/),
+    ]);
+    const hosts = { hosts: ENDPOINTS, password: "word", engineAccess: { certPath: "/c" } };
+    expect(problemsOf(hosts)).toEqual([expect.stringMatching(/^twine:engineAccess is how to get/)]);
   });
 
   test("hosts and engine together are refused", () => {
@@ -71,9 +125,24 @@ describe("where the cluster goes", () => {
 });
 
 describe("everything else", () => {
+  test("a key that nobody reads is refused, with the one that was meant", () => {
+    expect(problemsOf({ engin: "tcp://ci:2376", colour: "red" }, SHIPPED)).toEqual([
+      "twine:engin is not a key that Twine reads; did you mean twine:engine? | pulumi config rm twine:engin",
+      expect.stringMatching(
+        /^twine:colour is not .*; there are twine:conf, twine:engine, .* rm twine:colour$/,
+      ),
+    ]);
+  });
+
+  test("an empty password is none", () => {
+    expect(problemsOf({ password: "" }, SHIPPED)).toEqual([
+      expect.stringMatching(/^twine:password must be one word.*--secret twine:password/),
+    ]);
+  });
+
   test("all mistakes are shown at once, each with its key and an example", () => {
     const problems = problemsOf({
-      hosts: ENDPOINTS,
+      engine: "tcp://ci:2375",
       password: "two words",
       redisImage: "has blanks in it",
       protectData: "yes",
