@@ -8,7 +8,8 @@ export default defineConfig(
   tseslint.configs.strictTypeChecked,
   {
     languageOptions: {
-      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+      // Not projectService: that opens every file as an editor would, and takes a third longer.
+      parserOptions: { project: "./tsconfig.json", tsconfigRootDir: import.meta.dirname },
     },
     rules: {
       // Numbers and booleans read well in messages; everything else must be made text on purpose.

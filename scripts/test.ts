@@ -13,7 +13,10 @@ interface Summary {
 
 // The project pulumi comes last and alone: its Docker engines take the whole machine, and other tests would time out
 // beside it.
-const PARTS: readonly (readonly string[])[] = [["unit", "integration", "e2e"], ["pulumi"]];
+const PARTS: readonly (readonly string[])[] = [
+  ["unit", "unit-pulumi", "integration", "e2e"],
+  ["pulumi"],
+];
 const cache = join(ROOT, ".cache");
 const isStrict = process.env["TWINE_TEST_STRICT"] === "1";
 

@@ -20,6 +20,7 @@ m2=monitor localhost 7202
 m3=monitor localhost 7203
 cluster twine
 `;
+const LEASE_MS = configOf(CONF).settings.leaseMs;
 
 /** A request and its reply each take a few milliseconds, or are lost. */
 function overNetwork(acceptor: Acceptor, clock: Clock, random: SeededRandom): Acceptor {
