@@ -294,6 +294,13 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     this.#whenFirst = undefined;
     if (this.isGone) return;
     task();
+    if (this.#isDraining) this.#watchQuiet();
+    if (this.#isInputOver && this.#own.isWaiting) {
+      // It may be answered at once; a client that can't be seen leaving must not wait for ever.
+      this.#context.clock.after(LINGER_MS, () => {
+        if (this.#own.isWaiting) this.destroy();
+      });
+    }
     // It may wait at a node now, and then the client is read on.
     this.#pump();
   }
@@ -347,6 +354,8 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
 
   /** Ends the connection when nothing is owed and nothing has come for a few turns. */
   #watchQuiet(): void {
+    // What waits at a node may wait for ever; nothing was done of it.
+    if (this.#own.isWaiting) this.destroy();
     const isQuiet = this.#line.owed === 0 && this.#splitter.waitingBytes === 0 && !this.#isPlacing;
     if (!isQuiet) return;
     this.#isEnding = this.#quietTurns++ >= QUIET_TURNS;

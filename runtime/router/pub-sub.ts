@@ -135,9 +135,7 @@ export class PubSub {
     if (this.#client.isGone) return;
     const byPartition = new Map<number, string[]>();
     fresh.forEach((name, index) => {
-      for (const partition of places[index] ?? []) {
-        byPartition.set(partition, [...(byPartition.get(partition) ?? []), name]);
-      }
+      spread(byPartition, places[index] ?? [], name);
     });
     let left = byPartition.size;
     let isOver = false;
@@ -202,9 +200,7 @@ export class PubSub {
     }
     const byPartition = new Map<number, string[]>();
     const replies = names.map((name) => {
-      for (const partition of known.get(name) ?? []) {
-        byPartition.set(partition, [...(byPartition.get(partition) ?? []), name]);
-      }
+      spread(byPartition, known.get(name) ?? [], name);
       known.delete(name);
       return confirmation(word, name, this.#count(topic), protocol);
     });
@@ -251,9 +247,9 @@ export class PubSub {
       names.map((name) => Buffer.from(name, "latin1")),
       this.#context,
     );
-    const spread = (places: readonly number[]): (readonly number[])[] =>
+    const placed = (places: readonly number[]): (readonly number[])[] =>
       names.map((name, index) => (isEverywhere(name) ? everywhere : [places[index] ?? 0]));
-    return "then" in found ? found.then(spread) : spread(found);
+    return "then" in found ? found.then(placed) : placed(found);
   }
 
   #message(push: Push, bytes: Buffer, start: number, end: number): void {
@@ -297,6 +293,18 @@ export class PubSub {
     const { nowMs } = this.#context.own.context.turn;
     this.#softSinceMs ??= nowMs;
     return unsentBytes > UNSENT_BYTES_MAX || nowMs - this.#softSinceMs > SOFT_MS_MAX;
+  }
+}
+
+function spread(
+  byPartition: Map<number, string[]>,
+  partitions: readonly number[],
+  name: string,
+): void {
+  for (const partition of partitions) {
+    const names = byPartition.get(partition);
+    if (names === undefined) byPartition.set(partition, [name]);
+    else names.push(name);
   }
 }
 

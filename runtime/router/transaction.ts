@@ -226,8 +226,10 @@ export class Transaction {
       finish(errorReply(`TWINEDOWN nothing is routed: ${clash}`));
       return;
     }
+    // A client that has changed its protocol since wants the replies in the new one, which that connection doesn't speak.
     const isUnproved =
-      watch !== undefined && (watch.connection === undefined || !own.context.isConfirmed());
+      watch !== undefined &&
+      (watch.connection?.protocol !== errand.protocol || !own.context.isConfirmed());
     if (isUnproved) {
       finish(NIL_REPLIES[errand.protocol]);
       return;

@@ -167,6 +167,28 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, through the rout
     for (const client of clients) client.socket.destroy();
   });
 
+  test("a router that ends does not wait for those who wait", async () => {
+    const ending = await startRouterCluster({ partitions: 1, settings: ["drain-for 60s"] });
+    const [client, late] = [await RawClient.open(ending.port), await RawClient.open(ending.port)];
+    client.send(pipeline(["BLPOP l 0"]));
+    await until("it waits", async () => (await blockedOn(ending.servers)) === 1);
+    late.send(pipeline(["SET a 1", "BLPOP l 0"]));
+    const reply = client.reply();
+    await ending.close();
+    expect(await reply).toBe("closed");
+  });
+
+  test("a client that has ended its side gets what is there, and then leaves", async () => {
+    const [half, other] = [await cluster.client(), await cluster.client()];
+    await other.call("FLUSHALL");
+    await other.call("RPUSH {h}l x");
+    half.socket.end(pipeline(["SET {h}a 1", "BLPOP {h}l 0", "BLPOP {h}l 0"]));
+    expect(await half.reply()).toBe("+OK\r\n");
+    expect(await half.reply()).toBe("*2\r\n$4\r\n{h}l\r\n$1\r\nx\r\n");
+    expect(await half.reply()).toBe("closed");
+    await until("nobody waits", async () => (await blockedOn(cluster.servers)) === 0);
+  });
+
   test("ioredis and node-redis wait and are woken", async () => {
     const address = { host: "127.0.0.1", port: cluster.port };
     const [redis, other] = [new Redis(address), new Redis(address)];

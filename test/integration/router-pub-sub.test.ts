@@ -232,6 +232,17 @@ describe.skipIf(isMissing("redis-server"))("publish and subscribe through the ro
     }
   });
 
+  test("fifty thousand channels are subscribed and left in one command each", async () => {
+    const client = await cluster.client();
+    const names = Array.from({ length: 50_000 }, (_, index) => `many:${index}`);
+    for (const word of ["SUBSCRIBE", "UNSUBSCRIBE"]) {
+      client.send(encodeCommand([word, ...names]));
+      for (const name of names) expect(await client.reply()).toContain(name);
+    }
+    expect(await client.call("PING")).toBe("+PONG\r\n");
+    client.socket.destroy();
+  });
+
   test("a subscriber that reads nothing is ended before its messages fill the memory", async () => {
     const small = await startRouterCluster({ partitions: 1 });
     const [slow, publisher] = [await small.client(), await small.client()];

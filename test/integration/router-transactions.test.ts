@@ -143,6 +143,15 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
     }
   });
 
+  test("a client that changes its protocol between WATCH and EXEC has to watch anew", async () => {
+    const client = await cluster.client();
+    await client.call("SET {p}a 1");
+    client.send(pipeline(["WATCH {p}a", "HELLO 3", "MULTI", "INCR {p}a", "EXEC"]));
+    expect((await repliesOf(client, 5))[4]).toBe("_\r\n");
+    client.send(pipeline(["WATCH {p}a", "MULTI", "INCR {p}a", "EXEC"]));
+    expect((await repliesOf(client, 4))[3]).toBe("*1\r\n:2\r\n");
+  });
+
   test("a client that leaves in the midst of a transaction leaves nothing behind", async () => {
     const watcher = await cluster.client();
     await watcher.call("FLUSHALL");
