@@ -16,7 +16,11 @@ export interface ClientFacts {
 export interface ClientAnswer {
   readonly reply: Buffer;
   readonly changed?: Partial<SessionState>;
+  /** Set by CLIENT REPLY alone. */
+  readonly replies?: Replies;
 }
+
+export type Replies = "on" | "off" | "skip";
 
 const NO_REPLY = Buffer.alloc(0);
 const SYNTAX_ERROR = errorReply("ERR syntax error");
@@ -86,7 +90,7 @@ export function answerClient(
     case "list":
       return { reply: list(state, args, context) };
     case "reply":
-      return replies(state, args[2]);
+      return replies(args[2]);
     case "help":
       return { reply: HELP };
     case "capa":
@@ -127,11 +131,10 @@ function setInfo(args: readonly Buffer[]): ClientAnswer {
 }
 
 /** OFF and SKIP have no reply themselves. https://redis.io/docs/latest/commands/client-reply/ */
-function replies(state: SessionState, mode: Buffer | undefined): ClientAnswer {
-  if (isWord(mode, "on")) return { reply: OK_REPLY, changed: { replies: "on" } };
-  if (isWord(mode, "off")) return { reply: NO_REPLY, changed: { replies: "off" } };
-  if (!isWord(mode, "skip")) return { reply: SYNTAX_ERROR };
-  return { reply: NO_REPLY, changed: { replies: state.replies === "off" ? "off" : "skip" } };
+function replies(mode: Buffer | undefined): ClientAnswer {
+  if (isWord(mode, "on")) return { reply: OK_REPLY, replies: "on" };
+  if (isWord(mode, "off")) return { reply: NO_REPLY, replies: "off" };
+  return isWord(mode, "skip") ? { reply: NO_REPLY, replies: "skip" } : { reply: SYNTAX_ERROR };
 }
 
 /** CLIENT LIST [TYPE type] or [ID id ...]. */

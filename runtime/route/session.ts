@@ -5,7 +5,13 @@ import { bulk, encodeReply, errorReply, OK_REPLY, type Protocol } from "../resp/
 import type { RespValue } from "../resp/value.ts";
 import { isWord } from "./keys.ts";
 import { loginOf, usersOf, type Users } from "./users.ts";
-import { answerClient, BAD_NAME, isPlainName, type ClientFacts } from "./session-client.ts";
+import {
+  answerClient,
+  BAD_NAME,
+  isPlainName,
+  type ClientFacts,
+  type Replies,
+} from "./session-client.ts";
 import { refusal, wrongArity } from "./wire-errors.ts";
 
 export { infoLine } from "./session-client.ts";
@@ -21,8 +27,6 @@ export interface SessionState {
   readonly isAuthenticated: boolean;
   /** Where the client came in, host:port. */
   readonly localAddress: string;
-  /** CLIENT REPLY: whether replies are sent; skip: not that of the next command. */
-  readonly replies: "on" | "off" | "skip";
   /** Channels and patterns that it is subscribed to. */
   readonly subscriptions?: number;
   /** Who logged in; "default" before that, as Redis says. */
@@ -50,6 +54,8 @@ export interface SessionAnswer {
   readonly state: SessionState;
   /** The connection ends after this reply. */
   readonly isLast: boolean;
+  /** Set when it changes: whether replies are sent from here on; skip: not that of the next command. */
+  readonly replies?: Replies | undefined;
 }
 
 /** Allowed before a password was shown. */
@@ -78,7 +84,6 @@ export function openSession(
     id,
     address,
     localAddress,
-    replies: "on",
     protocol: 2,
     name: "",
     libName: "",
@@ -115,7 +120,7 @@ export function answerSession(
     case "reset": {
       const hasUsers = context.password !== undefined || context.users !== undefined;
       const fresh = openSession(state.id, state.address, hasUsers, state.localAddress);
-      return answer(Buffer.from("+RESET\r\n"), fresh);
+      return { ...answer(Buffer.from("+RESET\r\n"), fresh), replies: "on" };
     }
     case "auth":
       return auth(args, context, answer);
@@ -125,8 +130,8 @@ export function answerSession(
       // WHOAMI: the others of ACL are not the session's.
       return answer(bulk(Buffer.from(state.user)));
     default: {
-      const { reply, changed } = answerClient(state, args, context);
-      return answer(reply, changed);
+      const { reply, changed, replies } = answerClient(state, args, context);
+      return { ...answer(reply, changed), replies };
     }
   }
 }

@@ -11,6 +11,7 @@ import { errorReply, type Protocol } from "../resp/encode.ts";
 import { RespError } from "../resp/limits.ts";
 import { RequestSplitter, type Request } from "../resp/request-splitter.ts";
 import { isSessionCommand } from "../route/decide.ts";
+import type { ClientFacts } from "../route/session-client.ts";
 import { BEFORE_AUTH, NOAUTH_REPLY } from "../route/session.ts";
 import { ClientSession, type ClientSessionContext } from "./client-session.ts";
 import type { Errand } from "./dispatch.ts";
@@ -62,6 +63,7 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
   /** Replies that may be owed before reading stops. */
   #owedMax = OWED_FIRST;
   #heardAtMs: number;
+  readonly #openedAtMs: number;
   /** A command is still being placed: the next must not overtake it. */
   #isPlacing = false;
   /** The client sends nothing more; what it sent may still wait in the splitter. */
@@ -86,10 +88,9 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     this.#line = new ReplyLine(stats.tally);
     this.written = new WrittenPartitions(context.own.terms);
     this.#own = new OwnWays(this, context);
-    const address = `${socket.remoteAddress ?? "unixsocket"}:${socket.remotePort ?? 0}`;
-    this.#session = new ClientSession(id, address, context);
+    this.#session = new ClientSession(id, socket, context);
     this.#splitter.limits = this.#session.requestLimits;
-    this.#heardAtMs = context.turn.nowMs;
+    this.#heardAtMs = this.#openedAtMs = context.turn.nowMs;
     socket.on("data", (chunk) => {
       this.#receive(chunk);
     });
@@ -153,7 +154,8 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     if (this.isGone) return;
     this.#line.take(tag, bytes, start, end);
     if (this.#isDue) return;
-    if (!this.#line.hasOutput) {
+    // Nothing to send and nothing owed: the replies were not wanted (CLIENT REPLY), and somebody may wait for the end.
+    if (!this.#line.hasOutput && this.#line.owed > 1) {
       if (this.#line.waitingBytes > OUTPUT_BYTES_LEAST) this.#closeWhenTooMuch();
       return;
     }
@@ -244,7 +246,8 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
       this.written.clear();
     }
     const tag = this.#line.expect(0);
-    const answer = this.#session.answer(request.args);
+    const answer = this.#session.answer(request.args, this.facts);
+    if (answer.replies !== undefined) this.#line.setReplies(answer.replies, tag);
     this.#splitter.limits = this.#session.requestLimits;
     if (answer.isLast) this.#isEnding = true;
     this.#answer(tag, answer.reply);
@@ -311,6 +314,15 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     if (this.#isDue) return;
     this.#isDue = true;
     this.#context.turn.addClient(this);
+  }
+
+  /** For CLIENT LIST. */
+  get facts(): ClientFacts {
+    const { nowMs } = this.#context.turn;
+    const secondsSince = (ms: number): number => Math.max(Math.floor((nowMs - ms) / 1000), 0);
+    const state = { ...this.#session.state, subscriptions: this.#own.isSubscribed ? 1 : 0 };
+    const [ageSeconds, idleSeconds] = [this.#openedAtMs, this.#heardAtMs].map(secondsSince);
+    return { state, ageSeconds: ageSeconds ?? 0, idleSeconds: idleSeconds ?? 0 };
   }
 
   get protocol(): Protocol {

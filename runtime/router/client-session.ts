@@ -1,4 +1,5 @@
 // client-session.ts: who one client is: its session (route/session.ts), the limits that follow from it, and what it may do.
+import type { Socket } from "node:net";
 import { UNAUTHENTICATED_LIMITS, type RequestLimits } from "../resp/limits.ts";
 import { refusedToReader } from "../route/read-only.ts";
 import {
@@ -7,6 +8,7 @@ import {
   type SessionAnswer,
   type SessionState,
 } from "../route/session.ts";
+import type { ClientFacts } from "../route/session-client.ts";
 import type { CommandSource } from "./command-source.ts";
 import type { RouterRules } from "./limits.ts";
 
@@ -14,15 +16,19 @@ export interface ClientSessionContext {
   /** Read anew each time: they may change. */
   readonly rules: RouterRules;
   readonly commands: CommandSource;
+  /** All of this process, for CLIENT LIST. */
+  readonly clients?: ReadonlySet<{ readonly facts: ClientFacts }>;
 }
 
 export class ClientSession {
   state: SessionState;
   readonly #context: ClientSessionContext;
 
-  constructor(id: number, address: string, context: ClientSessionContext) {
+  constructor(id: number, socket: Socket, context: ClientSessionContext) {
     this.#context = context;
-    this.state = openSession(id, address, context.rules.users !== undefined);
+    const address = `${socket.remoteAddress ?? "unixsocket"}:${socket.remotePort ?? 0}`;
+    const localAddress = `${socket.localAddress ?? "unixsocket"}:${socket.localPort ?? 0}`;
+    this.state = openSession(id, address, context.rules.users !== undefined, localAddress);
   }
 
   get requestLimits(): RequestLimits {
@@ -32,11 +38,13 @@ export class ClientSession {
   }
 
   /** Answers a command of the session's own. */
-  answer(args: readonly Buffer[]): SessionAnswer {
+  answer(args: readonly Buffer[], self: ClientFacts): SessionAnswer {
     const answer = answerSession(this.state, args, {
       password: undefined,
       users: this.#context.rules.users,
       redisVersion: this.#context.commands.redisVersion,
+      self,
+      clients: () => [...(this.#context.clients ?? [])].map(({ facts }) => facts),
     });
     this.state = answer.state;
     return answer;

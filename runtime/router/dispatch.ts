@@ -17,6 +17,7 @@ import {
   tagOf,
   type ScanPosition,
 } from "../route/scan-cursor.ts";
+import type { ClientFacts } from "../route/session-client.ts";
 import { withoutSecrets } from "../route/settings.ts";
 import { isError, mergeReplies, splitCommand } from "../route/split.ts";
 import { crossSlot } from "../route/wire-errors.ts";
@@ -37,7 +38,7 @@ export interface DispatchContext {
   /** The two characters of twine.conf's hash-tag. */
   readonly hashTag?: string | undefined;
   /** Clients of this process. */
-  readonly clients?: { readonly size: number };
+  readonly clients?: ReadonlySet<{ readonly facts: ClientFacts }>;
   readonly stats: RouterStats;
 }
 

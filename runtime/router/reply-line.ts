@@ -5,12 +5,16 @@
 // `out` is what leaves at the end of the turn, in one piece. A reply that comes in its order is copied there at once; one
 // that comes early waits in the arena, with its place in preallocated columns. A client that is owed nothing holds no
 // buffer at all.
+import type { Replies } from "../route/session-client.ts";
 import { copyBytes } from "./copy-bytes.ts";
 import { CommandTally, OTHER } from "./stats-tally.ts";
 
 /** Tags are counted within 30 bits, so that they stay small integers for as long as a client stays. */
 const TAG_MASK = 0x3fffffff;
 const NOT_YET = -1;
+const NONE = 0;
+const NEXT = 1;
+const ALL = 2;
 const OUT_BYTES = 16 * 1024;
 const POOLED_MAX = 256;
 const pool: Buffer[] = [];
@@ -29,6 +33,9 @@ export class ReplyLine {
   #ends = new Int32Array(16);
   #requestBytes = new Float64Array(16);
   #commands = new Uint16Array(16);
+  /** CLIENT REPLY: those whose replies are not sent, and which of the next are not. */
+  #muted = new Uint8Array(16);
+  #mute: typeof NONE | typeof NEXT | typeof ALL = NONE;
   #since = new Float64Array(16);
   #arena: Buffer | undefined;
   #arenaFilled = 0;
@@ -64,6 +71,8 @@ export class ReplyLine {
     this.#requestBytes[at] = requestBytes;
     this.#commands[at] = command;
     this.#since[at] = this.#tally.nowMs;
+    this.#muted[at] = this.#mute;
+    if (this.#mute === NEXT) this.#mute = NONE;
     this.owedBytes += requestBytes;
     return tag;
   }
@@ -72,6 +81,7 @@ export class ReplyLine {
     if (end - start > this.largestBytes) this.largestBytes = end - start;
     const place = tag & this.#mask;
     this.#tally.count(this.#commands[place] ?? OTHER, this.#since[place] ?? 0, bytes[start] ?? 0);
+    if (this.#muted[place] !== NONE) end = start;
     if (tag !== this.#head) {
       this.#putAside(place, bytes, start, end);
       return;
@@ -81,9 +91,10 @@ export class ReplyLine {
     while (this.#head !== this.#tail) {
       const at = this.#head & this.#mask;
       const from = this.#starts[at] ?? NOT_YET;
-      if (from === NOT_YET || this.#arena === undefined) return;
+      if (from === NOT_YET) return;
       const to = this.#ends[at] ?? from;
-      this.#append(this.#arena, from, to);
+      // A reply that is not sent has no bytes there, and the arena may be gone.
+      if (this.#arena !== undefined && to > from) this.#append(this.#arena, from, to);
       this.#arenaBytes -= to - from;
       this.#starts[at] = NOT_YET;
       if (this.#arenaBytes === 0) this.#emptyArena();
@@ -94,6 +105,13 @@ export class ReplyLine {
   /** Bytes of replies that have come and did not leave. */
   get waitingBytes(): number {
     return this.#outFilled + this.#arenaBytes;
+  }
+
+  /** From the place `tag` on replies are sent, or are not: skip means the next one alone, and nothing while all are off. */
+  setReplies(replies: Replies, tag: number): void {
+    if (replies === "on") this.#muted[tag & this.#mask] = this.#mute = NONE;
+    else if (replies === "off") this.#mute = ALL;
+    else if (this.#mute === NONE) this.#mute = NEXT;
   }
 
   /** Bytes that answer nothing, before whatever reply comes next. */
@@ -182,13 +200,14 @@ export class ReplyLine {
     const size = (this.#mask + 1) * 2;
     const [starts, ends] = [new Int32Array(size).fill(NOT_YET), new Int32Array(size)];
     const [requestBytes, since] = [new Float64Array(size), new Float64Array(size)];
-    const commands = new Uint16Array(size);
+    const [commands, muted] = [new Uint16Array(size), new Uint8Array(size)];
     for (let tag = this.#head; tag !== this.#tail; tag = (tag + 1) & TAG_MASK) {
       const [from, to] = [tag & this.#mask, tag & (size - 1)];
       starts[to] = this.#starts[from] ?? NOT_YET;
       ends[to] = this.#ends[from] ?? 0;
       requestBytes[to] = this.#requestBytes[from] ?? 0;
       commands[to] = this.#commands[from] ?? OTHER;
+      muted[to] = this.#muted[from] ?? NONE;
       since[to] = this.#since[from] ?? 0;
     }
     this.#mask = size - 1;
@@ -196,6 +215,7 @@ export class ReplyLine {
     this.#ends = ends;
     this.#requestBytes = requestBytes;
     this.#commands = commands;
+    this.#muted = muted;
     this.#since = since;
   }
 }

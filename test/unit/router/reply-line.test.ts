@@ -58,3 +58,24 @@ test("any order of coming gives the order of the commands, with small and large 
     { numRuns: 200 },
   );
 });
+
+test("replies that are not wanted leave no bytes and hold nobody up, in whatever order they come", () => {
+  const line = new ReplyLine();
+  const bytes = Buffer.from("+OK\r\n");
+  const out: string[] = [];
+  const flush = (): void => {
+    line.flush((piece) => {
+      out.push(piece.toString());
+      return true;
+    });
+  };
+  line.setReplies("off", line.expect(0));
+  line.take(0, bytes, 0, 0);
+  const muted = Array.from({ length: 40 }, () => line.expect(10));
+  const on = line.expect(0);
+  line.setReplies("on", on);
+  const last = line.expect(10);
+  for (const tag of [last, on, ...muted.reverse()]) line.take(tag, bytes, 0, bytes.length);
+  flush();
+  expect([line.owed, out.join("")]).toEqual([0, "+OK\r\n+OK\r\n"]);
+});
