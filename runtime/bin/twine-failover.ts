@@ -23,7 +23,9 @@ import { openRedisLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "../register/acceptors.ts";
 import { askAlpha } from "../register/ask-alpha.ts";
 import { createNoticeBoard } from "../register/notice-board.ts";
+import { lookTwice } from "../register/look-twice.ts";
 import { readRegister } from "../register/read.ts";
+import { knowledgeOf } from "../status/knowledge.ts";
 import { parseView } from "../status/parse-view.ts";
 
 /** As twine-status says HALT. */
@@ -48,7 +50,8 @@ async function main(): Promise<number> {
       "$ twine-failover --accept-loss a6667",
     ],
     exitCodes: {
-      [WOULD_HALT]: "--what-if: some partition would be left without a master",
+      [WOULD_HALT]:
+        "--what-if: some partition would be left without a master, or no write would be taken",
     },
   })
     .argument("[node]", "the data node that is to be master; nothing is lost and no client notices")
@@ -99,7 +102,7 @@ function portsOf(config: ClusterConfig) {
 async function sayWhatIf(config: ClusterConfig, subject: string, isJson: boolean): Promise<number> {
   const nodes = namedNodes(config, subject);
   const ports = portsOf(config);
-  const view = await readView(ports);
+  const { view, isLed, silentStatus } = await readLife(ports);
   const board = createNoticeBoard(ports);
   try {
     const [offsets, infos] = await Promise.all([
@@ -113,7 +116,8 @@ async function sayWhatIf(config: ClusterConfig, subject: string, isJson: boolean
       }),
     );
     const victims = new Set(nodes);
-    const play = (loss: Loss): WhatIf => whatIf({ view, config, infos, lastSeen, victims, loss });
+    const known = { view, config, infos, lastSeen, victims, isLed, silentStatus };
+    const play = (loss: Loss): WhatIf => whatIf({ ...known, loss });
     const losses = { subject, nodes, killed: play("killed"), silent: play("silent") };
     process.stdout.write(isJson ? `${JSON.stringify(losses)}\n` : whatIfText(losses));
     const isHalt = [losses.killed, losses.silent].some(({ state }) => state === "HALT");
@@ -157,20 +161,34 @@ async function readView(ports: Parameters<typeof openAcceptors>[0]): Promise<Vie
   try {
     const reading = await readRegister(opened.acceptors, ports.config.settings.cluster);
     const body = reading.value?.body ?? null;
-    if (body !== null) {
-      const view = parseView(body);
-      requireSameCluster(view, ports.config);
-      return view;
-    }
-    const silent = [...reading.silent].map(([name, why]) => `${name} ${why}`).join("; ");
-    throw new TwineError({
-      code: "NO_VIEW",
-      message: `the status nodes hold no view that is known to be chosen${silent === "" ? "" : ` (${silent})`}`,
-      remedy: "start the status nodes and a monitor: twine-start",
-    });
+    return requireView(body === null ? null : parseView(body), reading.silent, ports.config);
   } finally {
     opened.close();
   }
+}
+
+/** Throws NO_VIEW with why the silent status nodes don't count, and CLUSTER_DIFFERS. */
+function requireView(
+  view: View | null,
+  silent: ReadonlyMap<string, string>,
+  config: ClusterConfig,
+): View {
+  requireSameCluster(view, config);
+  if (view !== null) return view;
+  const reasons = [...silent].map(([name, why]) => `${name} ${why}`).join("; ");
+  throw new TwineError({
+    code: "NO_VIEW",
+    message: `the status nodes hold no view that is known to be chosen${reasons === "" ? "" : ` (${reasons})`}`,
+    remedy: "start the status nodes and a monitor: twine-start",
+  });
+}
+
+/** The view, whether anybody leads, and who of the status nodes doesn't count: a view outlives its monitors. */
+async function readLife(ports: Parameters<typeof openAcceptors>[0]) {
+  const knowledge = knowledgeOf(await lookTwice(ports));
+  const { silent, emptied, alphaAlive: isLed } = knowledge;
+  const view = requireView(knowledge.view, silent, ports.config);
+  return { view, isLed, silentStatus: new Set([...silent.keys(), ...emptied]) };
 }
 
 /** The cluster must know the node; and a loss can be accepted only where a partition has no master. */

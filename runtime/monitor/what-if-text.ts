@@ -20,6 +20,7 @@ export function whatIfText({ subject, nodes, killed, silent }: Losses): string {
     nodes.length === 1 && nodes[0] === subject ? subject : `${subject} (${nodes.join(", ")})`;
   const lines = [`if ${who} died, the cluster would be ${worst(killed, silent)}`];
   if (killed.why !== "") lines.push(`  nobody would decide anything: ${killed.why}`);
+  for (const note of killed.notes) lines.push(`  ${note}`);
   for (const [at, partition] of killed.partitions.entries()) {
     const same = silent.partitions[at] ?? partition;
     lines.push(`  partition ${partition.index}  ${partitionText(partition, same)}`);

@@ -147,6 +147,19 @@ describe("twine-failover --what-if", () => {
     const alone = await failover(cluster, "--what-if", after.partitions[0]?.master ?? "");
     expect(alone.code).toBe(0);
   });
+
+  test("the only router lets nobody in any more; and without monitors nobody would decide", async () => {
+    const cluster = await started();
+    const router = await failover(cluster, "--what-if", "r1");
+    expect(router).toMatchObject({ code: 0, err: "" });
+    expect(router.out).toContain("no client would get in");
+    await cluster.kill("m1", "m2", "m3");
+    // The view still calls all three of them up.
+    const { code, out } = await failover(cluster, "--what-if", "a1");
+    expect(code).toBe(20);
+    expect(out).toContain("would be HALT");
+    expect(out).toContain("nobody would decide anything: no monitor renews the alpha's lease now");
+  });
 });
 
 describe("twine-stop NODE", () => {

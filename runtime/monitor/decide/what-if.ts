@@ -5,7 +5,7 @@
 // The deciders are the alpha's own; only the world that they act on is a copy: every action succeeds at once, a replica
 // that is repointed is in sync at once. So who is promoted, and what stays in HALT and why, is what would happen; the
 // time is an estimate from the few waits that time depends on.
-import { majorityOf, type ClusterConfig } from "../../core/cluster.ts";
+import type { ClusterConfig } from "../../core/cluster.ts";
 import type { ClusterState, View } from "../../core/view.ts";
 import { actionsOf, type Action } from "./actions.ts";
 import { isFollowing } from "./data-nodes.ts";
@@ -14,18 +14,16 @@ import { inheritedView } from "./first-view.ts";
 import { NOWHERE, type NodeInfo } from "./info.ts";
 import type { LastSeen, Observations, Peer, Sight } from "./observations.ts";
 import { vacanciesAfter, type Vacancies } from "./vacancies.ts";
+import { whatIsLeft, type WhatIsLeftInput } from "./what-is-left.ts";
 
 /** killed: its process is gone, its port refuses. silent: it hangs, or its host is gone and nothing answers. */
 export type Loss = "killed" | "silent";
 
-export interface WhatIfInput {
-  readonly view: View;
+export interface WhatIfInput extends WhatIsLeftInput {
   readonly config: ClusterConfig;
   /** Data nodes that answered just now. */
   readonly infos: ReadonlyMap<string, NodeInfo>;
   readonly lastSeen: ReadonlyMap<string, LastSeen>;
-  /** Names of nodes of any kind. */
-  readonly victims: ReadonlySet<string>;
   readonly loss: Loss;
 }
 
@@ -43,6 +41,8 @@ export interface WhatIf {
   readonly state: ClusterState;
   /** Why nothing at all would be decided; empty when there would be an alpha. */
   readonly why: string;
+  /** What would be lost beside data nodes, a sentence each. */
+  readonly notes: readonly string[];
   /** Those that lose a node. */
   readonly partitions: readonly WhatIfPartition[];
 }
@@ -56,7 +56,7 @@ const QUIET_ROUNDS = 10;
 
 /** Plays the loss of `victims` through. */
 export function whatIf(input: WhatIfInput): WhatIf {
-  const why = unledBecause(input);
+  const { why, notes, isUnconfirmed } = whatIsLeft(input);
   const world = new World(input);
   if (why === "") world.run();
   const { view } = world;
@@ -70,34 +70,19 @@ export function whatIf(input: WhatIfInput): WhatIf {
     .map(({ index, master }): WhatIfPartition => {
       const isGone = master === null || input.victims.has(master);
       const after = view.partitions.find((partition) => partition.index === index);
-      const masterThen = why !== "" && isGone ? null : (after?.master ?? null);
+      // A victim that is still master in the view was not found dead by enough monitors.
+      const isStuck = isGone && (why !== "" || input.victims.has(after?.master ?? ""));
+      const masterThen = isStuck ? null : (after?.master ?? null);
       const withoutMasterMs =
         masterThen === null ? null : isGone ? (world.servedAtMs.get(index) ?? null) : 0;
       return { index, masterNow: master, masterThen, needs: after?.needs ?? null, withoutMasterMs };
     });
   const isHalt =
+    isUnconfirmed ||
     view.partitions.some(({ master }) => master === null) ||
     partitions.some(({ masterThen }) => masterThen === null);
   const wasOk = input.victims.size === 0 && why === "";
-  return { state: isHalt ? "HALT" : wasOk ? view.state : "DEGRADED", why, partitions };
-}
-
-/**
- * 1. Without a majority of the status nodes no view is chosen.
- * 2. Without a monitor nobody decides.
- */
-function unledBecause({ view, victims }: WhatIfInput): string {
-  const left = (kind: string) =>
-    view.nodes.filter(
-      (node) => node.kind === kind && node.role !== "dead" && !victims.has(node.name),
-    );
-  const statusCount = view.nodes.filter(({ kind }) => kind === "status").length;
-  const needed = majorityOf(statusCount);
-  const voters = left("status").length;
-  if (voters < needed) {
-    return `only ${voters} of ${statusCount} status nodes would be left, and ${needed} are needed to choose a view`;
-  }
-  return left("monitor").length === 0 ? "no monitor would be left" : "";
+  return { state: isHalt ? "HALT" : wasOk ? view.state : "DEGRADED", why, notes, partitions };
 }
 
 /** A copy of the cluster that the deciders' actions change. */

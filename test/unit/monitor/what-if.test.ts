@@ -9,7 +9,13 @@ import { CONF, infoOf, servedScene } from "./situations.ts";
 function play(
   loss: Loss,
   victims: string[],
-  options: { conf?: string; change?: (view: View) => View; infos?: Record<string, NodeInfo> } = {},
+  options: {
+    conf?: string;
+    change?: (view: View) => View;
+    infos?: Record<string, NodeInfo>;
+    isLed?: boolean;
+    silentStatus?: string[];
+  } = {},
 ) {
   const scene = servedScene(options.conf ?? CONF);
   const infos = new Map(
@@ -23,6 +29,8 @@ function play(
     lastSeen: scene.lastSeen,
     victims: new Set(victims),
     loss,
+    isLed: options.isLed ?? true,
+    silentStatus: new Set(options.silentStatus ?? []),
   });
 }
 
@@ -76,6 +84,66 @@ test("without a majority of the status nodes nobody would decide anything", () =
   expect(state).toBe("HALT");
   expect(why).toBe("only 0 of 1 status nodes would be left, and 1 are needed to choose a view");
   expect(partitions[0]?.masterThen).toBeNull();
+});
+
+test("without an alpha now nobody would decide then, whatever the view says of the monitors", () => {
+  const { state, why, partitions } = play("killed", ["a1"], { isLed: false });
+  expect(state).toBe("HALT");
+  expect(why).toBe(
+    "no monitor renews the alpha's lease now, whatever the view says: start them with twine-start",
+  );
+  expect(partitions[0]?.masterThen).toBeNull();
+  // A replica's loss leaves the master where it is, with or without monitors.
+  expect(play("killed", ["a3"], { isLed: false })).toMatchObject({
+    state: "DEGRADED",
+    partitions: [{ masterThen: "a1" }],
+  });
+});
+
+test("the loss of a majority of the status nodes stops every write, though no data node is hit", () => {
+  const conf = `${CONF}s2=status localhost 7102 0\ns3=status localhost 7103 0\n`;
+  const change = (view: View): View => ({
+    ...view,
+    nodes: view.nodes.map((node) => (node.kind === "status" ? { ...node, role: "up" } : node)),
+  });
+  expect(play("killed", ["s1"], { conf, change })).toMatchObject({ state: "DEGRADED", why: "" });
+  const two = play("killed", ["s1", "s2"], { conf, change });
+  expect(two).toMatchObject({ state: "HALT", partitions: [] });
+  expect(two.why).toContain("only 1 of 3 status nodes would be left");
+  expect(two.notes[0]).toContain("no write would be taken");
+  // One is silent already, and no monitor has noticed yet.
+  const one = play("killed", ["s1"], { conf, change, silentStatus: ["s3"] });
+  expect(one.why).toBe(two.why);
+});
+
+describe("the loss of most monitors", () => {
+  test("is told, and a master that falls silent with them is not replaced", () => {
+    const { state, notes, partitions } = play("silent", ["a1", "m2", "m3"]);
+    expect(state).toBe("HALT");
+    expect(notes).toEqual([expect.stringContaining("only 1 of 3 monitors would be left")]);
+    expect(partitions[0]).toMatchObject({ masterNow: "a1", masterThen: null });
+  });
+
+  test("and one whose port refuses is", () => {
+    const { state, partitions } = play("killed", ["a1", "m2", "m3"]);
+    expect(state).toBe("DEGRADED");
+    expect(partitions[0]?.masterThen).toBe("a2");
+  });
+});
+
+test("the loss of the only router: no client would get in; of one of two: nothing to tell", () => {
+  const up = (view: View): View => ({
+    ...view,
+    nodes: view.nodes.map((node) => (node.kind === "router" ? { ...node, role: "up" } : node)),
+  });
+  const conf = `${CONF}r1=router localhost 7301\n`;
+  const loss = play("killed", ["r1"], { conf, change: up });
+  expect(loss.notes).toEqual([expect.stringContaining("no client would get in")]);
+  const text = whatIfText({ subject: "r1", nodes: ["r1"], killed: loss, silent: loss });
+  expect(text).toContain("\n  no router would be left: no client would get in");
+  const two = `${conf}r2=router localhost 7302\n`;
+  expect(play("killed", ["r1"], { conf: two, change: up }).notes).toEqual([]);
+  expect(play("killed", ["r1", "r2"], { conf: two, change: up }).notes).toHaveLength(1);
 });
 
 test("a monitor's loss touches no partition", () => {
