@@ -78,9 +78,14 @@ export class FrontDoor {
       decided();
       socket.pause();
       socket.unshift(first);
-      if (first[0] === HANDSHAKE) tls.emit("connection", socket);
-      else if (mayBePlain) this.#options.welcome(socket);
-      else socket.end(PLAIN_REFUSED, () => socket.destroy());
+      if (first[0] === HANDSHAKE) {
+        tls.emit("connection", socket);
+      } else if (mayBePlain) {
+        this.#options.welcome(socket);
+        socket.resume();
+      } else {
+        socket.end(PLAIN_REFUSED, () => socket.destroy());
+      }
     });
   }
 
@@ -111,7 +116,10 @@ export class FrontDoor {
 }
 
 /** The other end is on this machine. */
-function isLocal({ remoteAddress, localAddress }: Socket): boolean {
+export function isLocal({
+  remoteAddress,
+  localAddress,
+}: Pick<Socket, "remoteAddress" | "localAddress">): boolean {
   const address = remoteAddress?.replace(/^::ffff:/, "") ?? "";
   // A Unix socket has no address.
   return (
