@@ -132,7 +132,10 @@ export class Checks implements DataNodeWatch {
       this.#chosenFor.set(choice, name);
     }
     this.#lives.add(`${name}#${node.process.life}`);
-    this.#takesOver(partition, name);
+    // One that slept when it was told wakes when another was chosen in its place (seed 63873): no view names it, so it
+    // serves nobody, and a write that reaches it is one that was sent to another.
+    const { master = null, promoting = null } = this.register.view?.partitions[partition] ?? {};
+    if (master === name || promoting === name) this.#takesOver(partition, name);
   }
 
   #takesOver(partition: number, node: string): void {
