@@ -5,7 +5,9 @@
 import { randomUUID } from "node:crypto";
 import type { ToolOptions } from "../../runtime/cli/tool.ts";
 import type { ClusterConfig, ClusterNode } from "../../runtime/core/cluster.ts";
+import type { LocalRequest } from "../local/context.ts";
 import { interruption } from "../local/interruption.ts";
+import type { LeftOver } from "../local/left-overs.ts";
 
 const { signal } = interruption();
 const { addressOf, nodesOf } = await import("../../runtime/core/cluster.ts");
@@ -15,7 +17,7 @@ const { askRole } = await import("../local/ask.ts");
 const { loadConf, printWarnings, readPassword, runTool, tool } =
   await import("../../runtime/cli/tool.ts");
 const { twineHome } = await import("../../runtime/cli/package-root.ts");
-const { stop } = await import("../local/commands.ts");
+const { findLeftNode, requireHere, stop } = await import("../local/commands.ts");
 const { toolProgress } = await import("../local/tool-progress.ts");
 
 /** A handover takes a fraction of a second; a new alpha may have to be found first. */
@@ -39,7 +41,7 @@ async function main(): Promise<number> {
   })
     .argument(
       "[what]",
-      "a host of twine.conf, or one node (default: the hosts whose address is this machine's)",
+      "a host, or one node, of twine.conf or lately so (default: the hosts whose address is this machine's)",
     )
     .option(
       "--no-handover",
@@ -48,20 +50,18 @@ async function main(): Promise<number> {
   program.parse();
   const options = program.opts<ToolOptions & { handover: boolean }>();
   const { config } = loadConf(options);
-  const password = readPassword();
   const [what] = program.args;
-  const node = nodeNamed(config, what);
-  if (node !== undefined && options.handover) await handOver(config, node, password);
-  const report = await stop({
+  const request = {
     config,
     dir: options.dir,
-    host: node?.host ?? what,
-    nodes: node === undefined ? undefined : [node.name],
-    password,
+    password: readPassword(),
     home: twineHome(),
     progress: toolProgress(options.json === true),
     signal,
-  });
+  };
+  const { where, master } = await meaningOf(request, what);
+  if (master !== undefined && options.handover) await handOver(request, master);
+  const report = await stop({ ...request, ...where });
   if (options.json === true) process.stdout.write(`${JSON.stringify(report)}\n`);
   else {
     printWarnings(report.warnings);
@@ -71,26 +71,79 @@ async function main(): Promise<number> {
   return EXIT.ok;
 }
 
-/** A host of that name is meant before a node. */
-function nodeNamed(config: ClusterConfig, what: string | undefined): ClusterNode | undefined {
-  if (config.nodes.some(({ host }) => host === what)) return undefined;
-  return config.nodes.find(({ name }) => name === what);
+interface Meaning {
+  readonly where: Pick<LocalRequest, "host" | "nodes" | "leftOvers">;
+  /** The node that is meant, when others must take over from it first. */
+  readonly master?: Master | undefined;
 }
 
-/**
- * Has another node of the partition become master, when `node` is one that could be followed. Throws HANDOVER_FAILED, and
- * nothing is stopped.
- */
-async function handOver(
+interface Master {
+  readonly name: string;
+  /** "master of partition 0", or what else is known. */
+  readonly role: string;
+  /** Where twine.conf has another node of that name. */
+  readonly movedTo?: string | undefined;
+}
+
+/** A host of that name is meant before a node, and a node of twine.conf before one that has left it. */
+async function meaningOf(request: LocalRequest, what: string | undefined): Promise<Meaning> {
+  const { nodes } = request.config;
+  if (what === undefined || nodes.some(({ host }) => host === what))
+    return { where: { host: what } };
+  const node = nodes.find(({ name }) => name === what);
+  const left = await findLeftNode(request, what);
+  if (left !== undefined) {
+    const where = { host: left.host, nodes: [], leftOvers: [what] };
+    return { where, master: await leftMaster(left, node, request.password) };
+  }
+  if (node === undefined) return { where: { host: what } };
+  const where = { host: node.host, nodes: [node.name] };
+  // Nobody hands over for a stop that can't come.
+  await requireHere({ ...request, ...where });
+  return { where, master: await masterOf(request.config, node, request.password) };
+}
+
+/** Undefined unless another node of its partition could follow. */
+async function masterOf(
   config: ClusterConfig,
   node: ClusterNode,
   password: string | undefined,
-): Promise<void> {
-  if (node.kind !== "data") return;
+): Promise<Master | undefined> {
+  if (node.kind !== "data") return undefined;
   const partition = nodesOf(config, "data").filter((other) => other.partition === node.partition);
-  if (partition.length < 2) return;
+  if (partition.length < 2) return undefined;
   const role = await askRole(addressOf(node.host), node.port, credentialsOf("health", password));
-  if (role !== "master") return;
+  if (role !== "master") return undefined;
+  return { name: node.name, role: `master of partition ${node.partition}` };
+}
+
+/** Whose partition it was, and who could follow, only the alpha knows. */
+async function leftMaster(
+  { name, running, redis }: LeftOver,
+  node: ClusterNode | undefined,
+  password: string | undefined,
+): Promise<Master | undefined> {
+  if (running === undefined || redis?.kind !== "data") return undefined;
+  const role = await askRole(redis.address, redis.port, credentialsOf("health", password));
+  return role === "master" ? { name, role: "still a master", movedTo: node?.host } : undefined;
+}
+
+/** Has another node of the partition become master. Throws HANDOVER_FAILED, and nothing is stopped. */
+async function handOver(
+  { config, password }: LocalRequest,
+  { name, role, movedTo }: Master,
+): Promise<void> {
+  const fail = (why: string): never => {
+    throw new TwineError({
+      code: "HANDOVER_FAILED",
+      message: `${name} is ${role} and was not stopped: ${why}`,
+      remedy: `see twine-status and try again, or stop it all the same: twine-stop ${name} --no-handover`,
+    });
+  };
+  // Asked by its name, the alpha might take it for the other one.
+  if (movedTo !== undefined) {
+    fail(`twine.conf has ${name} on host ${movedTo} now, and this one hands over by itself`);
+  }
   // Only whoever needs them loads them.
   const [{ systemClock: clock }, { openRedisLink }, { askAlpha }, { createNoticeBoard }] =
     await Promise.all([
@@ -101,15 +154,10 @@ async function handOver(
     ]);
   const board = createNoticeBoard({ config, password, clock, openLink: openRedisLink });
   try {
-    const body = { kind: "handover", node: node.name } as const;
+    const body = { kind: "handover", node: name } as const;
     await askAlpha(board, body, { clock, id: randomUUID(), withinMs: HANDOVER_WITHIN_MS });
   } catch (error) {
-    const why = error instanceof TwineError ? error.problems[0]?.message : String(error);
-    throw new TwineError({
-      code: "HANDOVER_FAILED",
-      message: `${node.name} is master of partition ${node.partition} and was not stopped: ${why ?? ""}`,
-      remedy: `see twine-status and try again, or stop it all the same: twine-stop ${node.name} --no-handover`,
-    });
+    fail(error instanceof TwineError ? (error.problems[0]?.message ?? "") : String(error));
   } finally {
     await board.close();
   }

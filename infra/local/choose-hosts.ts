@@ -19,6 +19,36 @@ export function namedHosts(plan: Plan, name: string | undefined): readonly Plann
   );
 }
 
+/**
+ * Where to stop things: the named host, or those that are this machine. `left`: hosts that have left twine.conf but whose
+ * folder lies here; `leftRunning`: those of them where something runs, which proves that they are this machine's.
+ * Throws HOST_UNKNOWN, in the words of a command that takes a node as well, or HOST_NOT_HERE.
+ */
+export function hostsToStop(
+  plan: Plan,
+  name: string | undefined,
+  isHere: (host: PlannedHost) => boolean,
+  { left, leftRunning }: Readonly<Record<"left" | "leftRunning", readonly PlannedHost[]>>,
+): readonly PlannedHost[] {
+  if (name === undefined) {
+    const here = [...plan.hosts.filter(isHere), ...leftRunning];
+    return here.length > 0 ? here : hostsToRun(plan, name, isHere);
+  }
+  if (plan.hosts.some((host) => host.name === name)) return hostsToRun(plan, name, isHere);
+  const found = left.filter((host) => host.name === name);
+  if (found.length > 0) return found;
+  const hosts = plan.hosts.map((host) => host.name);
+  const nodes = plan.hosts.flatMap(({ services }) => services.map((service) => service.name));
+  throw new TwineError(
+    {
+      code: "HOST_UNKNOWN",
+      message: `there is no host or node ${name}${didYouMean(name, [...hosts, ...nodes])}`,
+      remedy: `name one of the hosts, ${hosts.join(", ")}, or a node that "twine-status list" shows`,
+    },
+    { exitCode: EXIT.usage },
+  );
+}
+
 /** The named host, or those whose address is this machine's. Throws HOST_UNKNOWN or HOST_NOT_HERE. */
 export function hostsToRun(
   plan: Plan,

@@ -1,12 +1,13 @@
 // commands.ts: setup, start and stop as calls, for the tools and for programs that do all three (npm start).
 import { TwineError, type Problem } from "../../runtime/core/errors.ts";
 import type { PlannedHost } from "../plan/plan.ts";
-import { hostsToRun, namedHosts } from "./choose-hosts.ts";
+import { hostsToRun, hostsToStop, namedHosts } from "./choose-hosts.ts";
 import { localContext, type LocalContext, type LocalRequest } from "./context.ts";
 import { makeFolder } from "./files.ts";
 import { withLocks } from "./host-lock.ts";
 import { interrupted, TAKEN_BACK } from "./launch.ts";
 import { hostFolder, lockFile } from "./layout.ts";
+import { findLeftHosts, findLeftOvers, type LeftOver } from "./left-overs.ts";
 import { checkPassword } from "./password-check.ts";
 import { findTargets, isSetUp } from "./targets.ts";
 import { applyHost, inspectHost, type HostSetup, type SetupOptions } from "./setup.ts";
@@ -30,7 +31,7 @@ export async function setup(
   return locked(context, hosts, async () => {
     const states = [];
     for (const host of hosts) states.push(await inspectHost(context, host, options));
-    const problems = states.flatMap((state) => state.problems);
+    const problems = states.flatMap((state) => state.problems.map(({ problem }) => problem));
     if (problems.length > 0) throw new TwineError(problems);
     const done: HostSetup[] = [];
     for (const state of states) done.push(await applyHost(context, state));
@@ -61,6 +62,12 @@ export async function checkRunning(request: LocalRequest): Promise<void> {
   await checkPassword(context, await findTargets(context, hosts));
 }
 
+/** Throws HOST_UNKNOWN or HOST_NOT_HERE. */
+export async function requireHere(request: LocalRequest): Promise<void> {
+  const { plan, isHere } = await localContext(request);
+  hostsToRun(plan, request.host, isHere);
+}
+
 /** Starts what does not run yet on the named host, or on those of this machine. */
 export async function start(request: LocalRequest): Promise<StartReport> {
   const context = await localContext(request);
@@ -69,10 +76,15 @@ export async function start(request: LocalRequest): Promise<StartReport> {
   return { ...report, warnings: [...context.plan.warnings, ...report.warnings] };
 }
 
-/** Stops what was started on the named host, or on those of this machine. */
+/** Stops what was started on the named host, or on those of this machine; hosts that left twine.conf are among them. */
 export async function stop(request: LocalRequest): Promise<StopReport> {
   const context = await localContext(request);
-  const hosts = hostsToRun(context.plan, request.host, context.isHere);
+  const left = await findLeftHosts(context);
+  const running = await Promise.all(left.map((host) => hasRunning(context, host)));
+  const hosts = hostsToStop(context.plan, request.host, context.isHere, {
+    left,
+    leftRunning: left.filter((_, index) => running[index]),
+  });
   const warnings: Problem[] = [];
   // A disk that is full or read-only must not keep anything running.
   const report = await locked(
@@ -82,6 +94,29 @@ export async function stop(request: LocalRequest): Promise<StopReport> {
     (path, why) => warnings.push(unlocked(path, why)),
   );
   return { ...report, warnings };
+}
+
+async function hasRunning(context: LocalContext, host: PlannedHost): Promise<boolean> {
+  return (await findLeftOvers(context, host)).some(({ running }) => running !== undefined);
+}
+
+/**
+ * The node of that name that twine.conf no longer has on this machine, though its folder is still here. One that has moved
+ * to another host counts only while it runs here.
+ */
+export async function findLeftNode(
+  request: LocalRequest,
+  name: string,
+): Promise<LeftOver | undefined> {
+  const context = await localContext(request);
+  const named = (host: PlannedHost): boolean => host.services.some((other) => other.name === name);
+  const here = context.plan.hosts.filter(context.isHere);
+  if (here.some(named)) return undefined;
+  const hosts = [...here, ...(await findLeftHosts(context))];
+  const left = (await Promise.all(hosts.map((host) => findLeftOvers(context, host)))).flat();
+  const found = left.filter((other) => other.name === name);
+  const running = found.find((other) => other.running !== undefined);
+  return running ?? (context.plan.hosts.some(named) ? undefined : found[0]);
 }
 
 /** After an interruption that came when `started` already ran: stops those, whatever else runs. Throws INTERRUPTED. */

@@ -35,6 +35,8 @@ export interface LocalRequest {
   readonly only?: readonly NodeKind[] | undefined;
   /** Names of the nodes to start or stop; all when absent. */
   readonly nodes?: readonly string[] | undefined;
+  /** Stop: names of nodes that have left twine.conf; absent: all of them, unless `nodes` names others. */
+  readonly leftOvers?: readonly string[] | undefined;
   /** Start: what started stays, though others fail. Else it is all or nothing. */
   readonly keepGoing?: boolean | undefined;
 }
@@ -51,6 +53,7 @@ export interface LocalContext {
   readonly signal: AbortSignal;
   readonly only: readonly NodeKind[] | undefined;
   readonly nodes: readonly string[] | undefined;
+  readonly leftOvers: readonly string[] | undefined;
   readonly keepGoing: boolean;
   readonly isHere: (host: PlannedHost) => boolean;
 }
@@ -74,6 +77,7 @@ export async function localContext(request: LocalRequest): Promise<LocalContext>
     plan,
     only: request.only,
     nodes: request.nodes,
+    leftOvers: request.leftOvers,
     keepGoing: request.keepGoing === true,
     folder: resolve(request.dir ?? dirname(confPath)),
     templates,

@@ -8,8 +8,12 @@
 import { join } from "node:path";
 import type { PlannedService } from "../plan/plan.ts";
 
+export function partitionsFolder(folder: string): string {
+  return join(folder, "partitions");
+}
+
 export function hostFolder(folder: string, host: string): string {
-  return join(folder, "partitions", host);
+  return join(partitionsFolder(folder), host);
 }
 
 export interface ServicePaths {

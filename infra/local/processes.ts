@@ -16,9 +16,7 @@ export async function startTimeOf(pid: number): Promise<string | undefined> {
 /** Clock ticks since boot, together with the boot: ticks repeat after a reboot. */
 async function linuxStartTime(pid: number): Promise<string | undefined> {
   try {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The command in parentheses may itself hold spaces and parentheses: fields count from the last one.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const fields = await statFields(pid);
     const state = fields[0];
     const ticks = fields[19];
     if (ticks === undefined || state === "Z" || state === "X") return undefined;
@@ -26,6 +24,13 @@ async function linuxStartTime(pid: number): Promise<string | undefined> {
   } catch {
     return undefined;
   }
+}
+
+/** What follows the command in /proc/PID/stat: the state, the parent and so on. The command in parentheses may itself
+    hold spaces and parentheses, so fields count from the last one. Throws when the process is gone. */
+async function statFields(pid: number): Promise<string[]> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8");
+  return text.slice(text.lastIndexOf(")") + 2).split(" ");
 }
 
 let knownBootId: string | undefined;
@@ -42,6 +47,27 @@ async function psStartTime(pid: number): Promise<string | undefined> {
     return state === "" || state.startsWith("Z") ? undefined : started.join(" ");
   } catch {
     return undefined;
+  }
+}
+
+/** The kernel's PF_EXITING, in field 9 of /proc/PID/stat: proc(5), include/linux/sched.h. */
+const EXITING = 0x4;
+const SIGKILL_BIT = 1n << 8n;
+
+/**
+ * Whether the process was killed and is on its way out. The kernel first frees its memory (half a second for a few
+ * gigabytes) and only then closes its sockets; until that is done it looks alive. False where that can't be known.
+ */
+export async function isDying(pid: number): Promise<boolean> {
+  if (process.platform !== "linux") return false;
+  try {
+    const status = await readFile(`/proc/${pid}/status`, "utf8");
+    const pending = BigInt(`0x${/^SigPnd:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? "0"}`);
+    if ((pending & SIGKILL_BIT) !== 0n) return true;
+    const flags = Number((await statFields(pid))[6]);
+    return (flags & EXITING) !== 0;
+  } catch {
+    return false;
   }
 }
 

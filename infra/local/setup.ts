@@ -38,7 +38,13 @@ export interface HostState {
   readonly host: PlannedHost;
   readonly files: readonly FileState[];
   readonly generated: Generated;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly FileProblem[];
+}
+
+/** Why one planned file can't be written. */
+export interface FileProblem {
+  readonly file: PlannedFile;
+  readonly problem: Problem;
 }
 
 /** Reads a host's folder and writes nothing. */
@@ -48,14 +54,14 @@ export async function inspectHost(
   options: SetupOptions,
 ): Promise<HostState> {
   const generated = parseGenerated(await readIfThere(generatedFile(context.folder, host.name)));
-  const problems: Problem[] = [];
+  const problems: FileProblem[] = [];
   const files: FileState[] = [];
   for (const file of host.files) {
     try {
       files.push(await inspectFile(context, host, file, generated, options));
     } catch (error) {
       if (!(error instanceof TwineError)) throw error;
-      problems.push(...error.problems);
+      problems.push(...error.problems.map((problem) => ({ file, problem })));
     }
   }
   return { host, files, generated, problems };

@@ -1,50 +1,95 @@
-// start-checks.ts: everything that can be known to be wrong before the first process starts.
+// start-checks.ts: what twine-setup has still to do before the first process starts, and which nodes wait for it.
 import type { Problem } from "../../runtime/core/errors.ts";
-import { TwineError } from "../../runtime/core/errors.ts";
-import type { PlannedHost } from "../plan/plan.ts";
+import type { PlannedFile, PlannedHost } from "../plan/plan.ts";
 import type { LocalContext } from "./context.ts";
-import { portHolders, portState } from "./port-holder.ts";
-import { inspectHost } from "./setup.ts";
-import { isSetUp, type Target } from "./targets.ts";
+import { namesOf } from "./names.ts";
+import { inspectHost, type FileState } from "./setup.ts";
+import { isSetUp } from "./targets.ts";
 
-/** Throws NOT_SET_UP when a file is missing or not what twine.conf says now, and DATA_FOREIGN and the like.
-    Files edited by hand are fine: they come back as warnings. */
+export interface SetupProblem {
+  readonly problem: Problem;
+  /** Names of the services that must not start before it is mended; none when it is a matter of the whole host. */
+  readonly holdsBack: ReadonlySet<string>;
+}
+
+export interface SetupFindings {
+  /** NOT_SET_UP where a file is missing or not what twine.conf says now; DATA_FOREIGN and the like. */
+  readonly problems: readonly SetupProblem[];
+  /** Files edited by hand are fine. */
+  readonly warnings: readonly Problem[];
+}
+
+/** Looks at every file of these hosts and writes nothing. */
 export async function checkSetup(
   context: LocalContext,
   hosts: readonly PlannedHost[],
-): Promise<Problem[]> {
-  const problems: Problem[] = [];
+): Promise<SetupFindings> {
+  const problems: SetupProblem[] = [];
   const warnings: Problem[] = [];
   for (const host of hosts) {
     if (!(await isSetUp(context, host))) {
-      problems.push(notSetUp(host.name, `is not set up below ${context.folder}`));
+      const message = `host ${host.name} is not set up below ${context.folder}`;
+      const holdsBack = new Set(host.services.map(({ name }) => name));
+      problems.push({ problem: notSetUp(message, `run twine-setup ${host.name}`), holdsBack });
       continue;
     }
     const state = await inspectHost(context, host, { overwrite: false, adopt: false });
-    problems.push(...state.problems);
-    const due = state.files.filter((file) => file.decision === "write");
-    const missing = due.filter((file) => !file.isThere);
-    const stale = due.filter((file) => file.isThere);
-    if (missing.length > 0) {
-      problems.push(notSetUp(host.name, `is not set up: ${listed(missing)} missing`));
-    } else if (stale.length > 0) {
-      const why = "twine.conf, the password or the Redis version changed since it was set up";
-      problems.push(notSetUp(host.name, `is set up differently (${why}): ${listed(stale)}`));
+    for (const { file, problem } of state.problems) {
+      problems.push({ problem, holdsBack: namesOfOwners(host, [file]) });
     }
+    problems.push(...dueProblems(host, state.files));
     for (const { path, decision } of state.files) {
       if (decision === "edited") warnings.push(editedByHand(path));
     }
   }
-  if (problems.length > 0) throw new TwineError(problems);
-  return warnings;
+  return { problems, warnings };
 }
 
-function notSetUp(host: string, what: string): Problem {
-  return {
-    code: "NOT_SET_UP",
-    message: `host ${host} ${what}`,
-    remedy: `run twine-setup ${host}`,
+/** One problem for all that is missing on the host and one for all that is old: a person has one remedy for both. */
+function dueProblems(host: PlannedHost, files: readonly FileState[]): SetupProblem[] {
+  const due = files.filter(({ decision }) => decision === "write");
+  const setUpAgain = `run twine-setup ${host.name}`;
+  const problems: SetupProblem[] = [];
+  const add = (group: readonly FileState[], what: string, why: string, remedy: string): void => {
+    if (group.length === 0) return;
+    const holdsBack = namesOfOwners(
+      host,
+      group.map(({ file }) => file),
+    );
+    const message = `${subjectOf(host, holdsBack)} ${what}: ${listed(group)}${why}`;
+    problems.push({ problem: notSetUp(message, remedy), holdsBack });
   };
+  add(
+    due.filter((file) => !file.isThere),
+    "not set up",
+    " missing",
+    `${setUpAgain}; with --keep-going twine-start starts everything else meanwhile`,
+  );
+  add(
+    due.filter((file) => file.isThere),
+    "set up differently (twine.conf, the password or the Redis version changed since)",
+    "",
+    setUpAgain,
+  );
+  return problems;
+}
+
+/** "node a2 of host db1 is", "nodes a1, a2 of host db1 are", "host db1 is". */
+function subjectOf(host: PlannedHost, owners: ReadonlySet<string>): string {
+  if (owners.size === 0) return `host ${host.name} is`;
+  const isOne = owners.size === 1;
+  return `node${isOne ? "" : "s"} ${namesOf([...owners])} of host ${host.name} ${isOne ? "is" : "are"}`;
+}
+
+/** Whose folders these files lie in; scripts for all nodes of a host are nobody's. */
+function namesOfOwners(host: PlannedHost, files: readonly PlannedFile[]): ReadonlySet<string> {
+  const folders = new Set(files.map(({ path }) => path.split("/")[0]));
+  const owners = host.services.filter(({ folder }) => folders.has(folder));
+  return new Set(owners.map(({ name }) => name));
+}
+
+function notSetUp(message: string, remedy: string): Problem {
+  return { code: "NOT_SET_UP", message, remedy };
 }
 
 export function editedByHand(path: string): Problem {
@@ -59,46 +104,4 @@ function listed(files: readonly { readonly path: string }[]): string {
   const shown = files.slice(0, 3).map((file) => file.path);
   const more = files.length - shown.length;
   return more > 0 ? `${shown.join(", ")} and ${more} more` : shown.join(", ");
-}
-
-/** PORT_TAKEN, naming the process, for every port of these services that somebody else has; PORT_UNUSABLE. */
-export async function portProblems(
-  targets: readonly Target[],
-): Promise<ReadonlyMap<Target, readonly Problem[]>> {
-  const wanted = targets.flatMap((target) =>
-    target.service.bind.flatMap((address) =>
-      target.service.ports.map(({ port }) => ({ target, address, port })),
-    ),
-  );
-  const found = new Map<Target, Problem[]>();
-  const add = (target: Target, problem: Problem): void => {
-    found.set(target, [...(found.get(target) ?? []), problem]);
-  };
-  const taken: typeof wanted = [];
-  for (const place of wanted) {
-    const { target, address, port } = place;
-    const state = await portState(address, port);
-    if (state.kind === "taken") taken.push(place);
-    if (state.kind === "unusable") {
-      add(target, {
-        code: "PORT_UNUSABLE",
-        message: `node ${target.service.name} can't listen on ${address}:${port}: ${state.why}`,
-        remedy: "give it an address of this machine and a port above 1023 in twine.conf",
-      });
-    }
-  }
-  const holders = await portHolders(new Set(taken.map(({ port }) => port)));
-  for (const { target, address, port } of taken) {
-    const holder = holders.get(port);
-    const who =
-      holder === undefined
-        ? "a process that this user may not see"
-        : `process ${holder.pid} (${holder.command})`;
-    add(target, {
-      code: "PORT_TAKEN",
-      message: `port ${port} of node ${target.service.name} is taken on ${address} by ${who}`,
-      remedy: "end that process, or give the node another port in twine.conf",
-    });
-  }
-  return found;
 }

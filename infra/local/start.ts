@@ -9,9 +9,11 @@ import { TAKEN_BACK, interrupted, isInterruption, launch } from "./launch.ts";
 import { isAlive, type RunningProcess } from "./pid-file.ts";
 import { checkPassword } from "./password-check.ts";
 import { redisMissing } from "./redis-program.ts";
-import { checkSetup, portProblems } from "./start-checks.ts";
+import { portProblems } from "./port-checks.ts";
+import { checkSetup, type SetupFindings } from "./start-checks.ts";
 import { endProcess } from "./end-process.ts";
 import { findTargets, type Target } from "./targets.ts";
+import { untilDead } from "./until-dead.ts";
 
 /** Enough to keep both the processors and the disk busy, not so many that every start waits for all others. */
 const AT_ONCE = 32;
@@ -39,21 +41,26 @@ const STAGES: Readonly<Record<number, string>> = {
 };
 
 /**
- * Throws what password-check.ts, start-checks.ts and launch.ts throw; after an error nothing that this call started still runs. With
- * `context.keepGoing` a node that can't start is no error but part of the report.
+ * Throws what password-check.ts, start-checks.ts, port-checks.ts and launch.ts find; after an error nothing that this call
+ * started still runs. With `context.keepGoing` a node that can't start is no error but part of the report.
  */
 export async function startHosts(
   context: LocalContext,
   hosts: readonly PlannedHost[],
 ): Promise<StartReport> {
-  const targets = await findTargets(context, hosts);
+  const targets = await untilDead(await findTargets(context, hosts));
   // First: twine-setup, the remedy for all that comes after it, would only write the password that they refuse.
   await checkPassword(context, targets);
-  const warnings = await checkSetup(context, hosts);
+  const found = await checkSetup(context, hosts);
+  if (found.problems.length > 0 && !context.keepGoing) {
+    throw new TwineError(found.problems.map(({ problem }) => problem));
+  }
   const due = targets.filter((target) => target.running === undefined);
   const needsRedis = due.some(({ service }) => service.command[0] === "redis-server");
   if (needsRedis && context.redis === undefined) throw redisMissing();
-  const done: Progressed = { started: new Map(), failed: new Map(await portProblems(due)) };
+  const heldBack = heldBackBy(found, due);
+  const ports = await portProblems(due.filter((target) => !heldBack.has(target)));
+  const done: Progressed = { started: new Map(), failed: new Map([...heldBack, ...ports]) };
   if (done.failed.size > 0 && !context.keepGoing) {
     throw new TwineError([...done.failed.values()].flat());
   }
@@ -71,10 +78,27 @@ export async function startHosts(
   return {
     started: namesOf(due.filter((target) => !done.failed.has(target))),
     alreadyRunning: namesOf(targets.filter((target) => target.running !== undefined)),
-    warnings,
+    warnings: [...found.warnings, ...concernsNobody(found, due)],
     failed: namesOf([...done.failed.keys()]),
-    problems: [...done.failed.values()].flat(),
+    // One problem may hold many nodes back.
+    problems: [...new Set([...done.failed.values()].flat())],
   };
+}
+
+function heldBackBy(found: SetupFindings, due: readonly Target[]): Map<Target, readonly Problem[]> {
+  const heldBack = due.map((target): [Target, readonly Problem[]] => {
+    const own = found.problems.filter(({ holdsBack }) => holdsBack.has(target.service.name));
+    return [target, own.map(({ problem }) => problem)];
+  });
+  return new Map(heldBack.filter(([, problems]) => problems.length > 0));
+}
+
+/** What is wrong with files of nodes that run already, or of none: told, but nothing waits for it. */
+function concernsNobody(found: SetupFindings, due: readonly Target[]): Problem[] {
+  const names = due.map(({ service }) => service.name);
+  return found.problems
+    .filter(({ holdsBack }) => !names.some((name) => holdsBack.has(name)))
+    .map(({ problem }) => problem);
 }
 
 function ordersOf(targets: readonly Target[]): number[] {

@@ -1,6 +1,4 @@
 // stop.ts: stops what twine-start started on some hosts, stage by stage (stop-order.ts), and nothing else.
-import { access } from "node:fs/promises";
-import { join } from "node:path";
 import { EXIT, TwineError, type Problem } from "../../runtime/core/errors.ts";
 import type { PlannedHost } from "../plan/plan.ts";
 import { askRole } from "./ask.ts";
@@ -8,17 +6,11 @@ import { eachBounded, failuresOf } from "./bounded.ts";
 import type { LocalContext } from "./context.ts";
 import { endProcess, type Ending } from "./end-process.ts";
 import { interrupted, isInterruption } from "./launch.ts";
+import { findLeftOvers, type LeftOver } from "./left-overs.ts";
 import { namesOf } from "./names.ts";
 import { removePidFile } from "./pid-file.ts";
 import { STOP_STAGES, stopStage, type StopStage } from "./stop-order.ts";
-import {
-  askAddress,
-  findLeftOvers,
-  findTargets,
-  healthCredentials,
-  type LeftOver,
-  type Target,
-} from "./targets.ts";
+import { askAddress, findTargets, healthCredentials, type Target } from "./targets.ts";
 
 const AT_ONCE = 64;
 const LEFT_OVER_GRACE_MS = 20_000;
@@ -53,15 +45,13 @@ export async function stopHosts(
   hosts: readonly PlannedHost[],
 ): Promise<Omit<StopReport, "warnings">> {
   const targets = await findTargets(context, hosts);
-  const idle = targets.filter((target) => target.running === undefined);
+  const leftOvers = await askedLeftOvers(context, hosts);
+  const idle = [...targets, ...leftOvers].filter(({ running }) => running === undefined);
   // What such a file names is gone, or is somebody else's process by now.
-  for (const target of idle) await removePidFile(target.paths.pidFile);
-  // Whoever names nodes means those alone.
-  const asked = context.nodes === undefined ? hosts : [];
-  const leftOvers = (await Promise.all(asked.map((host) => findLeftOvers(context, host)))).flat();
+  for (const { paths } of idle) await removePidFile(paths.pidFile);
   const stoppings = [
     ...(await Promise.all(targets.map((target) => stoppingOf(context, target)))),
-    ...(await Promise.all(leftOvers.map(leftOverStopping))),
+    ...leftOvers.map(leftOverStopping),
   ].filter((stopping) => stopping !== undefined);
   const work: Work = { all: stoppings, stopped: [], killed: [], problems: [] };
   for (const stage of STOP_STAGES) {
@@ -70,7 +60,21 @@ export async function stopHosts(
   }
   const { stopped, killed, problems } = work;
   if (problems.length > 0) throw new TwineError(problems);
-  return { stopped, killed, notRunning: idle.map(({ service }) => service.name) };
+  const notRunning = idle.map((each) => ("service" in each ? each.service.name : each.name));
+  return { stopped, killed, notRunning };
+}
+
+/** Those that were named, or all that run; whoever names nodes of twine.conf means those alone. */
+async function askedLeftOvers(
+  context: LocalContext,
+  hosts: readonly PlannedHost[],
+): Promise<LeftOver[]> {
+  const { nodes, leftOvers } = context;
+  if (nodes !== undefined && leftOvers === undefined) return [];
+  const found = (await Promise.all(hosts.map((host) => findLeftOvers(context, host)))).flat();
+  return leftOvers === undefined
+    ? found.filter(({ running }) => running !== undefined)
+    : found.filter(({ name }) => leftOvers.includes(name));
 }
 
 async function stoppingOf(context: LocalContext, target: Target): Promise<Stopping | undefined> {
@@ -83,18 +87,14 @@ async function stoppingOf(context: LocalContext, target: Target): Promise<Stoppi
   return { stage: stopStage(service.kind, role), ending: { ...target, running } };
 }
 
-/** Whatever it was, it ends before the status nodes; what has a redis.conf is given the time that data needs. */
-async function leftOverStopping(leftOver: LeftOver): Promise<Stopping> {
-  const { name, paths, running } = leftOver;
-  const isRedis = await access(join(paths.folder, "redis.conf")).then(
-    () => true,
-    () => false,
-  );
-  const service = { name, graceMs: LEFT_OVER_GRACE_MS, ...(isRedis ? { dataFolder: "data" } : {}) };
-  const logFile = isRedis ? join(paths.folder, "redis.log") : paths.logFile;
+/** Whatever it was, it ends before the status nodes; a Redis is given the time that data needs. */
+function leftOverStopping({ name, paths, running, redis }: LeftOver): Stopping | undefined {
+  if (running === undefined) return undefined;
+  const data = redis === undefined ? {} : { dataFolder: "data" };
+  const service = { name, graceMs: LEFT_OVER_GRACE_MS, ...data };
   return {
-    stage: isRedis ? "masters" : "monitors",
-    ending: { service, paths: { ...paths, logFile }, running },
+    stage: redis === undefined ? "monitors" : "masters",
+    ending: { service, paths, running },
   };
 }
 

@@ -1,6 +1,5 @@
 // targets.ts: the services of some hosts as things to start and stop here, with who runs already.
-import { access, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { access } from "node:fs/promises";
 import { credentialsOf, type Credentials } from "../../runtime/core/credentials.ts";
 import type { PlannedHost, PlannedService } from "../plan/plan.ts";
 import type { LocalContext } from "./context.ts";
@@ -38,30 +37,6 @@ export async function isSetUp(context: LocalContext, host: PlannedHost): Promise
     () => true,
     () => false,
   );
-}
-
-/** A process of a node that twine.conf no longer names. */
-export interface LeftOver {
-  readonly host: string;
-  readonly name: string;
-  readonly paths: ServicePaths;
-  readonly running: RunningProcess;
-}
-
-/** Processes that twine-start started for nodes that have left twine.conf since. */
-export async function findLeftOvers(context: LocalContext, host: PlannedHost): Promise<LeftOver[]> {
-  const planned = new Set(host.services.map((service) => service.folder));
-  const folder = hostFolder(context.folder, host.name);
-  const names = await readdir(folder).catch(() => []);
-  const found: LeftOver[] = [];
-  for (const name of names.filter((candidate) => !planned.has(candidate))) {
-    const own = join(folder, name);
-    const running = await runningProcess(join(own, "pid")).catch(() => undefined);
-    if (running === undefined) continue;
-    const paths = { folder: own, pidFile: join(own, "pid"), logFile: join(own, "log") };
-    found.push({ host: host.name, name, paths, running });
-  }
-  return found;
 }
 
 /** The user that may ask a node for its role. */

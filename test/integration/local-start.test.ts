@@ -5,6 +5,7 @@ import {
   mkdir,
   readFile,
   rename,
+  rm,
   rmdir,
   symlink,
   writeFile,
@@ -12,7 +13,11 @@ import {
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { localContext } from "../../infra/local/context.ts";
+import { portProblems } from "../../infra/local/port-checks.ts";
 import { plainProgress } from "../../infra/local/progress.ts";
+import { findTargets } from "../../infra/local/targets.ts";
+import { untilDead } from "../../infra/local/until-dead.ts";
 import { SMALL, localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
@@ -81,6 +86,37 @@ describe.skipIf(isMissing("redis-server"))("twine-start and twine-stop", () => {
     expect(await Promise.all(["a1", "s1"].map((name) => local.pid(name)))).toEqual(others);
   });
 
+  test("a node that is dying after a kill -9 is started again, not taken for one that runs", async () => {
+    // Method: with 256 MB to free the kernel takes its time. Paused, a node is not dying.
+    const local = await started();
+    await local.ask("a2", "REPLICAOF", "NO", "ONE");
+    const fill =
+      "local s = string.rep('x', 4194304) for i = 1, 64 do redis.call('SET', 'k' .. i, s) end";
+    await local.ask("a2", "EVAL", fill, "0");
+    const context = await localContext(await local.request({ nodes: ["a2"] }));
+    const [target] = await findTargets(context, context.plan.hosts);
+    expect(target?.running).toBeDefined();
+    const targets = target === undefined ? [] : [target];
+    const pid = await local.pid("a2");
+    process.kill(pid, "SIGSTOP");
+    expect(await untilDead(targets)).toEqual(targets);
+    process.kill(pid, "SIGKILL");
+    expect((await untilDead(targets))[0]?.running).toBeUndefined();
+    expect((await local.start()).started).toEqual(["a2"]);
+  });
+
+  test("a port that is let go of within a moment is not called taken", async () => {
+    // Method: the port is held while the first look at it begins, and then no more.
+    const local = await localFolder(SMALL);
+    const holder = createServer();
+    await new Promise<void>((done) => holder.listen(local.port("a2"), "127.0.0.1", done));
+    const context = await localContext(await local.request({ nodes: ["a2"] }));
+    const targets = await findTargets(context, context.plan.hosts);
+    const looking = portProblems(targets);
+    await new Promise((closed) => holder.close(closed));
+    expect([...(await looking)]).toEqual([]);
+  });
+
   test("a pid that belongs to a process of another start time is not ours to end", async () => {
     const local = await started();
     await local.stop();
@@ -139,6 +175,56 @@ describe.skipIf(isMissing("redis-server"))("twine-start and twine-stop", () => {
     await local.rewrite((conf) => `${conf}redis maxmemory 100mb\n`);
     await expect(local.start()).rejects.toThrow(/set up differently[^]*twine-setup localhost/);
     expect(await local.running()).toEqual([]);
+  });
+
+  test("a node whose folder is gone is named with its remedy, and told to keep going all others start", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    await rm(local.path("a2"), { recursive: true });
+    const missing = /node a2 of host localhost is not set up: .*\/a2\/redis\.conf.* missing/;
+    await expect(local.start()).rejects.toThrow(missing);
+    await expect(local.start()).rejects.toThrow(
+      /remedy: run twine-setup localhost; .*--keep-going/,
+    );
+    expect(await local.running()).toEqual([]);
+    const report = await local.start({ keepGoing: true });
+    expect(report.started.toSorted()).toEqual(["a1", "s1"]);
+    expect(report.failed).toEqual(["a2"]);
+    expect(report.problems).toHaveLength(1);
+    expect(report.problems[0]?.message).toMatch(missing);
+    await local.setup();
+    expect((await local.start()).started).toEqual(["a2"]);
+  });
+
+  test("told to keep going, only what the nodes to be started need keeps them from it", async () => {
+    // Method: a1 and s1 run; a1's file goes, the script for all nodes too, and a2's folder becomes another cluster's.
+    const local = await localFolder(`${SMALL}a3=data 0 localhost {a3} 0\nredis appendonly yes\n`);
+    await local.setup();
+    await local.start({ nodes: ["a1", "s1"] });
+    await rm(local.path("a1", "redis.conf"));
+    await rm(local.path("appendonly"), { recursive: true });
+    await writeFile(local.path("a2", "data", "twine-stamp"), "cluster other\n");
+    const report = await local.start({ keepGoing: true });
+    expect(report.alreadyRunning.toSorted()).toEqual(["a1", "s1"]);
+    expect(report.started).toEqual(["a3"]);
+    expect(report.failed).toEqual(["a2"]);
+    expect(report.problems.map(({ code }) => code)).toEqual(["DATA_FOREIGN"]);
+    const warnings = report.warnings.map(({ message }) => message).join("\n");
+    expect(warnings).toMatch(/a1 of host localhost is not set up: .*a1\/redis\.conf/);
+  });
+
+  test("told to keep going, a host without any folder is one problem, and the other hosts start", async () => {
+    const local = await localFolder(
+      `${SMALL}a3=data 0 127.0.0.2 {a3} 0\na4=data 0 127.0.0.2 {a4} 0\n`,
+    );
+    await local.setup();
+    await rm(join(local.folder, "partitions/127.0.0.2"), { recursive: true });
+    const report = await local.start({ keepGoing: true });
+    expect(report.started.toSorted()).toEqual(ALL);
+    expect(report.failed.toSorted()).toEqual(["a3", "a4"]);
+    expect(report.problems.map(({ message }) => message)).toEqual([
+      `host 127.0.0.2 is not set up below ${local.folder}`,
+    ]);
   });
 
   test("a data folder that became another cluster's is refused", async () => {

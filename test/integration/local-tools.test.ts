@@ -1,5 +1,5 @@
 // local-tools.test.ts: the tools as a person or cron runs them: exit codes, texts, Ctrl-C, the compaction script.
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -29,14 +29,30 @@ registerHooks({
 });
 `)}`;
 
+/**
+ * Ctrl-C once the child has said `words`; answers what it has said so far. Once only: node lets go of signals a moment
+ * before it ends, and a second one would then be what the process died of.
+ */
+function interruptAfter(child: ChildProcessWithoutNullStreams, words: string): () => string {
+  let said = "";
+  let isSent = false;
+  child.stdout.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+    if (isSent || !said.includes(words)) return;
+    isSent = true;
+    child.kill("SIGINT");
+  });
+  return () => said;
+}
+
 describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
   test("a host that twine.conf lacks is wrong usage, and those that are there are listed", async () => {
     const local = await localFolder(SMALL);
     for (const name of ["twine-setup", "twine-start", "twine-stop"]) {
       const { code, stderr } = await run(local, name, "locahost");
       expect(code, name).toBe(2);
-      expect(stderr, name).toMatch(/no host locahost; did you mean localhost\?/);
-      expect(stderr, name).toMatch(/remedy: name one of its hosts: localhost/);
+      expect(stderr, name).toMatch(/no host (or node )?locahost; did you mean localhost\?/);
+      expect(stderr, name).toMatch(/remedy: name one of (its|the) hosts[:,] localhost/);
     }
   });
 
@@ -90,12 +106,8 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
     const local = await localFolder(SMALL);
     await local.setup();
     const child = spawn(process.execPath, [bin("twine-start")], { cwd: local.folder });
-    let said = "";
-    child.stdout.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-      // The status node is up, the data nodes and the monitor are still to come.
-      if (said.includes("s1: started")) child.kill("SIGINT");
-    });
+    // The status node is up, the data nodes and the monitor are still to come.
+    interruptAfter(child, "s1: started");
     const [code] = (await once(child, "close")) as [number | null];
     expect(code).toBe(130);
     expect(await local.running()).toEqual([]);
@@ -127,17 +139,14 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
     await local.start();
     await local.ask("a1", "REPLICAOF", "NO", "ONE");
     const child = spawn(process.execPath, [bin("twine-stop")], { cwd: local.folder });
-    let [said, errors] = ["", ""];
+    let errors = "";
     child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
-    child.stdout.on("data", (chunk: Buffer) => {
-      said += chunk.toString();
-      if (said.includes("a2: stopped")) child.kill("SIGINT");
-    });
+    const said = interruptAfter(child, "a2: stopped");
     // Paused, the master holds the stop up until the signal is there. Asked for its role before or after that, it may
     // count as a master or as a replica: in both cases the status node is still to come.
     const master = await local.pid("a1");
     process.kill(master, "SIGSTOP");
-    await until("a2 is stopped", () => Promise.resolve(said.includes("a2: stopped")));
+    await until("a2 is stopped", () => said().includes("a2: stopped"));
     process.kill(master, "SIGCONT");
     const [code] = (await once(child, "close")) as [number | null];
     const running = await local.running();
@@ -161,6 +170,55 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
     expect(errors).toMatch(/interrupted; stopped: nothing; still running: a1, a2, s1/);
     expect(code).toBe(130);
     expect(await local.running()).toEqual(["a1", "a2", "s1"]);
+  });
+
+  test("a node that has left twine.conf is stopped alone by its name, once, and none of the others", async () => {
+    const local = await localFolder(`${SMALL}a3=data 0 localhost {a3} 0\n`);
+    await local.setup();
+    await local.start();
+    await local.rewrite((conf) => conf.replace(/^a[23]=.*$/gm, ""));
+    const first = await run(local, "twine-stop", "a2");
+    expect(first.stdout, first.stderr).toMatch(/a2: stopped\n1 stopped, 0 were not running/);
+    expect(await local.running()).toEqual(["a1", "a3", "s1"]);
+    const again = await run(local, "twine-stop", "a2");
+    expect(again.stdout, again.stderr).toBe("0 stopped, 1 were not running\n");
+    expect(again.code).toBe(0);
+    // Scripts and the like are no nodes.
+    const other = await run(local, "twine-stop", "appendonly");
+    expect(other.stderr).toMatch(/no host or node appendonly/);
+    expect(other.code).toBe(2);
+  });
+
+  test("a host that has left twine.conf is stopped by its name, by that of its node, and with all the others", async () => {
+    const local = await localFolder(`${SMALL}a3=data 0 127.0.0.2 {a3} 0\n`);
+    const away = (conf: string): string => conf.replace(/^a3=.*$/m, "");
+    for (const what of [["127.0.0.2"], ["a3"], []]) {
+      await local.setup();
+      await local.start();
+      const conf = await readFile(local.conf, "utf8");
+      await local.rewrite(away);
+      const { stdout, stderr } = await run(local, "twine-stop", ...what);
+      expect(stdout, stderr).toMatch(/a3: stopped/);
+      expect(await local.running()).toEqual(what.length === 0 ? [] : ["a1", "a2", "s1"]);
+      await local.rewrite(() => conf);
+    }
+  });
+
+  test("a node that has moved to another machine is stopped where it was", async () => {
+    const local = await localFolder(SMALL);
+    await local.setup();
+    await local.start();
+    await local.rewrite((conf) => conf.replace(/^a2=data 0 localhost/m, "a2=data 0 192.0.2.1"));
+    await local.ask("a2", "REPLICAOF", "NO", "ONE");
+    const master = await run(local, "twine-stop", "a2");
+    expect(master.stderr).toMatch(/a2 is still a master[^]*on host 192.0.2.1 now/);
+    expect(await local.running()).toEqual(["a1", "a2", "s1"]);
+    await local.ask("a2", "REPLICAOF", "127.0.0.1", "1");
+    expect((await run(local, "twine-stop", "a2")).stdout).toMatch(/1 stopped/);
+    expect(await local.running()).toEqual(["a1", "s1"]);
+    const gone = await run(local, "twine-stop", "a2");
+    expect(gone.stderr).toMatch(/host 192.0.2.1 of twine.conf is not this machine/);
+    expect(gone.code).toBe(1);
   });
 
   test("twine-install finds the server that is there and prints its path and version", async () => {

@@ -2,7 +2,7 @@
 // in its own process; whatever still runs when the test ends is ended by its pid file, then the folder goes.
 import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { onTestFinished } from "vitest";
 import { setup, start, stop } from "../../infra/local/commands.ts";
 import type { LocalRequest } from "../../infra/local/context.ts";
@@ -66,8 +66,10 @@ export async function localFolder(conf: string): Promise<LocalFolder> {
     return names.filter((_, index) => alive[index] !== undefined).sort();
   };
   onTestFinished(async () => {
-    for (const name of await running()) {
-      const found = await runningProcess(path(name, "pid"));
+    const partitions = join(folder, "partitions");
+    const files = await readdir(partitions, { recursive: true }).catch(() => []);
+    for (const file of files.filter((name) => basename(name) === "pid")) {
+      const found = await runningProcess(join(partitions, file));
       if (found !== undefined) process.kill(found.pid, "SIGKILL");
     }
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
