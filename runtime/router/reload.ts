@@ -2,9 +2,10 @@
 // All of it is read before any of it counts: with a wrong file the router goes on as it was, and every error is said.
 import { dirname, resolve } from "node:path";
 import { nodesOf, type ClusterConfig } from "../core/cluster.ts";
-import { TwineError, type Problem } from "../core/errors.ts";
+import { formatProblem, TwineError, type Problem } from "../core/errors.ts";
 import { hashingOf } from "../core/hashing.ts";
 import { printNode } from "../core/conf/print.ts";
+import type { Log } from "../ports/log.ts";
 import { usersOf, type KnownUser } from "../route/users.ts";
 import { limitsOf, type RouterRules } from "./limits.ts";
 import { loadTls } from "./tls.ts";
@@ -60,4 +61,25 @@ export function needsRestart(
     ...(lines(old) === lines(changed) ? [] : ["the status nodes"]),
     ...(ownLine(old) === ownLine(changed) ? [] : ["its own line"]),
   ];
+}
+
+/** What SIGHUP does. A wrong file changes nothing, and every error in it is logged. */
+export async function takeChangedConf(
+  router: { reload(config: ClusterConfig): Promise<readonly string[]> },
+  read: () => ClusterConfig,
+  log: Log,
+): Promise<void> {
+  try {
+    const waiting = await router.reload(read());
+    log.info("twine.conf is read anew");
+    if (waiting.length > 0) {
+      log.warn("of the changed twine.conf some things wait for a restart", { waiting });
+    }
+  } catch (error) {
+    const problems = error instanceof TwineError ? error.problems : [];
+    for (const problem of problems) {
+      log.error(`twine.conf is not taken: ${formatProblem(problem)}`, { code: problem.code });
+    }
+    if (problems.length === 0) log.error(`twine.conf is not taken: ${String(error)}`);
+  }
 }
