@@ -1,9 +1,8 @@
 // simulate.ts: `npm run simulate -- --seed N`: one seed of the simulation with its whole trace, or many without.
-//   --seed N          one seed; its trace, and what it breaks
-//   --seeds FROM..TO  many; only those that break something, and a closing line
-//   --json            a line of JSON for each seed instead
-import { parseArgs } from "node:util";
-import { simulate, type Outcome } from "../test/simulation/simulate.ts";
+import { Command } from "commander";
+import { runTool } from "../runtime/cli/tool.ts";
+import { EXIT, TwineError } from "../runtime/core/errors.ts";
+import type { Outcome } from "../test/simulation/simulate.ts";
 
 interface Wanted {
   readonly from: number;
@@ -11,14 +10,63 @@ interface Wanted {
   readonly isJson: boolean;
 }
 
+interface SimulateOptions {
+  readonly seed?: string;
+  readonly seeds?: string;
+  readonly json?: boolean;
+}
+
+const HELP = `
+Examples:
+  $ npm run simulate -- --seed 7
+  $ npm run simulate -- --seeds 1..1000
+  $ npm run --silent simulate -- --seeds 1..1000 --json | jq -r 'select(.violations != []).seed'
+
+Exit codes:
+    0  nothing was broken
+    1  a seed broke something
+    2  wrong usage`;
+
+/** Throws what commander says, and SEEDS_BAD. */
 function wanted(): Wanted {
-  const { values } = parseArgs({
-    options: { seed: { type: "string" }, seeds: { type: "string" }, json: { type: "boolean" } },
-  });
-  const range = values.seeds ?? `${values.seed ?? "1"}..${values.seed ?? "1"}`;
-  const found = /^(\d+)\.\.(\d+)$/.exec(range);
-  if (found === null) throw new Error(`--seed N or --seeds FROM..TO, not ${range}`);
-  return { from: Number(found[1]), to: Number(found[2]), isJson: values.json === true };
+  const program = new Command("simulate")
+    .description(
+      "Plays seeds of the simulation: a cluster, faults, and what must hold all the while.",
+    )
+    .option("--seed <n>", "one seed (default 1), with its trace and what it breaks")
+    .option("--seeds <from..to>", "many, both ends among them; only those that break something")
+    .option("--json", "a line of JSON for each seed instead")
+    .allowExcessArguments(false)
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .addHelpText("after", HELP);
+  program.parse();
+  const { seed, seeds, json } = program.opts<SimulateOptions>();
+  if (seed !== undefined && seeds !== undefined) {
+    throw seedsBad("--seed and --seeds can't both be given", "name one seed, or a row of them");
+  }
+  const isJson = json === true;
+  if (seeds === undefined) {
+    const only = seedFrom(seed ?? "1", `--seed ${seed ?? ""}`);
+    return { from: only, to: only, isJson };
+  }
+  const said = `--seeds ${seeds}`;
+  const [first = "", last = "", ...more] = seeds.split("..");
+  if (more.length > 0) throw seedsBad(`${said}: that is no row of seeds`, "for example 1..100");
+  const [from, to] = [seedFrom(first, said), seedFrom(last, said)];
+  if (from > to) throw seedsBad(`${said}: ${from} is above ${to}`, `write --seeds ${to}..${from}`);
+  return { from, to, isJson };
+}
+
+function seedFrom(text: string, said: string): number {
+  const seed = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(seed)) return seed;
+  const remedy = "a seed is a whole number, 0 or above: --seed 7, --seeds 1..100";
+  throw seedsBad(`${said}: "${text}" is no seed`, remedy);
+}
+
+function seedsBad(message: string, remedy: string): TwineError {
+  return new TwineError({ code: "SEEDS_BAD", message, remedy }, { exitCode: EXIT.usage });
 }
 
 function tell(outcome: Outcome, { from, to, isJson }: Wanted): void {
@@ -33,8 +81,10 @@ function tell(outcome: Outcome, { from, to, isJson }: Wanted): void {
   for (const text of violations) process.stdout.write(`seed ${seed}: ${text}\n`);
 }
 
-async function run(): Promise<void> {
+async function run(): Promise<number> {
   const range = wanted();
+  // Only whoever plays seeds loads what plays them.
+  const { simulate } = await import("../test/simulation/simulate.ts");
   let failed = 0;
   let simulatedMs = 0;
   for (let seed = range.from; seed <= range.to; seed++) {
@@ -43,11 +93,12 @@ async function run(): Promise<void> {
     if (outcome.violations.length > 0) failed += 1;
     tell(outcome, range);
   }
-  process.exitCode = failed > 0 ? 1 : 0;
-  if (range.isJson) return;
-  const count = range.to - range.from + 1;
-  const seconds = Math.round(simulatedMs / 1000);
-  process.stdout.write(`${count} seeds, ${failed} failed, ${seconds} simulated seconds\n`);
+  if (!range.isJson) {
+    const count = range.to - range.from + 1;
+    const seconds = Math.round(simulatedMs / 1000);
+    process.stdout.write(`${count} seeds, ${failed} failed, ${seconds} simulated seconds\n`);
+  }
+  return failed > 0 ? EXIT.failure : EXIT.ok;
 }
 
-await run();
+await runTool(run);
