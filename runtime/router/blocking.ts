@@ -28,6 +28,8 @@ export interface BlockingRun {
 
 const MINUS = 45;
 const AGAIN_AFTER_MS = 50;
+/** A node that can be reached is asked, however short the command's time is: it may have at once what is wanted. */
+const ASKING_MS = 1000;
 /** Timers count whole milliseconds and may ring in the last one. */
 const TIMER_STEP_MS = 2;
 const PING = Buffer.from("*1\r\n$4\r\nPING\r\n");
@@ -81,7 +83,7 @@ class Runner {
       protocol,
       isRead,
       bytes: raw.length,
-      holdMs: Math.max(Math.min(this.#leftMs, holdForMs), 0),
+      holdMs: Math.min(Math.max(this.#leftMs, ASKING_MS), holdForMs),
       ready: (connection) => {
         this.#send(connection);
       },

@@ -9,7 +9,8 @@
 // Invariants: messages of one subscription come in the order in which its master published them; the confirmations of a
 // command come in the order of its names, and before any message of those names.
 import { errorReply } from "../resp/encode.ts";
-import { wrongArity } from "../route/wire-errors.ts";
+import type { CommandSpec } from "../route/command-table.ts";
+import { unknownCommand, wrongArity } from "../route/wire-errors.ts";
 import type { Errand } from "./dispatch.ts";
 import { partitionsOf, type OwnClient, type OwnContext } from "./own-connection-user.ts";
 import {
@@ -78,7 +79,8 @@ export class PubSub {
     const found = TOPICS_BY_NAME.get(name);
     const [topic, isSubscribe] = found ?? ["channel", true];
     const names = args.slice(1).map((arg) => arg.toString("latin1"));
-    const refused = found === undefined ? whileSubscribed(name, args) : undefined;
+    const spec = this.#context.commands.table?.get(name);
+    const refused = found === undefined ? whileSubscribed(name, args, spec) : undefined;
     if (refused !== undefined || (isSubscribe && names.length === 0)) {
       errand.done(refused ?? wrongArity(name));
       return undefined;
@@ -309,8 +311,15 @@ function spread(
 }
 
 /** A subscribed client that speaks RESP2 may say little else. */
-function whileSubscribed(name: string, args: readonly Buffer[]): Buffer {
+function whileSubscribed(
+  name: string,
+  args: readonly Buffer[],
+  spec: CommandSpec | undefined,
+): Buffer {
   if (name === "ping") return args.length > 2 ? wrongArity("ping") : subscribedPong(args[1]);
+  if (spec === undefined) return unknownCommand(args);
+  const { arity } = spec;
+  if (arity < 0 ? args.length < -arity : args.length !== arity) return wrongArity(name);
   const shown = args[0]?.toString("latin1", 0, 128).toLowerCase() ?? "";
   // Whatever refuses an EXEC, the client is to hear that nothing was executed.
   const code = name === "exec" ? "EXECABORT Transaction discarded because of:" : "ERR";

@@ -1,0 +1,214 @@
+// router-transactions-failover.test.ts: what becomes of MULTI, EXEC and WATCH through the router when a master dies, is
+// paused, is replaced or can't be confirmed.
+import { describe, expect, test } from "vitest";
+import { encodeCommand } from "../../runtime/resp/encode.ts";
+import { isMissing } from "../support/programs.ts";
+import { until, type TestRedis } from "../support/redis-server.ts";
+import {
+  startRouterCluster,
+  type RawClient,
+  type RouterCluster,
+} from "../support/router-cluster.ts";
+
+const pipeline = (commands: readonly string[]): Buffer =>
+  Buffer.concat(commands.map((command) => encodeCommand(command.split(" "))));
+
+async function repliesOf(client: RawClient, count: number): Promise<string[]> {
+  const replies: string[] = [];
+  while (replies.length < count) replies.push(await client.reply());
+  return replies;
+}
+
+/** Promotes the first replica of partition 0 and shows it as the master. */
+async function promote(cluster: RouterCluster): Promise<TestRedis> {
+  const replica = cluster.replicas[0]?.[0];
+  if (replica === undefined) throw new Error("there is no replica");
+  await (await replica.link()).call("REPLICAOF", "NO", "ONE");
+  cluster.view.show([{ port: replica.port, partition: 0 }], [replica.port]);
+  return replica;
+}
+
+async function replyCount(client: RawClient, commands: readonly string[]): Promise<string[]> {
+  client.send(pipeline(commands));
+  return repliesOf(client, commands.length);
+}
+
+describe.skipIf(isMissing("redis-server"))("transactions while a master dies", () => {
+  test("one that was not sent is held and executed once at the new master", async () => {
+    const cluster = await startRouterCluster({ partitions: 1, replicas: 1 });
+    const [client, other] = [await cluster.client(), await cluster.client()];
+    client.send(pipeline(["SET n 1", "MULTI", "INCR n"]));
+    await repliesOf(client, 3);
+    await cluster.servers[0]?.kill();
+    cluster.view.show([], [null]);
+    client.send(pipeline(["INCR n", "EXEC", "GET n"]));
+    expect(await client.reply()).toBe("+QUEUED\r\n");
+    expect(await other.call("PING")).toBe("+PONG\r\n");
+    await promote(cluster);
+    expect(await repliesOf(client, 2)).toEqual(["*2\r\n:2\r\n:3\r\n", "$1\r\n3\r\n"]);
+  });
+
+  test("one that was on the wire has an unknown fate, and the client hears that", async () => {
+    const cluster = await startRouterCluster({ partitions: 1, replicas: 1 });
+    const client = await cluster.client();
+    await client.call("SET n 1");
+    await replyCount(client, ["MULTI", "INCR n", "EXEC"]);
+    cluster.servers[0]?.signal("SIGSTOP");
+    client.send(pipeline(["MULTI", "INCR n", "EXEC", "GET n"]));
+    await repliesOf(client, 2);
+    await cluster.servers[0]?.kill();
+    await promote(cluster);
+    expect(await client.reply()).toMatch(
+      /^-UNCERTAIN n\d+ of partition 0 gave no reply, the command may have been executed/,
+    );
+    expect(await client.reply()).toBe("$1\r\n2\r\n");
+  });
+
+  test("one that only reads is repeated, and with retry-unknown idempotent one that may be done twice", async () => {
+    for (const [settings, commands, reply] of [
+      [[], ["MULTI", "GET n", "STRLEN n", "EXEC"], "*2\r\n$1\r\n1\r\n:1\r\n"],
+      [
+        ["retry-unknown idempotent"],
+        ["MULTI", "SET n 2", "GET n", "EXEC"],
+        "*2\r\n+OK\r\n$1\r\n2\r\n",
+      ],
+      [["retry-unknown idempotent"], ["MULTI", "SET n 2", "INCR n", "EXEC"], "-UNCERTAIN "],
+    ] as const) {
+      const cluster = await startRouterCluster({ partitions: 1, replicas: 1, settings });
+      const client = await cluster.client();
+      await client.call("SET n 1");
+      await replyCount(client, ["MULTI", "GET n", "EXEC"]);
+      cluster.servers[0]?.signal("SIGSTOP");
+      client.send(pipeline(commands));
+      await repliesOf(client, 3);
+      await cluster.servers[0]?.kill();
+      await promote(cluster);
+      expect((await client.reply()).slice(0, reply.length)).toBe(reply);
+      await cluster.close();
+    }
+  });
+
+  test("a master that was paused through its replacement executes nothing of it when it wakes", async () => {
+    const cluster = await startRouterCluster({ partitions: 1, replicas: 1 });
+    const client = await cluster.client();
+    const old = cluster.servers[0];
+    await client.call("SET n 1");
+    await replyCount(client, ["WATCH n", "MULTI", "INCR n", "EXEC"]);
+    await client.call("WATCH n");
+    old?.signal("SIGSTOP");
+    await promote(cluster);
+    expect(await replyCount(client, ["MULTI", "INCR n", "EXEC"])).toEqual([
+      ...["+OK\r\n", "+QUEUED\r\n", "*-1\r\n"],
+    ]);
+    old?.signal("SIGCONT");
+    expect(await (await old?.link())?.call("GET", "n")).toBe("2");
+    expect(await client.call("GET n")).toBe("$1\r\n2\r\n");
+  });
+
+  test("a WATCH does not outlive its master: EXEC gives nil, and works when it is tried anew", async () => {
+    const cluster = await startRouterCluster({ partitions: 1, replicas: 1 });
+    const clients = await Promise.all([cluster.client(), cluster.client(), cluster.client()]);
+    const [killed, moved, unsure] = clients;
+    for (const client of clients) {
+      await client.call("SET n 1");
+      await client.call("WATCH n");
+    }
+    // A router that can't be sure of its view can't be sure of what it watches.
+    cluster.view.confirm(false);
+    expect((await replyCount(unsure, ["MULTI", "INCR n", "EXEC"]))[2]).toBe("*-1\r\n");
+    cluster.view.confirm(true);
+    await cluster.servers[0]?.kill();
+    expect((await replyCount(killed, ["MULTI", "INCR n", "EXEC"]))[2]).toBe("*-1\r\n");
+    await promote(cluster);
+    expect((await replyCount(moved, ["MULTI", "INCR n", "EXEC"]))[2]).toBe("*-1\r\n");
+    for (const [index, client] of clients.entries()) {
+      const replies = await replyCount(client, ["WATCH n", "MULTI", "INCR n", "EXEC"]);
+      expect(replies[3]).toBe(`*1\r\n:${index + 2}\r\n`);
+    }
+  });
+
+  test("a node that turns out to be a replica has executed nothing: it is sent to the master", async () => {
+    const cluster = await startRouterCluster({ partitions: 1, replicas: 1 });
+    const client = await cluster.client();
+    const [old, replica] = [cluster.servers[0], cluster.replicas[0]?.[0]];
+    await client.call("SET n 1");
+    await replyCount(client, ["MULTI", "INCR n", "EXEC"]);
+    await (await replica?.link())?.call("REPLICAOF", "NO", "ONE");
+    const link = await old?.link();
+    await link?.call("REPLICAOF", "127.0.0.1", replica?.port ?? 0);
+    client.send(pipeline(["MULTI", "INCR n", "EXEC"]));
+    await repliesOf(client, 2);
+    await until("it was refused there", async () => {
+      const stats = (await link?.call("INFO", "errorstats")) as string;
+      return stats.includes("errorstat_READONLY") || stats.includes("errorstat_EXECABORT");
+    });
+    cluster.view.show([{ port: replica?.port ?? 0, partition: 0 }], [replica?.port ?? 0]);
+    expect(await client.reply()).toBe("*1\r\n:3\r\n");
+  });
+
+  test("with ack-replicas a transaction is acknowledged when the replica has it, or says that it hasn't", async () => {
+    const settings = ["ack-replicas 1", "ack-timeout 1s"];
+    const cluster = await startRouterCluster({ partitions: 1, replicas: 1, settings });
+    const client = await cluster.client();
+    const replica = cluster.replicas[0]?.[0];
+    const link = await replica?.link();
+    for (let round = 1; round <= 100; round++) {
+      const replies = await replyCount(client, ["MULTI", "INCR n", "SET last 1", "EXEC"]);
+      expect(replies[3]).toBe(`*2\r\n:${round}\r\n+OK\r\n`);
+      expect(await link?.call("GET", "n")).toBe(String(round));
+    }
+    replica?.signal("SIGSTOP");
+    const replies = await replyCount(client, ["MULTI", "INCR n", "EXEC", "MULTI", "GET n", "EXEC"]);
+    expect(replies[2]).toBe("-UNDERREPLICATED held by 0 of 1\r\n");
+    expect(replies[5]).toBe("*1\r\n$3\r\n101\r\n");
+    replica?.signal("SIGCONT");
+  });
+
+  test("a counter that ten clients raise by WATCH is exact over a master's death", async () => {
+    // Method: each reads under WATCH and writes the next number; what was acknowledged must be in the counter, and only
+    // an UNCERTAIN may be there besides.
+    const settings = ["ack-replicas 1", "ack-timeout 5s"];
+    const cluster = await startRouterCluster({ partitions: 1, replicas: 2, settings });
+    const state = { acknowledged: 0, uncertain: 0, nils: 0, isOver: false };
+    const raise = async (): Promise<void> => {
+      const client = await cluster.client();
+      while (!state.isOver) {
+        await client.call("WATCH n");
+        const seen = Number(/\r\n(\d+)\r\n/.exec(await client.call("GET n"))?.[1] ?? 0);
+        const [, , reply = ""] = await replyCount(client, ["MULTI", `SET n ${seen + 1}`, "EXEC"]);
+        if (reply === "*1\r\n+OK\r\n") state.acknowledged++;
+        else if (reply === "*-1\r\n") state.nils++;
+        else {
+          expect(reply).toMatch(/^-(UNCERTAIN|UNDERREPLICATED) /);
+          state.uncertain++;
+        }
+      }
+    };
+    const raisers = Array.from({ length: 10 }, raise);
+    await until("they are at work", () => state.acknowledged > 200);
+    await cluster.servers[0]?.kill();
+    // The one that has more takes over, as a monitor would choose.
+    const [first, second] = cluster.replicas[0] ?? [];
+    if (first === undefined || second === undefined) throw new Error("no replicas");
+    const offsets: number[] = [];
+    for (const replica of [first, second]) {
+      const info = (await (await replica.link()).call("INFO", "replication")) as string;
+      offsets.push(Number(/slave_repl_offset:(\d+)/.exec(info)?.[1]));
+    }
+    const [best, other] =
+      (offsets[0] ?? 0) >= (offsets[1] ?? 0) ? [first, second] : [second, first];
+    await (await best.link()).call("REPLICAOF", "NO", "ONE");
+    await (await other.link()).call("REPLICAOF", "127.0.0.1", best.port);
+    const nodes = [best, other].map(({ port }) => ({ port, partition: 0 }));
+    cluster.view.show(nodes, [best.port]);
+    const before = state.acknowledged;
+    await until("they go on", () => state.acknowledged > before + 200);
+    state.isOver = true;
+    await Promise.all(raisers);
+    const link = await best.link();
+    const total = Number(await link.call("GET", "n"));
+    expect(total).toBeGreaterThanOrEqual(state.acknowledged);
+    expect(total).toBeLessThanOrEqual(state.acknowledged + state.uncertain);
+    expect(state.nils).toBeGreaterThan(0);
+  });
+});
