@@ -44,7 +44,7 @@ export function parseKeyCursor(text: string): ScanPosition | undefined {
 }
 
 export function printKeyCursor(position: ScanPosition): string {
-  return position.nodeCursor === "0" ? "0" : printCursor(position, 1);
+  return position.nodeCursor === "0" ? "0" : printCursor({ ...position, partition: 0 }, 1);
 }
 
 /** What follows the node's answer: further in the same partition, the beginning of the next, or "0", the end. */

@@ -3,7 +3,13 @@ import { expect, test } from "vitest";
 import { gatherReplies } from "../../../runtime/route/gather.ts";
 import { mergeInfo } from "../../../runtime/route/info.ts";
 import { mergeReplies, splitCommand, type SplitShape } from "../../../runtime/route/split.ts";
-import { cursorAfter, parseCursor, printCursor } from "../../../runtime/route/scan-cursor.ts";
+import {
+  cursorAfter,
+  parseCursor,
+  parseKeyCursor,
+  printCursor,
+  printKeyCursor,
+} from "../../../runtime/route/scan-cursor.ts";
 
 const words = (text: string): Buffer[] => text.split(" ").map((word) => Buffer.from(word));
 const replies = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));
@@ -88,4 +94,11 @@ test("SCAN goes on with the next partition and ends after the last", () => {
   const next = cursorAfter({ partition: 0, tag: 9, nodeCursor: "0" }, 2);
   expect(parseCursor(next, 2)).toMatchObject({ partition: 1, nodeCursor: "0" });
   expect(cursorAfter({ partition: 1, tag: 9, nodeCursor: "0" }, 2)).toBe("0");
+});
+
+test("a key's cursor carries master and node's cursor, whatever its partition is", () => {
+  const position = { partition: 2, tag: 4711, nodeCursor: "96" };
+  expect(parseKeyCursor(printKeyCursor(position))).toEqual({ ...position, partition: 0 });
+  expect(printKeyCursor({ ...position, nodeCursor: "0" })).toBe("0");
+  expect(parseKeyCursor("nonsense")).toBeUndefined();
 });
