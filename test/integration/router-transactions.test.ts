@@ -152,6 +152,22 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
     expect((await repliesOf(client, 4))[3]).toBe("*1\r\n:2\r\n");
   });
 
+  test("a queue beyond hold-bytes is refused, and its memory is free again afterwards", async () => {
+    const small = await startRouterCluster({ partitions: 1, settings: ["hold-bytes 100kb"] });
+    const client = await small.client();
+    const big = "x".repeat(40_000);
+    for (let round = 0; round < 10; round++) {
+      client.send(pipeline(["MULTI", `SET a ${big}`, `SET a ${big}`, `SET a ${big}`, "EXEC"]));
+      const replies = await repliesOf(client, 5);
+      expect(replies[2]).toBe("+QUEUED\r\n");
+      expect(replies[3]).toMatch(/^-OOM twine: hold-bytes/);
+      expect(replies[4]).toMatch(/^-EXECABORT /);
+      client.send(pipeline(["MULTI", `SET a ${big}`, "DISCARD"]));
+      expect(await repliesOf(client, 3)).toEqual(["+OK\r\n", "+QUEUED\r\n", "+OK\r\n"]);
+    }
+    expect(await client.call("EXISTS a")).toBe(":0\r\n");
+  });
+
   test("a client that leaves in the midst of a transaction leaves nothing behind", async () => {
     const watcher = await cluster.client();
     await watcher.call("FLUSHALL");
