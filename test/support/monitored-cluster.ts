@@ -21,6 +21,9 @@ import { freePort, startRedis, until, type TestRedis } from "./redis-server.ts";
 const DEAD = ["replicaof 127.0.0.1 1", "replica-serve-stale-data no", "repl-diskless-sync-delay 0"];
 const DURABLE = ["appendonly yes", "appendfsync always"];
 
+/** How long a cluster may take on a very busy machine. */
+const PATIENT_MS = 60_000;
+
 export interface ClusterShape {
   readonly partitions: number;
   readonly nodesPerPartition: number;
@@ -178,7 +181,7 @@ export class MonitoredCluster {
       seen[0] = view;
       return fits(view);
     };
-    await until(what, look).catch((error: unknown) => {
+    await until(what, look, PATIENT_MS).catch((error: unknown) => {
       const shown = JSON.stringify(seen[0], null, 1);
       throw new Error(`${String(error)}; the view is ${shown}`, { cause: error });
     });

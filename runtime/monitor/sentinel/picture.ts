@@ -37,6 +37,8 @@ export interface PicturedMaster extends PicturedNode {
   readonly isSubjectivelyDown: boolean;
   /** The view says that nobody serves; node, host and port are then those of the last that did. */
   readonly isObjectivelyDown: boolean;
+  /** Its address is what clients are given: the master's, and the last one's until another serves, unless it hangs. */
+  readonly isNamed: boolean;
   /** The node that the alpha is about to make master. */
   readonly promoting: string | null;
   readonly replicas: readonly PicturedReplica[];
@@ -130,10 +132,20 @@ function partitionMasters({ config, view, isConfirmed }: PictureSource): Picture
       name: `${PARTITION_MASTER}${index}`,
       isSubjectivelyDown: view === undefined || !isConfirmed || isObjectivelyDown,
       isObjectivelyDown,
+      isNamed: view !== undefined && isNamed(partition, nodes),
       promoting: partition.promoting ?? null,
       replicas: own.filter(({ name }) => name !== shown.name).map((node) => replicaOf(node)),
     };
   });
+}
+
+/** A last master that refuses, or steps down, sends its clients away; one that hangs would keep whoever comes anew. */
+function isNamed(
+  { master, lastMaster, failover }: PartitionRoles,
+  nodes: ReadonlyMap<string, DataNodeSeen>,
+): boolean {
+  const mayHang = master === null && failover?.isKnownDead === false;
+  return nodes.has(master ?? lastMaster ?? "") && !mayHang;
 }
 
 type Place = Pick<PicturedNode, "host" | "port"> & { readonly name: string };
@@ -159,6 +171,7 @@ function routerMaster({ config, view, isConfirmed }: PictureSource): PicturedMas
       name: ROUTER_MASTER,
       isSubjectivelyDown: view === undefined || !isConfirmed || isObjectivelyDown,
       isObjectivelyDown,
+      isNamed: view !== undefined && !isObjectivelyDown,
       promoting: null,
       // Another router is no replica: it says of itself that it is a master, and it is.
       replicas: [],
@@ -195,7 +208,10 @@ function dataNodes(config: ClusterConfig, view: View | undefined): Map<string, D
   return seen;
 }
 
-type PartitionRoles = Pick<PartitionView, "index" | "master" | "lastMaster" | "promoting">;
+type PartitionRoles = Pick<
+  PartitionView,
+  "index" | "master" | "lastMaster" | "promoting" | "failover"
+>;
 
 function unknownPartitions(config: ClusterConfig): PartitionRoles[] {
   const roles = { master: null, lastMaster: null, promoting: null };

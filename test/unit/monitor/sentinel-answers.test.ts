@@ -55,10 +55,30 @@ describe("get-master-addr-by-name", () => {
     expect(ask(oneRouter, "get-master-addr-by-name twine")).toEqual(["127.0.0.1", "7402"]);
   });
 
-  test("answers nil for an unknown name, a partition in HALT and routers that are all dead", () => {
-    expect(ask(WELL, "get-master-addr-by-name mymaster")).toBeNull();
-    expect(ask(HALT, "get-master-addr-by-name twine-p0")).toBeNull();
+  test("answers the last master's address until another one serves, as Sentinel does", () => {
+    expect(ask(HALT, "get-master-addr-by-name twine-p0")).toEqual(["127.0.0.1", "7001"]);
     expect(ask(HALT, "get-master-addr-by-name twine-p1")).toEqual(["db1", "7001"]);
+  });
+
+  test("sends nobody to a last master that may hang", () => {
+    const failing = (isKnownDead: boolean): Picture => {
+      const view = viewOf({ masters: [null, "b1"] });
+      const failover = { from: "a1", isKnownDead, replicas: [] };
+      const partitions = view.partitions.map((partition) =>
+        partition.index === 0 ? { ...partition, failover } : partition,
+      );
+      return pictureAt({ ...view, partitions });
+    };
+    expect(ask(failing(false), "get-master-addr-by-name twine-p0")).toBeNull();
+    expect(ask(failing(true), "get-master-addr-by-name twine-p0")).toEqual(["127.0.0.1", "7001"]);
+  });
+
+  test("answers nil for an unknown name, a partition that never had a master and routers that are all dead", () => {
+    expect(ask(WELL, "get-master-addr-by-name mymaster")).toBeNull();
+    const never = viewOf({ masters: [null, "b1"] });
+    const partitions = never.partitions.map((partition) => ({ ...partition, lastMaster: null }));
+    const first = pictureAt({ ...never, partitions });
+    expect(ask(first, "get-master-addr-by-name twine-p0")).toBeNull();
     const noRouter = pictureAt(viewOf({ roles: { r1: "dead", r2: "dead" } }));
     expect(ask(noRouter, "get-master-addr-by-name twine")).toBeNull();
   });
