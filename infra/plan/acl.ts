@@ -4,7 +4,7 @@
 // again, so with a default user that may do nothing every transaction and script is silently gone after a restart.
 //
 //   app      what any Redis program may do, but nothing that administers the server
-//   router   the same, and what a router needs to know and to end its own connections
+//   router   the same, what its clients may ask of all nodes together, and what ends its own connections
 //   monitor  roles, settings, connections; reads and writes no key of a data node
 //   replica  follows its master, and compacts its append only file
 //   health   asks whether the node is there
@@ -30,7 +30,9 @@ export function dataUsers(redisMajor: number): AclUser[] {
     { name: "app", rules: program },
     {
       name: "router",
-      rules: `${program} +client|kill +config|get +lastsave +bgsave +bgrewriteaof`,
+      rules:
+        `${program} +client|kill +config|get +lastsave +bgsave +bgrewriteaof ` +
+        "+slowlog|get +slowlog|len +slowlog|reset +module|list",
     },
     {
       name: "monitor",
