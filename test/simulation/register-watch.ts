@@ -70,7 +70,7 @@ export class RegisterWatch {
       // Votes are counted when the disk has them, so an older ballot may be heard of late; it must have been known.
       if (accepted.value.heartbeat >= before.value.heartbeat) {
         this.#complain(accepted, before);
-      }
+      } else this.#takeLate(accepted);
       return;
     }
     const isGrown =
@@ -100,6 +100,16 @@ export class RegisterWatch {
     this.#views.set(`${epoch}.${revision}`, view);
     this.#newestView = view;
     this.#options.onChosen(view);
+  }
+
+  /**
+   * An accept that hung behind a cut made its majority when a successor, who knew of it, was chosen already (seed 71315):
+   * chosen all the same, and a follower that has seen those votes may say so. It is never the newest.
+   */
+  #takeLate({ value }: Accepted): void {
+    const name = `${value.epoch}.${value.revision}`;
+    if (value.body === null || this.#views.has(name)) return;
+    this.#views.set(name, JSON.parse(value.body) as View);
   }
 
   #complain(earlier: Accepted, later: Accepted): void {
