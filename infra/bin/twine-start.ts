@@ -36,34 +36,30 @@ async function main(): Promise<number> {
   program.parse();
   const options = program.opts<StartOptions>();
   const { config, warnings } = loadConf(options);
-  const { signal, release } = interruption();
-  try {
-    const report = await start({
-      config,
-      dir: options.dir,
-      host: program.args[0],
-      password: readPassword(),
-      home: twineHome(),
-      progress: toolProgress(options.json === true),
-      signal,
-      keepGoing: options.keepGoing,
-    });
-    const all = [...warnings, ...report.warnings];
-    if (options.json === true) {
-      process.stdout.write(`${JSON.stringify({ ...report, warnings: all })}\n`);
-    } else {
-      printWarnings(all);
-      printProblems(report.problems);
-      const { started, alreadyRunning, failed } = report;
-      const missing = failed.length === 0 ? "" : `, ${failed.length} did not start`;
-      process.stdout.write(
-        `${started.length} started, ${alreadyRunning.length} were already running${missing}\n`,
-      );
-    }
-    return report.failed.length === 0 ? EXIT.ok : EXIT.failure;
-  } finally {
-    release();
+  const signal = interruption();
+  const report = await start({
+    config,
+    dir: options.dir,
+    host: program.args[0],
+    password: readPassword(),
+    home: twineHome(),
+    progress: toolProgress(options.json === true),
+    signal,
+    keepGoing: options.keepGoing,
+  });
+  const all = [...warnings, ...report.warnings];
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify({ ...report, warnings: all })}\n`);
+  } else {
+    printWarnings(all);
+    printProblems(report.problems);
+    const { started, alreadyRunning, failed } = report;
+    const missing = failed.length === 0 ? "" : `, ${failed.length} did not start`;
+    process.stdout.write(
+      `${started.length} started, ${alreadyRunning.length} were already running${missing}\n`,
+    );
   }
+  return report.failed.length === 0 ? EXIT.ok : EXIT.failure;
 }
 
 await runTool(main);

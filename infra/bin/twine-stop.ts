@@ -9,7 +9,7 @@ import type { LocalRequest } from "../local/context.ts";
 import { interruption } from "../local/interruption.ts";
 import type { LeftOver } from "../local/left-overs.ts";
 
-const { signal } = interruption();
+const signal = interruption();
 const { addressOf, nodesOf } = await import("../../runtime/core/cluster.ts");
 const { credentialsOf } = await import("../../runtime/core/credentials.ts");
 const { EXIT, TwineError } = await import("../../runtime/core/errors.ts");

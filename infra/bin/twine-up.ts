@@ -60,34 +60,30 @@ async function main(): Promise<number> {
   const waitMs = waitMsOf(options.wait);
   const { config, warnings } = loadConf(options);
   const isJson = options.json === true;
-  const { signal, release } = interruption();
-  try {
-    const progress = toolProgress(isJson);
-    await ensureRedis((line) => {
-      progress.note(line);
-    });
-    const request = {
-      config,
-      dir: options.dir,
-      password: readPassword(),
-      home: twineHome(),
-      progress,
-      signal,
-      keepGoing: options.keepGoing,
-    };
-    await checkRunning(request);
-    const placed = await setup(request);
-    if (!isJson) printWarnings([...warnings, ...placed.warnings]);
-    const { started, failed, problems } = await start(request);
-    printProblems(problems);
-    const isComplete = failed.length === 0;
-    const report = await untilDone(config, { waitMs, progress, signal, isComplete });
-    if (report === "interrupted") return await takeBackStarted(request, started);
-    process.stdout.write(isJson ? renderJson(report) : summary(report));
-    return isComplete ? STATE_EXIT[report.state] : EXIT.failure;
-  } finally {
-    release();
-  }
+  const signal = interruption();
+  const progress = toolProgress(isJson);
+  await ensureRedis((line) => {
+    progress.note(line);
+  });
+  const request = {
+    config,
+    dir: options.dir,
+    password: readPassword(),
+    home: twineHome(),
+    progress,
+    signal,
+    keepGoing: options.keepGoing,
+  };
+  await checkRunning(request);
+  const placed = await setup(request);
+  if (!isJson) printWarnings([...warnings, ...placed.warnings]);
+  const { started, failed, problems } = await start(request);
+  printProblems(problems);
+  const isComplete = failed.length === 0;
+  const report = await untilDone(config, { waitMs, progress, signal, isComplete });
+  if (report === "interrupted") return await takeBackStarted(request, started);
+  process.stdout.write(isJson ? renderJson(report) : summary(report));
+  return isComplete ? STATE_EXIT[report.state] : EXIT.failure;
 }
 
 /** Throws WAIT_BAD for anything but a number of seconds. */

@@ -298,5 +298,5 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
       expect(await local.read("a1", "redis.conf")).toBe(conf);
       expect((await up("twine-stop", after)).stdout).toMatch(/3 stopped/);
     }
-  });
+  }, 180_000);
 });
