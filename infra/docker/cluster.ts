@@ -17,7 +17,6 @@ import { TwineError, assert, formatProblem, type Problem } from "../../runtime/c
 import { CONTAINER_PATHS } from "../plan/container-files.ts";
 import { planCluster } from "../plan/plan-cluster.ts";
 import type { Plan, PlannedHost, PlannedService } from "../plan/plan.ts";
-import { failureHook, type Watched } from "./failure-hook.ts";
 import { Host, engineProvider } from "./host.ts";
 import { prepareImageContext } from "./image-context.ts";
 import { engineImages, type RuntimeSource } from "./images.ts";
@@ -26,6 +25,7 @@ import { NODE_COMPONENTS, type ClusterNodeComponent } from "./node.ts";
 import { outputsOf, type ClusterOutputs } from "./outputs.ts";
 import { publishedPorts, type PublishedPort } from "./published-ports.ts";
 import { orRefuse, refusal } from "./refuse.ts";
+import { ClusterWatch } from "./cluster-watch.ts";
 import {
   EXAMPLES,
   checkSettings,
@@ -56,9 +56,7 @@ interface Making {
   readonly ports: ReadonlyMap<string, readonly PublishedPort[]>;
   readonly runtime: RuntimeSource;
   readonly hashFile: string | undefined;
-  /** By the container's name, filled while they are made. */
-  readonly watched: Map<string, Watched>;
-  readonly hooks: pulumi.ResourceHookBinding;
+  readonly watch: ClusterWatch;
 }
 
 /**
@@ -104,8 +102,6 @@ function prepare(name: string, args: TwineClusterArgs): Making {
     redisMajor: redisMajorOf(settings.redisImage),
     placement: engine === undefined ? "containers" : "pods",
   });
-  const watched = new Map<string, Watched>();
-  const hook = failureHook(plan.cluster, watched);
   return {
     prefix: name === pulumi.getStack() ? "" : `${name}-`,
     stackName: name,
@@ -116,8 +112,7 @@ function prepare(name: string, args: TwineClusterArgs): Making {
     ports: engine === undefined ? new Map() : publishedPorts(plan, settings.publish),
     runtime: settings.runtimeImage ?? prepareImageContext(packageRoot()),
     hashFile: args.hashFile,
-    watched,
-    hooks: hook === undefined ? {} : { onError: [hook] },
+    watch: new ClusterWatch(plan, settings, name),
   };
 }
 
@@ -164,27 +159,40 @@ function redisMajorOf(image: string): number {
 }
 
 function createHosts(making: Making, parent: pulumi.Resource): Map<string, Host> {
-  const { settings, plan, runtime, prefix } = making;
+  const { settings, plan, runtime, prefix, watch } = making;
   const { engine, redisImage } = settings;
   if (engine === undefined) {
     return new Map(
       plan.hosts.map(({ name: host }) => {
         const endpoint = settings.hosts?.get(host);
         assert(endpoint !== undefined, `the host ${host} has a checked endpoint`);
-        const args = { host, endpoint, redisImage, runtime };
-        return [host, new Host(`${prefix}${host}`, args, { parent })];
+        const resource = `${prefix}${host}`;
+        watch.engine(resource, host);
+        const made = new Host(
+          resource,
+          { host, endpoint, redisImage, runtime, hooks: watch.hooks },
+          { parent },
+        );
+        watch.images(resource, host, runtime, made);
+        watch.provider(resource, made.provider);
+        return [host, made];
       }),
     );
   }
-  const provider = engineProvider(`${prefix}engine`, engine, { parent });
-  const its = { parent, provider };
-  const images = engineImages(`${prefix}engine`, redisImage, runtime, its);
+  const place = `${prefix}engine`;
+  watch.engine(place);
+  const provider = engineProvider(place, engine, { parent, hooks: watch.hooks.engine });
+  watch.provider(place, provider);
+  const its = { parent, provider, hooks: watch.hooks.failure };
+  const images = engineImages(place, redisImage, runtime, its);
+  watch.images(place, "the engine", runtime, parent);
   const networkName = making.stackName;
   const network = new docker.Network(
     `${prefix}network`,
     { name: networkName, driver: "bridge" },
     its,
   );
+  watch.network(`${prefix}network`, networkName, parent);
   return new Map(
     plan.hosts.map(({ name: host }) => {
       const podName = `${making.stackName}-${host}`;
@@ -197,10 +205,10 @@ function createHosts(making: Making, parent: pulumi.Resource): Map<string, Host>
         networkName,
         ports: making.ports.get(host) ?? [],
         labels: labelsOf(making, host, "pod"),
-        hooks: making.hooks,
+        hooks: watch.hooks,
       };
       const pod = new Host(`${prefix}${host}`, args, { parent });
-      watch(making, podName, host, host, pod);
+      watch.container(`${prefix}${host}`, { node: host, container: podName, host }, pod);
       return [host, pod];
     }),
   );
@@ -269,28 +277,14 @@ function createNode(
     provider: host.provider,
     after,
     protectData: settings.protectData,
-    hooks: making.hooks,
+    hooks: making.watch.hooks.failure,
   };
   const Component = NODE_COMPONENTS[service.kind];
-  const node = new Component(`${prefix}${service.name}`, args, { parent: host });
-  watch(making, container.name, service.name, planned.name, node, node.volume);
+  const resource = `${prefix}${service.name}`;
+  const node = new Component(resource, args, { parent: host });
+  const place = { node: service.name, container: container.name, host: planned.name };
+  making.watch.container(resource, place, node, node.volume);
   return node;
-}
-
-function watch(
-  { watched, plan, settings }: Making,
-  container: string,
-  node: string,
-  host: string,
-  component: pulumi.Resource,
-  volume?: pulumi.Resource,
-): void {
-  const endpoint = settings.engine ?? settings.hosts?.get(host);
-  assert(endpoint !== undefined, `the host ${host} has a checked endpoint`);
-  const { cluster } = plan;
-  const isProtected = settings.protectData;
-  const one = { node, container, host, cluster, endpoint, component, volume, isProtected };
-  watched.set(container, one);
 }
 
 function labelsOf(making: Making, name: string, kind: string): Record<string, string> {

@@ -1,4 +1,4 @@
-// failure-remedy.ts: what to do about a container that could not be made, from what the engine and the container said.
+// failure-remedy.ts: what to do about something that could not be made, from what the engine and the container said.
 // Pure. Each rule knows one cause by its own words (Docker's, redis-server's, the entrypoint's); the last one knows none
 // and says where to look.
 
@@ -26,6 +26,18 @@ export interface Failure {
   readonly isProtected: boolean;
 }
 
+/** An image, volume or network of the cluster. */
+export interface Part {
+  readonly kind: "image" | "build" | "volume" | "network";
+  /** What it is to a person: twine:redisImage redis:7.2-bookworm, the volume staging-a1. */
+  readonly what: string;
+  /** The key that names an image, and its example. */
+  readonly setting: { readonly key: string; readonly example: string } | undefined;
+  /** As twine.conf calls it, or the engine of all of them. */
+  readonly host: string;
+}
+
+const AGAIN = "and run `pulumi up` again";
 const NEXT = "and run `pulumi up` again; it makes this container anew and goes on from there";
 
 /** One or two sentences in the imperative. */
@@ -44,6 +56,28 @@ export function remedyFor(place: Place, failure: Failure): string {
     return `${place.host} is too slow to answer in time, which is short of CPU or disk: give it more, or fewer containers, ${NEXT}`;
   }
   return `mend what it says, ${NEXT}. More of it: docker logs ${place.container}, on ${place.host}`;
+}
+
+/** One or two sentences in the imperative. */
+export function remedyForPart(
+  { kind, what, setting, host }: Part,
+  errors: readonly string[],
+): string {
+  const { key = "", example = "" } = setting ?? {};
+  switch (kind) {
+    case "image":
+      return `see that ${key} is spelt as its registry has it and that ${host} gets there (docker pull, docker login, or docker load), ${AGAIN}; for example: ${example}`;
+    case "build":
+      return `see that ${host} has or can pull the image in infra/image/Dockerfile's ARG (docker pull node:24-bookworm-slim), or name a runtime that is built already, ${AGAIN}; for example: ${example}`;
+    case "network":
+      return /address pool/i.test(errors[0] ?? "")
+        ? `${host} has no addresses left for another network: remove those that nobody uses (docker network prune), ${AGAIN}`
+        : `mend what it says on ${host}, ${AGAIN}`;
+    case "volume":
+      return `mend what it says on ${host} (docker volume inspect, docker system df), ${AGAIN}; ${what} itself is left as it is`;
+    default:
+      return kind satisfies never;
+  }
 }
 
 /** What an `up` that was killed leaves behind is in no state; another stack's container must not be touched. */

@@ -18,6 +18,13 @@ export interface RealHostArgs {
   readonly endpoint: EndpointArgs;
   readonly redisImage: string;
   readonly runtime: RuntimeSource;
+  readonly hooks: ClusterHooks;
+}
+
+/** What runs before a provider is used, and when one of its resources can't be made. */
+export interface ClusterHooks {
+  readonly engine: pulumi.ResourceHookBinding;
+  readonly failure: pulumi.ResourceHookBinding;
 }
 
 export interface PodArgs {
@@ -30,8 +37,7 @@ export interface PodArgs {
   readonly networkName: string;
   readonly ports: readonly PublishedPort[];
   readonly labels: Readonly<Record<string, string>>;
-  /** Tells why the pod could not be made. */
-  readonly hooks: pulumi.ResourceHookBinding;
+  readonly hooks: ClusterHooks;
 }
 
 const POD_MEMORY_BYTES = 32 * 1024 ** 2;
@@ -50,8 +56,9 @@ export class Host extends pulumi.ComponentResource {
   ) {
     super("twine:docker:Host", name, {}, options);
     if ("endpoint" in args) {
-      this.provider = engineProvider(name, args.endpoint, { parent: this });
-      const its = { parent: this, provider: this.provider };
+      const { engine, failure } = args.hooks;
+      this.provider = engineProvider(name, args.endpoint, { parent: this, hooks: engine });
+      const its = { parent: this, provider: this.provider, hooks: failure };
       this.images = engineImages(name, args.redisImage, args.runtime, its);
       this.networkMode = "host";
     } else {
@@ -62,7 +69,7 @@ export class Host extends pulumi.ComponentResource {
         provider: args.provider,
         dependsOn: [args.network],
         replaceOnChanges: [...ALSO_REPLACED_BY],
-        hooks: args.hooks,
+        hooks: args.hooks.failure,
       });
       // By id and not by name: Docker stores the id anyway, so nothing differs after a refresh, and a new pod has a new
       // one, so those that share its namespace are replaced with it (docs/adr/0008-pods-by-id.md).

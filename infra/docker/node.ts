@@ -12,7 +12,7 @@ export interface NodeArgs {
   /** The containers that must be healthy first. */
   readonly after: readonly docker.Container[];
   readonly protectData: boolean;
-  /** Tells why the container could not be made. */
+  /** Tells why the container or its volume could not be made. */
   readonly hooks: pulumi.ResourceHookBinding;
 }
 
@@ -46,7 +46,7 @@ export class ClusterNodeComponent extends pulumi.ComponentResource {
         : new docker.Volume(
             name,
             { name: this.volumeName },
-            { ...its, protect: protectData, retainOnDelete: protectData },
+            { ...its, protect: protectData, retainOnDelete: protectData, hooks },
           );
     this.container = new docker.Container(name, args, {
       ...its,

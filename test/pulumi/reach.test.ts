@@ -93,6 +93,8 @@ describe.skipIf(isSkipped)("engines on other machines", () => {
     expect(await runner.pulumi("preview")).toMatch(/\+ \d\d to create/);
     await runner.stack.setAllConfig({ "twine:engineAccess.certpath": { value: "/x" } }, true);
     const refused = runner.pulumi("preview");
-    await expect(refused).rejects.toThrow(/twine:engineAccess\.certpath is no property of an endpoint; .*did you mean certPath\?/);
+    await expect(refused).rejects.toThrow(
+      /twine:engineAccess\.certpath is no property of an endpoint; .*did you mean certPath\?/,
+    );
   });
 });

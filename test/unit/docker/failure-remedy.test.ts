@@ -1,6 +1,11 @@
 // failure-remedy.test.ts: each cause that is known by its words gets its own remedy; what is not known says where to look.
 import { expect, test } from "vitest";
-import { remedyFor, type Failure } from "../../../infra/docker/failure-remedy.ts";
+import {
+  remedyFor,
+  remedyForPart,
+  type Failure,
+  type Part,
+} from "../../../infra/docker/failure-remedy.ts";
 
 const PLACE = { node: "s1", container: "staging-s1", host: "db1", cluster: "twine-staging" };
 const URNS = { container: "urn:container", volume: "urn:volume" };
@@ -60,4 +65,33 @@ test("what is not known says where the container's own words stand", () => {
   expect(remedy({ errors: ["container failed to be in healthy state"] })).toMatch(
     /docker logs staging-s1, on db1$/,
   );
+});
+
+const REDIS_IMAGE: Part = {
+  kind: "image",
+  what: "twine:redisImage redis:0",
+  setting: { key: "twine:redisImage", example: "pulumi config set twine:redisImage redis:7" },
+  host: "db1",
+};
+
+test("an image that can't be had names its key, the host and an example", () => {
+  expect(remedyForPart(REDIS_IMAGE, ["unable to pull image redis:0"])).toMatch(
+    /^see that twine:redisImage is .* and that db1 gets there.*: pulumi config set twine:redisImage/,
+  );
+});
+
+test("a runtime that can't be built names the image that it is built from", () => {
+  expect(remedyForPart({ ...REDIS_IMAGE, kind: "build" }, [])).toMatch(/node:24-bookworm-slim/);
+});
+
+test("a network without addresses is told how to get some", () => {
+  const network: Part = {
+    kind: "network",
+    what: "the pods' network",
+    setting: undefined,
+    host: "x",
+  };
+  const full = "all predefined address pools have been fully subnetted";
+  expect(remedyForPart(network, [full])).toMatch(/docker network prune/);
+  expect(remedyForPart(network, ["no space left on device"])).toMatch(/^mend what it says on x/);
 });
