@@ -7,7 +7,7 @@
 // while no majority of the status nodes confirms the view. A connection that broke while something was on it is ended at
 // its node before another one to the same place is lent: a paused server would still execute what it holds (seen).
 import type { View } from "../core/view.ts";
-import type { Protocol } from "../resp/encode.ts";
+import { encodeCommand, type Protocol } from "../resp/encode.ts";
 import {
   isSameTarget,
   placeOf,
@@ -114,7 +114,9 @@ export class OwnConnectionPool {
     this.#lent.delete(connection);
     connection.holder = undefined;
     if (!connection.isOpen) return;
-    const alike = this.#idle.filter((idle) => isAlike(idle.connection, connection));
+    const alike = this.#idle.filter(
+      (idle) => idle.connection.isOpen && isAlike(idle.connection, connection),
+    );
     const isMaster = isSameTarget(connection.target, this.masterOf(connection.partition));
     if (this.#isClosed || !isMaster || connection.isAsking || alike.length >= IDLE_MAX) {
       connection.destroy("it is not needed");
@@ -135,7 +137,9 @@ export class OwnConnectionPool {
   noteBroken({ target, identity }: OwnConnection): void {
     if (identity === undefined) return;
     const place = placeOf(target);
-    this.#broken.set(place, [...(this.#broken.get(place) ?? []), identity]);
+    const broken = this.#broken.get(place);
+    if (broken === undefined) this.#broken.set(place, [identity]);
+    else broken.push(identity);
   }
 
   viewChanged(): void {
@@ -189,8 +193,11 @@ export class OwnConnectionPool {
     const target = this.masterOf(partition);
     const mayGo = target !== undefined && (waiting.isRead || this.context.isConfirmed());
     if (waiting.opening !== undefined || waiting.endPause !== undefined || !mayGo) return;
+    // Idle ones know nothing of a connection that must be ended first.
+    const isClean = !this.#broken.has(placeOf(target));
     const found = this.#idle.findIndex(
       ({ connection }) =>
+        isClean &&
         connection.isOpen &&
         connection.protocol === protocol &&
         isSameTarget(target, connection.target),
@@ -202,47 +209,71 @@ export class OwnConnectionPool {
 
   #open(waiting: Waiting, target: BackendTarget): void {
     const { clock, credentials, tls } = this.context;
-    const [predecessor, ...others] = this.#broken.get(placeOf(target)) ?? [];
-    const options = { protocol: waiting.protocol, credentials, clock, tls, predecessor };
+    const options = { protocol: waiting.protocol, credentials, clock, tls };
     const connection = new OwnConnection(target, waiting.partition, options, (isOpen, cause) => {
-      waiting.opening = undefined;
       if (isOpen) {
-        if (predecessor !== undefined) this.#forget(target, predecessor);
-        this.#opened(waiting, connection, others.length > 0);
+        this.#endBroken(waiting, connection);
         return;
       }
-      if (!this.#waiting.has(waiting)) return;
-      waiting.problem = cause;
-      waiting.failures++;
-      const delayMs = Math.min(20 * 2 ** (waiting.failures - 1), RECONNECT_MS_MAX);
-      waiting.endPause = clock.after(delayMs, () => {
-        waiting.endPause = undefined;
-        this.#serve(waiting);
-      });
+      this.#failedToOpen(waiting, cause);
     });
     waiting.opening = connection;
   }
 
-  #opened(waiting: Waiting, connection: OwnConnection, isOneOfMany: boolean): void {
+  #failedToOpen(waiting: Waiting, cause: string): void {
+    waiting.opening = undefined;
+    if (!this.#waiting.has(waiting)) return;
+    waiting.problem = cause;
+    waiting.failures++;
+    const delayMs = Math.min(20 * 2 ** (waiting.failures - 1), RECONNECT_MS_MAX);
+    waiting.endPause = this.context.clock.after(delayMs, () => {
+      waiting.endPause = undefined;
+      this.#serve(waiting);
+    });
+  }
+
+  /** Ends, at their node, the connections that broke there, and only then goes on. A process that was started since has
+      none of them. */
+  #endBroken(waiting: Waiting, connection: OwnConnection): void {
+    const broken = new Set(this.#broken.get(placeOf(connection.target)));
+    const known = [...broken].filter(({ runId }) => runId === connection.identity?.runId);
+    const done = (): void => {
+      this.#forget(connection.target, broken);
+      connection.holder = undefined;
+      waiting.opening = undefined;
+      this.#opened(waiting, connection);
+    };
+    if (known.length === 0) {
+      done();
+      return;
+    }
+    connection.holder = {
+      broken: (cause) => {
+        this.#failedToOpen(waiting, cause);
+      },
+      masterGone: () => undefined,
+    };
+    const kills = known.map(({ id }) => encodeCommand(["CLIENT", "KILL", "ID", String(id)]));
+    connection.ask(Buffer.concat(kills), kills.length, done);
+  }
+
+  #opened(waiting: Waiting, connection: OwnConnection): void {
     if (!this.#waiting.has(waiting)) {
       this.give(connection);
       return;
     }
     const isMaster = isSameTarget(connection.target, this.masterOf(waiting.partition));
-    const mayGo = isMaster && (waiting.isRead || this.context.isConfirmed());
-    // More than one connection broke there: each new one ends one of them.
-    if (mayGo && !isOneOfMany) {
+    if (isMaster && (waiting.isRead || this.context.isConfirmed())) {
       this.#lend(waiting, connection);
       return;
     }
-    if (isMaster && !isOneOfMany) this.give(connection);
-    else connection.destroy("it lost its role");
+    this.give(connection);
     this.#serve(waiting);
   }
 
-  #forget(target: BackendTarget, ended: ConnectionIdentity): void {
+  #forget(target: BackendTarget, ended: ReadonlySet<ConnectionIdentity>): void {
     const place = placeOf(target);
-    const left = (this.#broken.get(place) ?? []).filter((identity) => identity !== ended);
+    const left = (this.#broken.get(place) ?? []).filter((identity) => !ended.has(identity));
     if (left.length > 0) this.#broken.set(place, left);
     else this.#broken.delete(place);
   }

@@ -105,6 +105,33 @@ describe.skipIf(isMissing("redis-server"))("transactions while a master dies", (
     expect(await client.call("GET n")).toBe("$1\r\n2\r\n");
   });
 
+  test("what a paused master still holds is ended there before anything newer is sent", async () => {
+    const cluster = await startRouterCluster({ partitions: 1 });
+    const clients = await Promise.all(Array.from({ length: 20 }, () => cluster.client()));
+    const [server] = cluster.servers;
+    const node = { port: server?.port ?? 0, partition: 0 };
+    // Each has a connection that watches, so there is one for each when the server is paused.
+    for (const client of clients) expect(await client.call("WATCH other")).toBe("+OK\r\n");
+    for (const client of clients) expect(await client.call("UNWATCH")).toBe("+OK\r\n");
+    await until("none of them watches any more", async () => {
+      const list = (await (await server?.link())?.call("CLIENT", "LIST")) as string;
+      return (list.match(/cmd=unwatch/g) ?? []).length === clients.length;
+    });
+    server?.signal("SIGSTOP");
+    for (const client of clients) client.send(pipeline(["MULTI", "INCR n", "EXEC"]));
+    for (const client of clients) await repliesOf(client, 2);
+    cluster.view.show([node], [null]);
+    for (const client of clients) expect(await client.reply()).toMatch(/^-UNCERTAIN /);
+    cluster.view.show([node], [node.port]);
+    for (const client of clients) client.send(pipeline(["MULTI", "SET n 100", "EXEC"]));
+    server?.signal("SIGCONT");
+    for (const client of clients) expect((await repliesOf(client, 3))[2]).toBe("*1\r\n+OK\r\n");
+    expect(await clients[0]?.call("GET n")).toBe("$3\r\n100\r\n");
+    const link = await server?.link();
+    const stats = (await link?.call("INFO", "commandstats")) as string;
+    expect(Number(/cmdstat_client\|kill:calls=(\d+)/.exec(stats)?.[1])).toBeGreaterThanOrEqual(20);
+  });
+
   test("a WATCH does not outlive its master: EXEC gives nil, and works when it is tried anew", async () => {
     const cluster = await startRouterCluster({ partitions: 1, replicas: 1 });
     const clients = await Promise.all([cluster.client(), cluster.client(), cluster.client()]);
