@@ -11,12 +11,14 @@ const GRACE_MS: Readonly<Record<NodeKind, number>> = {
   status: 10_000,
   data: 20_000,
   monitor: 5_000,
-  router: 5_000,
+  // After drain-for, which is added.
+  router: 2_000,
 };
 
 export function planService(
   node: ClusterNode,
   bind: readonly string[],
+  drainForMs: number,
   options: PlanOptions,
   after?: readonly string[],
 ): PlannedService {
@@ -32,7 +34,7 @@ export function planService(
     ports: portsOf(node),
     health: healthOf(node),
     order: ORDER[node.kind],
-    graceMs: GRACE_MS[node.kind],
+    graceMs: GRACE_MS[node.kind] + (node.kind === "router" ? drainForMs : 0),
     ...(after === undefined ? {} : { after }),
   };
 }

@@ -1,9 +1,14 @@
 // The end of a router, and its change while it runs: what is on the way is answered, and no connection breaks.
-import { describe, expect, test } from "vitest";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { isMissing } from "../support/programs.ts";
-import { until } from "../support/redis-server.ts";
+import { freePort, until } from "../support/redis-server.ts";
 import { RawClient, startRouterCluster } from "../support/router-cluster.ts";
+import { routerFolder } from "../support/router-files.ts";
+import { ROOT } from "../support/source-files.ts";
 
 describe.skipIf(isMissing("redis-server"))("a router that ends", () => {
   test("answers what is on the way to a silent node, and takes nobody new", async () => {
@@ -119,5 +124,39 @@ describe.skipIf(isMissing("redis-server"))("a router whose twine.conf changes", 
     ]);
     const client = await cluster.client();
     expect(await client.call("SET a 1")).toBe("+OK\r\n");
+  });
+});
+
+describe("the process twine-router", () => {
+  test("takes twine.conf at SIGHUP, says what is wrong with it, and ends at SIGTERM", async () => {
+    // Method: no node is there, so what the router says itself shows that it lives and keeps its client.
+    const folder = await routerFolder();
+    const [port, data, status] = [await freePort(), await freePort(), await freePort()];
+    const lines = [`r1=router ${port}`, `a1=data 0 ${data} 0`, `s1=status ${status} 0`];
+    const conf = await folder.write("twine.conf", lines.join("\n"));
+    const program = join(ROOT, "runtime/bin/twine-router.ts");
+    const child = spawn(process.execPath, [program, "r1", "--conf", conf]);
+    onTestFinished(() => void child.kill("SIGKILL"));
+    let said = "";
+    child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+    await until("it has started", () => said.includes('"started"'));
+    const client = await RawClient.open(port);
+    expect(await client.call("PING")).toBe("+PONG\r\n");
+    await folder.write("twine.conf", [...lines, "max-clients none", "drain-for 3"].join("\n"));
+    child.kill("SIGHUP");
+    await until("it says what is wrong", () => said.includes("CONF_BAD_DURATION"));
+    expect(said).toContain(`not taken: ${conf}:4:13: max-clients is 'none'`);
+    expect(said).toContain(`not taken: ${conf}:5:11: '3' is no duration for drain-for`);
+    await folder.write("twine.conf", [...lines, "max-clients 1", "workers 2"].join("\n"));
+    child.kill("SIGHUP");
+    await until("it says what waits", () => said.includes('"waiting":["workers"]'));
+    expect(said).toContain("twine.conf is read anew");
+    const second = await RawClient.open(port);
+    expect(await second.reply()).toBe("-ERR max number of clients reached\r\n");
+    expect(await client.call("PING")).toBe("+PONG\r\n");
+    const exit = once(child, "exit");
+    child.kill("SIGTERM");
+    expect(await exit).toEqual([0, null]);
+    client.socket.destroy();
   });
 });

@@ -86,3 +86,13 @@ test("no secret stands in the plan, only the names of secrets", () => {
 test.each([".", ".."])("a node named %s can't have a folder and is refused", (name) => {
   expect(() => plan(`${name}=data 0 db1 6666 0\n${STATUS_AND_MONITOR}`)).toThrow();
 });
+
+describe("how long a stop waits", () => {
+  test("a router has drain-for, and a little more to end", () => {
+    const conf = `a1=data 0 db1 6666 0\nr1=router db1 6400\n${STATUS_AND_MONITOR}`;
+    const graceOf = (planned: Plan): number | undefined =>
+      planned.hosts[0]?.services.find(({ kind }) => kind === "router")?.graceMs;
+    expect(graceOf(plan(conf))).toBe(5000);
+    expect(graceOf(plan(`${conf}drain-for 1m\n`))).toBe(62_000);
+  });
+});
