@@ -36,7 +36,7 @@ const ANSWER_WITHIN_MS = 15_000;
 /** A data node that takes longer counts as one that does not answer. */
 const INFO_WITHIN_MS = 1000;
 
-type Options = ToolOptions & { acceptLoss?: string; whatIf?: string };
+type Options = ToolOptions & { acceptLoss?: string; forgetRescue?: string; whatIf?: string };
 
 async function main(): Promise<number> {
   const program = tool({
@@ -48,6 +48,7 @@ async function main(): Promise<number> {
       "$ twine-failover --what-if a6666",
       "$ twine-failover --what-if db1 --json",
       "$ twine-failover --accept-loss a6667",
+      "$ twine-failover --forget-rescue a6667",
     ],
     exitCodes: {
       [WOULD_HALT]:
@@ -59,6 +60,10 @@ async function main(): Promise<number> {
       "--accept-loss <node>",
       "make this node master of a partition that has none, whatever the others may have held",
     );
+  program.option(
+    "--forget-rescue <node>",
+    "tell no more of this node's rescued data, for somebody has seen to it; the file stays",
+  );
   program.option(
     "--what-if <node-or-host>",
     "change nothing: say what the loss of this node, or of all nodes of this host, would bring",
@@ -81,15 +86,17 @@ async function main(): Promise<number> {
 /** undefined: --what-if, which asks for nothing. */
 function requestOf(
   node: string | undefined,
-  { acceptLoss, whatIf }: Options,
+  { acceptLoss, forgetRescue, whatIf }: Options,
 ): RequestBody | undefined {
-  const asked = [node, acceptLoss, whatIf].filter((what) => what !== undefined);
+  const asked = [node, acceptLoss, forgetRescue, whatIf].filter((what) => what !== undefined);
   if (asked.length > 1) {
-    const remedy = "give one of NODE, --accept-loss NODE, --what-if NODE-OR-HOST";
+    const remedy =
+      "give one of NODE, --accept-loss NODE, --forget-rescue NODE, --what-if NODE-OR-HOST";
     throw usage("TWO_ASKED", "two things were asked for", remedy);
   }
   if (whatIf !== undefined) return undefined;
   if (acceptLoss !== undefined) return { kind: "accept-loss", node: acceptLoss };
+  if (forgetRescue !== undefined) return { kind: "forget-rescue", node: forgetRescue };
   if (node !== undefined) return { kind: "promote-to", node };
   throw usage("NOTHING_ASKED", "nothing was asked for", "name a data node; see --help");
 }
@@ -147,7 +154,11 @@ async function ask(config: ClusterConfig, body: RequestBody): Promise<string> {
   try {
     requirePartition(view, body);
     if (process.stderr.isTTY) {
-      process.stderr.write(`asking the alpha to make ${body.node} master ...\n`);
+      const what =
+        body.kind === "forget-rescue"
+          ? `to tell no more of what was rescued from ${body.node}`
+          : `to make ${body.node} master`;
+      process.stderr.write(`asking the alpha ${what} ...\n`);
     }
     const { clock } = ports;
     return await askAlpha(board, body, { clock, id: randomUUID(), withinMs: ANSWER_WITHIN_MS });

@@ -20,7 +20,14 @@ export interface PromoteToRequest {
   readonly node: string;
 }
 
-export type RequestBody = AcceptLossRequest | HandoverRequest | PromoteToRequest;
+export interface ForgetRescueRequest {
+  readonly kind: "forget-rescue";
+  /** The data node whose rescued data somebody has seen to: the status tells of it no more. The file stays. */
+  readonly node: string;
+}
+
+export type RequestBody =
+  AcceptLossRequest | HandoverRequest | PromoteToRequest | ForgetRescueRequest;
 
 export interface Request {
   readonly id: string;

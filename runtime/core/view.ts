@@ -28,6 +28,9 @@ export interface Rescue {
   readonly why: string;
   /** ISO 8601, by the alpha's clock. */
   readonly at: string;
+  /** A person has seen to the file, and no status tells of it any more. It stays in the view all the same: without it the
+      alpha would take this run's data for not yet saved. */
+  readonly isSeen?: boolean;
 }
 
 /** One replica of a lost master, as it was when the master was lost. */

@@ -11,7 +11,7 @@ export function nodeNotes(nodes: readonly ReportNode[]): StatusProblem[] {
   ];
 }
 
-/** The file lies there until somebody takes it away: a note, for nothing is wrong any more. */
+/** The file lies there until somebody has seen to it: a note, for nothing is wrong any more. */
 function rescued({ name, host }: ReportNode, rescue: Rescue): StatusProblem {
   if (rescue.place !== null) {
     return {
@@ -20,7 +20,7 @@ function rescued({ name, host }: ReportNode, rescue: Rescue): StatusProblem {
       subject: name,
       host,
       text: `took writes while another node was master; all that it held then lies in ${rescue.place}`,
-      remedy: null,
+      remedy: `when it was seen to: twine-failover --forget-rescue ${name}`,
     };
   }
   return {

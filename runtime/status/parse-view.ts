@@ -98,6 +98,7 @@ const viewOf = recordOf({
           place: orNull(textOf),
           why: textOf,
           at: textOf,
+          isSeen: orAbsent(truthOf),
         }),
       ),
     }),

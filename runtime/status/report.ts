@@ -72,12 +72,18 @@ function inOrder(nodes: readonly ReportNode[]): ReportNode[] {
 
 /** The view's nodes; a status node that is silent to this reader is dead to it, whatever the view still says. */
 function nodesSeen(view: View, knowledge: StatusKnowledge): ReportNode[] {
-  const nodes = view.nodes.map((node): ReportNode => {
+  const nodes = view.nodes.map(withoutSeenRescue).map((node): ReportNode => {
     const isNewlyDead =
       node.kind === "status" && node.role !== "dead" && knowledge.silent.has(node.name);
     return isNewlyDead ? { ...node, role: "dead", inSync: false, since: null } : node;
   });
   return inOrder(nodes);
+}
+
+/** What somebody has seen to is news to nobody. */
+function withoutSeenRescue(node: NodeView): NodeView {
+  const { rescue, ...rest } = node;
+  return rescue?.isSeen === true ? rest : node;
 }
 
 /** A node is dead until a monitor says otherwise; only the status nodes have been seen by the reader itself. */

@@ -5,7 +5,7 @@ import { basename, dirname } from "node:path";
 import { promisify } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
 import { FaultCluster } from "../support/fault-cluster.ts";
-import { startRedis } from "../support/redis-server.ts";
+import { startRedis, until } from "../support/redis-server.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { runTool } from "../support/run-tool.ts";
 import type { NodeView, View } from "../../runtime/core/view.ts";
@@ -51,6 +51,7 @@ const isOk = ({ state }: View): boolean => state === "OK";
 test("what a rogue master alone has is saved to an RDB that Redis loads; then it follows again", async () => {
   const cluster = await started();
   expect(await cluster.ask("a1", "SET", "shared", "1")).toBe("OK");
+  await until("a2 has it too", async () => (await cluster.ask("a2", "GET", "shared")) === "1");
   await goRogue(cluster, "a2", "own");
   const view = await cluster.viewWhere("rescued and OK", (seen) => {
     return isOk(seen) && nodeOf(seen, "a2").rescue !== undefined;
@@ -71,6 +72,19 @@ test("what a rogue master alone has is saved to an RDB that Redis loads; then it
     const { out } = await runTool("runtime", "twine-status", cluster.config.file, format);
     expect(out.replaceAll(/\s+/g, "")).toContain(basename(path));
   }
+  // Somebody has seen to it: the line goes, the file stays. Asked again, nothing changes.
+  const { file } = cluster.config;
+  for (const round of [1, 2]) {
+    const forgotten = await runTool("runtime", "twine-failover", file, "--forget-rescue", "a2");
+    expect([round, forgotten.code, forgotten.err]).toEqual([round, 0, ""]);
+    expect(forgotten.out).toContain(`the file stays at m1:${path}`);
+  }
+  const told = await runTool("runtime", "twine-status", file);
+  expect([told.code, told.out]).toEqual([0, expect.stringContaining("Nothing is wrong.")]);
+  expect(await readdir(dirname(path))).toEqual([basename(path)]);
+  const unknown = await runTool("runtime", "twine-failover", file, "--forget-rescue", "a9");
+  expect(unknown.code).toBe(2);
+  expect(unknown.err).toContain("a9");
 });
 
 test("a rogue master that took no write of its own leaves no file", async () => {
@@ -100,6 +114,9 @@ test("what can't be saved is not thrown away: the node keeps it, and follows aga
   await expect(cluster.ask("a2", "SET", "more", "1")).rejects.toThrow(/READONLY/);
   const { out } = await runTool("runtime", "twine-status", cluster.config.file);
   expect(out).toContain("twine-stop a2; copy its data folder");
+  const { file } = cluster.config;
+  const refused = await runTool("runtime", "twine-failover", file, "--forget-rescue", "a2");
+  expect([refused.code, refused.err]).toEqual([1, expect.stringContaining("still keeps it")]);
   await cluster.kill("a2");
   await cluster.heal();
   const healed = await cluster.viewWhere("OK again", isOk);

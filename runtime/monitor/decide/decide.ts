@@ -16,7 +16,7 @@ import type { Observations } from "./observations.ts";
 import { decidePartition } from "./partition.ts";
 import type { Pauses } from "./pauses.ts";
 import { NO_PLANS, decidePlanned, type PlanMemory } from "./planned.ts";
-import { decideRequests } from "./requests.ts";
+import { decideRequests, type RequestDecision } from "./requests.ts";
 import { withRescue, type RescueOutcomes } from "./rescues.ts";
 import { unsettledOf } from "./settled.ts";
 import { isCutOff, standingOf, type Standing } from "./standing.ts";
@@ -93,7 +93,7 @@ export function decide(input: DecideInput): Decision {
   });
   const base = { ...held, nodes: held.nodes.filter(({ name }) => !planned.gone.has(name)) };
   const requests = decideRequests(observed.requests, base, standings);
-  const parts = decidePartitions(input, base, standings, requests.acceptLoss, planned.steps);
+  const parts = decidePartitions(input, base, standings, requests, planned.steps);
   const hasUnseen = [...standings.values()].some(
     ({ kind }) => kind === "unknown" || kind === "suspect",
   );
@@ -122,7 +122,7 @@ function decidePartitions(
   input: DecideInput,
   base: View,
   standings: ReadonlyMap<string, Standing>,
-  acceptLoss: ReadonlyMap<number, string>,
+  { acceptLoss, seenRescues }: RequestDecision,
   steps: ReadonlyMap<number, HandoverStep>,
 ): Parts {
   const dataNodes = new Map<string, NodeView>();
@@ -172,7 +172,9 @@ function decidePartitions(
     });
     marks = roles.marks;
     const rescues = input.rescues ?? new Map();
-    for (const node of roles.nodes) dataNodes.set(node.name, withRescue(node, rescues, wallTime));
+    for (const node of roles.nodes) {
+      dataNodes.set(node.name, withRescue(node, rescues, seenRescues, wallTime));
+    }
     return withRoles(decided, roles.nodes);
   });
   return { partitions, dataNodes, marks, draining };

@@ -9,6 +9,8 @@ import type { Standing } from "./standing.ts";
 export interface RequestDecision {
   /** partition -> the node that is to be its master whatever the others held. */
   readonly acceptLoss: ReadonlyMap<number, string>;
+  /** Nodes whose saved data a person has seen to. */
+  readonly seenRescues: ReadonlySet<string>;
   readonly answers: readonly Request[];
 }
 
@@ -18,6 +20,7 @@ export function decideRequests(
   standings: ReadonlyMap<string, Standing>,
 ): RequestDecision {
   const acceptLoss = new Map<number, string>();
+  const seenRescues = new Set<string>();
   const answers: Request[] = [];
   for (const request of requests) {
     if (request.state !== "asked") continue;
@@ -30,16 +33,22 @@ export function decideRequests(
       answers.push({ ...request, state: "refused", message });
       continue;
     }
-    const verdict = judgeAcceptLoss(request.body.node, view, standings);
-    if (verdict.kind === "pursue") acceptLoss.set(verdict.partition, request.body.node);
-    else answers.push({ ...request, state: verdict.kind, message: verdict.message });
+    const { node } = request.body;
+    const isRescue = kind === "forget-rescue";
+    const verdict = isRescue
+      ? judgeForgetRescue(node, view)
+      : judgeAcceptLoss(node, view, standings);
+    if (verdict.kind !== "pursue") {
+      answers.push({ ...request, state: verdict.kind, message: verdict.message });
+    } else if (isRescue) seenRescues.add(node);
+    else acceptLoss.set(verdict.partition, node);
   }
-  return { acceptLoss, answers };
+  return { acceptLoss, seenRescues, answers };
 }
 
 /** A tool of a later version may ask for what this one does not know. */
 function isServed(kind: string): boolean {
-  return kind === "accept-loss";
+  return kind === "accept-loss" || kind === "forget-rescue";
 }
 
 type Verdict =
@@ -75,6 +84,33 @@ function judgeAcceptLoss(
   if (!standing.info.isDiskWell)
     return refused(`${name} can't write to its disk: its last save failed`);
   return { kind: "pursue", partition: partition.index };
+}
+
+/**
+ * 1. No such data node: refused.
+ * 2. No rescue is told of it: done, whoever did it.
+ * 3. Nothing was saved, the node itself keeps the data: refused, for it must not be forgotten.
+ * 4. Pursue.
+ */
+function judgeForgetRescue(name: string, view: View): Verdict {
+  const node = view.nodes.find((candidate) => candidate.name === name);
+  if (node === undefined || node.partition === null) {
+    return refused(`the cluster has no data node ${name}`);
+  }
+  const { rescue } = node;
+  if (rescue === undefined || rescue.isSeen === true) {
+    const message =
+      rescue === undefined
+        ? `nothing was rescued from ${name}`
+        : `the rescue of ${name} is told of no more; the file stays at ${rescue.place ?? ""}`;
+    return { kind: "done", message };
+  }
+  if (rescue.kind === "kept") {
+    return refused(
+      `what ${name} had of its own could not be saved, and ${name} still keeps it: see twine-status for what to do`,
+    );
+  }
+  return { kind: "pursue", partition: node.partition };
 }
 
 function refused(message: string): Verdict {

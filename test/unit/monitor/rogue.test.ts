@@ -111,9 +111,11 @@ test.each([
   expect(step(situation)).toBe(expected);
 });
 
+const NOBODY: ReadonlySet<string> = new Set();
+
 test("the view says what became of a rescue, once, and forgets a kept node when it restarts", () => {
   const outcomes = new Map([["a1", { runId: "run", place: null, why: "disk full" }]]);
-  const kept = withRescue(NODE, outcomes, "now");
+  const kept = withRescue(NODE, outcomes, NOBODY, "now");
   expect(kept.rescue).toEqual({
     runId: "run",
     kind: "kept",
@@ -121,15 +123,42 @@ test("the view says what became of a rescue, once, and forgets a kept node when 
     why: "disk full",
     at: "now",
   });
-  expect(withRescue(kept, outcomes, "later")).toBe(kept);
+  expect(withRescue(kept, outcomes, NOBODY, "later")).toBe(kept);
   expect(isKept(kept, masterInfo())).toBe(true);
   const restarted = { ...kept, runId: "next" };
   expect(isKept(restarted, masterInfo({ runId: "next" }))).toBe(false);
-  expect(withRescue(restarted, outcomes, "later").rescue).toBeUndefined();
+  expect(withRescue(restarted, outcomes, NOBODY, "later").rescue).toBeUndefined();
   const saved = withRescue(
     NODE,
     new Map([["a1", { runId: "run", place: "m1:/x", why: "" }]]),
+    NOBODY,
     "now",
   );
-  expect(withRescue({ ...saved, runId: "next" }, new Map(), "later").rescue?.place).toBe("m1:/x");
+  const restartedLater = withRescue({ ...saved, runId: "next" }, new Map(), NOBODY, "later");
+  expect(restartedLater.rescue?.place).toBe("m1:/x");
+});
+
+test("what somebody has seen to stays marked so until another run of the node is rescued", () => {
+  const outcomes = new Map([["a1", { runId: "run", place: "m1:/x", why: "" }]]);
+  const saved = withRescue(NODE, outcomes, NOBODY, "now");
+  const seen = withRescue(saved, outcomes, new Set(["a1"]), "later");
+  expect(seen.rescue).toEqual({ ...saved.rescue, isSeen: true });
+  expect(withRescue(seen, outcomes, new Set(["a1"]), "later")).toBe(seen);
+  const next = new Map([["a1", { runId: "next", place: "m1:/y", why: "" }]]);
+  const again = withRescue({ ...seen, runId: "next" }, next, NOBODY, "last");
+  expect(again.rescue).toEqual({
+    runId: "next",
+    kind: "saved",
+    place: "m1:/y",
+    why: "",
+    at: "last",
+  });
+  // What the node itself keeps is not to be forgotten.
+  const kept = withRescue(
+    NODE,
+    new Map([["a1", { runId: "run", place: null, why: "full" }]]),
+    NOBODY,
+    "",
+  );
+  expect(withRescue(kept, new Map(), new Set(["a1"]), "").rescue?.isSeen).toBeUndefined();
 });

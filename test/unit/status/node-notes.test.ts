@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { renderJson } from "../../../runtime/status/json.ts";
 import { renderList } from "../../../runtime/status/list.ts";
 import { parseView } from "../../../runtime/status/parse-view.ts";
 import { renderSummary } from "../../../runtime/status/summary.ts";
@@ -15,6 +16,20 @@ test("where a rescue lies, what was not saved and who leaves is told, the worst 
   expect(problems[0]?.text).toContain("the disk is full");
   expect(problems[0]?.remedy).toContain("twine-stop a6668; copy its data folder");
   expect(problems[1]?.text).toContain("m1:/rescue/a6667-3-17.rdb");
+  expect(problems[1]?.remedy).toContain("twine-failover --forget-rescue a6667");
+});
+
+test("a rescue that somebody has seen to is told by no format", () => {
+  const view = exampleView();
+  const saved = { runId: "run", kind: "saved", place: "m1:/x.rdb", why: "", at: "" } as const;
+  const nodes = view.nodes.map((node) =>
+    node.name === "a6667" ? { ...node, rescue: { ...saved, isSeen: true } } : node,
+  );
+  const report = reportOn({ ...view, nodes });
+  expect(report.problems).toEqual([]);
+  for (const text of [renderList(report), renderXml(report), renderJson(report)]) {
+    expect(text).not.toContain("x.rdb");
+  }
 });
 
 test("every format names the file of a rescue", () => {
