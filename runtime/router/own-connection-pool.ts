@@ -209,7 +209,8 @@ export class OwnConnectionPool {
 
   #open(waiting: Waiting, target: BackendTarget): void {
     const { clock, credentials, tls } = this.context;
-    const options = { protocol: waiting.protocol, credentials, clock, tls };
+    const counters = this.context.stats.node(target.name, waiting.partition);
+    const options = { protocol: waiting.protocol, credentials, clock, tls, counters };
     const connection = new OwnConnection(target, waiting.partition, options, (isOpen, cause) => {
       if (isOpen) {
         this.#endBroken(waiting, connection);

@@ -11,6 +11,7 @@ import {
   type BackendTarget,
   type ConnectionIdentity,
 } from "./backend-connection.ts";
+import type { NodeCounters } from "./stats.ts";
 
 /** Who holds a connection. */
 export interface OwnHolder {
@@ -39,6 +40,7 @@ export class OwnConnection {
   onFrame: FrameTaker | undefined;
   readonly #backend: BackendConnection;
   readonly #questions: Question[] = [];
+  readonly #counters: NodeCounters | undefined;
 
   constructor(
     target: BackendTarget,
@@ -49,6 +51,7 @@ export class OwnConnection {
     this.target = target;
     this.partition = partition;
     this.protocol = options.protocol;
+    this.#counters = options.counters;
     this.#backend = new BackendConnection(target, options, {
       onReady: () => {
         this.isOpen = true;
@@ -103,6 +106,7 @@ export class OwnConnection {
       this.destroy("it sent a reply that nobody asked for");
       return;
     }
+    if (this.#counters !== undefined) this.#counters.requests++;
     question.replies.push(Buffer.from(bytes.subarray(start, end)));
     if (--question.left > 0) return;
     this.#questions.shift();

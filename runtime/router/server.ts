@@ -4,7 +4,7 @@
 //                                -> dispatch: everything else, by route/ ->
 //
 // The view source and the partitioner belong to the caller, who closes them after the router.
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
 import type { View } from "../core/view.ts";
@@ -43,6 +43,10 @@ export interface RouterOptions {
   /** Its own in twine.conf. */
   readonly name?: string;
   readonly random?: Random;
+  /** Other processes of this router listen on the same addresses. */
+  readonly isPortShared?: boolean;
+  /** CLIENT ID counts from the next number on. */
+  readonly clientIdsFrom?: number;
 }
 
 export interface Router {
@@ -68,7 +72,7 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const insides = openInsides(options, rules);
   const clients = new Set<ClientConnection>();
   const context = { ...insides.context, clients };
-  let lastId = 0;
+  let lastId = options.clientIdsFrom ?? 0;
   const welcome = (socket: Socket): void => {
     const client = new ClientConnection(socket, ++lastId, context);
     clients.add(client);
@@ -84,11 +88,11 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const servers: Server[] = [];
   try {
     for (const address of addressesOf(options.listen)) {
-      servers.push(
-        await listen(address, (socket) => {
-          door.enter(socket);
-        }),
-      );
+      const isShared = options.isPortShared ?? false;
+      const server = await listen(address, isShared, (socket) => {
+        door.enter(socket);
+      });
+      servers.push(server);
     }
   } catch (error) {
     for (const server of servers) server.close();
@@ -173,19 +177,37 @@ function addressesOf(listen: RouterOptions["listen"]): readonly ListenAddress[] 
   return "length" in listen ? listen : [listen];
 }
 
-function listen(address: ListenAddress, welcome: (socket: Socket) => void): Promise<Server> {
+/** A shared port is shared by the system where it can; where it can't, node:cluster has the parent listen. */
+async function listen(
+  address: ListenAddress,
+  isShared: boolean,
+  welcome: (socket: Socket) => void,
+): Promise<Server> {
+  try {
+    return await listenOnce({ ...address, reusePort: isShared && "port" in address }, welcome);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (!isShared || (code !== "ENOTSUP" && code !== "EINVAL")) {
+      throw cannotListen(address, error as NodeJS.ErrnoException);
+    }
+    return await listenOnce(address, welcome).catch((again: unknown) => {
+      throw cannotListen(address, again as NodeJS.ErrnoException);
+    });
+  }
+}
+
+function listenOnce(options: ListenOptions, welcome: (socket: Socket) => void): Promise<Server> {
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, welcome);
   return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      reject(cannotListen(address, error));
-    });
-    server.listen(address, () => {
+    server.once("error", reject);
+    server.listen(options, () => {
       resolve(server);
     });
   });
 }
 
-function cannotListen(address: ListenAddress, error: NodeJS.ErrnoException): TwineError {
+/** What a failed listen() means. */
+export function cannotListen(address: ListenAddress, error: NodeJS.ErrnoException): TwineError {
   const place = "path" in address ? address.path : `${address.host}:${address.port}`;
   const isTaken = error.code === "EADDRINUSE";
   return new TwineError(
