@@ -5,7 +5,7 @@
 //
 // Why: Pulumi updates a provider in place and takes it that what is in its state is there, wherever the endpoint points.
 // A dead endpoint would stand in the state, and `pulumi destroy` needs it; on another engine nothing would be made, or
-// with a refresh everything anew and empty, and what the old one holds would be forgotten (docs/adr/0012).
+// with a refresh everything anew and empty, and what the old one holds would be forgotten (docs/adr/0013-a-stack-stays-on-its-engine.md).
 import * as pulumi from "@pulumi/pulumi";
 import { formatProblem } from "../../runtime/core/errors.ts";
 import { askEngine, callEngine } from "./engine-call.ts";
