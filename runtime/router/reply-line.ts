@@ -36,6 +36,8 @@ export class ReplyLine {
   /** CLIENT REPLY: those whose replies are not sent, and which of the next are not. */
   #muted = new Uint8Array(16);
   #mute: typeof NONE | typeof NEXT | typeof ALL = NONE;
+  /** This client has asked for that once: of the others it is not asked. */
+  #hasMuted = false;
   #since = new Float64Array(16);
   #arena: Buffer | undefined;
   #arenaFilled = 0;
@@ -71,8 +73,7 @@ export class ReplyLine {
     this.#requestBytes[at] = requestBytes;
     this.#commands[at] = command;
     this.#since[at] = this.#tally.nowMs;
-    this.#muted[at] = this.#mute;
-    if (this.#mute === NEXT) this.#mute = NONE;
+    if (this.#hasMuted) this.#muteAt(at);
     this.owedBytes += requestBytes;
     return tag;
   }
@@ -81,7 +82,7 @@ export class ReplyLine {
     if (end - start > this.largestBytes) this.largestBytes = end - start;
     const place = tag & this.#mask;
     this.#tally.count(this.#commands[place] ?? OTHER, this.#since[place] ?? 0, bytes[start] ?? 0);
-    if (this.#muted[place] !== NONE) end = start;
+    if (this.#hasMuted && this.#muted[place] !== NONE) end = start;
     if (tag !== this.#head) {
       this.#putAside(place, bytes, start, end);
       return;
@@ -109,6 +110,7 @@ export class ReplyLine {
 
   /** From the place `tag` on replies are sent, or are not: skip means the next one alone, and nothing while all are off. */
   setReplies(replies: Replies, tag: number): void {
+    this.#hasMuted = true;
     if (replies === "on") this.#muted[tag & this.#mask] = this.#mute = NONE;
     else if (replies === "off") this.#mute = ALL;
     else if (this.#mute === NONE) this.#mute = NEXT;
@@ -142,6 +144,11 @@ export class ReplyLine {
   #learn(replyBytes: number): void {
     const more = replyBytes - this.usualBytes;
     this.usualBytes += more > 0 ? more : more / 4;
+  }
+
+  #muteAt(at: number): void {
+    this.#muted[at] = this.#mute;
+    if (this.#mute === NEXT) this.#mute = NONE;
   }
 
   #next(): void {
