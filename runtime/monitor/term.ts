@@ -24,6 +24,7 @@ import type { ActionMemory } from "./decide/handover-actions.ts";
 import { attemptMsOf } from "./decide/handover.ts";
 import type { SyncMarks } from "./decide/in-sync.ts";
 import { NO_PLANS, type PlanMemory } from "./decide/planned.ts";
+import { RULES, type Rules } from "./decide/rules.ts";
 import { transitionsBetween } from "./decide/transitions.ts";
 import { vacanciesAfter, type Vacancies } from "./decide/vacancies.ts";
 import type { Emit } from "./emit.ts";
@@ -42,6 +43,8 @@ export interface TermOptions {
   readonly observer: Observer;
   readonly board: Board;
   readonly emit: Emit;
+  /** Absent: those that hold. */
+  readonly rules?: Rules | undefined;
 }
 
 export interface Term {
@@ -101,6 +104,7 @@ class RunningTerm implements Term {
     this.#beatAtMs = sentAtMs;
     this.#leaseEndMs = leaseEndMs(sentAtMs, this.#leaseMs);
     this.#vacancies = vacanciesAfter(new Map(), first, this.#sinceMs);
+    const { rules = RULES } = options;
     this.#actor = createActor({
       monitor: options.name,
       epoch: first.epoch,
@@ -110,7 +114,7 @@ class RunningTerm implements Term {
       openLink: options.openLink,
       rescuer: options.rescuer,
       emit: options.emit,
-      mayAct: () => this.holdsLease(),
+      mayAct: () => !this.#isOver && rules.mayAct(options.clock.nowMs(), this.#leaseEndMs),
       onActed: (node) => {
         options.observer.poke(node);
       },
@@ -164,7 +168,7 @@ class RunningTerm implements Term {
   }
 
   #decide(): Decision {
-    const { config, confDigest, observer, clock } = this.#options;
+    const { config, confDigest, observer, clock, rules } = this.#options;
     const decision = decide({
       view: this.#base,
       config: config(),
@@ -179,6 +183,7 @@ class RunningTerm implements Term {
       pauses: this.#actor.pauses(),
       rescues: this.#actor.rescues(),
       plans: this.#plans,
+      ...(rules === undefined ? {} : { rules }),
     });
     this.#noteTrouble(decision);
     return decision;

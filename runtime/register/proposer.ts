@@ -39,6 +39,8 @@ export interface ProposerOptions {
       acceptors themselves must reject in time, as those of acceptors.ts do. */
   readonly clock?: Clock;
   readonly answerMs?: number;
+  /** How many of so many status nodes choose a value; absent: a majority. */
+  readonly quorumOf?: (statusNodeCount: number) => number;
 }
 
 interface Admission {
@@ -83,6 +85,8 @@ class RegisterProposer {
   readonly #cluster: string;
   readonly #acceptors: readonly Acceptor[];
   readonly #random: Random;
+  /** How many status nodes promise and accept together. */
+  readonly #quorum: number;
   readonly #bounded: <T>(answer: Promise<T>) => Promise<T>;
   /** The highest count seen anywhere; our next ballot exceeds it. */
   #countSeen = 0;
@@ -93,7 +97,10 @@ class RegisterProposer {
   /** Grows with giveWay(), so that a round under way at that moment leaves no promise behind. */
   #yields = 0;
 
-  constructor({ name, cluster, acceptors, random, clock, answerMs = 500 }: ProposerOptions) {
+  constructor(options: ProposerOptions) {
+    const { name, cluster, acceptors, random, clock, answerMs = 500 } = options;
+    const { quorumOf = majorityOf } = options;
+    this.#quorum = quorumOf(acceptors.length);
     this.#bounded = (answer) => (clock === undefined ? answer : within(clock, answerMs, answer));
     this.#name = name;
     this.#cluster = cluster;
@@ -169,7 +176,8 @@ class RegisterProposer {
     const verdict = await gather(
       this.#acceptors,
       (acceptor) => this.#bounded(acceptor.prepare({ ballot })),
-      (replies, errors) => judgePrepare({ cluster: this.#cluster, nodes, replies, errors }),
+      (replies, errors) =>
+        judgePrepare({ cluster: this.#cluster, nodes, quorum: this.#quorum, replies, errors }),
       (_name, reply) => {
         if (reply.kind === "promised") this.#saw(reply.accepted?.ballot ?? null);
         if (reply.kind === "refused") this.#saw(reply.promised);
@@ -213,12 +221,12 @@ class RegisterProposer {
     errors: ReadonlyMap<string, string>,
   ): Chosen | undefined {
     const nodes = this.#acceptors.map(({ name }) => name);
-    const majority = majorityOf(nodes.length);
+    const quorum = this.#quorum;
     const all = [...replies.values()];
     const count = all.filter((reply) => reply.kind === "accepted").length;
-    if (count >= majority) return { kind: "chosen", value };
+    if (count >= quorum) return { kind: "chosen", value };
     const pending = nodes.length - replies.size - errors.size;
-    if (count + pending >= majority) return undefined;
+    if (count + pending >= quorum) return undefined;
     const refusals = all.flatMap((reply) => (reply.kind === "refused" ? [reply.promised] : []));
     const promised = refusals.toSorted(compareBallots).at(-1);
     if (promised !== undefined) return { kind: "conflict", promised };

@@ -24,7 +24,6 @@
 // A node counts as lost until the newest proposal names its life. Two proposers that readmit it at the same moment may
 // name two, and it waits for the next round: should another node lose its disk in just that moment, the register stands
 // still as if both had at once. It never chooses wrongly.
-import { majorityOf } from "../core/cluster.ts";
 import { compareBallots } from "./ballot.ts";
 import type { Accepted, AcceptReply, Ballot, Members, PrepareReply } from "./register.ts";
 
@@ -32,6 +31,8 @@ import type { Accepted, AcceptReply, Ballot, Members, PrepareReply } from "./reg
 export interface PrepareRound {
   readonly cluster: string;
   readonly nodes: readonly string[];
+  /** How many promises it takes: a majority of `nodes`. */
+  readonly quorum: number;
   readonly replies: ReadonlyMap<string, PrepareReply>;
   readonly errors: ReadonlyMap<string, string>;
 }
@@ -52,8 +53,7 @@ export type PrepareVerdict =
 
 /** What the round amounts to, or undefined while the answers to come may still decide it. */
 export function judgePrepare(round: PrepareRound): PrepareVerdict | undefined {
-  const { nodes, replies, errors } = round;
-  const majority = majorityOf(nodes.length);
+  const { nodes, quorum, replies, errors } = round;
   const promises = kindOf(replies, "promised");
   const pending = nodes.length - replies.size - errors.size;
   const base = [...promises.values()].reduce<Accepted | null>(
@@ -70,26 +70,26 @@ export function judgePrepare(round: PrepareRound): PrepareVerdict | undefined {
   const counted = [...promises].filter(
     ([name, { incarnation }]) => base.members[name] === incarnation,
   );
-  if (counted.length >= majority) {
+  if (counted.length >= quorum) {
     const members = Object.fromEntries(
       Object.entries(base.members).filter(([name]) => nodes.includes(name)),
     );
     return { kind: "prepared", base, members, strangers: strangersOf(replies, base.members) };
   }
-  return counted.length + pending >= majority
+  return counted.length + pending >= quorum
     ? undefined
     : judgeRefused(round, new Set(counted.map(([name]) => name)));
 }
 
 /** Rule 1: all have answered, or can't be reached, and nobody showed a value. */
 function judgeWithoutValue(round: PrepareRound, promised: ReadonlySet<string>): PrepareVerdict {
-  const { nodes, replies, errors } = round;
+  const { nodes, quorum, replies, errors } = round;
   const unstamped = [...kindOf(replies, "unstamped").keys()];
   if (unstamped.length > 0 && unstamped.length + promised.size === nodes.length) {
     return { kind: "first-start", unstamped };
   }
   const refused = judgeRefused(round, promised);
-  const isFirstStart = promised.size + unstamped.length >= majorityOf(nodes.length);
+  const isFirstStart = promised.size + unstamped.length >= quorum;
   if (refused.kind !== "no-majority" || errors.size === 0 || !isFirstStart) return refused;
   const rule = "first start needs every status node once: start those that are missing";
   return { kind: "no-majority", reasons: [...refused.reasons, rule] };

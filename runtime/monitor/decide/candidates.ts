@@ -1,6 +1,7 @@
 // candidates.ts: a partition's data nodes sorted by what can be said of them. Pure.
 import type { NodeInfo } from "./info.ts";
 import type { PartitionInput } from "./partition-input.ts";
+import type { Rules } from "./rules.ts";
 
 export interface Candidate {
   readonly name: string;
@@ -46,15 +47,13 @@ export function candidatesOf(input: PartitionInput): Candidates {
   return { ready, loading, emptied, brokenDisk, away };
 }
 
-/** The candidate with the highest offset; `preferred`, then the first one, on a tie. */
+/** The candidate that is furthest; `preferred`, then the first one, on a tie. */
 export function bestOffset(
   candidates: readonly Candidate[],
   preferred: string | null,
+  { furthestOf }: Rules,
 ): Candidate | undefined {
-  let best: Candidate | undefined;
-  for (const candidate of candidates) {
-    const gain = candidate.info.offset - (best?.info.offset ?? -1);
-    if (gain > 0 || (gain === 0 && candidate.name === preferred)) best = candidate;
-  }
-  return best;
+  const furthest = furthestOf(candidates.map(({ info }) => info.offset));
+  const best = candidates.filter(({ info }) => info.offset === furthest);
+  return best.find(({ name }) => name === preferred) ?? best[0];
 }

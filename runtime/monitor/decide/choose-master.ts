@@ -5,7 +5,6 @@ import { EMPTY_PARTITION_RULES } from "./first-master.ts";
 import { RETURN_RULES, needsAfterOutage } from "./returning-master.ts";
 import { candidatesOf } from "./candidates.ts";
 import type { Choice } from "./choice.ts";
-import { isFenced } from "./failover.ts";
 import type { PartitionInput } from "./partition-input.ts";
 
 /**
@@ -21,7 +20,7 @@ export function chooseMaster(input: PartitionInput): Choice {
   const accepted = candidates.ready.find((node) => node.name === input.acceptLossOf);
   if (accepted !== undefined) {
     const failover = partition.failover ?? null;
-    const isSafe = failover === null || isFenced(input, failover);
+    const isSafe = failover === null || input.rules.isFenced(input, failover.isKnownDead);
     return isSafe ? { kind: "promote", node: accepted.name } : { kind: "pending" };
   }
   const hasHistory = partition.lastMaster !== null || partition.replicationId !== null;

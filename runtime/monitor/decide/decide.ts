@@ -18,6 +18,7 @@ import type { Pauses } from "./pauses.ts";
 import { NO_PLANS, decidePlanned, type PlanMemory } from "./planned.ts";
 import { decideRequests, type RequestDecision } from "./requests.ts";
 import { withRescue, type RescueOutcomes } from "./rescues.ts";
+import { RULES, type Rules } from "./rules.ts";
 import { unsettledOf } from "./settled.ts";
 import { isCutOff, standingOf, type Standing } from "./standing.ts";
 import type { Vacancies } from "./vacancies.ts";
@@ -42,6 +43,8 @@ export interface DecideInput {
   readonly pauses?: Pauses;
   readonly rescues?: RescueOutcomes;
   readonly plans?: PlanMemory;
+  /** Absent: those that hold. */
+  readonly rules?: Rules;
 }
 
 export interface Decision {
@@ -139,7 +142,8 @@ function decidePartitions(
     const isNews = ledForMs < downAfterMs && partition.master === null;
     const isUnseen = nodes.some(({ name }) => standings.get(name)?.kind === "unknown");
     const vacantForMs = input.nowMs - (input.vacancies.get(partition.index) ?? input.nowMs);
-    const times = { vacantForMs, leaseMs, downAfterMs, ackReplicas };
+    const { rules = RULES } = input;
+    const judged = { vacantForMs, leaseMs, downAfterMs, ackReplicas, rules };
     const isUnread = partition.master === null && !input.observed.isLastSeenRead;
     const decided =
       step?.kind === "under-way" || isUnread || (isNews && isUnseen)
@@ -150,14 +154,14 @@ function decidePartitions(
             standings,
             lastSeen: input.observed.lastSeen,
             ledForMs,
-            ...times,
+            ...judged,
             unsettled:
               partition.master === null
                 ? unsettledOf(nodes, standings, input.quietSinceMs)
                 : NOBODY,
             acceptLossOf: acceptLoss.get(partition.index),
           });
-    for (const name of drainingOf({ partition: decided, nodes, standings, ...times })) {
+    for (const name of drainingOf({ partition: decided, nodes, standings, ...judged })) {
       draining.add(name);
     }
     const { wallTime } = input;

@@ -13,44 +13,29 @@ import type { FailoverReplica, FailoverView, NodeView } from "../../core/view.ts
 import { bestOffset, type Candidate, type Candidates } from "./candidates.ts";
 import type { Choice } from "./choice.ts";
 import { isFollowing } from "./data-nodes.ts";
-import { isDetached, type NodeInfo } from "./info.ts";
+import type { NodeInfo } from "./info.ts";
 import type { PartitionInput } from "./partition-input.ts";
-
-/** Added to the lease of the routers: their clocks and this one run at slightly different speeds. */
-const LEASE_MARGIN = 0.1;
-
-type FenceTimes = "vacantForMs" | "leaseMs" | "downAfterMs" | "ackReplicas";
+import type { FenceTimes } from "./rules.ts";
 
 /**
  * 1. No failover is recorded: nothing to say.
  * 2. Replicas that answer are still being detached: wait for them (isDetaching says for how long).
  * 3. Nobody certainly holds enough: nothing to say, and the rules of an outage go on.
  * 4. With ack-replicas 0 a master that may still live takes writes until the routers' lease is over: wait it out.
- * 5. The one with the highest offset, the first on a tie.
+ * 5. The one that is furthest, the first on a tie.
  */
 export function failoverRule(input: PartitionInput, candidates: Candidates): Choice | undefined {
+  const { ackReplicas, rules } = input;
   const failover = input.partition.failover ?? null;
   if (failover === null) return undefined;
   const heir =
-    input.ackReplicas === 0
+    ackReplicas === 0
       ? heirWithoutAcks(input, failover, candidates)
       : heirByCount(input, failover, candidates);
   if (isDetaching(input, failover, heir !== undefined)) return { kind: "pending" };
   if (heir === undefined) return undefined;
-  if (input.ackReplicas === 0 && !isFenced(input, failover)) return { kind: "pending" };
+  if (ackReplicas === 0 && !rules.isFenced(input, failover.isKnownDead)) return { kind: "pending" };
   return { kind: "promote", node: heir.name };
-}
-
-/**
- * Whether the old master can't be written to any more:
- * 1. it is known dead, or
- * 2. a view without it has been chosen for longer than any router acts on the one before.
- */
-export function isFenced(
-  { vacantForMs, leaseMs }: Pick<PartitionInput, FenceTimes>,
-  { isKnownDead }: FailoverView,
-): boolean {
-  return isKnownDead || vacantForMs > leaseMs * (1 + LEASE_MARGIN);
 }
 
 /** Whether the loss of the master is certain now: its port refuses, or another process answers there. */
@@ -73,24 +58,14 @@ export function failoverFrom(input: PartitionInput, master: string): FailoverVie
   return { from: master, isKnownDead: isKnownDead(input, master), replicas };
 }
 
-/**
- * Replicas of a partition that are not to be detached yet, because they may still get what the old master acknowledged:
- * 1. It is known dead: they read to the end what it had sent them. Redis says that the link is up until it has read the
- *    end of the stream, and detaching drops the unread rest; one that was paused or slow may have megabytes of it in its
- *    socket. Bounded by half of down-after, for no end comes from a host that is gone.
- * 2. It may live, and with ack-replicas 0 routers that have not heard yet may write to it until it is fenced: they follow
- *    it until then. With ack-replicas k they are detached at once, for that is the fence.
- */
+/** Replicas of a partition that are not to be detached yet: their link to the old master is up, and it may bring more. */
 export function drainingOf(
-  input: Pick<PartitionInput, "partition" | "nodes" | "standings" | FenceTimes>,
+  input: Pick<PartitionInput, "partition" | "nodes" | "standings" | "rules" | keyof FenceTimes>,
 ): readonly string[] {
   const failover = input.partition.failover ?? null;
   const from = input.nodes.find(({ name }) => name === failover?.from);
   if (failover === null || from === undefined) return [];
-  const isDraining = failover.isKnownDead
-    ? input.vacantForMs < input.downAfterMs / 2
-    : input.ackReplicas === 0 && !isFenced(input, failover);
-  if (!isDraining) return [];
+  if (!input.rules.mayStillHear(input, failover.isKnownDead)) return [];
   const isReading = ({ name }: NodeView): boolean => {
     const standing = input.standings.get(name);
     return standing?.kind === "up" && standing.info.isLinkUp && isFollowing(standing.info, from);
@@ -99,17 +74,12 @@ export function drainingOf(
 }
 
 /** What else would end the wait for the last master, to be read after "M back with its data". */
-export function needsOfFailover({ partition, ackReplicas }: PartitionInput): string {
+export function needsOfFailover({ partition, ackReplicas, rules }: PartitionInput): string {
   const failover = partition.failover ?? null;
   if (failover === null || ackReplicas === 0 || failover.replicas.length === 0) return "";
   const names = failover.replicas.map(({ name }) => name).join(", ");
-  const needed = neededReplicas(failover, ackReplicas);
+  const needed = rules.neededReplicas(failover.replicas.length, ackReplicas);
   return `, or ${needed} of ${names} without a restart since they were in sync (ack-replicas ${ackReplicas})`;
-}
-
-/** R-k+1 of R. */
-export function neededReplicas(failover: FailoverView, ackReplicas: number): number {
-  return Math.max(1, failover.replicas.length - ackReplicas + 1);
 }
 
 /**
@@ -121,14 +91,14 @@ export function neededReplicas(failover: FailoverView, ackReplicas: number): num
  * 3. One that loads can't be detached, and has dropped what it had: not waited for.
  */
 function isDetaching(input: PartitionInput, failover: FailoverView, hasHeir: boolean): boolean {
-  const { ackReplicas, leaseMs, downAfterMs } = input;
+  const { ackReplicas, leaseMs, downAfterMs, rules } = input;
   const patienceMs = hasHeir && ackReplicas > 0 ? Math.min(leaseMs / 5, downAfterMs) : downAfterMs;
   if (input.vacantForMs >= patienceMs) return false;
   return failover.replicas.some(({ name }) => {
     if (input.unsettled.has(name)) return true;
     const standing = input.standings.get(name);
     if (standing?.kind === "unknown") return true;
-    return standing?.kind === "up" && !standing.info.isLoading && !isDetached(standing.info);
+    return standing?.kind === "up" && !standing.info.isLoading && !rules.standsStill(standing.info);
   });
 }
 
@@ -141,10 +111,10 @@ interface Counted extends Candidate {
  * 1. It stands still: it follows nobody and does not load.
  * 2. It lies on the history of the lost master, and no full sync has emptied it. One that was promoted and lost sight of
  *    before any view said so lies on it too: that history is its second, and nobody has written to it since.
- * 3. It runs as it did when it was last in sync. After a restart it may have lost what it acknowledged.
+ * 3. It runs as it did when it was last in sync.
  */
 function countedOf(
-  { partition }: PartitionInput,
+  { partition, rules }: PartitionInput,
   failover: FailoverView,
   candidates: readonly Candidate[],
 ): readonly Counted[] {
@@ -153,9 +123,9 @@ function countedOf(
     const { info, name } = candidate;
     const record = failover.replicas.find((replica) => replica.name === name);
     const isKin = info.replicationId === replicationId || info.replicationId2 === replicationId;
-    const isSame = record?.runId === info.runId && isKin;
-    if (record === undefined || !isSame || !isDetached(info) || info.isEmptied) return [];
-    return [{ ...candidate, record }];
+    if (record === undefined || !isKin || info.isEmptied) return [];
+    const isSame = rules.isSameRun(record.runId, info.runId);
+    return isSame && rules.standsStill(info) ? [{ ...candidate, record }] : [];
   });
 }
 
@@ -165,11 +135,13 @@ function heirByCount(
   failover: FailoverView,
   { ready, brokenDisk }: Candidates,
 ): Candidate | undefined {
+  const { ackReplicas, rules } = input;
   const counted = countedOf(input, failover, [...ready, ...brokenDisk]);
-  if (counted.length < neededReplicas(failover, input.ackReplicas)) return undefined;
-  const best = bestOffset(countedOf(input, failover, ready), null);
-  const furthest = Math.max(...counted.map(({ info }) => info.offset));
-  return best !== undefined && best.info.offset >= furthest ? best : undefined;
+  const needed = rules.neededReplicas(failover.replicas.length, ackReplicas);
+  if (counted.length < needed) return undefined;
+  const best = bestOffset(countedOf(input, failover, ready), null, rules);
+  const furthest = rules.furthestOf(counted.map(({ info }) => info.offset));
+  return best?.info.offset === furthest ? best : undefined;
 }
 
 /**
@@ -191,5 +163,5 @@ function heirWithoutAcks(
     info.offset >= seen.offset;
   const counted = countedOf(input, failover, ready);
   const isSure = counted.some(({ record, info }) => record.inSync || reaches(info));
-  return isSure ? bestOffset(counted, null) : undefined;
+  return isSure ? bestOffset(counted, null, input.rules) : undefined;
 }

@@ -27,12 +27,12 @@ function loadingRule(_input: PartitionInput, { loading }: Candidates): Choice | 
  *    furthest along it.
  * 3. Otherwise nobody but the operator can know which data is right.
  */
-function holdersRule(_input: PartitionInput, candidates: Candidates): Choice | undefined {
+function holdersRule({ rules }: PartitionInput, candidates: Candidates): Choice | undefined {
   const { ready, brokenDisk, away } = candidates;
   const holders = [...ready, ...brokenDisk].filter(({ info }) => info.keys > 0);
   if (holders.length === 0) return undefined;
   const histories = new Set(holders.map(({ info }) => info.replicationId));
-  const best = histories.size === 1 ? bestOffset(holders, null) : undefined;
+  const best = histories.size === 1 ? bestOffset(holders, null, rules) : undefined;
   if (best !== undefined && away.length === 0 && ready.includes(best)) {
     return { kind: "promote", node: best.name };
   }

@@ -46,7 +46,7 @@ function sameHistoryRule(input: PartitionInput, candidates: Candidates): Choice 
   const { lastMaster, replicationId } = input.partition;
   if (replicationId === null) return undefined;
   const comparable = candidates.ready.filter(({ info }) => info.replicationId === replicationId);
-  const best = bestOffset(comparable, lastMaster);
+  const best = bestOffset(comparable, lastMaster, input.rules);
   if (best === undefined) return undefined;
   if (input.ackReplicas > 0) {
     const isAll = candidates.ready.every((node) => comparable.includes(node) || isEmpty(node));
@@ -140,13 +140,16 @@ export function needsAfterOutage(input: PartitionInput, candidates: Candidates):
  * 2. The one furthest along the view's history.
  * 3. The one with the most keys.
  */
-function leastLoss({ partition }: PartitionInput, candidates: Candidates): Candidate | undefined {
+function leastLoss(
+  { partition, rules }: PartitionInput,
+  candidates: Candidates,
+): Candidate | undefined {
   const { lastMaster, replicationId } = partition;
   const last = candidates.ready.find(({ name }) => name === lastMaster);
   const isOnHistory = ({ info }: Candidate): boolean => info.replicationId === replicationId;
   const isFull = last !== undefined && !isEmpty(last) && last.info.keys >= mostKeys(candidates);
   if (isFull && !isOnHistory(last)) return last;
-  return bestOffset(candidates.ready.filter(isOnHistory), lastMaster) ?? fullest(candidates);
+  return bestOffset(candidates.ready.filter(isOnHistory), lastMaster, rules) ?? fullest(candidates);
 }
 
 function newerThan(last: Candidate, { away, loading, ready }: Candidates): string {

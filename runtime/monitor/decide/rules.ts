@@ -1,0 +1,72 @@
+// rules.ts: the few rules of judgement that no loss hangs on more than on these, in one record. Pure.
+// Whoever decides takes them as an input, so that the simulation can break one at a time in production's own code and
+// prove that its checkers see what comes of it (test/simulation/mistakes.ts). Everybody else decides by RULES.
+import { majorityOf } from "../../core/cluster.ts";
+import { isDetached, type NodeInfo } from "./info.ts";
+
+/** What a fence and a drain are timed by. */
+export interface FenceTimes {
+  /** For how long a chosen view has named no master, by this alpha's clock; 0 when none is chosen yet. */
+  readonly vacantForMs: number;
+  /** How long routers act on a view that they have confirmed. */
+  readonly leaseMs: number;
+  readonly downAfterMs: number;
+  /** Replicas that must hold a write before a router acknowledges it. */
+  readonly ackReplicas: number;
+}
+
+export interface Rules {
+  /** How many of so many status nodes choose a value. */
+  readonly quorumOf: (statusNodeCount: number) => number;
+  /** Whether an alpha whose lease ends then may act in this very moment. */
+  readonly mayAct: (nowMs: number, leaseEndMs: number) => boolean;
+  /** How many of a lost master's replicas must count before one takes its place. */
+  readonly neededReplicas: (replicaCount: number, ackReplicas: number) => number;
+  /** Which of these offsets holds the most; any number when there are none. */
+  readonly furthestOf: (offsets: readonly number[]) => number;
+  /** Whether what a replica holds can't change any more, so that it may be compared. */
+  readonly standsStill: (info: Pick<NodeInfo, "following">) => boolean;
+  /** Whether a replica runs as it did when it was last in sync; null: it never was. */
+  readonly isSameRun: (syncedRunId: string | null, runId: string) => boolean;
+  /** Whether nobody can write to the old master any more. */
+  readonly isFenced: (times: FenceTimes, isKnownDead: boolean) => boolean;
+  /** Whether the lost master's replicas may still get what it acknowledged, and are not to be detached yet. */
+  readonly mayStillHear: (times: FenceTimes, isKnownDead: boolean) => boolean;
+}
+
+/** Added to the lease of the routers: their clocks and the alpha's run at slightly different speeds. */
+const LEASE_MARGIN = 0.1;
+
+/** Those that hold. */
+export const RULES: Rules = {
+  quorumOf: majorityOf,
+  mayAct: (nowMs, leaseEndMs) => nowMs < leaseEndMs,
+  // R-k+1 of R; failover.ts says why.
+  neededReplicas: (replicaCount, ackReplicas) => Math.max(1, replicaCount - ackReplicas + 1),
+  furthestOf: (offsets) => Math.max(...offsets),
+  standsStill: isDetached,
+  // After a restart it may have lost what it acknowledged.
+  isSameRun: (syncedRunId, runId) => syncedRunId === runId,
+  isFenced,
+  mayStillHear,
+};
+
+/**
+ * 1. The old master is known dead, or
+ * 2. a view without it has been chosen for longer than any router acts on the one before.
+ */
+function isFenced({ vacantForMs, leaseMs }: FenceTimes, isKnownDead: boolean): boolean {
+  return isKnownDead || vacantForMs > leaseMs * (1 + LEASE_MARGIN);
+}
+
+/**
+ * 1. The old master is known dead: they read to the end what it had sent them. Redis says that the link is up until it
+ *    has read the end of the stream, and detaching drops the unread rest; one that was paused or slow may have megabytes
+ *    of it in its socket. Bounded by half of down-after, for no end comes from a host that is gone.
+ * 2. It may live, and with ack-replicas 0 routers that have not heard yet may write to it until it is fenced: they follow
+ *    it until then. With ack-replicas k they are detached at once, for that is the fence.
+ */
+function mayStillHear(times: FenceTimes, isKnownDead: boolean): boolean {
+  if (isKnownDead) return times.vacantForMs < times.downAfterMs / 2;
+  return times.ackReplicas === 0 && !isFenced(times, isKnownDead);
+}
