@@ -13,6 +13,7 @@ import { createProposer } from "../register/proposer.ts";
 import { readRegister } from "../register/read.ts";
 import type { Acceptor } from "../register/register.ts";
 import type { Rescuer } from "./act/rescue.ts";
+import type { Rules } from "./decide/rules.ts";
 import { createEmit, type Emit } from "./emit.ts";
 import { runForAlpha, type Candidacy } from "./candidacy.ts";
 import { createMembership, type Membership } from "./membership.ts";
@@ -39,6 +40,8 @@ export interface MonitorOptions {
   readonly askMonitor?: AskMonitor;
   /** Saves what a rogue master alone has; absent: such a master is detached without that. */
   readonly rescuer?: Rescuer;
+  /** What it judges by; absent: the rules that hold. */
+  readonly rules?: Rules;
 }
 
 export interface MonitorHealth {
@@ -228,14 +231,22 @@ class RunningMonitor implements Monitor {
   }
 
   #createCandidacy(): Candidacy {
-    const { name, clock, random, acceptors } = this.#options;
+    const { name, clock, random, acceptors, rules } = this.#options;
     const { cluster } = this.#config.settings;
     return runForAlpha({
       ...this.#ports(),
       random,
       membership: this.#membership,
       rescuer: this.#options.rescuer,
-      proposer: createProposer({ name, cluster, acceptors, random, clock }),
+      rules,
+      proposer: createProposer({
+        name,
+        cluster,
+        acceptors,
+        random,
+        clock,
+        ...(rules === undefined ? {} : { quorumOf: rules.quorumOf }),
+      }),
       observer: this.#observer,
       read: (withBody) => readRegister(acceptors, cluster, { withBody }),
     });
