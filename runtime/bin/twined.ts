@@ -11,10 +11,9 @@ import { readSmtpPassword } from "../cli/smtp-password.ts";
 import { loadConf, printWarnings, readPassword, runTool, tool, twineVersion } from "../cli/tool.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { credentialsOf } from "../core/credentials.ts";
-import { EXIT, TwineError, formatProblem } from "../core/errors.ts";
+import { EXIT } from "../core/errors.ts";
 import { namedNode } from "../core/named-node.ts";
 import { startAlerts } from "../monitor/alerts.ts";
-import { createEmit } from "../monitor/emit.ts";
 import { monitorApp, serveHttp } from "../monitor/http.ts";
 import { countMails } from "../monitor/metrics/alert-count.ts";
 import { countFailovers } from "../monitor/metrics/count-failovers.ts";
@@ -23,7 +22,7 @@ import { createRescuer, type Rescuer } from "../monitor/act/rescue.ts";
 import { startMonitor, type Monitor } from "../monitor/monitor.ts";
 import { openSentinelPort, type SentinelPort } from "../monitor/sentinel/sentinel-port.ts";
 import { systemClock } from "../ports/clock.ts";
-import { pinoLog, type Log } from "../ports/log.ts";
+import { pinoLog } from "../ports/log.ts";
 import { systemRandom } from "../ports/random.ts";
 import { openRdbStream } from "../ports/rdb-stream.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
@@ -123,7 +122,7 @@ async function runMonitor(
     board,
     rescuer: rescuerIn(options.dir ?? ".", password),
   });
-  const mails = startMails(node.name, monitor, board, () => config, { log, registry });
+  const mails = startMails(node.name, monitor, board, () => config, registry);
   const failovers = countFailovers(
     systemClock,
     () => config.settings.leaseMs / 5,
@@ -147,13 +146,14 @@ async function runMonitor(
       name: node.name,
       config: () => config,
       log,
+      emit: monitor.emit,
       addresses,
       readOffsets: () => board.readOffsets(),
     });
     const server = await serveHttp(app, addresses, node.port);
-    log.info("started", { port: node.port, cluster: config.settings.cluster });
+    monitor.emit("+start", { port: node.port, cluster: config.settings.cluster });
     await untilEnded(() => {
-      config = reload(options, monitor, config, log);
+      config = reload(options, monitor, config);
     });
     await server.close();
     return EXIT.ok;
@@ -162,9 +162,9 @@ async function runMonitor(
     mails.stop();
     failovers.stop();
     await monitor.stop();
+    monitor.emit("+stop");
     await board.close();
     opened.close();
-    log.info("stopped");
   }
 }
 
@@ -173,8 +173,9 @@ function startMails(
   monitor: Monitor,
   board: NoticeBoard,
   config: () => ClusterConfig,
-  { log, registry }: { readonly log: Log; readonly registry: Registry },
+  registry: Registry,
 ): { stop(): void } {
+  let told = "";
   return startAlerts({
     ...mailPorts(),
     name,
@@ -182,10 +183,13 @@ function startMails(
     clock: systemClock,
     config,
     board,
-    emit: createEmit(log),
+    emit: monitor.emit,
     onMail: countMails(registry),
     onTrouble: (error) => {
-      log.warn("alerts", { why: String(error) });
+      const why = String(error);
+      // The same trouble again and again is one event.
+      if (why !== told) monitor.emit("-task", { task: "alerts", why });
+      told = why;
     },
   });
 }
@@ -203,21 +207,16 @@ function untilEnded(onHangUp: () => void): Promise<void> {
 }
 
 /** A file that can't be used leaves everything as it was. */
-function reload(
-  options: TwinedOptions,
-  monitor: Monitor,
-  config: ClusterConfig,
-  log: Log,
-): ClusterConfig {
+function reload(options: TwinedOptions, monitor: Monitor, config: ClusterConfig): ClusterConfig {
   try {
     const changed = loadConf(options).config;
     const why = monitor.reload(changed);
     if (why !== undefined) return config;
-    log.info("twine.conf was read again");
+    monitor.emit("+read", { file: changed.file });
     return changed;
   } catch (error) {
-    const problems = error instanceof TwineError ? error.problems.map(formatProblem) : [];
-    log.error("twine.conf was not taken over", { why: String(error), problems });
+    const why = error instanceof Error ? error.message : String(error);
+    monitor.emit("-conf", { refused: true, why });
     return config;
   }
 }

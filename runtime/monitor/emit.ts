@@ -3,6 +3,9 @@
 import type { Log, LogFields } from "../ports/log.ts";
 
 export const EVENTS = {
+  "+start": "this monitor runs and answers on its HTTP port",
+  "+stop": "this monitor was told to stop, and has",
+  "+sentinel-port": "this monitor speaks Sentinel's protocol on its second port",
   "+alpha": "this monitor leads from this epoch on",
   "-alpha": "this monitor no longer leads; `why` says what ended it",
   "+view": "a changed view was chosen",
@@ -15,6 +18,7 @@ export const EVENTS = {
   "+handover": "a planned change of the partition's master begins",
   "-handover": "it is over; `isDone` says whether `to` takes over or it was taken back",
   "+halt": "the partition has no master and `needs` says what it waits for",
+  "+needs": "the partition in HALT waits for something else than before",
   "-halt": "the partition needs nothing any more",
   "+down": "the node is dead in the view",
   "-down": "the node is back in the view",
@@ -36,8 +40,10 @@ export const EVENTS = {
   "+told": "the node was told to become master",
   "+fence": "connections of an earlier alpha to this node were closed",
   "-act": "an action on a node failed and will be tried again; `why` is what the node said",
-  "+conf": "a changed twine.conf was adopted",
-  "-conf": "a changed twine.conf waits for other monitors or was refused; `why` says which",
+  "+read": "this monitor has read twine.conf again (SIGHUP)",
+  "+conf": "a changed twine.conf was adopted by the cluster",
+  "-conf":
+    "a changed twine.conf waits for other monitors, was refused, or can't be used: `waits`, `retiring` or `refused` is true, `why` says more",
   "+node": "twine.conf has a new node",
   "-node": "a node left twine.conf",
   "+answer": "a tool's request was answered",
@@ -46,6 +52,9 @@ export const EVENTS = {
   "+member": "this monitor takes part in the cluster again",
   "-register": "no majority of the status nodes answers; `reasons` names them",
   "+register": "a majority of the status nodes answers again",
+  "-task":
+    "something that this monitor does in the background failed and will be tried again; the same trouble again is not told",
+  "-tick": "a round of this monitor's loop failed: a mistake in Twine, please report it",
   "+alert": "a mail about incidents was taken by the SMTP server",
   "-alert": "a mail could not be sent and will be tried again; `why` says what to do",
 } as const;
@@ -66,11 +75,12 @@ const WARNINGS: ReadonlySet<EventName> = new Set([
   "-rescue",
   "-conf",
   "-register",
+  "-task",
   "-alert",
 ]);
 
-/** What nothing but a person can mend. */
-const ERRORS: ReadonlySet<EventName> = new Set(["-member"]);
+/** What nobody but a person can mend. */
+const ERRORS: ReadonlySet<EventName> = new Set(["-member", "-tick"]);
 
 /**
  * Writes events to the log, what calls for a look as warnings or errors and the rest as information, and hands each to `publish`,

@@ -65,6 +65,8 @@ export interface Monitor {
   view(): View | null;
   /** All that INFO tells of a data node, as text; rejects when it can't be asked. */
   detailsOf(node: string): Promise<string>;
+  /** Tells what happened beside the monitor in its process, as its own events: to the log and on the status nodes. */
+  readonly emit: Emit;
   /** Takes a changed twine.conf. Answers why it is refused, or undefined. */
   reload(config: ClusterConfig): string | undefined;
   stop(): Promise<void>;
@@ -76,7 +78,7 @@ export function startMonitor(options: MonitorOptions): Monitor {
 
 class RunningMonitor implements Monitor {
   readonly #options: MonitorOptions;
-  readonly #emit: Emit;
+  readonly emit: Emit;
   readonly #run: string;
   readonly #membership: Membership;
   readonly #observer: Observer;
@@ -91,7 +93,7 @@ class RunningMonitor implements Monitor {
     this.#options = options;
     this.#config = options.config;
     this.#digest = confDigest(options.config);
-    this.#emit = createEmit(options.log, (event, fields) => {
+    this.emit = createEmit(options.log, (event, fields) => {
       const { name: monitor, clock, board } = options;
       // Whoever listens takes every monitor there for one of the cluster's.
       if (!this.#membership.isMember()) return;
@@ -106,7 +108,7 @@ class RunningMonitor implements Monitor {
       config: () => this.#config,
       clock: options.clock,
       askMonitor: options.askMonitor ?? askMonitorByHttp,
-      emit: this.#emit,
+      emit: this.emit,
     });
     this.#observer = this.#createObserver();
     this.#candidacy = this.#createCandidacy();
@@ -116,7 +118,7 @@ class RunningMonitor implements Monitor {
       tick: () => this.#tick(),
       onError: (error) => {
         const why = error instanceof Error ? error.stack : String(error);
-        options.log.error("a tick failed", { why });
+        this.emit("-tick", { why });
       },
     });
   }
@@ -146,7 +148,7 @@ class RunningMonitor implements Monitor {
   reload(config: ClusterConfig): string | undefined {
     const why = reloadClash(this.#config, config, this.view());
     if (why !== undefined) {
-      this.#emit("-conf", { refused: true, why });
+      this.emit("-conf", { refused: true, why });
       return why;
     }
     this.#config = config;
@@ -161,9 +163,9 @@ class RunningMonitor implements Monitor {
     if (this.#term !== undefined) {
       // The cluster may be on its way down: what its masters hold now is the evidence when they come back.
       await this.#observer.recordNow().catch((error: unknown) => {
-        this.#options.log.warn("the last record failed", { why: String(error) });
+        this.emit("-task", { task: "last record", why: String(error) });
       });
-      this.#emit("-alpha", { epoch: this.#term.epoch, why: "stopped" });
+      this.emit("-alpha", { epoch: this.#term.epoch, why: "stopped" });
     }
     this.#term?.end();
     this.#observer.stop();
@@ -179,7 +181,7 @@ class RunningMonitor implements Monitor {
     const keepsOut = this.#membership.keepsOutBecause();
     const over = keepsOut === "" ? await term.tick() : keepsOut;
     if (over !== undefined) {
-      this.#emit("-alpha", { epoch: term.epoch, why: over });
+      this.emit("-alpha", { epoch: term.epoch, why: over });
       const trouble = this.#trouble();
       term.end();
       this.#term = undefined;
@@ -204,14 +206,14 @@ class RunningMonitor implements Monitor {
       clock,
       openLink,
       board,
-      emit: this.#emit,
+      emit: this.emit,
       config: () => this.#config,
       confDigest: () => this.#digest,
     };
   }
 
   #createObserver(): Observer {
-    const { acceptors, probe, log } = this.#options;
+    const { acceptors, probe } = this.#options;
     return createObserver({
       ...this.#ports(),
       run: this.#run,
@@ -224,7 +226,7 @@ class RunningMonitor implements Monitor {
       onTrouble: (what, error) => {
         const why = error instanceof Error ? error.message : String(error);
         // The same trouble again and again is one line.
-        if (this.#troubles.get(what) !== why) log.warn(`${what}: ${why}`);
+        if (this.#troubles.get(what) !== why) this.emit("-task", { task: what, why });
         this.#troubles.set(what, why);
       },
     });

@@ -8,6 +8,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { statusUsers } from "../../infra/plan/acl.ts";
 import { binPath } from "../../runtime/cli/package-root.ts";
 import { credentialsOf } from "../../runtime/core/credentials.ts";
+import { createEmit } from "../../runtime/monitor/emit.ts";
 import { openSentinelPort } from "../../runtime/monitor/sentinel/sentinel-port.ts";
 import { silentLog } from "../../runtime/ports/log.ts";
 import { systemRandom } from "../../runtime/ports/random.ts";
@@ -240,6 +241,7 @@ test.skipIf(isMissing("redis-server"))(
       name: "m1",
       config: () => config,
       log: silentLog,
+      emit: createEmit(silentLog),
       addresses: ["127.0.0.1"],
       readOffsets: () => board.readOffsets(),
     });

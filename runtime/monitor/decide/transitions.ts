@@ -61,10 +61,11 @@ function partitionTransitions(
   if (before !== null && failover === null && master !== null) {
     list.push({ event: "-failover", fields: { partition: index, from: before.from, to: master } });
   }
-  if (needs !== null && needs !== (old?.needs ?? null)) {
-    list.push({ event: "+halt", fields: { partition: index, needs } });
+  const needed = old?.needs ?? null;
+  if (needs !== null && needs !== needed) {
+    list.push({ event: needed === null ? "+halt" : "+needs", fields: { partition: index, needs } });
   }
-  if (needs === null && (old?.needs ?? null) !== null) {
+  if (needs === null && needed !== null) {
     list.push({ event: "-halt", fields: { partition: index } });
   }
   return list;

@@ -7,6 +7,7 @@ import type { Log } from "../../ports/log.ts";
 import type { OpenLink } from "../../ports/redis-link.ts";
 import { followView } from "../../register/follow.ts";
 import { guardedView } from "../../register/guarded-view.ts";
+import type { Emit } from "../emit.ts";
 import { startSentinel } from "./server.ts";
 
 export interface SentinelPortOptions {
@@ -18,6 +19,7 @@ export interface SentinelPortOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly openLink: OpenLink;
+  readonly emit: Emit;
   readonly addresses: readonly string[];
   /** Data node -> JSON of LastSeen, as the status nodes keep it. */
   readonly readOffsets: () => Promise<ReadonlyMap<string, string>>;
@@ -29,16 +31,22 @@ export interface SentinelPort {
 
 /** Opens nothing for a monitor line without a second port. Throws TwineError PORT_TAKEN or PORT_REFUSED. */
 export async function openSentinelPort(options: SentinelPortOptions): Promise<SentinelPort> {
-  const { name, log } = options;
+  const { name, emit } = options;
   const config = options.config();
   const node = nodesOf(config, "monitor").find((monitor) => monitor.name === name);
   const port = node?.sentinelPort;
   if (port === undefined) return { close: () => Promise.resolve() };
+  const log: Log = {
+    ...options.log,
+    error: (why, fields) => {
+      emit("-task", { task: "Sentinel's view", why, ...fields });
+    },
+  };
   // Another cluster's masters are shown to nobody.
-  const viewSource = guardedView(followView({ ...options, config, user: "monitor" }), config);
+  const viewSource = guardedView(followView({ ...options, config, user: "monitor", log }), config);
   try {
     const server = await startSentinel({ ...options, viewSource, port });
-    log.info("speaks Sentinel's protocol", { port });
+    emit("+sentinel-port", { port });
     return {
       close: async () => {
         await server.close();

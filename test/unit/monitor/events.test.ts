@@ -1,14 +1,50 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { transitionsBetween } from "../../../runtime/monitor/decide/transitions.ts";
 import { EVENTS } from "../../../runtime/monitor/emit.ts";
 import { otherAlphas } from "../../../runtime/monitor/act/actor.ts";
+import type { View } from "../../../runtime/core/view.ts";
+import { ROOT, listFiles } from "../../support/source-files.ts";
 import { servedScene } from "./situations.ts";
 
 test("docs/EVENTS.md lists exactly the events that the code can emit, in the same order", () => {
   const page = readFileSync(new URL("../../../docs/EVENTS.md", import.meta.url), "utf8");
   const listed = [...page.matchAll(/^\| `([^`]+)`/gm)].map((match) => match[1]);
   expect(listed).toEqual(Object.keys(EVENTS));
+});
+
+const SOURCES = [...listFiles("runtime/monitor", ".ts"), "runtime/bin/twined.ts"]
+  .filter((path) => path !== "runtime/monitor/emit.ts")
+  .map((path) => readFileSync(join(ROOT, path), "utf8"));
+
+test("every event of the list is emitted somewhere, and nothing else is", () => {
+  const named = SOURCES.flatMap((text) =>
+    [...text.matchAll(/"([+-][a-z][a-z-]*)"/g)].map(([, name = ""]) => name),
+  );
+  // What Sentinel's subscribers hear has names of its own.
+  const ours = new Set(named.filter((name) => name in EVENTS));
+  expect([...ours].sort()).toEqual(Object.keys(EVENTS).sort());
+});
+
+test("a monitor writes nothing to its log but events", () => {
+  const calls = SOURCES.flatMap((text) => text.match(/\blog\.(info|warn|error)\(/g) ?? []);
+  expect(calls).toEqual([]);
+});
+
+test("a partition's HALT is told once, and what it waits for whenever that changes", () => {
+  const { view } = servedScene();
+  const needing = (needs: string | null): View => ({
+    ...view,
+    partitions: view.partitions.map((partition) => ({ ...partition, needs })),
+  });
+  const steps = [null, "a1", "a1 or a2", "a2", null, "a1"];
+  const told = steps.slice(1).map((needs, at) =>
+    transitionsBetween(needing(steps[at] ?? null), needing(needs))
+      .map(({ event }) => event)
+      .filter((event) => event !== "+view"),
+  );
+  expect(told).toEqual([["+halt"], ["+needs"], ["+needs"], ["-halt"], ["+halt"]]);
 });
 
 test("a lost master is told as +failover, -master, +down, +state and +view", () => {
