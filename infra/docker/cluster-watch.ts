@@ -44,6 +44,7 @@ export class ClusterWatch {
     const isBare = host === undefined || Object.keys(this.#endpointOf(host)).length === 1;
     const command = `pulumi config set --path '${path}${isBare ? "" : ".docker"}'`;
     this.#engines.set(resource, {
+      host,
       key: path,
       command: engine === undefined ? command : "pulumi config set twine:engine",
       example: host === undefined ? LOCAL_ENGINE : `ssh://root@${host}`,

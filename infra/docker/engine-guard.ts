@@ -5,7 +5,8 @@
 //
 // Why: Pulumi updates a provider in place and takes it that what is in its state is there, wherever the endpoint points.
 // A dead endpoint would stand in the state, and `pulumi destroy` needs it; on another engine nothing would be made, or
-// with a refresh everything anew and empty, and what the old one holds would be forgotten (docs/adr/0013-a-stack-stays-on-its-engine.md).
+// with a refresh everything anew and empty, and what the old one holds would be forgotten:
+// docs/adr/0013-a-stack-stays-on-its-engine.md.
 import * as pulumi from "@pulumi/pulumi";
 import { formatProblem } from "../../runtime/core/errors.ts";
 import { askEngine, callEngine } from "./engine-call.ts";
@@ -13,6 +14,8 @@ import type { EndpointArgs } from "./endpoints.ts";
 
 /** One provider of the cluster. */
 export interface GuardedEngine {
+  /** Undefined when it is the engine of all hosts. */
+  readonly host: string | undefined;
   /** The key that names it, e.g. twine:hosts["db1"]. */
   readonly key: string;
   /** The command that sets the key, without the endpoint. */
@@ -46,8 +49,9 @@ export function engineGuard(
   const check: pulumi.ResourceHookFunction = async ({ name, urn, oldInputs }) => {
     const engine = engines.get(name);
     if (engine === undefined) return;
-    const refused = await whyNot(engine, await endpointOf(oldInputs), urn);
+    const { refused, warning } = await judge(engine, await endpointOf(oldInputs), urn);
     if (refused !== undefined) throw new Error(refused);
+    if (warning !== undefined) await pulumi.log.warn(warning);
   };
   const hook = new pulumi.ResourceHook(`${cluster}-engine`, check, { onDryRun: true });
   return { beforeCreate: [hook], beforeUpdate: [hook] };
@@ -61,34 +65,53 @@ export function warnIfDead(engine: GuardedEngine, provider: pulumi.ProviderResou
   });
 }
 
-async function whyNot(
+interface Judgement {
+  readonly refused?: string;
+  readonly warning?: string;
+}
+
+async function judge(
   engine: GuardedEngine,
   before: EndpointArgs | undefined,
   urn: string,
-): Promise<string | undefined> {
+): Promise<Judgement> {
   const isMoved = before !== undefined && before.docker !== engine.endpoint.docker;
   if (!isMoved) {
     const why = await reasonOf(callEngine(engine.endpoint, "/_ping"));
-    return why === undefined ? undefined : unreachable(engine, why);
+    return why === undefined ? {} : { refused: unreachable(engine, why) };
   }
   const [now, then] = await Promise.allSettled([
     holdingOf(engine.endpoint, engine),
     holdingOf(before, engine),
   ]);
-  if (now.status === "rejected") return unreachable(engine, messageOf(now.reason));
+  if (now.status === "rejected") return { refused: unreachable(engine, messageOf(now.reason)) };
   const old = then.status === "fulfilled" ? then.value : undefined;
-  return mayMove(now.value, old) ? undefined : elsewhere(engine, before, old !== undefined, urn);
+  switch (judgeMove(now.value, old, engine.host !== undefined)) {
+    case "same":
+      return {};
+    case "replaces":
+      return { warning: replaced(engine, before) };
+    case "other":
+      return { refused: elsewhere(engine, before, old !== undefined, urn) };
+  }
 }
 
 /**
- * Whether what the state says is on the old engine may be looked for on the new one: it holds this host's containers, or
- * the same volumes, or there is nothing to lose. `old` is undefined when it does not answer.
+ * Whether what the state says is on the old engine may be looked for on the new one.
+ * same: it holds this host's containers, or the same volumes, or there is nothing to lose. replaces: one host of several
+ * is gone, and another machine takes its place. other: what the old one holds would be forgotten.
+ * `old` is undefined when it does not answer.
  */
-export function mayMove(now: Holding, old: Holding | undefined): boolean {
-  if (now.containers.length > 0) return true;
-  if (old === undefined) return false;
+export function judgeMove(
+  now: Holding,
+  old: Holding | undefined,
+  isOneOfSeveral: boolean,
+): "same" | "replaces" | "other" {
+  if (now.containers.length > 0) return "same";
+  if (old === undefined) return isOneOfSeveral ? "replaces" : "other";
   const isEmpty = old.containers.length === 0 && old.volumes.length === 0;
-  return isEmpty || old.volumes.some((volume) => now.volumes.includes(volume));
+  const isShared = old.volumes.some((volume) => now.volumes.includes(volume));
+  return isEmpty || isShared ? "same" : "other";
 }
 
 async function holdingOf(
@@ -120,20 +143,31 @@ function unreachable({ key, command, example, endpoint }: GuardedEngine, why: st
   });
 }
 
+function replaced({ key, endpoint, host }: GuardedEngine, before: EndpointArgs): string {
+  return formatProblem({
+    code: "DOCKER_ENGINE_REPLACED",
+    message: `${key} ${endpoint.docker} takes the place of ${before.docker}, which does not answer: what that one holds is given up`,
+    remedy: `run \`pulumi up --refresh\` next: it makes ${host ?? ""}'s nodes on the new engine, and they copy their partitions' data. If the old one only sleeps, set it back instead`,
+  });
+}
+
 function elsewhere(
-  { key, command, endpoint, isProtected }: GuardedEngine,
+  { host, key, command, endpoint, isProtected }: GuardedEngine,
   before: EndpointArgs,
   isAnswering: boolean,
   urn: string,
 ): string {
   const silent = isAnswering ? "" : ", which does not answer now";
   const force = isProtected ? "--force " : "";
+  const ways =
+    host === undefined
+      ? `To move, take the data along yourself, run pulumi destroy there, then name the new one. ` +
+        `Where the old engine is gone for good: pulumi state delete ${force}--target-dependents '${urn}'`
+      : `To replace ${host} by another machine, end Docker on the old one first, for good`;
   return formatProblem({
     code: "DOCKER_ENGINE_OTHER",
     message: `${key} ${endpoint.docker} is another Docker engine, and this stack's containers and data are on ${before.docker}${silent}`,
-    remedy:
-      `name the old one again: ${command} ${before.docker}. To move, take the data along yourself, run pulumi destroy there, ` +
-      `then name the new one. Where the old engine is gone for good: pulumi state delete ${force}--target-dependents '${urn}'`,
+    remedy: `name the old one again: ${command} ${before.docker}. ${ways}`,
   });
 }
 

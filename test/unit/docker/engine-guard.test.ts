@@ -5,32 +5,38 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { askEngine, callEngine, containerLog } from "../../../infra/docker/engine-call.ts";
-import { mayMove } from "../../../infra/docker/engine-guard.ts";
+import { judgeMove } from "../../../infra/docker/engine-guard.ts";
 
 const NOTHING = { containers: [], volumes: [] };
 const OURS = { containers: ["4f2a"], volumes: ["staging-a1 2026-01-01T00:00:00Z"] };
 
 describe("another endpoint", () => {
   test("of the engine that has the containers is only another way to it", () => {
-    expect(mayMove(OURS, OURS)).toBe(true);
+    expect(judgeMove(OURS, OURS, false)).toBe("same");
     // The old address is gone: the containers prove it alone.
-    expect(mayMove(OURS, undefined)).toBe(true);
+    expect(judgeMove(OURS, undefined, false)).toBe("same");
   });
 
   test("of the engine that has the volumes is the same one, though its containers were removed", () => {
     const removed = { ...OURS, containers: [] };
-    expect(mayMove(removed, removed)).toBe(true);
+    expect(judgeMove(removed, removed, true)).toBe("same");
   });
 
   test("of another engine would forget the data, also where a volume there has the same name", () => {
     const namesake = { containers: [], volumes: ["staging-a1 2025-05-05T00:00:00Z"] };
-    expect(mayMove(NOTHING, OURS)).toBe(false);
-    expect(mayMove(namesake, OURS)).toBe(false);
-    expect(mayMove(NOTHING, undefined)).toBe(false);
+    for (const isOneOfSeveral of [true, false]) {
+      expect(judgeMove(NOTHING, OURS, isOneOfSeveral)).toBe("other");
+      expect(judgeMove(namesake, OURS, isOneOfSeveral)).toBe("other");
+    }
+  });
+
+  test("in the place of a silent one replaces one host of several, never the engine of all", () => {
+    expect(judgeMove(NOTHING, undefined, true)).toBe("replaces");
+    expect(judgeMove(NOTHING, undefined, false)).toBe("other");
   });
 
   test("is free as long as there is nothing to lose", () => {
-    expect(mayMove(NOTHING, NOTHING)).toBe(true);
+    expect(judgeMove(NOTHING, NOTHING, false)).toBe("same");
   });
 });
 
