@@ -131,7 +131,7 @@ const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ["config", NO_SETTINGS],
   ["acl|cat", any],
   ["acl|genpass", any],
-  ["acl", refuse("users are made from the cluster's password, not by commands")],
+  ["acl", refuse("users are made by the cluster's password and the users file, not by commands")],
   ["memory|purge", gather("same", false)],
   ["memory", NO_NODE],
   ["module|list", any],

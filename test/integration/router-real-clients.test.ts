@@ -252,6 +252,8 @@ function run(program: string, args: readonly string[], input = ""): Promise<stri
       if (error === null) resolve(stdout + stderr);
       else reject(new Error(`${program}: ${stderr}`, { cause: error }));
     });
+    // A program that reads no input may have ended before it is written.
+    child.stdin?.on("error", () => undefined);
     child.stdin?.end(input);
   });
 }
