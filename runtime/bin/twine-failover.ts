@@ -24,7 +24,7 @@ import { openAcceptors } from "../register/acceptors.ts";
 import { askAlpha } from "../register/ask-alpha.ts";
 import { createNoticeBoard } from "../register/notice-board.ts";
 import { lookTwice } from "../register/look-twice.ts";
-import { readRegister } from "../register/read.ts";
+import { FOREIGN_REMEDY, isForeign, readRegister } from "../register/read.ts";
 import { knowledgeOf } from "../status/knowledge.ts";
 import { parseView } from "../status/parse-view.ts";
 
@@ -187,10 +187,11 @@ function requireView(
   requireSameCluster(view, config);
   if (view !== null) return view;
   const reasons = [...silent].map(([name, why]) => `${name} ${why}`).join("; ");
+  const isOther = [...silent.values()].some(isForeign);
   throw new TwineError({
     code: "NO_VIEW",
     message: `the status nodes hold no view that is known to be chosen${reasons === "" ? "" : ` (${reasons})`}`,
-    remedy: "start the status nodes and a monitor: twine-start",
+    remedy: isOther ? FOREIGN_REMEDY : "start the status nodes and a monitor: twine-start",
   });
 }
 

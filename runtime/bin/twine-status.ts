@@ -14,6 +14,7 @@ import { requireSameCluster } from "../core/same-cluster.ts";
 import { systemClock } from "../ports/clock.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { lookTwice, type Readings } from "../register/look-twice.ts";
+import { FOREIGN_REMEDY, isForeign } from "../register/read.ts";
 import type { RegisterReading } from "../register/register.ts";
 import { formatOf, STATE_EXIT, type StatusFormat } from "../status/formats.ts";
 import { renderHtml } from "../status/html.ts";
@@ -70,7 +71,12 @@ function requireMajority(config: ClusterConfig, reading: RegisterReading): void 
   const whyOf = (name: string): string => reading.silent.get(name) ?? "no reason given";
   const reasons = lost.map(({ name }) => `\n  ${name} ${silenceOf(whyOf(name))}`).join("");
   const isLocked = lost.some(({ name }) => /NOAUTH|WRONGPASS|NOPERM/.test(whyOf(name)));
-  const remedies = new Set(lost.map((node) => `twine-start ${node.host}`));
+  const foreign = lost.filter(({ name }) => isForeign(whyOf(name)));
+  const silent = lost.filter((node) => !foreign.includes(node));
+  const remedies = new Set([
+    ...(foreign.length === 0 ? [] : [FOREIGN_REMEDY]),
+    ...silent.map((node) => `twine-start ${node.host}`),
+  ]);
   throw new TwineError({
     code: "STATUS_UNREACHABLE",
     message:

@@ -3,6 +3,7 @@
 import { majorityOf } from "../core/cluster.ts";
 import type { View } from "../core/view.ts";
 import type { Random } from "../ports/random.ts";
+import { FOREIGN_REMEDY, isForeign } from "../register/read.ts";
 import type { Chosen, Prepared, RegisterReading, RegisterValue } from "../register/register.ts";
 import { parseView } from "../status/parse-view.ts";
 import {
@@ -112,7 +113,9 @@ class Candidate implements Candidacy {
     if (answered >= needed && isTold) this.#options.membership.judge(this.#view);
     const reasons = [...reading.silent].map(([node, why]) => `${node}: ${why}`);
     this.#silence =
-      answered >= needed ? "" : `${answered} of the ${needed} status nodes needed answer`;
+      answered >= needed
+        ? ""
+        : `${answered} of the ${needed} status nodes needed answer${foreignCause(reading.silent)}`;
     this.#tell(reasons);
     return this.#watch;
   }
@@ -212,6 +215,14 @@ class Candidate implements Candidacy {
     if (why === "" && this.#told !== "") this.#options.emit("+register");
     this.#told = why;
   }
+}
+
+/** Of nodes that don't answer the number says enough; that they are another cluster's only a person can mend. */
+function foreignCause(silent: ReadonlyMap<string, string>): string {
+  const foreign = [...silent].filter(([, why]) => isForeign(why));
+  if (foreign.length === 0) return "";
+  const told = foreign.map(([name, why]) => `${name} ${why}`).join(", ");
+  return `: ${told}; ${FOREIGN_REMEDY}`;
 }
 
 function pulseOf(value: RegisterValue | null): Pulse {

@@ -5,7 +5,7 @@ import { compareNames } from "../core/natural-order.ts";
 import type { Clock } from "../ports/clock.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "./acceptors.ts";
-import { readRegister } from "./read.ts";
+import { FOREIGN_REMEDY, isForeign, readRegister } from "./read.ts";
 import type { ViewSource } from "./view-source.ts";
 
 /** Resolves with true at the first view, with false when none came within `waitMs`. */
@@ -41,12 +41,15 @@ export async function whyNoView(
       .toSorted(([a], [b]) => compareNames(a, b))
       .map(([name, why]) => `${name}: ${why}`);
     if (reading.answered.length < majorityOf(count)) {
+      const isOther = [...reading.silent.values()].some(isForeign);
       return new TwineError({
         code: "STATUS_UNREACHABLE",
         message:
           `only ${reading.answered.length} of ${count} status nodes of ${config.file} answered; ` +
           silent.join("; "),
-        remedy: "start the cluster with twine-start, or look at its status nodes",
+        remedy: isOther
+          ? FOREIGN_REMEDY
+          : "start the cluster with twine-start, or look at its status nodes",
       });
     }
     return new TwineError({

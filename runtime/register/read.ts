@@ -111,7 +111,16 @@ async function readOne(acceptor: Acceptor, cluster?: string): Promise<AcceptorSt
   const isForeign = state.stamp !== null && state.incarnation === null;
   if (!isForeign) return state;
   const ours = cluster === undefined ? "" : `, not to "${cluster}"`;
-  throw new Error(`belongs to cluster "${state.stamp}"${ours}`);
+  throw new Error(`${FOREIGN}"${state.stamp}"${ours}`);
+}
+
+const FOREIGN = "belongs to cluster ";
+
+export const FOREIGN_REMEDY = "correct the status lines of twine.conf, or its cluster line";
+
+/** Whether a reading's `silent` says of a node that it does answer, and as another cluster's. Pure. */
+export function isForeign(why: string): boolean {
+  return why.startsWith(FOREIGN);
 }
 
 /** The chosen value with its body from the first holder that still has it; null when all have moved on or gone. */

@@ -4,6 +4,7 @@ import { addressOf, majorityOf, nodesOf, type ClusterConfig } from "../core/clus
 import { hashingClash } from "../core/hashing.ts";
 import { CLUSTER_REMEDY } from "../core/same-cluster.ts";
 import type { PartitionView } from "../core/view.ts";
+import { FOREIGN_REMEDY, isForeign } from "../register/read.ts";
 import type { ReportNode, StatusKnowledge } from "./knowledge.ts";
 import { linesToPutBack } from "./hashing-lines.ts";
 import { nodeNotes } from "./node-notes.ts";
@@ -181,13 +182,6 @@ function withoutAlpha(known: Known): StatusProblem[] {
       remedy: "twine-start",
     },
   ];
-}
-
-const FOREIGN_REMEDY = "correct its line in twine.conf, or stop the other cluster there";
-
-/** Another cluster's status node does answer, but not to us; reading the register words its reason so. */
-function isForeign(why: string): boolean {
-  return why.startsWith("belongs to cluster ");
 }
 
 /** `does not answer: WHY`, or the other reason for which a status node does not count. */

@@ -142,3 +142,30 @@ test("a monitor started twice under one name at two addresses counts once, and t
   await until("the second m1 takes part", async () => (await health(moved, "m1"))?.ok === true);
   await first.viewWhere("m1 is up", ({ state }) => state === "OK");
 });
+
+test("with another name the stamp tells: /healthz and twine-status name the other cluster, and the remedy", async () => {
+  const first = await FaultCluster.create(`${OWN}s1=status localhost {s1} 0\n`);
+  onTestFinished(() => first.remove());
+  await first.start();
+  const line = `s1=status localhost ${first.port("s1")} 0\ncluster other\n`;
+  const second = await FaultCluster.create(`${OWN}${line}`);
+  onTestFinished(() => second.remove());
+  const { config } = second;
+  const nodes = ["m1", "m2", "m3"];
+  const request = { config, home: twineHome(), progress: silentProgress, nodes };
+  await setup(request);
+  await start(request);
+  const remedy = "correct the status lines of twine.conf, or its cluster line";
+  await until("the cause is told", async () => {
+    const why = (await health(second, "m1"))?.why ?? "";
+    return why.includes('s1 belongs to cluster "twine", not to "other"') && why.includes(remedy);
+  });
+  for (const tool of ["twine-status", "twine-failover"] as const) {
+    const args = tool === "twine-failover" ? ["a1"] : [];
+    const { code, err } = await runTool("runtime", tool, config.file, ...args);
+    expect(code).toBe(1);
+    expect(err).toContain('belongs to cluster "twine", not to "other"');
+    expect(err).toContain(`remedy: ${remedy}`);
+    expect(err).not.toContain("twine-start");
+  }
+});
