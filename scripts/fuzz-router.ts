@@ -1,25 +1,35 @@
 // fuzz-router.ts: random and mutated inputs against a router in a process of its own, over three redis-servers.
-// Run: node scripts/fuzz-router.ts [--inputs 1000000] [--seed 1] [--hostile 24] [--honest 4]
+// Run: npm run fuzz:router -- [--inputs 1000000] [--seed 1] [--hostile 24] [--honest 4]
 // Ends with 1 when the router broke, answered what is no RESP, mixed replies, or grew without bound while clients did
 // not read. Prints the counts, and the router's resident memory along the way.
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { Command, InvalidArgumentError } from "commander";
 import { encodeCommand } from "../runtime/resp/encode.ts";
 import { fuzzRouter } from "../test/support/fuzz-router.ts";
 import { freePort, startRedis, until } from "../test/support/redis-server.ts";
 import { RawClient } from "../test/support/router-cluster.ts";
 
-const { values } = parseArgs({
-  options: {
-    inputs: { type: "string", default: "1000000" },
-    seed: { type: "string", default: "1" },
-    hostile: { type: "string", default: "24" },
-    honest: { type: "string", default: "4" },
-  },
-});
+/** Throws what makes commander name the option and end. */
+function wholeNumber(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It is a whole number, 0 or above.");
+}
+
+const values = new Command("fuzz-router")
+  .description("Random and mutated inputs against a router, over three redis-servers.")
+  .option("--inputs <n>", "how many", wholeNumber, 1_000_000)
+  .option("--seed <n>", "the same seed sends the same", wholeNumber, 1)
+  .option("--hostile <n>", "clients that send them", wholeNumber, 24)
+  .option("--honest <n>", "clients whose replies must be their own", wholeNumber, 4)
+  .allowExcessArguments(false)
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+  .addHelpText("after", "\nExample:\n  $ npm run fuzz:router -- --inputs 50000 --seed 7")
+  .addHelpText("after", "\nExit codes: 0 nothing was broken; 1 something was; 2 wrong usage")
+  .parse()
+  .opts<{ inputs: number; seed: number; hostile: number; honest: number }>();
 
 const MB = 1024 * 1024;
 /** So many clients ask for replies of 100 kB and read none of them. */
@@ -104,7 +114,7 @@ async function unreadGrowth(port: number, pid: number): Promise<number> {
 async function run(): Promise<number> {
   const router = await startRouterProcess();
   const { port, pid } = router;
-  const [inputs, seed] = [Number(values.inputs), Number(values.seed)];
+  const { inputs, seed, hostile, honest } = values;
   const startMs = performance.now();
   const watch = setInterval(() => {
     void residentBytes(pid).then((bytes) => {
@@ -114,7 +124,6 @@ async function run(): Promise<number> {
   }, 15_000);
   try {
     say(`seed ${seed}, ${inputs} inputs; at first ${(await residentBytes(pid)) / MB} MB`);
-    const [hostile, honest] = [Number(values.hostile), Number(values.honest)];
     const report = await fuzzRouter({ port, seed, inputs, hostile, honest });
     const seconds = (performance.now() - startMs) / 1000;
     say(JSON.stringify({ ...report, seconds: Math.round(seconds) }));
