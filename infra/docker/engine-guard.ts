@@ -147,7 +147,7 @@ function replaced({ key, endpoint, host }: GuardedEngine, before: EndpointArgs):
   return formatProblem({
     code: "DOCKER_ENGINE_REPLACED",
     message: `${key} ${endpoint.docker} takes the place of ${before.docker}, which does not answer: what that one holds is given up`,
-    remedy: `run \`pulumi up --refresh\` next: it makes ${host ?? ""}'s nodes on the new engine, and they copy their partitions' data. If the old one only sleeps, set it back instead`,
+    remedy: `run \`pulumi up --refresh\` next, whatever else this one says: it makes ${host ?? ""}'s nodes on the new engine, and they copy their partitions' data. If the old one only sleeps, set it back instead`,
   });
 }
 
