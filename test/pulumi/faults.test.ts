@@ -1,6 +1,6 @@
 // What goes wrong with `pulumi up` on real Docker engines: each time one clear error with the remedy, a state from which
 // the next `up` recovers, and the data still there.
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { once } from "node:events";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -72,24 +72,50 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     );
   }
 
-  test("a host without an endpoint, a dead one, a missing image: an error that names it, no container made", async () => {
+  test("wrong keys are told together, without a stack trace, and nothing is made; mended, it goes on", async () => {
     const runner = await open("mistaken", realHosts());
-    await runner.stack.removeConfig("twine:hosts.db2.docker", true);
-    await runner.stack.removeConfig("twine:hosts.db2.address", true);
+    for (const key of ["docker", "address"]) {
+      await runner.stack.removeConfig(`twine:hosts.db2.${key}`, true);
+    }
     await runner.stack.removeConfig("twine:hosts.db2", true);
-    expect(await failure(runner.up())).toMatch(
-      /twine:hosts has no endpoint for db2, which twine\.conf names\n.*remedy: for example: pulumi config set --path/s,
-    );
+    const wrong: StackConfig = {
+      "twine:pasword": { value: "word" },
+      "twine:password": { value: "two words", secret: true },
+      "twine:protectData": { value: "maybe" },
+    };
+    await runner.stack.setAllConfig({ ...wrong });
+    for (const told of [await failure(runner.preview()), await failure(runner.up())]) {
+      expect(told).toMatch(/twine:pasword is not .*did you mean twine:password\?\n/);
+      expect(told).toMatch(/twine:password must be one word.*\n.*config set --secret/);
+      expect(told).toMatch(/twine:protectData must be true or false, and is "maybe"\n.*example/);
+      expect(told).toMatch(
+        /twine:hosts has no endpoint for db2, which twine\.conf names\n.*'twine:hosts\["db2"\]' ssh:/,
+      );
+      expect(told).not.toMatch(/unhandled|two words|at checkSettings/);
+      expect(told.match(/did you mean/g)).toHaveLength(1);
+    }
+    // The stack itself, and not even the component of the cluster.
+    expect(await runner.stateText()).not.toMatch(/twine:docker:/);
+    await runner.stack.removeConfig("twine:pasword");
+    await runner.stack.setConfig("twine:protectData", { value: "false" });
+    await runner.stack.setConfig("twine:password", PASSWORD);
+
     await runner.stack.setAllConfig(
       { "twine:hosts.db2.docker": { value: "unix:///nowhere/docker.sock" } },
       true,
     );
-    expect(await failure(runner.up())).toMatch(/docker daemon: unix:\/\/\/nowhere\/docker\.sock/);
+    expect(await failure(runner.up())).toMatch(
+      /twine:hosts\["db2"\] unix:\/\/\/nowhere\/docker\.sock: no Docker engine answers .*\n.*remedy: .*'twine:hosts\["db2"\]' ssh:\/\/root@db2/,
+    );
     await runner.stack.setAllConfig(
       { ...hostsConfig(fleet, ["db2"]), "twine:redisImage": { value: "nowhere.invalid/none:1" } },
       true,
     );
-    expect(await failure(runner.up())).toMatch(/unable to pull image nowhere\.invalid\/none:1/);
+    const noImage = await failure(runner.up());
+    expect(noImage).toMatch(/unable to pull image nowhere\.invalid\/none:1/);
+    expect(noImage).toMatch(
+      /twine:redisImage nowhere\.invalid\/none:1 can't be had on db[12]\n.*remedy: .*config set twine:redisImage/,
+    );
     for (const host of ["db1", "db2"]) {
       expect(await fleet.host(host).docker.listContainers({ all: true })).toEqual([]);
     }
@@ -99,13 +125,14 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
   });
 
   test("a taken port, another cluster's volume: told with the container's own words, mended, up again", async () => {
-    // Method: both at the same time, since each costs the minute that `up` waits for health.
+    // Method: both at the same time, since each costs the two minutes that `up` waits for health.
     const db1 = fleet.host("db1");
     const listen = 'require("node:net").createServer().listen(6401,()=>console.log("taken"))';
     const squatter = db1.begin(process.execPath, "-e", listen);
     await once(squatter.stdout ?? squatter, "data");
     const taken = await open("taken", realHosts());
     const foreign = await open("foreign");
+    await foreign.stack.setConfig("twine:protectData", { value: "true" });
     const volume = await pods.docker.createVolume({ Name: "foreign-s1" });
     const { Mountpoint: folder } = await volume.inspect();
     await writeFile(join(folder, "twine-stamp"), "cluster somebody-elses\n");
@@ -123,19 +150,52 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
 
     expect(notOurs).toMatch(/the volume at \/data belongs to 'cluster somebody-elses'/);
     const [, container = "", inState = ""] =
-      /pulumi destroy --target '([^']+)', then pulumi state delete '([^']+)'/.exec(notOurs) ?? [];
+      /pulumi destroy --target '([^']+)', then pulumi state delete --force '([^']+)'/.exec(
+        notOurs,
+      ) ?? [];
     await foreign.pulumi("destroy", "--yes", "--target", container);
-    await foreign.pulumi("state", "delete", inState, "--yes");
+    await foreign.pulumi("state", "delete", "--force", inState, "--yes");
+    await foreign.pulumi("state", "unprotect", "--all", "--yes");
     await foreign.destroy();
-    const left = (await pods.docker.listVolumes()).Volumes.map((one) => one.Name);
-    expect(left).toEqual(["foreign-s1"]);
-    await volume.remove();
+    const left = (await pods.docker.listVolumes()).Volumes.map((one) => one.Name).sort();
+    // Its own were kept, too: that is what twine:protectData says.
+    expect(left).toEqual(["foreign-a1", "foreign-a2", "foreign-s1"]);
+    for (const name of left) await pods.docker.getVolume(name).remove();
+  });
+
+  test("another engine, a dead one: refused while there is something to lose, and destroy goes on working", async () => {
+    const runner = await open("moved");
+    await runner.up();
+    await untilOk(runner, pods);
+    expect(await redis(runner, pods, "SET", "foo", "bar")).toBe("OK");
+    const db1 = fleet.host("db1");
+    await runner.stack.setConfig("twine:engine", { value: db1.endpoint });
+    for (const told of [await failure(runner.preview()), await failure(runner.up())]) {
+      expect(told).toContain(
+        `twine:engine ${db1.endpoint} is another Docker engine, and this stack's containers and data are on ${pods.endpoint}`,
+      );
+      const back = `pulumi config set twine:engine ${pods.endpoint}`;
+      expect(told).toContain(`remedy: name the old one again: ${back}`);
+    }
+    expect(await db1.docker.listContainers({ all: true })).toEqual([]);
+
+    // The same engine by another address is another way to it and no more.
+    const another = join(fleet.folder, "another.sock");
+    await symlink(pods.endpoint.replace("unix://", ""), another);
+    await runner.stack.setConfig("twine:engine", { value: `unix://${another}` });
+    expect(await runner.up()).toEqual({ update: 1 });
+    expect(await redis(runner, pods, "GET", "foo")).toBe("bar");
+
+    await runner.stack.setConfig("twine:engine", { value: "unix:///nowhere/docker.sock" });
+    expect(await failure(runner.up())).toMatch(/twine:engine .*: no Docker engine answers there/);
+    await runner.destroy();
+    await expectNothingLeft(pods);
   });
 
   test("an interrupted up: the next one goes on, after kill -9 once what it left is removed as it says", async () => {
     const runner = await open("cut");
     const interrupted = runner.beginUp();
-    await until("the first node is made", () => has("cut-s1"), 60_000);
+    await until("the first node is made", () => has("cut-s1"), 180_000);
     interrupted.kill("SIGINT");
     await once(interrupted, "exit");
     await runner.up();
@@ -149,7 +209,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     await until(
       "a2 is made anew",
       async () => ![before, ""].includes(await idOf("cut-a2")),
-      90_000,
+      180_000,
     );
     killed.kill("SIGKILL");
     await once(killed, "exit");
