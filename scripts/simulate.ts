@@ -8,9 +8,14 @@ interface Wanted {
   readonly from: number;
   readonly to: number;
   readonly isJson: boolean;
+  /** Whose hunt's scenario is played, instead of what each seed draws. */
+  readonly hunted: string | undefined;
+  readonly isBroken: boolean;
 }
 
 interface SimulateOptions {
+  readonly mistake?: string;
+  readonly unbroken?: boolean;
   readonly seed?: string;
   readonly seeds?: string;
   readonly json?: boolean;
@@ -20,6 +25,7 @@ const HELP = `
 Examples:
   $ npm run simulate -- --seed 7
   $ npm run simulate -- --seeds 1..1000
+  $ npm run simulate -- --mistake drain-off --seeds 1..100
   $ npm run --silent simulate -- --seeds 1..1000 --json | jq -r 'select(.violations != []).seed'
 
 Exit codes:
@@ -35,27 +41,29 @@ function wanted(): Wanted {
     )
     .option("--seed <n>", "one seed (default 1), with its trace and what it breaks")
     .option("--seeds <from..to>", "many, both ends among them; only those that break something")
+    .option("--mistake <name>", "break that rule, in the scenario in which it is hunted")
+    .option("--unbroken", "that scenario without the mistake")
     .option("--json", "a line of JSON for each seed instead")
     .allowExcessArguments(false)
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
     .addHelpText("after", HELP);
   program.parse();
-  const { seed, seeds, json } = program.opts<SimulateOptions>();
+  const { seed, seeds, json, mistake: hunted, unbroken } = program.opts<SimulateOptions>();
   if (seed !== undefined && seeds !== undefined) {
     throw seedsBad("--seed and --seeds can't both be given", "name one seed, or a row of them");
   }
-  const isJson = json === true;
+  const how = { isJson: json === true, hunted, isBroken: unbroken !== true };
   if (seeds === undefined) {
     const only = seedFrom(seed ?? "1", `--seed ${seed ?? ""}`);
-    return { from: only, to: only, isJson };
+    return { from: only, to: only, ...how };
   }
   const said = `--seeds ${seeds}`;
   const [first = "", last = "", ...more] = seeds.split("..");
   if (more.length > 0) throw seedsBad(`${said}: that is no row of seeds`, "for example 1..100");
   const [from, to] = [seedFrom(first, said), seedFrom(last, said)];
   if (from > to) throw seedsBad(`${said}: ${from} is above ${to}`, `write --seeds ${to}..${from}`);
-  return { from, to, isJson };
+  return { from, to, ...how };
 }
 
 function seedFrom(text: string, said: string): number {
@@ -81,14 +89,29 @@ function tell(outcome: Outcome, { from, to, isJson }: Wanted): void {
   for (const text of violations) process.stdout.write(`seed ${seed}: ${text}\n`);
 }
 
+/** Throws MISTAKE_UNKNOWN. */
+async function scenarioOf({ hunted, isBroken }: Wanted) {
+  if (hunted === undefined) return {};
+  const { HUNTS } = await import("../test/simulation/hunts.ts");
+  const mistake = Object.keys(HUNTS).find((name): name is keyof typeof HUNTS => name === hunted);
+  if (mistake === undefined) {
+    const message = `--mistake ${hunted}: no such mistake`;
+    const remedy = `it is one of ${Object.keys(HUNTS).join(", ")}`;
+    throw new TwineError({ code: "MISTAKE_UNKNOWN", message, remedy }, { exitCode: EXIT.usage });
+  }
+  const { scenario } = HUNTS[mistake];
+  return isBroken ? { scenario, mistake } : { scenario };
+}
+
 async function run(): Promise<number> {
   const range = wanted();
   // Only whoever plays seeds loads what plays them.
   const { simulate } = await import("../test/simulation/simulate.ts");
+  const how = await scenarioOf(range);
   let failed = 0;
   let simulatedMs = 0;
   for (let seed = range.from; seed <= range.to; seed++) {
-    const outcome = await simulate({ seed });
+    const outcome = await simulate({ seed, ...how });
     simulatedMs += outcome.simulatedMs;
     if (outcome.violations.length > 0) failed += 1;
     tell(outcome, range);

@@ -239,8 +239,9 @@ class RunningTerm implements Term {
   }
 
   #actionMemory(): ActionMemory {
-    const { clock, config } = this.#options;
+    const { clock, config, rules } = this.#options;
     return {
+      rules,
       pauses: this.#actor.pauses(),
       nowMs: clock.nowMs(),
       attemptMs: attemptMsOf(config().settings),

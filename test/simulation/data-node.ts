@@ -226,15 +226,12 @@ export class DataNode implements CommandServer {
   }
 
   #info(): string {
-    const { mistake, nodeAt } = this.#options;
-    const { isMaster, isLinkUp, shownOffset } = this.replication;
-    const isLying = mistake === "oldest-replica" && !isMaster && !isLinkUp;
+    const { nodeAt } = this.#options;
     return infoText({
       runId: this.runId,
       isLoading: this.#isLoading,
       isDiskWell: this.isDiskWell,
       replication: this.replication,
-      shownOffset: isLying ? 1_000_000 - shownOffset : shownOffset,
       ipOf: (port) => nodeAt({ host: "", port })?.address.host ?? "",
     });
   }

@@ -27,9 +27,27 @@ export const FAULT_KINDS = [
   "handover",
 ] as const;
 
-export type FaultKind = (typeof FAULT_KINDS)[number];
+/** Those that a hunt asks for (hunts.ts) and no seed draws; hunt-faults.ts does them. */
+export const HUNT_KINDS = [
+  "synced-master-kill",
+  "master-wakes",
+  "witness-kill",
+  "witness-restart",
+  "one-witness",
+  "no-witness",
+  "router-unaware",
+  "new-alpha-sleeps",
+] as const;
 
-/** Those that leave every data node and every way to one alone: with nothing else, no write may be lost at all. */
+export type HuntKind = (typeof HUNT_KINDS)[number];
+export type FaultKind = (typeof FAULT_KINDS)[number] | HuntKind;
+
+export function isHuntKind(kind: FaultKind): kind is HuntKind {
+  return HUNT_KINDS.some((hunted) => hunted === kind);
+}
+
+/** Those after which no write may be lost at all, even without ack-replicas: they leave every data node and every way to
+    one alone, or end a master's process alone whose replicas were all in sync. */
 export const GENTLE_KINDS: ReadonlySet<FaultKind> = new Set([
   "status-kill",
   "status-power",
@@ -42,4 +60,5 @@ export const GENTLE_KINDS: ReadonlySet<FaultKind> = new Set([
   "alpha-kill",
   "router-pause",
   "handover",
+  "synced-master-kill",
 ]);

@@ -5,10 +5,13 @@
 import { majorityOf } from "../../runtime/core/cluster.ts";
 import type { SeededRandom } from "../support/seeded-random.ts";
 import type { DataNode } from "./data-node.ts";
-import type { FaultKind } from "./fault-kinds.ts";
+import { isHuntKind, type FaultKind, type HuntKind } from "./fault-kinds.ts";
+import { doAsHunted, type Hands } from "./hunt-faults.ts";
 import type { SimProcess } from "./sim-process.ts";
 import type { StatusNode } from "./status-node.ts";
 import type { World } from "./world.ts";
+
+type Kind = Exclude<FaultKind, HuntKind>;
 
 export class Faults {
   readonly #world: World;
@@ -27,7 +30,9 @@ export class Faults {
     if (scenario.kinds.length === 0) return;
     this.#world.scheduler.after(scenario.faultEveryMs * 2 * this.#random.next(), () => {
       if (this.#isOver) return;
-      this.#do(this.#random.pick(scenario.kinds));
+      const kind = this.#random.pick(scenario.kinds);
+      if (isHuntKind(kind)) doAsHunted(kind, this.#hands());
+      else this.#do(kind);
       this.begin();
     });
   }
@@ -56,7 +61,7 @@ export class Faults {
     }
   }
 
-  #do(kind: FaultKind): void {
+  #do(kind: Kind): void {
     const world = this.#world;
     const random = this.#random;
     switch (kind) {
@@ -102,7 +107,7 @@ export class Faults {
     }
   }
 
-  #doMore(kind: FaultKind): void {
+  #doMore(kind: Kind): void {
     const world = this.#world;
     const random = this.#random;
     switch (kind) {
@@ -151,6 +156,28 @@ export class Faults {
         world.ask({ kind: "handover", node: random.pick(world.dataNodes).name });
         break;
     }
+  }
+
+  #hands(): Hands {
+    return {
+      world: this.#world,
+      random: this.#random,
+      later: (waitMs, task) => {
+        this.#later(waitMs, task);
+      },
+      onMaster: (task) => {
+        this.#onMaster(task);
+      },
+      killData: (node, downMs) => {
+        this.#endData(node, "kill", downMs, false);
+      },
+      killMonitor: (process) => {
+        this.#endMonitor(process, false);
+      },
+      pause: (process, pauseMs) => {
+        this.#pause(process, pauseMs);
+      },
+    };
   }
 
   /** Mostly shorter than the chaos lasts; some last until its end. */

@@ -6,8 +6,6 @@ export interface InfoSource {
   readonly isLoading: boolean;
   readonly isDiskWell: boolean;
   readonly replication: Replication;
-  /** What a replica says of its offset, for worlds that lie about it. */
-  readonly shownOffset: number;
   readonly ipOf: (port: number) => string;
 }
 
@@ -31,7 +29,7 @@ export function infoText(source: InfoSource): string {
           `master_port:${replication.following.port}`,
           `master_link_status:${replication.isLinkUp ? "up" : "down"}`,
           `master_sync_in_progress:${replication.isReceiving ? 1 : 0}`,
-          `slave_repl_offset:${source.shownOffset}`,
+          `slave_repl_offset:${replication.shownOffset}`,
         ]),
     ...replicaLines(source),
     `master_replid:${replication.history.id}`,

@@ -1,10 +1,36 @@
-// mistakes.ts: rules that a simulated world can break, one at a time, to prove that the checkers would see it.
-// Each breaks what production relies on from outside; production code itself runs unchanged.
+// mistakes.ts: rules that can be broken one at a time, to prove that the checkers see it (hunts.ts says where).
+// Production's own are replaced in the record that its deciders take (runtime/monitor/decide/rules.ts); the code around
+// them runs unchanged. The others are what production relies on: there the simulated world breaks its word.
+import type { Rules } from "../../runtime/monitor/decide/rules.ts";
 
-export const MISTAKES = {
+/** Production's own rules, as they would be without what each of them is there for. */
+export const BROKEN_RULES = {
+  /** One status node promises, accepts and chooses alone. */
+  "quorum-of-one": { quorumOf: () => 1 },
+  /** A single replica that counts takes over, whatever the others hold. */
+  "one-replica-is-enough": { neededReplicas: () => 1 },
+  /** Nobody waits until the routers' lease is over. Nor do the replicas drain until then: waiting for them alone would
+      be as long, and nothing would come of it. */
+  "lease-not-waited-out": {
+    isFenced: () => true,
+    mayStillHear: ({ vacantForMs, downAfterMs }, isKnownDead) =>
+      isKnownDead && vacantForMs < downAfterMs / 2,
+  },
+  /** The oldest replica is promoted. */
+  "lowest-offset": { furthestOf: (offsets) => Math.min(...offsets) },
+  /** Replicas are compared, and count, while they still follow the old master. */
+  "compared-while-moving": { standsStill: () => true },
+  /** Replicas are detached at once, with what a dead master had sent them still unread. */
+  "drain-off": { mayStillHear: () => false },
+  /** An alpha acts though its lease has run out. */
+  "lease-unchecked": { mayAct: () => true },
+  /** A replica that has restarted counts like one that has not. */
+  "any-run-counts": { isSameRun: () => true },
+} as const satisfies Readonly<Record<string, Partial<Rules>>>;
+
+/** What a world does that breaks its word. */
+export const BROKEN_WORDS = {
   "fence-off": "data nodes answer OK to CLIENT KILL and close nothing",
-  "quorum-of-one": "each monitor takes one status node of its own for all of them",
-  "oldest-replica": "detached replicas tell their offset upside down: the oldest seems the newest",
   "wait-lies": "WAIT answers at once with what was asked for",
   "serves-at-start": "a data node that comes back serves at once as master",
   "fsync-off": "status nodes answer before their disk has what they promised",
@@ -12,4 +38,11 @@ export const MISTAKES = {
   "lease-ignored": "routers act on a view however long ago a majority has confirmed it",
 } as const;
 
-export type Mistake = keyof typeof MISTAKES;
+export type BrokenRule = keyof typeof BROKEN_RULES;
+export type Mistake = BrokenRule | keyof typeof BROKEN_WORDS;
+
+/** The rules that a monitor of such a world judges by; undefined: those that hold. */
+export function rulesOf(mistake: Mistake | undefined): Partial<Rules> | undefined {
+  const broken: Partial<Record<Mistake, Partial<Rules>>> = BROKEN_RULES;
+  return mistake === undefined ? undefined : broken[mistake];
+}

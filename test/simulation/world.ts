@@ -7,6 +7,8 @@ import { parseConf } from "../../runtime/core/conf/parse.ts";
 import type { Request } from "../../runtime/core/request.ts";
 import type { Clock } from "../../runtime/ports/clock.ts";
 import type { Log, LogFields } from "../../runtime/ports/log.ts";
+import { RULES } from "../../runtime/monitor/decide/rules.ts";
+import type { MonitorAnswer } from "../../runtime/monitor/observe/ask-monitor.ts";
 import { startMonitor, type Monitor } from "../../runtime/monitor/monitor.ts";
 import { answerMsOf } from "../../runtime/register/acceptors.ts";
 import { createNoticeBoard, type NoticeBoard } from "../../runtime/register/notice-board.ts";
@@ -23,7 +25,7 @@ import { SimProcess } from "./sim-process.ts";
 import { SimRouter } from "./sim-router.ts";
 import { StatusNode } from "./status-node.ts";
 import { Trace } from "./trace.ts";
-import type { Mistake } from "./mistakes.ts";
+import { rulesOf, type Mistake } from "./mistakes.ts";
 
 export interface WorldOptions {
   readonly seed: number;
@@ -115,9 +117,11 @@ export class World {
       random: this.#random,
       log,
       openLink: this.#openLink(process),
-      acceptors: this.#acceptorsOf(process, clock, "quorum-of-one"),
+      acceptors: this.#acceptorsOf(process, clock),
       board: this.#boardOf(process, clock),
       probe: (_host, port) => this.#probe(process, port),
+      askMonitor: (_host, port) => this.#askMonitor(port),
+      rules: { ...RULES, ...rulesOf(this.scenario.mistake) },
     });
     this.#running.set(process.name, monitor);
   }
@@ -125,13 +129,15 @@ export class World {
   startRouter(process: SimProcess): void {
     process.start();
     const clock = process.clock();
+    const acceptors = this.#acceptorsOf(process, clock);
+    const isCredulous = this.scenario.mistake === "router-believes-one";
     const router = new SimRouter({
       name: process.name,
       config: this.config,
       clock,
       random: this.#random,
       openLink: this.#openLink(process),
-      acceptors: this.#acceptorsOf(process, clock, "router-believes-one"),
+      acceptors: isCredulous ? acceptors.slice(1, 2) : acceptors,
       checks: this.checks,
       nextWrite: () => (this.#writeCount += 1),
       pauseMs: this.scenario.writeEveryMs,
@@ -250,12 +256,9 @@ export class World {
     });
   }
 
-  #acceptorsOf(process: SimProcess, clock: Clock, mistake: Mistake): Acceptor[] {
+  #acceptorsOf(process: SimProcess, clock: Clock): Acceptor[] {
     const answerMs = answerMsOf(this.config.settings);
-    const all = this.statusNodes.map((node) => node.seenFrom(process, clock, answerMs));
-    if (this.scenario.mistake !== mistake) return all;
-    const index = Number(/\d+$/.exec(process.name)?.[0] ?? 1) % all.length;
-    return all.slice(index, index + 1);
+    return this.statusNodes.map((node) => node.seenFrom(process, clock, answerMs));
   }
 
   #boardOf(process: SimProcess, clock: Clock): NoticeBoard {
@@ -272,6 +275,14 @@ export class World {
     const config = nodesOf(this.config, "router").find((router) => router.port === port);
     const router = this.routers.find(({ name }) => name === config?.name);
     return Promise.resolve(router?.isUp === true && from.isUp);
+  }
+
+  /** What that monitor's /healthz says of who it is; nothing while it is down or asleep. */
+  #askMonitor(port: number): Promise<MonitorAnswer | undefined> {
+    const config = nodesOf(this.config, "monitor").find((monitor) => monitor.port === port);
+    const process = this.monitors.find(({ name }) => name === config?.name);
+    if (process?.isUp !== true || process.isPaused) return Promise.resolve(undefined);
+    return Promise.resolve(this.#running.get(process.name)?.health());
   }
 }
 

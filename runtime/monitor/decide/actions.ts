@@ -5,8 +5,8 @@ import { addressOf } from "../../core/cluster.ts";
 import type { NodeView, PartitionView, View } from "../../core/view.ts";
 import { dataNodesByPartition } from "./by-partition.ts";
 import { isFollowing } from "./data-nodes.ts";
-import { isDetached } from "./info.ts";
 import { plannedStep, type ActionMemory, type PlannedStep } from "./handover-actions.ts";
+import { RULES } from "./rules.ts";
 import type { Standing } from "./standing.ts";
 
 interface Target {
@@ -54,7 +54,7 @@ export function actionsOf(
           : plannedStep({ node, standing, partition, standings, memory });
       const action =
         step === undefined
-          ? actionOn(node, standing, partition, nodes, memory?.draining?.has(node.name) === true)
+          ? actionOn(node, standing, partition, nodes, memory)
           : plannedAction(step, targetOf(node, standing, partition.index), standing, view);
       if (action !== undefined) actions.push(action);
     }
@@ -106,7 +106,7 @@ function actionOn(
   standing: Standing & { kind: "up" },
   partition: PartitionView,
   nodes: readonly NodeView[],
-  isDraining: boolean,
+  memory: ActionMemory | undefined,
 ): Action | undefined {
   const { info } = standing;
   const target = targetOf(node, standing, partition.index);
@@ -118,7 +118,9 @@ function actionOn(
   const master = nodes.find(({ name }) => name === partition.master);
   if (master === undefined) {
     const isFailover = (partition.failover ?? null) !== null;
-    const isDue = isFailover && !isDetached(info) && !isDraining;
+    const { standsStill } = memory?.rules ?? RULES;
+    const isDraining = memory?.draining?.has(node.name) === true;
+    const isDue = isFailover && !standsStill(info) && !isDraining;
     return isDue ? { kind: "detach", ...target } : undefined;
   }
   if (isFollowing(info, master)) return undefined;

@@ -4,6 +4,7 @@
 import type { NodeView, PartitionView } from "../../core/view.ts";
 import { isDetached } from "./info.ts";
 import { isPauseDue, isPausedAt, type Pauses } from "./pauses.ts";
+import type { Rules } from "./rules.ts";
 import { ROGUE_PAUSE_MS, isKept, rogueStep } from "./rogue.ts";
 import type { Standing } from "./standing.ts";
 
@@ -15,6 +16,8 @@ export interface ActionMemory {
   readonly attemptMs: number;
   /** Replicas that are not to be detached yet (failover.ts); absent: none. */
   readonly draining?: ReadonlySet<string>;
+  /** Absent: those that hold. */
+  readonly rules?: Rules | undefined;
 }
 
 /** What is to be done to a node; leave: nothing, and no other rule applies. */
