@@ -117,9 +117,8 @@ export class Replication {
   follow(address: Address): void {
     const { following } = this;
     if (following?.host === address.host && following.port === address.port) return;
-    const wasMaster = following === null;
     this.#leaveUplink("now");
-    if (wasMaster) this.#isContinuable = true;
+    if (following === null) this.#isContinuable = true;
     this.following = address;
     this.#connect();
   }
@@ -225,9 +224,8 @@ export class Replication {
   // Downstream.
 
   #connect(): void {
-    const { following } = this;
     this.#attempt += 1;
-    const up = following === null ? undefined : this.#around.at(following);
+    const up = this.following === null ? undefined : this.#around.at(this.following);
     if (up === undefined) return;
     const attempt = this.#attempt;
     const life = this.#around.life();
@@ -235,18 +233,15 @@ export class Replication {
     this.#around.after(this.#around.retryMs, () => {
       this.#around.run(life, () => {
         const isStuck = this.#uplinkState === "asking" || this.#uplinkState === "idle";
-        if (attempt === this.#attempt && isStuck) this.#retry();
+        if (attempt !== this.#attempt || !isStuck) return;
+        this.#leaveUplink("now");
+        this.#connect();
       });
     });
     const toUp = this.#around.streamTo(up);
     toUp.send(() => {
       this.#knock(up, life, attempt, toUp);
     });
-  }
-
-  #retry(): void {
-    this.#leaveUplink("now");
-    this.#connect();
   }
 
   #knock(up: Replication, life: number, attempt: number, toUp: Stream): void {
@@ -366,12 +361,18 @@ export class Replication {
   #lost(link: ReplicationLink): void {
     if (link !== this.#uplink) return;
     this.#leaveUplink("never");
+    this.#connectSoon(this.#attempt);
+  }
+
+  /** At once where the link had worked, as Redis does; a refusal is tried again by its cron. But a copy is loaded in one
+      go: nothing else begins before it is there (seed 80708: an older one was loaded over a newer one). */
+  #connectSoon(attempt: number): void {
     const life = this.#around.life();
-    const attempt = this.#attempt;
-    // At once where the link had worked, as Redis does; a refusal is tried again by its cron.
     this.#around.after(this.#around.retryMs * this.#around.random.next(), () => {
       this.#around.run(life, () => {
-        if (attempt === this.#attempt) this.#connect();
+        if (attempt !== this.#attempt) return;
+        if (this.#around.isLoading()) this.#connectSoon(attempt);
+        else this.#connect();
       });
     });
   }
