@@ -9,8 +9,8 @@ export const BROKEN_RULES = {
   "quorum-of-one": { quorumOf: () => 1 },
   /** A single replica that counts takes over, whatever the others hold. */
   "one-replica-is-enough": { neededReplicas: () => 1 },
-  /** Nobody waits until the routers' lease is over. Nor do the replicas drain until then: waiting for them alone would
-      be as long, and nothing would come of it. */
+  /** Nobody waits until the routers' lease is over. Nor do the replicas drain until then: that alone covers the other, for
+      who still follows the old master is not promoted. */
   "lease-not-waited-out": {
     isFenced: () => true,
     mayStillHear: ({ vacantForMs, downAfterMs }, isKnownDead) =>
@@ -20,7 +20,8 @@ export const BROKEN_RULES = {
   "lowest-offset": { furthestOf: (offsets) => Math.min(...offsets) },
   /** Replicas are compared, and count, while they still follow the old master. */
   "compared-while-moving": { standsStill: () => true },
-  /** Replicas are detached at once, with what a dead master had sent them still unread. */
+  /** Replicas are detached at once, with what a dead master had sent them still unread. With ack-replicas it costs nothing
+      that was acknowledged, so it is hunted without. */
   "drain-off": { mayStillHear: () => false },
   /** An alpha acts though its lease has run out. */
   "lease-unchecked": { mayAct: () => true },
