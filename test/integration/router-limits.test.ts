@@ -162,7 +162,7 @@ describe.skipIf(isMissing("redis-server"))("a router's limits", () => {
   test("a client that waits for a held request is not idle", async () => {
     const cluster = await startRouterCluster({
       partitions: 1,
-      settings: ["idle-timeout 100ms", "hold-for 1s"],
+      settings: ["idle-timeout 1s", "hold-for 3s"],
     });
     const one = await cluster.client();
     const port = cluster.servers[0]?.port ?? 0;
