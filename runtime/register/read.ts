@@ -68,7 +68,7 @@ export function hasHeartbeatAdvanced(first: RegisterReading, last: RegisterReadi
   return last.heartbeat > first.heartbeat || (last.value?.epoch ?? 0) > (first.value?.epoch ?? 0);
 }
 
-/** A body that is overtaken between finding it and fetching it is looked for this often. */
+/** A body that is overtaken between finding it and fetching it, or between two nodes, is looked for this often. */
 const ATTEMPTS = 5;
 
 /**
@@ -92,7 +92,7 @@ export async function readRegister(
     });
     const isEnough = newest === null || !withBody;
     const value = isEnough ? (newest?.value ?? null) : await fetchBody(newest, holders);
-    if (value === null && newest !== null && attempt < ATTEMPTS) continue;
+    if (value === null && isWorthAnother(states, acceptors.length) && attempt < ATTEMPTS) continue;
     const heartbeats = [...states.values()].map(({ accepted }) => accepted?.value.heartbeat ?? 0);
     return {
       value,
@@ -103,6 +103,15 @@ export async function readRegister(
       emptied: emptiedAmong(states),
     };
   }
+}
+
+/**
+ * A majority answered and something was accepted, yet nothing proved: the nodes were asked while several views followed
+ * each other, one node before and another after them. With a minority another look would only cost another silence.
+ */
+function isWorthAnother(states: ReadonlyMap<string, AcceptorState>, nodeCount: number): boolean {
+  const isHeld = [...states.values()].some(({ accepted }) => accepted !== null);
+  return isHeld && states.size >= majorityOf(nodeCount);
 }
 
 async function readOne(acceptor: Acceptor, cluster?: string): Promise<AcceptorState> {

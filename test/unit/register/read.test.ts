@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { memoryAcceptor } from "../../../runtime/register/memory-acceptor.ts";
 import { createProposer } from "../../../runtime/register/proposer.ts";
-import { readRegister } from "../../../runtime/register/read.ts";
+import { newestChosen, readRegister } from "../../../runtime/register/read.ts";
+import type { Acceptor, AcceptorState } from "../../../runtime/register/register.ts";
 import { seededRandom } from "../../support/seeded-random.ts";
 import { until } from "../../support/redis-server.ts";
 
@@ -45,4 +46,31 @@ test("a majority that was emptied stays so, whatever the monitors try", async ()
   expect(await proposer.prepare()).toMatchObject({ kind: "no-majority" });
   const reading = await readRegister(acceptors);
   expect(reading).toMatchObject({ value: { body: "v" }, emptied: ["s2", "s3"] });
+});
+
+test("nodes that were asked while views followed each other are asked again", async () => {
+  const { acceptors, proposer } = cluster();
+  await proposer.prepare();
+  let revision = 0;
+  const write = () => proposer.write({ body: `v${++revision}`, epoch: 1, revision });
+  const seen: AcceptorState[] = [];
+  for (const acceptor of acceptors) {
+    await write();
+    await write();
+    await until("all hold it", async () => (await readRegister(acceptors)).confirmations === 3);
+    seen.push(await acceptor.read(false));
+  }
+  expect(newestChosen(seen, 3)).toBeNull();
+  const late = acceptors.map((acceptor, index): Acceptor => {
+    let first = seen[index];
+    return {
+      ...acceptor,
+      read: (withBody) => {
+        const answer = first === undefined ? acceptor.read(withBody) : Promise.resolve(first);
+        first = undefined;
+        return answer;
+      },
+    };
+  });
+  expect(await readRegister(late)).toMatchObject({ value: { body: `v${revision}` } });
 });
