@@ -24,7 +24,7 @@ import {
   type ConnectionIdentity,
   type NodeTarget,
 } from "./node-connection.ts";
-import { isNotExecuted, lostReply, type Request } from "./request.ts";
+import { isNotExecuted, lostReply, mayRepeat, overtaken, type Request } from "./request.ts";
 
 export interface LaneOptions {
   readonly partition: number;
@@ -297,10 +297,13 @@ export class Lane {
     const again = [...this.#refused, ...this.#unsent];
     this.#refused = [];
     this.#unsent = [];
+    const stale = overtaken(unknown);
     for (const request of unknown) {
       request.unknownAt = connection.target.name;
-      if (!this.#isClosed && this.#mayRepeat(request)) again.push(request);
-      else request.done(this.#lost(request, cause));
+      const isStale = stale.has(request);
+      if (!isStale && !this.#isClosed && mayRepeat(request, this.#context.retryUnknown))
+        again.push(request);
+      else request.done(this.#lost(request, cause, isStale));
     }
     if (this.#isClosed) {
       for (const request of again) request.done(this.#lost(request, CLOSED));
@@ -318,13 +321,8 @@ export class Lane {
     this.#pump();
   }
 
-  #mayRepeat(request: Request): boolean {
-    if (request.isRead) return true;
-    return this.#context.retryUnknown === "idempotent" && request.isRepeatable();
-  }
-
-  #lost(request: Request, why: string): Buffer {
-    return lostReply(request, this.#options.partition, why);
+  #lost(request: Request, why: string, isOvertaken = false): Buffer {
+    return lostReply(request, this.#options.partition, why, isOvertaken);
   }
 
   /** Another node is the lane's, or none: what is on the wire is waited for a moment, then given up. */

@@ -1,5 +1,6 @@
 // request.ts: what a client wants of one partition, on its way there and back. Pure.
 import { encodeCommand, errorReply } from "../resp/encode.ts";
+import { OVERTAKEN, overtakenReads, plainKeys } from "../route/overtaken.ts";
 import { isIdempotent } from "../route/repeatable.ts";
 
 /** Resolves the reply's one receiver. Called exactly once. */
@@ -60,7 +61,7 @@ export function transactionRequest(
     bytes: Buffer.concat([MULTI, ...commands.map(encodeCommand), EXEC]),
     replyCount: commands.length + 2,
     isRead: facts.isRead,
-    keys: () => undefined,
+    keys: () => keysOfAll(commands),
     isRepeatable: () => facts.isRead || commands.every(isIdempotent),
     done,
     sinceMs: facts.sinceMs,
@@ -69,10 +70,23 @@ export function transactionRequest(
   };
 }
 
+/** undefined as soon as one of them may concern any key. */
+function keysOfAll(commands: readonly (readonly Buffer[])[]): readonly string[] | undefined {
+  const all: string[] = [];
+  for (const args of commands) {
+    const keys = plainKeys(args);
+    if (keys === undefined) return undefined;
+    all.push(...keys);
+  }
+  return all;
+}
+
 const MULTI = encodeCommand(["MULTI"]);
 const EXEC = encodeCommand(["EXEC"]);
 
 const MINUS = 45;
+/** A lane here has one client. */
+const ONE_OWNER = {};
 
 /** Whether the reply proves that nothing was executed: these errors come instead of a command's execution, never after
     it, and a transaction of which one command was refused so is discarded whole. */
@@ -84,12 +98,33 @@ export function isNotExecuted(reply: Buffer): boolean {
   );
 }
 
+/** Whether a request that may have been executed may be sent again. */
+export function mayRepeat(request: Request, retryUnknown: "reads" | "idempotent"): boolean {
+  return request.isRead || (retryUnknown === "idempotent" && request.isRepeatable());
+}
+
+/** The reads of `run`, all that was on the wire in its order, that would show a later write of this client. */
+export function overtaken(run: readonly Request[]): ReadonlySet<Request> {
+  return overtakenReads(
+    run,
+    () => ONE_OWNER,
+    (request) => request.keys(),
+  );
+}
+
 /** The answer to a request that will not be done. A write that was on the wire once may have been executed, whatever stops
     it now. */
-export function lostReply(request: Request, partition: number, why: string): Buffer {
-  if (request.unknownAt === undefined || request.isRead) return errorReply(`TWINEDOWN ${why}`);
+export function lostReply(
+  request: Request,
+  partition: number,
+  why: string,
+  isOvertaken = false,
+): Buffer {
+  if (request.unknownAt === undefined || (request.isRead && !isOvertaken)) {
+    return errorReply(`TWINEDOWN ${why}`);
+  }
   return errorReply(
     `UNCERTAIN ${request.unknownAt} of partition ${partition} gave no reply, ` +
-      `the command may have been executed: ${why}`,
+      `${isOvertaken ? OVERTAKEN : "the command may have been executed"}: ${why}`,
   );
 }

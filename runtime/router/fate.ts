@@ -1,6 +1,7 @@
 // fate.ts: what became of a request whose reply did not come, or came as a refusal. Pure.
 import { errorReply } from "../resp/encode.ts";
 import { RequestSplitter } from "../resp/request-splitter.ts";
+import { OVERTAKEN, overtakenReads, plainKeys } from "../route/overtaken.ts";
 import { isIdempotent } from "../route/repeatable.ts";
 import type { Held } from "./in-flight.ts";
 
@@ -14,10 +15,22 @@ export function isNotExecuted(bytes: Buffer, start: number, end: number): boolea
 export function mayRepeat(held: Held, retryUnknown: "reads" | "idempotent"): boolean {
   if (held.isRead) return true;
   if (retryUnknown === "reads") return false;
+  return isIdempotent(argsOf(held));
+}
+
+/** The reads of `run`, all that was on the wire in its order, that would show a later write of their own client. */
+export function overtaken(run: readonly Held[]): ReadonlySet<Held> {
+  return overtakenReads(
+    run,
+    ({ sink }) => sink.owner,
+    (held) => plainKeys(argsOf(held)),
+  );
+}
+
+function argsOf(held: Held): readonly Buffer[] {
   const splitter = new RequestSplitter();
   splitter.push(held.command);
-  const request = splitter.next();
-  return request !== undefined && isIdempotent(request.args);
+  return splitter.next()?.args ?? [];
 }
 
 /** What a request gets that is sent nowhere any more. A write that was on the wire once may have been executed. */
@@ -25,11 +38,14 @@ export function lostReply(
   held: Pick<Held, "isRead" | "unknownAt">,
   partition: number,
   why: string,
+  isOvertaken = false,
 ): Buffer {
-  if (held.unknownAt === undefined || held.isRead) return errorReply(`TWINEDOWN ${why}`);
+  if (held.unknownAt === undefined || (held.isRead && !isOvertaken)) {
+    return errorReply(`TWINEDOWN ${why}`);
+  }
   return errorReply(
     `UNCERTAIN ${held.unknownAt} of partition ${partition} gave no reply, ` +
-      `the command may have been executed: ${why}`,
+      `${isOvertaken ? OVERTAKEN : "the command may have been executed"}: ${why}`,
   );
 }
 

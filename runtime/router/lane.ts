@@ -21,7 +21,7 @@ import {
   type BackendTarget,
   type ConnectionIdentity,
 } from "./backend-connection.ts";
-import { isNotExecuted, lostReply, mayRepeat, whyUnserved } from "./fate.ts";
+import { isNotExecuted, lostReply, mayRepeat, overtaken, whyUnserved } from "./fate.ts";
 import { HeldQueue } from "./held-queue.ts";
 import { FENCE, FENCED, InFlight, READ, type Held } from "./in-flight.ts";
 import type { LaneContext, LaneOptions } from "./lane-context.ts";
@@ -325,10 +325,11 @@ export class Lane {
     }
     const again = [...this.#refused, ...unsent];
     this.#refused = [];
+    const stale = overtaken(unknown);
     for (const held of unknown) {
       held.unknownAt = connection.target.name;
-      if (mayRepeat(held, this.#context.retryUnknown)) again.push(held);
-      else this.#answer(held, this.#lost(held, cause));
+      if (!stale.has(held) && mayRepeat(held, this.#context.retryUnknown)) again.push(held);
+      else this.#answer(held, this.#lost(held, cause, stale.has(held)));
     }
     // The first time at once: a connection may break for reasons of its own. Then with growing patience.
     this.#failures++;
@@ -340,9 +341,9 @@ export class Lane {
     else this.#pump();
   }
 
-  #lost(held: Held, why: string): Buffer {
-    this.#context.stats.unserved(held);
-    return lostReply(held, this.partition, why);
+  #lost(held: Held, why: string, isOvertaken = false): Buffer {
+    this.#context.stats.unserved(held, isOvertaken);
+    return lostReply(held, this.partition, why, isOvertaken);
   }
 
   #answer({ sink, tag }: Held, reply: Buffer): void {

@@ -56,8 +56,11 @@ export class RouterStats {
   }
 
   /** A request is answered by the router itself, because no node did. */
-  unserved(request: { readonly isRead: boolean; readonly unknownAt: string | undefined }): void {
-    if (request.unknownAt === undefined || request.isRead) this.down++;
+  unserved(
+    request: { readonly isRead: boolean; readonly unknownAt: string | undefined },
+    isOvertaken = false,
+  ): void {
+    if (request.unknownAt === undefined || (request.isRead && !isOvertaken)) this.down++;
     else this.uncertain++;
   }
 

@@ -227,6 +227,7 @@ describe.skipIf(isMissing("redis-server"))("TwineClient", () => {
     server.signal("SIGSTOP");
     const results = Promise.all([
       client.get("b"),
+      failure(client.get("a")),
       failure(client.set("a", "2")),
       failure(client.multi().set("a", "3").exec()),
       client.get("b"),
@@ -235,7 +236,8 @@ describe.skipIf(isMissing("redis-server"))("TwineClient", () => {
     await new Promise((resolve) => setImmediate(resolve));
     await server.kill();
     await server.start();
-    const [first, write, transaction, last] = await results;
+    const [first, overtaken, write, transaction, last] = await results;
+    expect(String(overtaken)).toMatch(/UNCERTAIN .* a later write of the same connection/);
     expect([first, last]).toEqual([null, null]);
     expect([codeOf(write), codeOf(transaction)]).toEqual(["UNCERTAIN", "UNCERTAIN"]);
     expect(String(write)).toMatch(/UNCERTAIN p0-1 of partition 0 gave no reply/);

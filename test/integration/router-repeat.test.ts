@@ -95,6 +95,30 @@ describe.skipIf(isMissing("redis-server"))("router with retry-unknown idempotent
     expect(await (await promoted.link()).call("GET", "a")).toBe("1");
   });
 
+  test.each(["reads", "idempotent"])(
+    "with %s a read is not repeated over a later write of its own client, which may have been executed",
+    async (retryUnknown) => {
+      const settings = [`retry-unknown ${retryUnknown}`];
+      const cluster = await startRouterCluster({ partitions: 1, settings });
+      const [server] = cluster.servers;
+      const [client, other] = [await cluster.client(), await cluster.client()];
+      await client.call("SET f 1");
+      server?.signal("SIGSTOP");
+      client.send(pipeline(["GET f", "GET g", "SET f 2", "GET f"]));
+      other.send(pipeline(["GET f"]));
+      await (await cluster.client()).call("PING");
+      // As if the master had executed and replicated the write before it died.
+      const promoted = await startRedis();
+      await (await promoted.link()).call("SET", "f", "2");
+      cluster.view.show([{ port: promoted.port, partition: 0 }], [promoted.port]);
+      const [before, elsewhere, write, after] = await repliesOf(client, 4);
+      expect(before).toMatch(/^-UNCERTAIN n\d+ of partition 0 gave no reply, a later write of the/);
+      expect(elsewhere).toBe("$-1\r\n");
+      expect(write).toMatch(retryUnknown === "reads" ? /^-UNCERTAIN/ : /^\+OK/);
+      expect([after, await other.reply()]).toEqual(["$1\r\n2\r\n", "$1\r\n2\r\n"]);
+    },
+  );
+
   test("every run of the writes that may be repeated leaves the same, done once or twice", async () => {
     const settings = ["enable-debug-command yes"];
     const servers = [await startRedis(settings), await startRedis(settings)];
