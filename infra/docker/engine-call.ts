@@ -24,7 +24,6 @@ export async function callEngine(endpoint: EndpointArgs, path: string): Promise<
   const request = {
     ...options,
     path,
-    headers: { host: "docker" },
     signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
   };
   const begin = "cert" in options ? https.get : http.get;
@@ -67,6 +66,9 @@ export async function containerLog(
   return Buffer.concat(pieces).toString();
 }
 
+/** HTTP wants a host, and these ways lead to none. Not over TLS: there the certificate must be for what stands here. */
+const NO_HOST = { host: "docker" };
+
 interface Way {
   readonly options: https.RequestOptions;
   /** Of a way through a program: what it said when it failed. */
@@ -76,7 +78,7 @@ interface Way {
 async function wayTo(endpoint: EndpointArgs): Promise<Way> {
   const { docker, sshOpts = [] } = endpoint;
   const [, socketPath] = /^(?:unix|npipe):\/\/(.*)$/.exec(docker) ?? [];
-  if (socketPath !== undefined) return { options: { socketPath } };
+  if (socketPath !== undefined) return { options: { socketPath, headers: NO_HOST } };
   const url = new URL(docker);
   if (url.protocol === "ssh:") return throughSsh(url, sshOpts);
   const host = url.hostname.replace(/^\[|\]$/g, "");
@@ -115,5 +117,6 @@ function throughSsh(url: URL, options: readonly string[]): Way {
       resolve(code === 0 || code === null ? undefined : `ssh ended with ${code}: ${said.trim()}`);
     });
   });
-  return { options: { createConnection: () => stream }, whyEnded: () => ended };
+  const through = { createConnection: () => stream, headers: NO_HOST };
+  return { options: through, whyEnded: () => ended };
 }

@@ -76,7 +76,8 @@ describe.skipIf(isSkipped)("engines on other machines", () => {
     const other = await makeCertificates(join(fleet.folder, "other-certs"), db1.address);
     const key = "twine:hosts.db1.certPath";
     await runner.stack.setAllConfig({ [key]: { value: other.certPath } }, true);
-    await expect(runner.pulumi("preview")).rejects.toThrow(`docker daemon: ${tcp}`);
+    const refused = `twine:hosts["db1"] ${tcp}: no Docker engine answers there`;
+    await expect(runner.pulumi("preview")).rejects.toThrow(refused);
     await runner.stack.setAllConfig({ [key]: { value: join(fleet.folder, "certs") } }, true);
     await runner.pulumi("preview", "--expect-no-changes");
     await runner.destroy();
