@@ -6,7 +6,7 @@ import { elementsOf } from "../resp/reply-scanner.ts";
 import { itemsOf, numberOf, textOf } from "../resp/value.ts";
 import { mergeInfo } from "./info.ts";
 import type { Gather } from "./policy.ts";
-import { isError, sumOf } from "./split.ts";
+import { fateOf, isError, sumOf, type Fate } from "./split.ts";
 
 export interface GatherContext {
   /** Of the request, for the errors. */
@@ -95,6 +95,12 @@ function slowest(replies: readonly Buffer[], count: Buffer | undefined): Buffer 
   return arrayOf(entries.slice(0, limit < 0 ? undefined : limit).map(({ entry }) => entry));
 }
 
+const FATE_WORDS: Readonly<Record<Fate, string>> = {
+  done: "done but held by too few replicas in",
+  perhaps: "perhaps done in",
+  not: "not in",
+};
+
 function failureOf(
   replies: readonly Buffer[],
   partition: number,
@@ -102,13 +108,23 @@ function failureOf(
   gather: Gather,
 ): Buffer {
   const error = replies.find(isError) ?? errorReply(`ERR twine: partition ${partition} failed`);
-  const doneCount = replies.filter((reply) => !isError(reply)).length;
-  if (gather !== "same" || doneCount === 0) return error;
-  const text = error.toString("utf8", 1, error.length - 2);
+  const fates = replies.map(fateOf);
+  const isAlike = new Set(fates).size === 1 && replies.every(isError);
+  if (gather !== "same" || isAlike) return error;
+  const reasons = (["not", "perhaps", "done"] as const).flatMap((fate) => {
+    const own = replies.flatMap((one, index) =>
+      fates[index] === fate && isError(one) ? [index] : [],
+    );
+    const first = replies[own[0] ?? -1];
+    if (first === undefined) return [];
+    return [
+      `${FATE_WORDS[fate]} ${own.join(", ")}: ${first.toString("utf8", 1, first.length - 2)}`,
+    ];
+  });
+  const doneCount = fates.filter((fate) => fate === "done").length;
   return errorReply(
     `PARTIAL ${name.toUpperCase()} was done in ${doneCount} of ${replies.length} partitions, ` +
-      `not in ${replies.flatMap((reply, index) => (isError(reply) ? [index] : [])).join(", ")}: ` +
-      text,
+      reasons.join("; "),
   );
 }
 

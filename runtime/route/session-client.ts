@@ -4,7 +4,7 @@ import { encodeReply, errorReply, OK_REPLY, type Protocol } from "../resp/encode
 import type { RespValue } from "../resp/value.ts";
 import { isWord } from "./keys.ts";
 import type { SessionContext, SessionState } from "./session.ts";
-import { refusal, unknownSubcommand, wrongArity } from "./wire-errors.ts";
+import { byteError, refusal, shownText, unknownSubcommand, wrongArity } from "./wire-errors.ts";
 
 /** Of one client, for CLIENT LIST. */
 export interface ClientFacts {
@@ -120,14 +120,14 @@ function nameReply({ name, protocol }: SessionState): Buffer {
 
 function setInfo(args: readonly Buffer[]): ClientAnswer {
   const value = args[3]?.toString("latin1") ?? "";
-  const shown = args[2]?.toString("latin1", 0, 64) ?? "";
+  const shown = shownText(args[2], 64);
   if (!isPlainName(value)) {
     const why = `ERR ${shown} cannot contain spaces, newlines or special characters.`;
-    return { reply: errorReply(why) };
+    return { reply: byteError(why) };
   }
   if (isWord(args[2], "lib-name")) return { reply: OK_REPLY, changed: { libName: value } };
   if (isWord(args[2], "lib-ver")) return { reply: OK_REPLY, changed: { libVersion: value } };
-  return { reply: errorReply(`ERR Unrecognized option '${shown}'`) };
+  return { reply: byteError(`ERR Unrecognized option '${shown}'`) };
 }
 
 /** OFF and SKIP have no reply themselves. https://redis.io/docs/latest/commands/client-reply/ */
@@ -144,10 +144,10 @@ function list(state: SessionState, args: readonly Buffer[], context: SessionCont
     lines(chosen.map((one) => infoLine(one.state, one)).join(""), state.protocol);
   if (args.length === 2) return text(clients);
   if (args.length === 4 && isWord(args[2], "type")) {
-    const type = args[3]?.toString("latin1", 0, 64) ?? "";
+    const type = shownText(args[3], 64);
     // The wire's older word for a replica is still one of these.
     if (!/^(normal|master|replica|slave|pubsub)$/i.test(type)) {
-      return errorReply(`ERR Unknown client type '${type}'`);
+      return byteError(`ERR Unknown client type '${type}'`);
     }
     return text(clients.filter((one) => typeOf(one.state) === type.toLowerCase()));
   }

@@ -12,7 +12,7 @@ import {
   type ClientFacts,
   type Replies,
 } from "./session-client.ts";
-import { refusal, wrongArity } from "./wire-errors.ts";
+import { byteError, refusal, shownText, wrongArity } from "./wire-errors.ts";
 
 export { infoLine } from "./session-client.ts";
 
@@ -64,7 +64,7 @@ export const NOAUTH_REPLY: Buffer = errorReply("NOAUTH Authentication required."
 
 const ARITIES: Readonly<Record<string, readonly [least: number, most: number]>> = {
   hello: [1, Number.POSITIVE_INFINITY],
-  auth: [2, 3],
+  auth: [2, Number.POSITIVE_INFINITY],
   ping: [1, 2],
   echo: [2, 2],
   select: [2, 2],
@@ -148,11 +148,12 @@ function select(index: Buffer | undefined): Buffer {
 }
 
 function auth(args: readonly Buffer[], context: SessionContext, answer: Answer): SessionAnswer {
+  if (args.length > 3) return answer(SYNTAX_ERROR);
   const [user, password] = args.length === 3 ? [args[1], args[2]] : [undefined, args[1]];
   const users = context.users ?? usersOf(context.password);
   if (users === undefined) {
-    // The user default needs no password then, and takes any, as in Redis.
-    if (user !== undefined && isWord(user, "default")) return answer(OK_REPLY);
+    // The user default needs no password then, and takes any, as in Redis; there is no other.
+    if (user !== undefined) return answer(isWord(user, "default") ? OK_REPLY : WRONG_PASSWORD);
     return answer(
       errorReply(
         "ERR AUTH <password> called without any password configured for the default user. " +
@@ -166,6 +167,7 @@ function auth(args: readonly Buffer[], context: SessionContext, answer: Answer):
   return answer(OK_REPLY, { isAuthenticated: true, user: name, isReadOnly });
 }
 
+const SYNTAX_ERROR = errorReply("ERR syntax error");
 const WRONG_PASSWORD = errorReply("WRONGPASS invalid username-password pair or user is disabled.");
 
 /** HELLO [protocol [AUTH user password] [SETNAME name]]: https://redis.io/docs/latest/commands/hello/ */
@@ -206,8 +208,7 @@ function hello(
       if (!isPlainName(name)) return answer(BAD_NAME);
       next = { ...next, name };
     } else {
-      const shown = option?.toString("latin1", 0, 128) ?? "";
-      return answer(errorReply(`ERR Syntax error in HELLO option '${shown}'`));
+      return answer(byteError(`ERR Syntax error in HELLO option '${shownText(option, 128)}'`));
     }
   }
   if (!next.isAuthenticated) return answer(HELLO_NOAUTH);

@@ -87,8 +87,9 @@ function mergeCounts(
   const failed = parts.filter((_, index) => isError(replies[index]));
   const firstError = replies.find(isError);
   if (firstError !== undefined) {
-    // Nothing was done, or nothing would change: the error alone says it all.
-    if (failed.length === parts.length || shape.isRead) return firstError;
+    // Every part fared alike, or nothing would change: the error alone says it all.
+    const fates = new Set(replies.map(fateOf));
+    if (shape.isRead || (failed.length === parts.length && fates.size === 1)) return firstError;
     return partial(args, shape, parts, replies);
   }
   if (shape.merge === "mset") return OK_REPLY;
@@ -101,20 +102,26 @@ function partial(
   parts: readonly Part[],
   replies: readonly Buffer[],
 ): Buffer {
-  const reasons = parts.flatMap((part, index) => {
-    const reply = replies[index];
-    if (reply === undefined || !isError(reply)) return [];
+  const reasonsOf = (fate: Fate): string[] => {
+    const reasons = parts.flatMap((part, index) => {
+      const reply = replies[index];
+      return fateOf(reply) === fate && isError(reply) ? [reasonOf(part, reply)] : [];
+    });
+    return reasons.length === 0 ? [] : [`${FATE_WORDS[fate]} ${reasons.join("; ")}`];
+  };
+  const reasonOf = (part: Part, reply: Buffer | undefined): string => {
     const keys = part.keys.slice(0, 8).map((key) => `'${keyAt(args, shape, key)}'`);
     const more = part.keys.length > 8 ? ` and ${part.keys.length - 8} more` : "";
-    const error = reply.toString("utf8", 1, reply.length - 2);
-    return [`partition ${part.partition} with ${keys.join(" ")}${more}: ${error}`];
-  });
-  const done = parts.filter((_, index) => !isError(replies[index]));
+    const error = reply?.toString("utf8", 1, reply.length - 2) ?? "";
+    return `partition ${part.partition} with ${keys.join(" ")}${more}: ${error}`;
+  };
+  const done = parts.filter((_, index) => fateOf(replies[index]) === "done");
   const doneCount = done.reduce((sum, part) => sum + part.keys.length, 0);
   const total = parts.reduce((sum, part) => sum + part.keys.length, 0);
   const name = shape.name.toUpperCase();
+  const reasons = [...reasonsOf("not"), ...reasonsOf("perhaps"), ...reasonsOf("done")];
   return errorReply(
-    `PARTIAL ${name} was done for ${doneCount} of ${total} keys, not for ${reasons.join("; ")}`,
+    `PARTIAL ${name} was done for ${doneCount} of ${total} keys, ${reasons.join("; ")}`,
   );
 }
 
@@ -130,6 +137,22 @@ export function sumOf(replies: readonly Buffer[]): bigint {
   }
   return sum;
 }
+
+/** Whether a write with that reply was done at its master. */
+export type Fate = "done" | "perhaps" | "not";
+
+export function fateOf(reply: Buffer | undefined): Fate {
+  if (reply === undefined || !isError(reply)) return "done";
+  const [word] = reply.toString("latin1", 1, 20).split(" ", 1);
+  if (word === "UNDERREPLICATED") return "done";
+  return word === "UNCERTAIN" ? "perhaps" : "not";
+}
+
+const FATE_WORDS: Readonly<Record<Fate, string>> = {
+  done: "done but held by too few replicas for",
+  perhaps: "perhaps done for",
+  not: "not for",
+};
 
 export function isError(reply: Buffer | undefined): boolean {
   return reply?.[0] === 45 || reply?.[0] === 33;

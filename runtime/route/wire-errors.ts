@@ -1,21 +1,32 @@
 // wire-errors.ts: the errors that a router says itself, as bytes. Pure.
 // Where Redis has an error for the case, it is Redis's own text: clients look for it.
-import { errorReply } from "../resp/encode.ts";
+import { encodeReply, errorReply } from "../resp/encode.ts";
+
+/** The reply `-text`, each of whose characters is one byte: what a client sent comes back as it came. */
+export function byteError(text: string): Buffer {
+  return encodeReply({ type: "error", text }, 2);
+}
+
+/** Up to `max` bytes of an argument, one character for each, as far as its first NUL: Redis prints it so. */
+export function shownText(arg: Buffer | undefined, max: number): string {
+  const [shown = ""] = (arg?.toString("latin1", 0, max) ?? "").split("\0", 1);
+  return shown;
+}
 
 /** As Redis words it (src/server.c, commandCheckExistence): the name and up to 128 bytes of arguments. */
 export function unknownCommand(args: readonly Buffer[]): Buffer {
   let shown = "";
   for (const arg of args.slice(1)) {
     if (shown.length >= 128) break;
-    shown += `'${arg.toString("latin1", 0, 128 - shown.length)}' `;
+    shown += `'${shownText(arg, 128 - shown.length)}' `;
   }
-  const name = args[0]?.toString("latin1", 0, 128) ?? "";
-  return errorReply(`ERR unknown command '${name}', with args beginning with: ${shown}`);
+  const name = shownText(args[0], 128);
+  return byteError(`ERR unknown command '${name}', with args beginning with: ${shown}`);
 }
 
 export function unknownSubcommand(name: string, sub: Buffer | undefined): Buffer {
-  const shown = sub?.toString("latin1", 0, 128) ?? "";
-  return errorReply(`ERR unknown subcommand '${shown}'. Try ${name.toUpperCase()} HELP.`);
+  const shown = shownText(sub, 128);
+  return byteError(`ERR unknown subcommand '${shown}'. Try ${name.toUpperCase()} HELP.`);
 }
 
 export function wrongArity(name: string): Buffer {

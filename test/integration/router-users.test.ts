@@ -48,7 +48,7 @@ describe.skipIf(isMissing("redis-server"))("a router's users", () => {
     for (const wrong of ["AUTH w", "AUTH app w", "AUTH writer secret", "AUTH nobody x", "AUTH x"]) {
       expect(await client.call(wrong)).toBe(WRONGPASS);
     }
-    expect(await client.call("AUTH a b c")).toMatch(/^-ERR wrong number of arguments/);
+    expect(await client.call("AUTH a b c")).toBe("-ERR syntax error\r\n");
     for (const right of [
       "AUTH secret",
       "AUTH app secret",

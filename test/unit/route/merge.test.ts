@@ -43,6 +43,38 @@ test("an MSET done in part says which keys were not written, and why", () => {
   expect(mergeReplies(args, MSET, parts, replies(error, error)).toString()).toBe(error);
 });
 
+test("PARTIAL tells what was done, what was perhaps done and what was not", () => {
+  const args = words("MSET a 1 b 2 c 3 d 4");
+  const parts = splitCommand(args, MSET, [0, 1, 2, 3]);
+  const [few, lost, down] = ["-UNDERREPLICATED few\r\n", "-UNCERTAIN lost\r\n", "-OOM full\r\n"];
+  const merged = mergeReplies(args, MSET, parts, replies(few, "+OK\r\n", lost, down));
+  expect(merged.toString()).toBe(
+    "-PARTIAL MSET was done for 2 of 4 keys, not for partition 3 with 'd': OOM full; " +
+      "perhaps done for partition 2 with 'c': UNCERTAIN lost; " +
+      "done but held by too few replicas for partition 0 with 'a': UNDERREPLICATED few\r\n",
+  );
+  const flushed = gatherReplies("same", replies(few, "+OK\r\n", lost, down), context);
+  expect(flushed.toString()).toBe(
+    "-PARTIAL FLUSHDB was done in 2 of 4 partitions, not in 3: OOM full; " +
+      "perhaps done in 2: UNCERTAIN lost; " +
+      "done but held by too few replicas in 0: UNDERREPLICATED few\r\n",
+  );
+});
+
+test("an error stands alone only for parts that all fared like it", () => {
+  const args = words("MSET a 1 b 2");
+  const parts = splitCommand(args, MSET, [0, 1]);
+  const [lost, down] = ["-UNCERTAIN lost\r\n", "-TWINEDOWN down\r\n"];
+  expect(mergeReplies(args, MSET, parts, replies(lost, lost)).toString()).toBe(lost);
+  expect(mergeReplies(args, MSET, parts, replies(down, lost)).toString()).toBe(
+    "-PARTIAL MSET was done for 0 of 2 keys, not for partition 0 with 'a': TWINEDOWN down; " +
+      "perhaps done for partition 1 with 'b': UNCERTAIN lost\r\n",
+  );
+  expect(gatherReplies("same", replies(down, lost), context).toString()).toMatch(
+    /^-PARTIAL FLUSHDB was done in 0 of 2 partitions, not in 0: TWINEDOWN down; perhaps done in 1: /,
+  );
+});
+
 test("DEL adds up what each partition removed", () => {
   const args = words("DEL a b");
   const parts = splitCommand(args, DEL, [0, 1]);

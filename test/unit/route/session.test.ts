@@ -43,6 +43,21 @@ test("AUTH takes the password alone, or with the user app or default, and nothin
   }
 });
 
+test("without a password AUTH answers as a Redis without one", () => {
+  const wrong = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+  const texts: Readonly<Record<string, string>> = {
+    "AUTH a b": wrong,
+    "HELLO 3 AUTH a b": wrong,
+    "AUTH default b": "+OK\r\n",
+    "AUTH a b c": "-ERR syntax error\r\n",
+    AUTH: "-ERR wrong number of arguments for 'auth' command\r\n",
+  };
+  for (const [command, text] of Object.entries(texts)) {
+    expect([command, say(command).reply.toString()]).toEqual([command, text]);
+  }
+  expect(say("AUTH b").reply.toString()).toMatch(/^-ERR AUTH <password> called without any/);
+});
+
 test("CLIENT GETNAME gives what CLIENT SETNAME took, and null before", () => {
   expect(say("CLIENT GETNAME").reply.toString()).toBe("$-1\r\n");
   const named = say("CLIENT SETNAME me");
