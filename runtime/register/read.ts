@@ -107,11 +107,12 @@ export async function readRegister(
 
 /**
  * A majority answered and something was accepted, yet nothing proved: the nodes were asked while several views followed
- * each other, one node before and another after them. With a minority another look would only cost another silence.
+ * each other, one node before and another after them. When fewer have answered or have lost what they held, another
+ * look proves no more.
  */
 function isWorthAnother(states: ReadonlyMap<string, AcceptorState>, nodeCount: number): boolean {
   const isHeld = [...states.values()].some(({ accepted }) => accepted !== null);
-  return isHeld && states.size >= majorityOf(nodeCount);
+  return isHeld && states.size - emptiedAmong(states).length >= majorityOf(nodeCount);
 }
 
 async function readOne(acceptor: Acceptor, cluster?: string): Promise<AcceptorState> {
