@@ -1,7 +1,8 @@
 import { defineConfig } from "vitest/config";
 
-// unit: no process of ours runs; unit-pulumi: the same, but Pulumi's own modules keep state; integration: real servers; e2e: a whole cluster by its bins, one file at a time;
-// pulumi: the Pulumi engine on Docker engines in network namespaces of their own.
+// unit: no process of ours runs; unit-pulumi: the same, but Pulumi's own modules keep state; integration: real servers;
+// e2e: a whole cluster by its bins, one file at a time; pulumi: the Pulumi engine on Docker engines in network namespaces
+// of their own. One group after the other: they differ in how many files may run at once.
 const PULUMI_UNIT = ["test/unit/docker/resources.test.ts", "test/unit/infra/program.test.ts"];
 
 export default defineConfig({
@@ -15,6 +16,7 @@ export default defineConfig({
           testTimeout: 30_000,
           // No module of ours keeps state and none is mocked: loading them once for all files saves a third of the time.
           isolate: false,
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -22,6 +24,7 @@ export default defineConfig({
           name: "unit-pulumi",
           include: PULUMI_UNIT,
           testTimeout: 30_000,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -32,6 +35,7 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000,
           maxWorkers: 2,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -42,6 +46,7 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,
+          sequence: { groupOrder: 3 },
         },
       },
       {
@@ -57,6 +62,7 @@ export default defineConfig({
           hookTimeout: 180_000,
           // Each file has engines of its own, and mostly waits: for health checks, for what must fail in time.
           maxWorkers: 2,
+          sequence: { groupOrder: 4 },
         },
       },
     ],
