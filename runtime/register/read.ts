@@ -92,7 +92,8 @@ export async function readRegister(
     });
     const isEnough = newest === null || !withBody;
     const value = isEnough ? (newest?.value ?? null) : await fetchBody(newest, holders);
-    if (value === null && isWorthAnother(states, acceptors.length) && attempt < ATTEMPTS) continue;
+    const isMoving = newest !== null || mayBeMoving(states, acceptors.length);
+    if (value === null && isMoving && attempt < ATTEMPTS) continue;
     const heartbeats = [...states.values()].map(({ accepted }) => accepted?.value.heartbeat ?? 0);
     return {
       value,
@@ -110,7 +111,7 @@ export async function readRegister(
  * each other, one node before and another after them. When fewer have answered or have lost what they held, another
  * look proves no more.
  */
-function isWorthAnother(states: ReadonlyMap<string, AcceptorState>, nodeCount: number): boolean {
+function mayBeMoving(states: ReadonlyMap<string, AcceptorState>, nodeCount: number): boolean {
   const isHeld = [...states.values()].some(({ accepted }) => accepted !== null);
   return isHeld && states.size - emptiedAmong(states).length >= majorityOf(nodeCount);
 }
