@@ -58,15 +58,21 @@ async function roleOrError(
   try {
     await redis.connect();
     const role = (await redis.call("ROLE")) as readonly unknown[];
+    if (await isLoadingStill(redis)) return "loading";
     return role[0] === "master" ? "master" : "replica";
   } catch (error) {
     const cause = broken ?? (error instanceof Error ? error : new Error(String(error)));
-    // While it loads its data it answers nothing else: it is there all the same.
-    const isLoading = [error, cause].some((each) => /^(Error: )?LOADING/.test(String(each)));
+    // While it loads its data it answers little else: it is there all the same.
+    const isLoading = [error, cause].some((each) => /^(\w*Error: )?LOADING/.test(String(each)));
     return isLoading ? "loading" : cause;
   } finally {
     redis.disconnect();
   }
+}
+
+/** ROLE is answered while data is loaded, and a dead node refuses PING for another reason; INFO answers always. */
+async function isLoadingStill(redis: Redis): Promise<boolean> {
+  return /^loading:1/m.test(await redis.info("persistence"));
 }
 
 /** Whether somebody takes a connection. */
@@ -105,21 +111,27 @@ function answersHttp(address: string, port: number, path: string): Promise<boole
   });
 }
 
+/** loading: it answers, but still reads its data, on which it may yet end. */
+export type Presence = "up" | "loading" | "absent";
+
 /** Whether the service is up. `credentials`: of the user that may ask ROLE. */
-export async function isUp(
+export async function askPresence(
   health: HealthCheck,
   address: string,
   credentials: Credentials | undefined,
-): Promise<boolean> {
+): Promise<Presence> {
   switch (health.kind) {
-    case "redis-role":
+    case "redis-role": {
       // Cheap first: most of the waiting is for the port to open.
-      if (!(await takesConnection(address, health.port))) return false;
-      return (await askRole(address, health.port, credentials)) !== undefined;
+      if (!(await takesConnection(address, health.port))) return "absent";
+      const role = await askRole(address, health.port, credentials);
+      if (role === undefined) return "absent";
+      return role === "loading" ? "loading" : "up";
+    }
     case "http":
-      return answersHttp(address, health.port, health.path);
+      return (await answersHttp(address, health.port, health.path)) ? "up" : "absent";
     case "tcp":
-      return takesConnection(address, health.port);
+      return (await takesConnection(address, health.port)) ? "up" : "absent";
     default:
       return health satisfies never;
   }

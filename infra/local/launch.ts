@@ -1,13 +1,16 @@
 // launch.ts: starts one service as a process that outlives us, and waits until it answers.
 //
 //   spawn (own session, output to its log) -> pid file -> asks until it answers | ended | too long | interrupted
+//
+// Redis answers "LOADING" while it reads its data, and ends when it finds at last that it can't read them: so that is no
+// answer yet, unless it takes very long.
 import { spawn, type ChildProcess } from "node:child_process";
 import { open } from "node:fs/promises";
 import { resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { EXIT, TwineError, assert } from "../../runtime/core/errors.ts";
 import type { PlannedService } from "../plan/plan.ts";
-import { isUp } from "./ask.ts";
+import { askPresence } from "./ask.ts";
 import type { LocalContext } from "./context.ts";
 import { endChild, hasEnded } from "./end-child.ts";
 import { fileError, makeFolder } from "./files.ts";
@@ -130,11 +133,12 @@ async function waitUntilUp(
   for (;;) {
     if (hasEnded(child)) return "ended";
     if (signal.aborted) return "interrupted";
-    if (await isUp(service.health, askAddress(service), credentials)) {
-      // Somebody else may have answered in its place, while ours found the port taken and ended.
-      return hasEnded(child) ? "ended" : "up";
-    }
-    if (performance.now() > endMs) return "slow";
+    const presence = await askPresence(service.health, askAddress(service), credentials);
+    // Somebody else may have answered in its place, while ours found the port taken and ended.
+    if (hasEnded(child)) return "ended";
+    if (presence === "up") return "up";
+    // A large file takes its time, and the others must not wait for it for ever.
+    if (performance.now() > endMs) return presence === "loading" ? "up" : "slow";
     await delay(ASK_EVERY_MS);
   }
 }
@@ -160,7 +164,7 @@ function startFailed(
   const how =
     outcome === "slow"
       ? `did not answer on port ${service.health.port} within ${UP_WITHIN_MS / 1000} s`
-      : `ended at once with ${child.signalCode ?? `exit code ${child.exitCode ?? "unknown"}`}`;
+      : `ended before it was up, with ${child.signalCode ?? `exit code ${child.exitCode ?? "unknown"}`}`;
   return new TwineError({
     code: outcome === "slow" ? "START_SLOW" : "START_FAILED",
     message: `node ${service.name} ${how}; ${paths.logFile} says:\n${words || "    (nothing)"}`,
