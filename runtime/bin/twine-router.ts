@@ -13,13 +13,13 @@ import { pinoLog } from "../ports/log.ts";
 import { openRedisLink, type OpenLink } from "../ports/redis-link.ts";
 import { followView } from "../register/follow.ts";
 import { demandFree } from "../router/free-port.ts";
-import { takeChangedConf } from "../router/reload.ts";
+import { takeChangedConf } from "../router/rules/reload.ts";
 import { startRouter } from "../router/server.ts";
-import type { RouterFacts } from "../router/stats-metrics.ts";
-import { startStatsServer, type Figures, type StatsServer } from "../router/stats-server.ts";
-import { loadTls } from "../router/tls.ts";
-import { WorkerPool, WorkersFailed } from "../router/worker-pool.ts";
-import { answerParent, clientIdsFrom, leaveParent } from "../router/worker-process.ts";
+import type { RouterFacts } from "../router/stats/metrics.ts";
+import { startStatsServer, type Figures, type StatsServer } from "../router/stats/server.ts";
+import { loadTls } from "../router/rules/tls.ts";
+import { WorkerPool, WorkersFailed } from "../router/workers/pool.ts";
+import { answerParent, clientIdsFrom, leaveParent } from "../router/workers/process.ts";
 
 const program = tool({
   name: "twine-router",

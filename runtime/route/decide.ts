@@ -23,7 +23,7 @@ export type Decision =
       /** The argument that is a cursor, to be marked with the master that gave it. */
       readonly cursorAt?: number;
     }
-  /** On a connection of the client's own (router/own-connection-client.ts). */
+  /** On a connection of the client's own (router/own-connections/own-ways.ts). */
   | { readonly kind: "own" }
   /** The same, in the partition of its keys, for as long as it waits. */
   | { readonly kind: "blocking"; readonly keys: readonly number[]; readonly isRead: boolean }

@@ -40,7 +40,7 @@ export type Rule =
   | { readonly kind: "settings" }
   /** Sent by its keys; without any key, to any partition by its read-only twin. */
   | { readonly kind: "script"; readonly readOnly: string }
-  /** On a connection of the client's own: transactions, subscriptions, WAIT (router/own-connection-client.ts). */
+  /** On a connection of the client's own: transactions, subscriptions, WAIT (router/own-connections/own-ways.ts). */
   | { readonly kind: "own" }
   /** The same, where its keys are, for as long as it waits. */
   | { readonly kind: "blocking" }

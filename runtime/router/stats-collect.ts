@@ -1,15 +1,15 @@
 // stats-collect.ts: the figures of this process at this moment.
 import type { View } from "../core/view.ts";
-import { masterNode } from "./lane-context.ts";
-import type { LaneQueues } from "./lane-queues.ts";
-import type { NodeCounters, RouterStats } from "./stats.ts";
+import { masterNode } from "./lanes/lane-context.ts";
+import type { LaneQueues } from "./lanes/lane-queues.ts";
+import type { NodeCounters, RouterStats } from "./stats/counters.ts";
 import {
   addQueues,
   NO_QUEUES,
   type NodeFigures,
   type Queues,
   type RouterSnapshot,
-} from "./stats-snapshot.ts";
+} from "./stats/snapshot.ts";
 
 export interface StatsFacts {
   readonly stats: RouterStats;

@@ -8,10 +8,10 @@ import { guardedView } from "../../runtime/register/guarded-view.ts";
 import { decodeReply } from "../../runtime/resp/decode.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { parseCommandTable, type CommandTable } from "../../runtime/route/command-table.ts";
-import { dispatch, type DispatchContext } from "../../runtime/router/dispatch.ts";
-import { laneContext } from "../../runtime/router/lane-context.ts";
-import { Lanes } from "../../runtime/router/lanes.ts";
-import { loadRules } from "../../runtime/router/reload.ts";
+import { dispatch, type DispatchContext } from "../../runtime/router/dispatch/dispatch.ts";
+import { laneContext } from "../../runtime/router/lanes/lane-context.ts";
+import { Lanes } from "../../runtime/router/lanes/lanes.ts";
+import { loadRules } from "../../runtime/router/rules/reload.ts";
 import { isMissing } from "../support/programs.ts";
 import {
   startRouterCluster,

@@ -11,7 +11,7 @@ import { systemClock } from "../../runtime/ports/clock.ts";
 import { loadPartitioner } from "../../runtime/ports/hash-source.ts";
 import { silentLog } from "../../runtime/ports/log.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
-import { isLocal } from "../../runtime/router/front-door.ts";
+import { isLocal } from "../../runtime/router/clients/front-door.ts";
 import { startRouter, type Router } from "../../runtime/router/server.ts";
 import { authorityIn, type Authority, type Certificate } from "../support/certificates.ts";
 import { isMissing } from "../support/programs.ts";

@@ -1,0 +1,147 @@
+// command-source.ts: the table of commands and the version, asked of the first data node that answers.
+// Masters first; a dead node answers COMMAND and INFO as well, so the table is there before the first master is.
+import { credentialsOf } from "../../core/credentials.ts";
+import type { View } from "../../core/view.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Log } from "../../ports/log.ts";
+import type { ViewSource } from "../../register/view-source.ts";
+import { decodeReply } from "../../resp/decode.ts";
+import { encodeCommand } from "../../resp/encode.ts";
+import { textOf } from "../../resp/value.ts";
+import { parseCommandTable, type CommandTable } from "../../route/command-table.ts";
+import { BackendConnection, type BackendTarget } from "../lanes/backend-connection.ts";
+import { targetOf } from "../lanes/lane-context.ts";
+import type { RouterRules } from "../rules/limits.ts";
+
+export interface CommandSource {
+  /** Undefined until some data node has told. */
+  readonly table: CommandTable | undefined;
+  /** The lowest version Twine supports until some data node has told. */
+  readonly redisVersion: string;
+  /** Runs `task` once the table is there, or with false when it is not within `holdForMs`. */
+  whenKnown(task: (isKnown: boolean) => void, holdForMs: number): void;
+  close(): void;
+}
+
+const RETRY_MS = 200;
+const ANSWER_MS_MAX = 2000;
+
+interface Asking {
+  readonly password: string | undefined;
+  readonly rules: RouterRules;
+  readonly clock: Clock;
+}
+
+export function openCommandSource(
+  options: Asking & { readonly viewSource: ViewSource; readonly log: Log },
+): CommandSource {
+  const { viewSource, clock, log } = options;
+  const waiting = new Set<(isKnown: boolean) => void>();
+  let table: CommandTable | undefined;
+  let redisVersion = "7.0.0";
+  const state = { isClosed: false, isAsking: false };
+  const isClosed = (): boolean => state.isClosed;
+  let endRetry: (() => void) | undefined;
+  const ask = async (): Promise<void> => {
+    if (state.isAsking || state.isClosed || table !== undefined) return;
+    endRetry?.();
+    state.isAsking = true;
+    for (const target of candidates(viewSource.current())) {
+      const told = await askNode(target, options);
+      // Asked again by a call: it may have been closed while the node was answering.
+      if (isClosed()) return;
+      if (typeof told === "string") {
+        log.debug("a data node told no table of commands", { node: target.name, why: told });
+        continue;
+      }
+      ({ table, redisVersion } = told);
+      for (const task of waiting) task(true);
+      waiting.clear();
+      return;
+    }
+    state.isAsking = false;
+    endRetry = clock.after(RETRY_MS, () => void ask());
+  };
+  const endWatch = viewSource.onChange(() => void ask());
+  void ask();
+  return {
+    get table() {
+      return table;
+    },
+    get redisVersion() {
+      return redisVersion;
+    },
+    whenKnown: (task, holdForMs) => {
+      const endHold = clock.after(holdForMs, () => {
+        if (waiting.delete(told)) task(false);
+      });
+      const told = (isKnown: boolean): void => {
+        endHold();
+        task(isKnown);
+      };
+      waiting.add(told);
+    },
+    close: () => {
+      state.isClosed = true;
+      endWatch();
+      endRetry?.();
+      for (const task of waiting) task(false);
+      waiting.clear();
+    },
+  };
+}
+
+function candidates(view: View | undefined): BackendTarget[] {
+  const nodes = (view?.nodes ?? []).filter(({ kind }) => kind === "data");
+  const rank = { master: 0, replica: 1, up: 1, dead: 2 };
+  return [...nodes].sort((a, b) => rank[a.role] - rank[b.role]).map(targetOf);
+}
+
+interface Told {
+  readonly table: CommandTable;
+  readonly redisVersion: string;
+}
+
+/** The node's table and version, or why it told none. */
+function askNode(
+  target: BackendTarget,
+  { password, rules, clock }: Asking,
+): Promise<Told | string> {
+  return new Promise((resolve) => {
+    const replies: Buffer[] = [];
+    const options = {
+      protocol: 2 as const,
+      credentials: credentialsOf("router", password),
+      tls: rules.tls.nodes,
+      clock,
+    };
+    const connection = new BackendConnection(target, options, {
+      onReady: () => {
+        connection.write(encodeCommand(["COMMAND"]));
+        connection.write(encodeCommand(["INFO", "server"]));
+      },
+      onReply: (bytes, start, end) => {
+        replies.push(Buffer.from(bytes.subarray(start, end)));
+        if (replies.length < 2) return;
+        connection.destroy("told");
+        resolve(toldBy(replies));
+      },
+      onClose: (cause) => {
+        endTimer();
+        resolve(cause);
+      },
+    });
+    const endTimer = clock.after(ANSWER_MS_MAX, () => {
+      connection.destroy("no answer to COMMAND");
+    });
+  });
+}
+
+function toldBy([commands, info]: readonly Buffer[]): Told | string {
+  if (commands === undefined || info === undefined) return "no answer";
+  const table = parseCommandTable(decodeReply(commands));
+  if (table.size === 0) return `COMMAND was answered by ${commands.toString("utf8", 0, 80)}`;
+  const text = textOf(decodeReply(info)) ?? "";
+  const version = /^(?:valkey_version|redis_version):(\S+)/m.exec(text)?.[1];
+  return { table, redisVersion: version ?? "7.0.0" };
+}
