@@ -2,18 +2,11 @@
 // One-argument AUTH is the user app, whom clients that name nobody call default. There is no rule language: a user may
 // do what any program may, or only read.
 import { createHash, timingSafeEqual } from "node:crypto";
-
-export interface KnownUser {
-  readonly name: string;
-  /** SHA-256 of the passwords, any of which opens: two while one is being replaced. */
-  readonly digests: readonly Buffer[];
-  readonly isReadOnly: boolean;
-}
+import { APP_USER, type KnownUser } from "../core/router-users.ts";
 
 /** By name. */
 export type Users = ReadonlyMap<string, KnownUser>;
 
-export const APP_USER = "app";
 const NOBODY: readonly Buffer[] = [Buffer.alloc(32)];
 
 export function digestOf(password: Buffer | string): Buffer {

@@ -21,6 +21,8 @@ export interface ParsedConf {
   /** In the order of the file. */
   readonly errors: readonly Problem[];
   readonly warnings: readonly Problem[];
+  /** Where each directive stands, the last line of one that is repeated: for complaints about what it names. */
+  readonly places: ReadonlyMap<string, SourceAt>;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -54,9 +56,10 @@ export function parseConf(text: string, file: string): ParsedConf {
     readLineInto(draft, { file, line, complain: (problem) => errors.push(problem) });
   }
   errors.push(...checkRelations(draft));
-  if (errors.length > 0) return { errors: errors.sort(comparePlaces), warnings: [] };
+  const { places } = draft;
+  if (errors.length > 0) return { errors: errors.sort(comparePlaces), warnings: [], places };
   const config = { file, nodes: draft.nodes, settings: countPartitions(draft) };
-  return { config, errors, warnings: warningsOf(config).sort(comparePlaces) };
+  return { config, errors, warnings: warningsOf(config).sort(comparePlaces), places };
 }
 
 function comparePlaces(a: Problem, b: Problem): number {

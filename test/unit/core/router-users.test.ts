@@ -1,6 +1,6 @@
 // The users file: what it says, and what wrong ones are told.
 import { expect, test } from "vitest";
-import { parseUsers } from "../../../../runtime/router/rules/users-file.ts";
+import { parseUsers } from "../../../runtime/core/router-users.ts";
 
 const ONE = "a".repeat(64);
 const TWO = "B".repeat(64);
