@@ -3,15 +3,8 @@
 import { encodeReply, errorReply, OK_REPLY, type Protocol } from "../resp/encode.ts";
 import type { RespValue } from "../resp/value.ts";
 import { isWord } from "./keys.ts";
-import type { SessionContext, SessionState } from "./session.ts";
+import type { ClientFacts, Replies, SessionContext, SessionState } from "./session-state.ts";
 import { byteError, refusal, shownText, unknownSubcommand, wrongArity } from "./wire-errors.ts";
-
-/** Of one client, for CLIENT LIST. */
-export interface ClientFacts {
-  readonly state: SessionState;
-  readonly ageSeconds: number;
-  readonly idleSeconds: number;
-}
 
 export interface ClientAnswer {
   readonly reply: Buffer;
@@ -19,8 +12,6 @@ export interface ClientAnswer {
   /** Set by CLIENT REPLY alone. */
   readonly replies?: Replies;
 }
-
-export type Replies = "on" | "off" | "skip";
 
 const NO_REPLY = Buffer.alloc(0);
 const SYNTAX_ERROR = errorReply("ERR syntax error");

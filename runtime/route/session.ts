@@ -1,53 +1,18 @@
 // session.ts: what a router says itself about one client's connection: HELLO, AUTH, PING, CLIENT and their like. Pure.
 // State in, state and reply out. Replies and errors are Redis's own words, for clients decide by them whether to go on
 // (a client that gets no HELLO falls back by the text of the error).
-import { bulk, encodeReply, errorReply, OK_REPLY, type Protocol } from "../resp/encode.ts";
+import { bulk, encodeReply, errorReply, OK_REPLY } from "../resp/encode.ts";
 import type { RespValue } from "../resp/value.ts";
 import { isWord } from "./keys.ts";
-import { loginOf, usersOf, type Users } from "./users.ts";
+import { answerClient, BAD_NAME, isPlainName } from "./session-client.ts";
 import {
-  answerClient,
-  BAD_NAME,
-  isPlainName,
-  type ClientFacts,
+  openSession,
   type Replies,
-} from "./session-client.ts";
+  type SessionContext,
+  type SessionState,
+} from "./session-state.ts";
+import { loginOf, usersOf } from "./users.ts";
 import { byteError, refusal, shownText, wrongArity } from "./wire-errors.ts";
-
-export { infoLine } from "./session-client.ts";
-
-export interface SessionState {
-  readonly id: number;
-  /** host:port of the client, for CLIENT INFO. */
-  readonly address: string;
-  readonly protocol: Protocol;
-  readonly name: string;
-  readonly libName: string;
-  readonly libVersion: string;
-  readonly isAuthenticated: boolean;
-  /** Where the client came in, host:port. */
-  readonly localAddress: string;
-  /** Channels and patterns that it is subscribed to. */
-  readonly subscriptions?: number;
-  /** Who logged in; "default" before that, as Redis says. */
-  readonly user: string;
-  readonly isReadOnly: boolean;
-}
-
-export interface SessionContext {
-  /** Of the user app; undefined: nobody is asked. */
-  readonly password: string | undefined;
-  /** All who may log in, when there may be others than app. */
-  readonly users?: Users | undefined;
-  /** Of the redis-servers behind. */
-  readonly redisVersion: string;
-  /** What HELLO calls this server; standalone unless told otherwise. */
-  readonly mode?: "standalone" | "sentinel";
-  /** Of this client, for CLIENT INFO. */
-  readonly self?: Omit<ClientFacts, "state">;
-  /** All clients, for CLIENT LIST; without it, this one alone. */
-  readonly clients?: () => Iterable<ClientFacts>;
-}
 
 export interface SessionAnswer {
   readonly reply: Buffer;
@@ -73,26 +38,6 @@ const ARITIES: Readonly<Record<string, readonly [least: number, most: number]>> 
   client: [2, Number.POSITIVE_INFINITY],
   acl: [2, 2],
 };
-
-export function openSession(
-  id: number,
-  address: string,
-  hasPassword: boolean,
-  localAddress = "",
-): SessionState {
-  return {
-    id,
-    address,
-    localAddress,
-    protocol: 2,
-    name: "",
-    libName: "",
-    libVersion: "",
-    isAuthenticated: !hasPassword,
-    user: "default",
-    isReadOnly: false,
-  };
-}
 
 /** Answers a command whose rule is "session". */
 export function answerSession(

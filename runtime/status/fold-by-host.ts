@@ -1,6 +1,6 @@
 // fold-by-host.ts: a host that fails takes all its nodes along, and one command mends them all. Pure.
 // What people read says that once; json and xml, which programs read, keep one problem per node.
-import type { StatusProblem } from "./problems.ts";
+import type { StatusProblem } from "./problem.ts";
 
 /** The dead nodes of one host become one problem: their remedy is one command. */
 export function foldByHost(problems: readonly StatusProblem[]): StatusProblem[] {

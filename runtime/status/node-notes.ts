@@ -1,7 +1,7 @@
 // node-notes.ts: what the view says of single data nodes beyond their role: rescued data, and nodes on their way out. Pure.
 import type { Rescue } from "../core/view.ts";
 import type { ReportNode } from "./knowledge.ts";
-import type { StatusProblem } from "./problems.ts";
+import type { StatusProblem } from "./problem.ts";
 
 /** One problem or note for each; the rescues first. */
 export function nodeNotes(nodes: readonly ReportNode[]): StatusProblem[] {

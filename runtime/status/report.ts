@@ -15,7 +15,8 @@ import { compareNames } from "../core/natural-order.ts";
 import { clusterClash } from "../core/same-cluster.ts";
 import type { ClusterState, NodeView, PartitionView, View } from "../core/view.ts";
 import type { ReportNode, StatusKnowledge } from "./knowledge.ts";
-import { otherCluster, problemsOf, type StatusProblem } from "./problems.ts";
+import type { StatusProblem } from "./problem.ts";
+import { otherCluster, problemsOf } from "./problems.ts";
 
 export interface StatusReport extends StatusKnowledge {
   readonly cluster: string;

@@ -8,7 +8,8 @@
 //     partition 1  has no master; it needs: …
 import { countsOf } from "./counts.ts";
 import { foldByHost } from "./fold-by-host.ts";
-import { forPeople, type StatusProblem } from "./problems.ts";
+import type { StatusProblem } from "./problem.ts";
+import { forPeople } from "./problems.ts";
 import type { StatusReport } from "./report.ts";
 
 export interface SummaryOptions {

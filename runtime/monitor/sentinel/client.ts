@@ -7,14 +7,9 @@ import { encodeReply, errorReply } from "../../resp/encode.ts";
 import { RespError, UNAUTHENTICATED_LIMITS, type RequestLimits } from "../../resp/limits.ts";
 import { RequestSplitter } from "../../resp/request-splitter.ts";
 import type { RespValue } from "../../resp/value.ts";
-import {
-  answerSession,
-  BEFORE_AUTH,
-  infoLine,
-  NOAUTH_REPLY,
-  openSession,
-  type SessionState,
-} from "../../route/session.ts";
+import { infoLine } from "../../route/session-client.ts";
+import { openSession, type SessionState } from "../../route/session-state.ts";
+import { answerSession, BEFORE_AUTH, NOAUTH_REPLY } from "../../route/session.ts";
 import {
   answerSentinel,
   infoAnswer,

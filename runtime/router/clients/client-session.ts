@@ -2,13 +2,8 @@
 import type { Socket } from "node:net";
 import { UNAUTHENTICATED_LIMITS, type RequestLimits } from "../../resp/limits.ts";
 import { refusedToReader } from "../../route/read-only.ts";
-import {
-  answerSession,
-  openSession,
-  type SessionAnswer,
-  type SessionState,
-} from "../../route/session.ts";
-import type { ClientFacts } from "../../route/session-client.ts";
+import { answerSession, type SessionAnswer } from "../../route/session.ts";
+import { openSession, type ClientFacts, type SessionState } from "../../route/session-state.ts";
 import type { CommandSource } from "../dispatch/command-source.ts";
 import type { RouterRules } from "../rules/limits.ts";
 

@@ -17,7 +17,7 @@ import {
   tagOf,
   type ScanPosition,
 } from "../../route/scan-cursor.ts";
-import type { ClientFacts } from "../../route/session-client.ts";
+import type { ClientFacts } from "../../route/session-state.ts";
 import { withoutSecrets } from "../../route/settings.ts";
 import { isError, mergeReplies, splitCommand } from "../../route/split.ts";
 import { crossSlot } from "../../route/wire-errors.ts";

@@ -5,7 +5,7 @@
 // `out` is what leaves at the end of the turn, in one piece. A reply that comes in its order is copied there at once; one
 // that comes early waits in the arena, with its place in preallocated columns. A client that is owed nothing holds no
 // buffer at all.
-import type { Replies } from "../../route/session-client.ts";
+import type { Replies } from "../../route/session-state.ts";
 import { copyBytes } from "../lanes/copy-bytes.ts";
 import { CommandTally, OTHER } from "../stats/tally.ts";
 

@@ -10,7 +10,7 @@ import type { Protocol } from "../../resp/encode.ts";
 import { RouterStats } from "../stats/counters.ts";
 import { Turn } from "./turn.ts";
 import type { BackendTarget } from "./backend-connection.ts";
-import type { Lane } from "./lane.ts";
+import type { Held } from "./in-flight.ts";
 
 export interface LaneContext {
   readonly clock: Clock;
@@ -36,8 +36,8 @@ export interface LaneOptions {
   readonly protocol: Protocol;
   /** The node that the lane leads to, while there is one. */
   target(): BackendTarget | undefined;
-  /** Takes what this lane can't do at once. */
-  readonly fallback?: Lane;
+  /** The lane that takes what this one can't do at once. */
+  readonly fallback?: { adopt(requests: readonly Held[]): void };
 }
 
 /** What `rules` say is read anew each time: they may change. */

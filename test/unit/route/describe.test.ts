@@ -6,7 +6,8 @@ import { decodeReply } from "../../../runtime/resp/decode.ts";
 import { parseCommandTable, type CommandSpec } from "../../../runtime/route/command-table.ts";
 import { decide } from "../../../runtime/route/decide.ts";
 import { describeTable } from "../../../runtime/route/describe.ts";
-import { answerSession, openSession } from "../../../runtime/route/session.ts";
+import { answerSession } from "../../../runtime/route/session.ts";
+import { openSession } from "../../../runtime/route/session-state.ts";
 import { readCommandPage } from "../../support/command-page.ts";
 
 const file = new URL("../../cases/command-7.0.15.resp.gz", import.meta.url);
