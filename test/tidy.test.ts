@@ -2,12 +2,15 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ROOT, listFiles, readSource } from "./support/source-files.ts";
+import { ROOT, listFiles, readSource, type SourceFile } from "./support/source-files.ts";
 
 const CODE = [...listFiles("runtime", ".ts"), ...listFiles("infra", ".ts")].map(readSource);
 const TESTS = [...listFiles("test", ".ts"), ...listFiles("bench", ".ts")].map(readSource);
 const SCRIPTS = listFiles("scripts", ".ts").map(readSource);
 const ALL = [...CODE, ...TESTS, ...SCRIPTS];
+
+/** What everything that routes stands on. */
+const GROUND = ["runtime/ports", "runtime/resp", "runtime/route", "runtime/register"];
 
 /** room -> the rooms that it may import, besides itself and runtime/core. The longest matching room counts. */
 const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
@@ -17,19 +20,23 @@ const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   "runtime/route": ["runtime/resp"],
   "runtime/cli": [],
   "runtime/register": ["runtime/ports", "runtime/resp", "runtime/route"],
-  "runtime/router": ["runtime/ports", "runtime/resp", "runtime/route", "runtime/register"],
-  "runtime/client": ["runtime/ports", "runtime/resp", "runtime/route", "runtime/register"],
+  // The router's inner rooms, each above those that it names; what lies in the router's own folder joins them.
+  "runtime/router/rules": GROUND,
+  "runtime/router/stats": GROUND,
+  "runtime/router/workers": [...GROUND, ...routerRooms("stats")],
+  "runtime/router/lanes": [...GROUND, ...routerRooms("rules", "stats")],
+  "runtime/router/dispatch": [...GROUND, ...routerRooms("rules", "stats", "lanes")],
+  "runtime/router/own-connections": [...GROUND, ...routerRooms("stats", "lanes", "dispatch")],
+  "runtime/router/clients": [
+    ...GROUND,
+    ...routerRooms("rules", "lanes", "dispatch", "own-connections"),
+  ],
+  "runtime/router": GROUND,
+  "runtime/client": GROUND,
   "runtime/status": ["runtime/register"],
   "runtime/alert": ["runtime/ports"],
-  "runtime/monitor": [
-    "runtime/ports",
-    "runtime/resp",
-    "runtime/route",
-    "runtime/register",
-    "runtime/status",
-    "runtime/alert",
-  ],
-  "runtime/backup": ["runtime/ports", "runtime/resp", "runtime/route", "runtime/register"],
+  "runtime/monitor": [...GROUND, "runtime/status", "runtime/alert"],
+  "runtime/backup": GROUND,
   "runtime/bin": ["runtime"],
   "infra/plan": [],
   "infra/render": ["infra/plan"],
@@ -79,6 +86,10 @@ const IMPURE_ROOMS = [
   "infra/local/",
 ];
 
+function routerRooms(...names: readonly string[]): string[] {
+  return names.map((name) => `runtime/router/${name}`);
+}
+
 function roomOf(path: string): string | undefined {
   return Object.keys(IMPORT_TABLE)
     .filter((room) => path === room || path.startsWith(`${room}/`))
@@ -87,6 +98,27 @@ function roomOf(path: string): string | undefined {
 
 function isWithin(path: string, rooms: readonly string[]): boolean {
   return rooms.some((room) => path === room || path.startsWith(`${room}/`));
+}
+
+/** The first circle of imports found, or none: each file with those behind it, until one comes again. */
+function circleOf(files: readonly SourceFile[]): readonly string[] {
+  const importsOf = new Map(files.map(({ path, imports }) => [path, imports]));
+  const done = new Set<string>();
+  const search = (path: string, way: readonly string[]): readonly string[] => {
+    if (way.includes(path)) return [...way.slice(way.indexOf(path)), path];
+    if (done.has(path)) return [];
+    for (const next of importsOf.get(path) ?? []) {
+      const circle = search(next, [...way, path]);
+      if (circle.length > 0) return circle;
+    }
+    done.add(path);
+    return [];
+  };
+  for (const { path } of files) {
+    const circle = search(path, []);
+    if (circle.length > 0) return circle;
+  }
+  return [];
 }
 
 describe("who may import whom", () => {
@@ -105,6 +137,10 @@ describe("who may import whom", () => {
         .map((path) => `${file.path} imports ${path}`);
     });
     expect(trespasses).toEqual([]);
+  });
+
+  test("no file imports itself by way of others, not even for a type", () => {
+    expect(circleOf(CODE)).toEqual([]);
   });
 
   test("nothing imports a bin but its tests", () => {
