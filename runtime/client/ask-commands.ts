@@ -1,6 +1,7 @@
 // ask-commands.ts: the table of commands and the version, asked of the first node that answers. Masters should come first
 // in the list; a dead node answers COMMAND and INFO as well.
 import type { Clock } from "../ports/clock.ts";
+import type { LinkTls } from "../ports/link-tls.ts";
 import { decodeReply } from "../resp/decode.ts";
 import { encodeCommand } from "../resp/encode.ts";
 import { textOf } from "../resp/value.ts";
@@ -19,13 +20,14 @@ const RETRY_MS = 100;
 export async function askCommands(options: {
   readonly targets: () => readonly NodeTarget[];
   readonly clock: Clock;
+  readonly tls: LinkTls | undefined;
   readonly isOver: () => boolean;
   readonly onSilence: (target: NodeTarget, why: string) => void;
 }): Promise<KnownCommands | undefined> {
-  const { targets, clock, isOver, onSilence } = options;
+  const { targets, clock, tls, isOver, onSilence } = options;
   while (!isOver()) {
     for (const target of targets()) {
-      const told = await askNode(target, clock);
+      const told = await askNode(target, clock, tls);
       if (isOver()) return undefined;
       if (typeof told !== "string") return told;
       onSilence(target, told);
@@ -36,12 +38,16 @@ export async function askCommands(options: {
 }
 
 /** The node's table and version, or why it told none. */
-function askNode(target: NodeTarget, clock: Clock): Promise<KnownCommands | string> {
+function askNode(
+  target: NodeTarget,
+  clock: Clock,
+  tls: LinkTls | undefined,
+): Promise<KnownCommands | string> {
   return new Promise((resolve) => {
     const replies: Buffer[] = [];
     const connection = new NodeConnection(
       target,
-      { clock, connectTimeoutMs: ANSWER_MS_MAX },
+      { clock, tls, connectTimeoutMs: ANSWER_MS_MAX },
       {
         onReady: () => {
           connection.write([encodeCommand(["COMMAND"]), encodeCommand(["INFO", "server"])]);

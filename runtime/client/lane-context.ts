@@ -2,6 +2,7 @@
 // that a RedCluster keeps by hand: the lanes don't know which.
 import type { Settings } from "../core/cluster.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { LinkTls } from "../ports/link-tls.ts";
 import type { NodeTarget } from "./node-connection.ts";
 
 /** Who serves which partition. Several calls in one turn of the event loop give the same answers. */
@@ -27,6 +28,8 @@ export interface LaneContext {
   readonly ackTimeoutMs: number;
   readonly retryUnknown: Settings["retryUnknown"];
   readonly connectTimeoutMs: number;
+  /** undefined: nodes are spoken to without TLS. */
+  readonly tls: LinkTls | undefined;
   /** A replica that owes a reply for so long is left for the master. */
   readonly readerSilentMs: number;
   /** Of the requests that are held by any lane. */

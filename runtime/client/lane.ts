@@ -62,7 +62,7 @@ export class Lane {
   #refused: Request[] = [];
   #unproved: { readonly request: Request; readonly reply: Buffer }[] = [];
   /** By host:port: its connection that broke with requests on the wire. */
-  readonly #broken = new Map<string, ConnectionIdentity>();
+  readonly #broken = new Map<string, readonly ConnectionIdentity[]>();
   #target: NodeTarget | undefined;
   #connection: NodeConnection | undefined;
   #isOpen = false;
@@ -211,11 +211,11 @@ export class Lane {
   }
 
   #open(target: NodeTarget): void {
-    const { clock, connectTimeoutMs } = this.#context;
+    const { clock, connectTimeoutMs, tls } = this.#context;
     const place = placeOf(target);
     const connection = new NodeConnection(
       target,
-      { clock, connectTimeoutMs, predecessor: this.#broken.get(place) },
+      { clock, connectTimeoutMs, tls, predecessors: this.#broken.get(place) },
       {
         onReady: () => {
           this.#broken.delete(place);
@@ -292,7 +292,7 @@ export class Lane {
     const onWire = this.#wire.takeAll().flatMap(({ request }) => request ?? []);
     const unknown = [...this.#unproved.splice(0).map(({ request }) => request), ...onWire];
     if (unknown.length > 0 && connection.identity !== undefined) {
-      this.#broken.set(placeOf(connection.target), connection.identity);
+      this.#broken.set(placeOf(connection.target), [connection.identity]);
     }
     const again = [...this.#refused, ...this.#unsent];
     this.#refused = [];

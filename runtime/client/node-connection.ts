@@ -7,9 +7,11 @@
 // A paused server executes what lies in its sockets when it wakes, even of connections that were closed meanwhile (seen).
 // So a connection that broke with requests on the wire is ended at its node before anything is sent there again. Its id
 // says which it was; the run id says whether that process still lives, for another one counts its ids anew.
-import { connect, type Socket } from "node:net";
+import { connect as connectPlain, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { Credentials } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
+import { tlsTo, type LinkTls } from "../ports/link-tls.ts";
 import { decodeReply } from "../resp/decode.ts";
 import { encodeCommand } from "../resp/encode.ts";
 import { RespError } from "../resp/limits.ts";
@@ -48,8 +50,10 @@ export interface ConnectionEvents {
 export interface ConnectionOptions {
   readonly clock: Clock;
   readonly connectTimeoutMs: number;
-  /** An earlier connection to the same node, to be ended there before this one is ready. */
-  readonly predecessor?: ConnectionIdentity | undefined;
+  /** Absent: the node is spoken to without TLS. */
+  readonly tls?: LinkTls | undefined;
+  /** Earlier connections to the same node, to be ended there before this one is ready. */
+  readonly predecessors?: readonly ConnectionIdentity[] | undefined;
 }
 
 const ERROR = 45;
@@ -63,7 +67,7 @@ export class NodeConnection {
   readonly #socket: Socket;
   readonly #events: ConnectionEvents;
   readonly #scanner = new ReplyScanner();
-  readonly #predecessor: ConnectionIdentity | undefined;
+  readonly #predecessors: readonly ConnectionIdentity[];
   readonly #greetings: Buffer[] = [];
   #greetingsMax: number;
   #isKilling = false;
@@ -73,13 +77,10 @@ export class NodeConnection {
   constructor(target: NodeTarget, options: ConnectionOptions, events: ConnectionEvents) {
     this.target = target;
     this.#events = events;
-    this.#predecessor = options.predecessor;
+    this.#predecessors = options.predecessors ?? [];
     const greeting = handshake(target);
     this.#greetingsMax = greeting.length;
-    const { host, port, path } = target;
-    this.#socket = connect(
-      path === undefined ? { host, port, noDelay: true, keepAlive: true } : { path },
-    );
+    this.#socket = openSocket(target, options.tls);
     this.#socket.write(Buffer.concat(greeting));
     this.#endConnectTimer = options.clock.after(options.connectTimeoutMs, () => {
       this.destroy(`no answer within ${options.connectTimeoutMs} ms`);
@@ -147,17 +148,31 @@ export class NodeConnection {
     this.#greetings.push(raw);
     if (this.#greetings.length < this.#greetingsMax) return;
     this.identity ??= identityOf(this.#greetings);
-    const predecessor = this.#predecessor;
-    if (predecessor?.runId === this.identity.runId && !this.#isKilling) {
+    const { runId } = this.identity;
+    const alive = this.#predecessors.filter((predecessor) => predecessor.runId === runId);
+    if (alive.length > 0 && !this.#isKilling) {
       this.#isKilling = true;
-      this.#greetingsMax++;
-      this.write([encodeCommand(["CLIENT", "KILL", "ID", String(predecessor.id)])]);
+      this.#greetingsMax += alive.length;
+      this.write(alive.map(({ id }) => encodeCommand(["CLIENT", "KILL", "ID", String(id)])));
       return;
     }
     this.#endConnectTimer();
     this.isReady = true;
     this.#events.onReady();
   }
+}
+
+/** A silent connection is asked after that time whether it still stands: who waits or listens would never know. */
+const KEEP_ALIVE_MS = 15_000;
+
+function openSocket({ host, port, path }: NodeTarget, tls: LinkTls | undefined): Socket {
+  if (path !== undefined) return connectPlain({ path });
+  const alive = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+  if (tls === undefined) return connectPlain({ host, port, noDelay: true, ...alive });
+  const socket = connectTls({ ...tlsTo(host, tls), host, port });
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  return socket;
 }
 
 /** HELLO says everything in one command; a dead or loading node answers it too. */

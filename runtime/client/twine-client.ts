@@ -12,7 +12,9 @@ import { loadPartitioner } from "../ports/hash-source.ts";
 import { silentLog, type Log } from "../ports/log.ts";
 import type { Partitioner } from "../ports/partitioner.ts";
 import { systemRandom } from "../ports/random.ts";
-import { openRedisLink } from "../ports/redis-link.ts";
+import type { LinkTls } from "../ports/link-tls.ts";
+import { openRedisLink, type OpenLink } from "../ports/redis-link.ts";
+import { loadNodesTls } from "../ports/tls-files.ts";
 import { followView } from "../register/follow.ts";
 import { guardedView } from "../register/guarded-view.ts";
 import { firstView, whyNoView } from "../register/open-view.ts";
@@ -35,6 +37,9 @@ export { TwineError } from "../core/errors.ts";
 export interface TwineClientOptions extends ConfSource, Partial<ClientSettings> {
   /** The cluster's password. */
   readonly password?: string;
+  /** How data nodes and status nodes are spoken to, as node:tls and ioredis have it. Without it twine.conf says: with
+      tls-nodes yes by its tls-ca, tls-cert and tls-key. */
+  readonly tls?: LinkTls;
   readonly log?: Log;
 }
 
@@ -47,6 +52,8 @@ export class TwineClient extends ClusterClient {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #source: ViewSource;
+  readonly #tls: Promise<LinkTls | undefined>;
+  readonly #openLink: OpenLink;
   #config: ClusterConfig;
   #partitioner: Partitioner | undefined;
   #endWatch: () => void = () => undefined;
@@ -62,12 +69,17 @@ export class TwineClient extends ClusterClient {
     this.#config = config;
     this.#clock = systemClock;
     this.#log = options.log ?? silentLog;
+    const tls = options.tls === undefined ? loadNodesTls(config) : Promise.resolve(options.tls);
+    // Told by ready(), which awaits it.
+    tls.catch(() => undefined);
+    this.#tls = tls;
+    this.#openLink = async (address, link) => openRedisLink(address, { ...link, tls: await tls });
     this.#source = followView({
       config,
       password: options.password,
       clock: systemClock,
       log: this.#log,
-      openLink: openRedisLink,
+      openLink: this.#openLink,
     });
     this.#ready = this.#start();
     // Whoever wants to know asks ready(); everybody else hears it from "error" and from the commands.
@@ -80,7 +92,8 @@ export class TwineClient extends ClusterClient {
   }
 
   /** Resolves when commands are sent and no longer held. Rejects with what can't be mended by waiting: another cluster's
-      status nodes (CLUSTER_DIFFERS), another hashing (HASHING_DIFFERS, HASHING_UNKNOWN), a hash that can't be loaded, or a client that was closed before. */
+      status nodes (CLUSTER_DIFFERS), another hashing (HASHING_DIFFERS, HASHING_UNKNOWN), a hash or a certificate that can't
+      be loaded (TLS_UNREADABLE, TLS_KEY_OPEN, TLS_UNUSABLE), or a client that was closed before. */
   ready(): Promise<void> {
     return this.#ready;
   }
@@ -98,6 +111,7 @@ export class TwineClient extends ClusterClient {
 
   async #start(): Promise<void> {
     const { password } = this.#options;
+    const tls = await this.#tls;
     const view = await this.#firstView();
     if (this.#options.statusNodes !== undefined) this.#config = withHashing(this.#config, view);
     requireSameCluster(view, this.#config);
@@ -108,6 +122,7 @@ export class TwineClient extends ClusterClient {
     const known = await askCommands({
       targets: () => dataNodes(this.#source.current()).map((node) => targetOf(node, credentials)),
       clock: this.#clock,
+      tls,
       isOver: () => this.isClosed,
       onSilence: (target, why) => {
         this.#log.debug("a data node told no table of commands", { node: target.name, why });
@@ -117,7 +132,7 @@ export class TwineClient extends ClusterClient {
       await partitioner.close();
       throw closedError();
     }
-    const context = this.#laneContext();
+    const context = this.#laneContext(tls);
     this.#watch();
     this.open(new Dispatcher({ context, partitioner, random: systemRandom, ...known }));
   }
@@ -131,11 +146,12 @@ export class TwineClient extends ClusterClient {
       if (isThere && view !== undefined) return view;
       if (isTold) continue;
       isTold = true;
-      this.emit("error", await whyNoView(this.#config, this.#options.password, this.#clock));
+      const { password } = this.#options;
+      this.emit("error", await whyNoView(this.#config, password, this.#clock, this.#openLink));
     }
   }
 
-  #laneContext(): LaneContext {
+  #laneContext(tls: LinkTls | undefined): LaneContext {
     const { settings } = this.#config;
     const topology = viewTopology({
       view: guardedView(this.#source, this.#config),
@@ -153,6 +169,7 @@ export class TwineClient extends ClusterClient {
       ackTimeoutMs: settings.ackTimeoutMs,
       retryUnknown: settings.retryUnknown,
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      tls,
       readerSilentMs: settings.downAfterMs,
       heldBytes: 0,
       onFailure: (partition: number, target: NodeTarget, why: string) => {

@@ -3,7 +3,7 @@ import { majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import { TwineError } from "../core/errors.ts";
 import { compareNames } from "../core/natural-order.ts";
 import type { Clock } from "../ports/clock.ts";
-import { openRedisLink } from "../ports/redis-link.ts";
+import { openRedisLink, type OpenLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "./acceptors.ts";
 import { FOREIGN_REMEDY, isForeign, readRegister } from "./read.ts";
 import type { ViewSource } from "./view-source.ts";
@@ -31,8 +31,9 @@ export async function whyNoView(
   config: ClusterConfig,
   password: string | undefined,
   clock: Clock,
+  openLink: OpenLink = openRedisLink,
 ): Promise<TwineError> {
-  const ports = { config, password, clock, openLink: openRedisLink };
+  const ports = { config, password, clock, openLink };
   const status = openAcceptors({ ...ports, user: "router" });
   try {
     const reading = await readRegister(status.acceptors, config.settings.cluster);

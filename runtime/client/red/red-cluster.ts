@@ -9,6 +9,7 @@ import { TwineError } from "../../core/errors.ts";
 import type { Settings } from "../../core/cluster.ts";
 import type { Credentials } from "../../core/credentials.ts";
 import { systemClock } from "../../ports/clock.ts";
+import type { LinkTls } from "../../ports/link-tls.ts";
 import { systemRandom } from "../../ports/random.ts";
 import { loadAof, type AofLoaded, type AofOptions } from "../aof/load-aof.ts";
 import { askCommands } from "../ask-commands.ts";
@@ -29,6 +30,8 @@ export interface ReplicaSetNodes {
 export interface RedClusterOptions {
   readonly username?: string;
   readonly password?: string;
+  /** As node:tls and ioredis have it; without it nodes are spoken to without TLS. */
+  readonly tls?: LinkTls;
   /** A master that is silent for so long is replaced; one whose port refuses, at once. 1000 unless told otherwise. */
   readonly downAfterMs?: number;
   /** How long a command may wait for a master; 10000. */
@@ -106,6 +109,7 @@ export class RedCluster extends ClusterClient {
       nodes,
       credentials: credentialsOf(this.#options),
       clock: systemClock,
+      tls: this.#options.tls,
       downAfterMs: this.#options.downAfterMs ?? 1000,
       onChange: () => {
         for (const listener of [...this.#listeners]) listener();
@@ -125,6 +129,7 @@ export class RedCluster extends ClusterClient {
       targets: () =>
         this.#sets.flatMap(({ master, targets }) => (master === undefined ? targets : [master])),
       clock: systemClock,
+      tls: this.#options.tls,
       isOver: () => this.isClosed,
       onSilence: () => undefined,
     });
@@ -145,6 +150,7 @@ export class RedCluster extends ClusterClient {
       ackReplicas: 0,
       ackTimeoutMs: 0,
       retryUnknown: this.#options.retryUnknown ?? "reads",
+      tls: this.#options.tls,
       connectTimeoutMs: Math.min(CONNECT_TIMEOUT_MS, downAfterMs),
       readerSilentMs: downAfterMs,
       heldBytes: 0,

@@ -6,6 +6,7 @@
 import type { Credentials } from "../../core/credentials.ts";
 import { TwineError } from "../../core/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { LinkTls } from "../../ports/link-tls.ts";
 import { LinkError, openRedisLink, type RedisLink } from "../../ports/redis-link.ts";
 import type { NodeTarget } from "../node-connection.ts";
 import { heal, parseMemberInfo, type Healing, type MemberState } from "./heal.ts";
@@ -23,6 +24,7 @@ export interface ReplicaSetOptions {
   readonly nodes: readonly RedNode[];
   readonly credentials: Credentials | undefined;
   readonly clock: Clock;
+  readonly tls: LinkTls | undefined;
   readonly downAfterMs: number;
   /** The master or the replicas changed. */
   onChange(): void;
@@ -139,6 +141,7 @@ export class ReplicaSet {
       if (member.link?.isOpen !== true) {
         member.link = await openRedisLink(member.target, {
           credentials,
+          tls: this.#options.tls,
           clientName: "twine-red",
           connectTimeoutMs: waitMs,
           commandTimeoutMs: waitMs,
