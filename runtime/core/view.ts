@@ -16,6 +16,12 @@ export interface Handover {
   readonly phase: "pause" | "step-down";
 }
 
+/** A place in a stream of writes: so many bytes of the history that has this replication id. */
+export interface HistoryMark {
+  readonly replicationId: string;
+  readonly offset: number;
+}
+
 /** What became of the writes that a rogue master took and its partition's master never had. */
 export interface Rescue {
   /** The run of the node that it was taken from: after a restart the node is not this one any more. */
@@ -28,6 +34,8 @@ export interface Rescue {
   readonly why: string;
   /** ISO 8601, by the alpha's clock. */
   readonly at: string;
+  /** How far the file reaches: what the node has beyond it is not saved. Absent when kept, and in views of older versions. */
+  readonly upTo?: HistoryMark;
   /** A person has seen to the file, and no status tells of it any more. It stays in the view all the same: without it the
       alpha would take this run's data for not yet saved. */
   readonly isSeen?: boolean;
@@ -102,6 +110,8 @@ export interface NodeView {
   readonly retiring?: boolean;
   /** The last rescue of data that only this node had; absent when there was none. */
   readonly rescue?: Rescue;
+  /** What was saved of this node before that and nobody has seen to yet, oldest first: each file holds other writes. */
+  readonly earlierRescues?: readonly Rescue[];
 }
 
 export interface View {

@@ -55,6 +55,16 @@ function recordOf(fields: Readonly<Record<string, Check>>): Check {
   };
 }
 
+const rescueOf = recordOf({
+  runId: textOf,
+  kind: oneOf("saved", "kept"),
+  place: orNull(textOf),
+  why: textOf,
+  at: textOf,
+  upTo: orAbsent(recordOf({ replicationId: textOf, offset: numberOf })),
+  isSeen: orAbsent(truthOf),
+});
+
 const viewOf = recordOf({
   cluster: textOf,
   state: oneOf("OK", "DEGRADED", "HALT"),
@@ -91,16 +101,8 @@ const viewOf = recordOf({
       runId: orNull(textOf),
       since: textOf,
       retiring: orAbsent(truthOf),
-      rescue: orAbsent(
-        recordOf({
-          runId: textOf,
-          kind: oneOf("saved", "kept"),
-          place: orNull(textOf),
-          why: textOf,
-          at: textOf,
-          isSeen: orAbsent(truthOf),
-        }),
-      ),
+      rescue: orAbsent(rescueOf),
+      earlierRescues: orAbsent(listOf(rescueOf)),
     }),
   ),
 });

@@ -83,8 +83,9 @@ function nodesSeen(view: View, knowledge: StatusKnowledge): ReportNode[] {
 
 /** What somebody has seen to is news to nobody. */
 function withoutSeenRescue(node: NodeView): NodeView {
-  const { rescue, ...rest } = node;
-  return rescue?.isSeen === true ? rest : node;
+  const { rescue, earlierRescues, ...rest } = node;
+  const isTold = rescue?.isSeen !== true && (rescue ?? earlierRescues) !== undefined;
+  return isTold ? node : rest;
 }
 
 /** A node is dead until a monitor says otherwise; only the status nodes have been seen by the reader itself. */

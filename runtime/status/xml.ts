@@ -2,7 +2,7 @@
 // Names are those of the JSON format. What has no value is left out instead of written empty.
 import { create } from "xmlbuilder2";
 import type { XMLBuilder } from "xmlbuilder2/lib/interfaces.js";
-import type { PartitionView } from "../core/view.ts";
+import type { PartitionView, Rescue } from "../core/view.ts";
 import type { ReportNode } from "./knowledge.ts";
 import type { StatusReport } from "./report.ts";
 
@@ -53,9 +53,13 @@ function addNode(parent: XMLBuilder, node: ReportNode): void {
   const { name, kind, host, port, db, partition, role, inSync, runId, since, retiring } = node;
   const facts = { name, kind, host, port, db, partition, role, inSync, runId, since, retiring };
   const child = element(parent, "node", facts);
-  if (node.rescue === undefined) return;
-  const { runId: rescuedRun, kind: outcome, place, at, why } = node.rescue;
-  element(child, "rescue", { runId: rescuedRun, kind: outcome, place, at }, why);
+  if (node.rescue !== undefined) addRescue(child, "rescue", node.rescue);
+  for (const earlier of node.earlierRescues ?? []) addRescue(child, "earlierRescue", earlier);
+}
+
+function addRescue(parent: XMLBuilder, name: string, rescue: Rescue): void {
+  const { runId, kind, place, at, upTo, why } = rescue;
+  element(parent, name, { runId, kind, place, at, ...upTo }, why);
 }
 
 function addRegister(parent: XMLBuilder, report: StatusReport): void {

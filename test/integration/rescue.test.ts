@@ -87,6 +87,65 @@ test("what a rogue master alone has is saved to an RDB that Redis loads; then it
   expect(unknown.err).toContain("a9");
 });
 
+test("a node that somebody makes master by hand time after time is rescued each time, to a file of its own", async () => {
+  const cluster = await started();
+  await cluster.viewWhere("OK", isOk);
+  const places: string[] = [];
+  for (const key of ["first", "second", "third"]) {
+    await goRogue(cluster, "a2", key);
+    const view = await cluster.viewWhere(`${key} rescued and OK`, (seen) => {
+      const { rescue } = nodeOf(seen, "a2");
+      return isOk(seen) && rescue !== undefined && rescue.place !== places.at(-1);
+    });
+    const { rescue, earlierRescues = [] } = nodeOf(view, "a2");
+    expect(earlierRescues.map(({ place }) => place)).toEqual(places);
+    expect(rescue).toMatchObject({ kind: "saved" });
+    places.push(rescue?.place ?? "");
+    expect(await cluster.ask("a1", "GET", key)).toBeNull();
+  }
+  expect(new Set(places).size).toBe(3);
+  // Each file holds what was written then alone, for the node has followed the master in between.
+  const held: unknown[] = [];
+  for (const place of places) {
+    const path = place.replace(/^m1:/, "");
+    const loaded = await startRedis([`dbfilename ${basename(path)}`, `dir ${dirname(path)}`]);
+    held.push(await (await loaded.link()).call("KEYS", "*"));
+  }
+  expect(held).toEqual([["first"], ["second"], ["third"]]);
+  const { file } = cluster.config;
+  const told = await runTool("runtime", "twine-status", file);
+  for (const place of places) {
+    expect(told.out.replaceAll(/\s+/g, "")).toContain(basename(place));
+  }
+  const forgotten = await runTool("runtime", "twine-failover", file, "--forget-rescue", "a2");
+  expect(forgotten.out).toContain(`the files stay at ${places.join(", ")}`);
+  const quiet = await runTool("runtime", "twine-status", file);
+  expect(quiet.out).toContain("Nothing is wrong.");
+});
+
+test("a node that restarted from its RDB and was made master by hand is rescued, though Redis 7.0 has not counted its write", async () => {
+  const cluster = await started();
+  expect(await cluster.ask("a1", "SET", "shared", "1")).toBe("OK");
+  await until("a2 has it too", async () => (await cluster.ask("a2", "GET", "shared")) === "1");
+  await cluster.ask("a2", "SAVE");
+  // Method: the monitor sleeps, so that nobody makes the node follow again before it is made master.
+  await cluster.pause("m1");
+  await cluster.kill("a2");
+  await cluster.launch("a2");
+  await until("a2 has loaded its data", async () => {
+    const info = await cluster.ask("a2", "INFO").catch(() => "");
+    return typeof info === "string" && info.includes("loading:0");
+  });
+  await goRogue(cluster, "a2", "own");
+  await cluster.resume("m1");
+  const view = await cluster.viewWhere("rescued and OK", (seen) => {
+    return isOk(seen) && nodeOf(seen, "a2").rescue !== undefined;
+  });
+  const path = (nodeOf(view, "a2").rescue?.place ?? "").replace(/^m1:/, "");
+  const loaded = await startRedis([`dbfilename ${basename(path)}`, `dir ${dirname(path)}`]);
+  expect(await (await loaded.link()).call("MGET", "own", "shared")).toEqual(["mine", "1"]);
+});
+
 test("a rogue master that took no write of its own leaves no file", async () => {
   const cluster = await started();
   expect(await cluster.ask("a1", "SET", "shared", "1")).toBe("OK");

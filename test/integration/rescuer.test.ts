@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { createRescuer, type Rescuer } from "../../runtime/monitor/act/rescue.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
@@ -32,7 +32,12 @@ test.each([["yes"], ["no"]])(
     const link = await redis.link();
     for (let at = 0; at < 16; at++) await link.call("SET", `k${at}`, `${at}`.repeat(40_000));
     const { rescuer: own, folder } = await rescuer();
-    const path = await own.save(target(redis.port));
+    const { path, upTo } = await own.save(target(redis.port));
+    // The first replica ever makes Redis give itself a replication id, and count its writes.
+    const replication = await link.call("INFO", "replication");
+    expect(replication).toContain(`master_replid:${upTo.replicationId}`);
+    expect(replication).toContain(`master_repl_offset:${upTo.offset}`);
+    expect(replication).toContain("repl_backlog_active:1");
     expect(path).toBe(join(folder, "a1-3-17.rdb"));
     const copy = await startRedis([`dir ${folder}`, "dbfilename a1-3-17.rdb"]);
     const loaded = await copy.link();
@@ -46,10 +51,28 @@ test.each([["yes"], ["no"]])(
 test("the user monitor needs no more than PSYNC and REPLCONF; without the right password nothing is left behind", async () => {
   const redis = await startRedis(["user monitor on >right resetchannels -@all +psync +replconf"]);
   const right = await rescuer("right");
-  expect(await right.rescuer.save(target(redis.port))).toContain("a1-3-17.rdb");
+  expect((await right.rescuer.save(target(redis.port))).path).toContain("a1-3-17.rdb");
   const wrong = await rescuer("wrong");
   await expect(wrong.rescuer.save(target(redis.port))).rejects.toThrow(/WRONGPASS/);
   expect(await readdir(wrong.folder)).toEqual([]);
+});
+
+test("a file of the same name, left by a cluster that was set up before, stays as it is", async () => {
+  const redis = await startRedis(["repl-diskless-sync-delay 0"]);
+  const { rescuer: own, folder } = await rescuer();
+  const names: string[] = [];
+  const contents: Buffer[] = [];
+  for (const key of ["first", "second", "third"]) {
+    await (await redis.link()).call("SET", key, "1");
+    const { path } = await own.save(target(redis.port));
+    names.push(basename(path));
+    contents.push(await readFile(path));
+  }
+  expect(names).toEqual(["a1-3-17.rdb", "a1-3-17-2.rdb", "a1-3-17-3.rdb"]);
+  expect((await readdir(folder)).sort()).toEqual([...names].sort());
+  expect(await readFile(join(folder, "a1-3-17.rdb"))).toEqual(contents[0]);
+  expect(contents[0]?.includes("second")).toBe(false);
+  expect(contents[2]?.includes("second")).toBe(true);
 });
 
 test("a node that follows nobody refuses, and the reason is told", async () => {

@@ -7,10 +7,12 @@
 // reconnects: an alpha that was paused finds its connections closed by its successor, and what it was about to send
 // has nowhere to go. What is left is the time between the check and the server's reading of the command.
 import type { Credentials } from "../../core/credentials.ts";
+import type { HistoryMark } from "../../core/view.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { OpenLink, RedisLink } from "../../ports/redis-link.ts";
 import type { Action } from "../decide/actions.ts";
-import type { Pause, Pauses } from "../decide/pauses.ts";
+import { parseInfo } from "../decide/info.ts";
+import { isPausedAt, type Pause, type Pauses } from "../decide/pauses.ts";
 import type { RescueOutcome, RescueOutcomes } from "../decide/rescues.ts";
 import type { Emit } from "../emit.ts";
 import type { Rescuer } from "./rescue.ts";
@@ -202,7 +204,7 @@ class EpochActor implements Actor {
     if (this.#isClosed || !this.#options.mayAct()) return;
     const { clock, emit, rescuer } = this.#options;
     if (action.kind === "rescue" && rescuer !== undefined) {
-      await this.#rescue(action, rescuer);
+      await this.#rescue(action, rescuer, link);
     } else {
       const order: Order = action.kind === "rescue" ? { ...action, kind: "step-down" } : action;
       await sendOrder(link, order, clock, this.#pauses);
@@ -213,14 +215,25 @@ class EpochActor implements Actor {
     this.#options.onActed(action.node);
   }
 
-  /** Whatever comes of it is an outcome: the view says so before the node is detached. */
-  async #rescue(action: Action & { kind: "rescue" }, rescuer: Rescuer): Promise<void> {
-    const { emit, epoch, monitor } = this.#options;
+  /**
+   * Whatever comes of it is an outcome: the view says so before the node is detached. As long as its writes are paused the
+   * node executes none, so the file has all up to where the node stands afterwards. That is further than the file itself
+   * says when the rescue lasted: every ten seconds Redis sends its replicas a PING through the stream.
+   */
+  async #rescue(
+    action: Action & { kind: "rescue" },
+    rescuer: Rescuer,
+    link: RedisLink,
+  ): Promise<void> {
+    const { emit, epoch, monitor, clock } = this.#options;
     const { node, runId, host, port, revision } = action;
+    const pause = this.#pauses.get(node);
     try {
-      const path = await rescuer.save({ node, host, port, epoch, revision });
-      const place = `${monitor}:${path}`;
-      this.#rescues.set(node, { runId, place, why: "" });
+      const saved = await rescuer.save({ node, host, port, epoch, revision });
+      const place = `${monitor}:${saved.path}`;
+      const now = await historyMarkOf(link);
+      const upTo = now !== undefined && isPausedAt(pause, clock.nowMs()) ? now : saved.upTo;
+      this.#rescues.set(node, { runId, place, why: "", upTo });
       emit("+rescue", { node, place });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
@@ -240,6 +253,15 @@ class EpochActor implements Actor {
     const link = await hold.link.catch(() => undefined);
     link?.close();
   }
+}
+
+/** Where the node stands in its history; undefined when it does not say. */
+async function historyMarkOf(link: RedisLink): Promise<HistoryMark | undefined> {
+  const text = await link.call("INFO").catch(() => undefined);
+  const info = typeof text === "string" ? parseInfo(text) : undefined;
+  return info === undefined
+    ? undefined
+    : { replicationId: info.replicationId, offset: info.offset };
 }
 
 /** Whether the server itself said no. ioredis names such errors so. */

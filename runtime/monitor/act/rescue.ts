@@ -2,10 +2,12 @@
 //
 //   NODE-EPOCH-REVISION.rdb.part --all of it--> fsync --rename--> NODE-EPOCH-REVISION.rdb
 //
-// A file with the final name is whole; what was interrupted keeps the name .part and is removed.
-import { mkdir, open, rename, rm, statfs } from "node:fs/promises";
+// A file with the final name is whole and stays as it is; what was interrupted keeps the name .part and is removed. Epochs
+// begin anew when a cluster is set up again over the same folder, so a name may be taken: then -2, -3 ... is added to it.
+import { mkdir, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Credentials } from "../../core/credentials.ts";
+import type { HistoryMark } from "../../core/view.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { OpenRdbStream } from "../../ports/rdb-stream.ts";
 import type { RedisAddress } from "../../ports/redis-link.ts";
@@ -25,9 +27,16 @@ export interface RescueTarget extends RedisAddress {
   readonly revision: number;
 }
 
+export interface Rescued {
+  /** The file's absolute path. */
+  readonly path: string;
+  /** Whatever the node executed up to there is in the file. */
+  readonly upTo: HistoryMark;
+}
+
 export interface Rescuer {
-  /** The file's absolute path. Rejects when the node, the disk or the time did not allow it; then there is no file. */
-  save(target: RescueTarget): Promise<string>;
+  /** Rejects when the node, the disk or the time did not allow it; then there is no file. */
+  save(target: RescueTarget): Promise<Rescued>;
 }
 
 /** Room that is left on the disk: a rescue must not be what stops the machine. */
@@ -39,7 +48,7 @@ export function createRescuer(options: RescuerOptions): Rescuer {
   return { save: (target) => saveWithin(options, target) };
 }
 
-async function saveWithin(options: RescuerOptions, target: RescueTarget): Promise<string> {
+async function saveWithin(options: RescuerOptions, target: RescueTarget): Promise<Rescued> {
   const abort = new AbortController();
   const takeBack = options.clock.after(RESCUE_MS_MAX, () => {
     abort.abort(new Error(`it was not done within ${RESCUE_MS_MAX / 1000} s`));
@@ -57,15 +66,16 @@ async function save(
   { folder, credentials, openStream }: RescuerOptions,
   target: RescueTarget,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<Rescued> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const { node, epoch, revision, host, port } = target;
-  const path = join(folder, `${node}-${epoch}-${revision}.rdb`);
+  const path = join(folder, await freeName(folder, `${node}-${epoch}-${revision}`));
   const part = `${path}.part`;
   const file = await open(part, "w", 0o600);
   try {
     let unlooked = LOOK_EVERY_BYTES;
-    for await (const chunk of openStream({ host, port }, { credentials, signal }).chunks()) {
+    const stream = openStream({ host, port }, { credentials, signal });
+    for await (const chunk of stream.chunks()) {
       if (unlooked >= LOOK_EVERY_BYTES) {
         await requireRoom(folder);
         unlooked = 0;
@@ -77,12 +87,20 @@ async function save(
     await file.close();
     await rename(part, path);
     await syncFolder(folder);
-    return path;
+    const { replicationId, offset } = stream;
+    return { path, upTo: { replicationId, offset } };
   } catch (error) {
     await file.close().catch(() => undefined);
     await rm(part, { force: true });
     throw error;
   }
+}
+
+async function freeName(folder: string, base: string): Promise<string> {
+  const taken = new Set(await readdir(folder));
+  let name = `${base}.rdb`;
+  for (let count = 2; taken.has(name); count++) name = `${base}-${count}.rdb`;
+  return name;
 }
 
 async function requireRoom(folder: string): Promise<void> {

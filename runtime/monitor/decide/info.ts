@@ -22,6 +22,9 @@ export interface NodeInfo {
   readonly secondOffset?: number;
   /** Bytes of the replication stream that this node has. */
   readonly offset: number;
+  /** A master that counts no write into its offset, so that it looks as if it had taken none: Redis 7.0 counts only while
+      it has a backlog, and has none from its start until a replica comes or it follows a master. */
+  readonly isUncounted?: boolean;
   /** Reads its data from disk and can't answer yet. */
   readonly isLoading: boolean;
   /** A full sync has dropped this node's data and is not complete: its replication id and keys prove nothing. Redis
@@ -68,6 +71,7 @@ export function parseInfo(text: string): NodeInfo | undefined {
     replicationId,
     ...secondHistoryOf(fields),
     offset: Number(offset ?? 0),
+    ...(isMaster && fields.get("repl_backlog_active") === "0" ? { isUncounted: true } : {}),
     isLoading: fields.get("loading") === "1" || fields.get("async_loading") === "1",
     isEmptied:
       !isMaster && Number(offset ?? 0) <= 1 && Number(fields.get("master_repl_offset") ?? 0) > 1,

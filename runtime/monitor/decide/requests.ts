@@ -3,7 +3,7 @@
 //   asked -> (pursued) -> done    the view shows it
 // Nothing is remembered: whether a request is done can be read from the view, so it outlives an alpha.
 import type { Request } from "../../core/request.ts";
-import type { View } from "../../core/view.ts";
+import type { Rescue, View } from "../../core/view.ts";
 import type { Standing } from "./standing.ts";
 
 export interface RequestDecision {
@@ -97,12 +97,12 @@ function judgeForgetRescue(name: string, view: View): Verdict {
   if (node === undefined || node.partition === null) {
     return refused(`the cluster has no data node ${name}`);
   }
-  const { rescue } = node;
+  const { rescue, earlierRescues = [] } = node;
   if (rescue === undefined || rescue.isSeen === true) {
     const message =
       rescue === undefined
         ? `nothing was rescued from ${name}`
-        : `the rescue of ${name} is told of no more; the file stays at ${rescue.place ?? ""}`;
+        : `the rescue of ${name} is told of no more; ${whatStays([...earlierRescues, rescue])}`;
     return { kind: "done", message };
   }
   if (rescue.kind === "kept") {
@@ -111,6 +111,11 @@ function judgeForgetRescue(name: string, view: View): Verdict {
     );
   }
   return { kind: "pursue", partition: node.partition };
+}
+
+function whatStays(rescues: readonly Rescue[]): string {
+  const places = rescues.map(({ place }) => place ?? "").join(", ");
+  return rescues.length === 1 ? `the file stays at ${places}` : `the files stay at ${places}`;
 }
 
 function refused(message: string): Verdict {

@@ -35,7 +35,7 @@ export interface RogueInput {
 /**
  * 1. Its writes are not paused: pause them.
  * 2. What it holds was not asked since: wait for that.
- * 3. The view says what became of this run's data: detach.
+ * 3. The view says what became of all that it holds: detach.
  * 4. It holds no key: nothing can be lost, detach.
  * 5. The master does not answer, so nothing can be compared: wait, its writes are paused.
  * 6. Everything it has lies on the master's history: detach.
@@ -47,22 +47,38 @@ export function rogueStep(input: RogueInput): RogueStep {
   const pause = pauses.get(node.name);
   if (!isPausedAt(pause, nowMs) || isPauseDue(pause, nowMs)) return "pause";
   if (standing.askedAtMs <= pause.sinceMs) return "wait";
-  if (node.rescue?.runId === info.runId || info.keys === 0) return "detach";
+  if (isRescued(node, info) || info.keys === 0) return "detach";
   const master = standings.get(partition.master ?? "");
   if (master?.kind !== "up") return "wait";
   return isContained(info, master.info) ? "detach" : "rescue";
 }
 
 /**
+ * Whether the view says what became of all that this master holds.
+ * 1. Another run's rescue says nothing of this one.
+ * 2. kept: it follows nobody until it restarts, so nothing that it holds is lost by detaching it.
+ * 3. saved: on the history that was saved, and not further. With each REPLICAOF NO ONE Redis begins a history, so what it
+ *    took since somebody made it master again lies on none that was saved; and beyond the offset lies what it took when
+ *    the pause had ended before it was detached. A rescue in a view of an older version says neither: once more.
+ */
+export function isRescued({ rescue }: Pick<NodeView, "rescue">, info: NodeInfo): boolean {
+  if (rescue?.runId !== info.runId) return false;
+  if (rescue.kind === "kept") return true;
+  const { upTo } = rescue;
+  return upTo?.replicationId === info.replicationId && info.offset <= upTo.offset;
+}
+
+/**
  * Whether every write of `rogue` is in `master` too.
  * 1. It is on the history that the master has now, and not further.
  * 2. It is on the history that the master followed before its promotion, and stopped before that.
- * 3. It branched off the master's history and took no write since: a promotion alone adds nothing to the offset.
+ * 3. It branched off the master's history and took no write since: a promotion alone adds nothing to the offset. One that
+ *    does not count its writes may have taken any number. (In 1 and 2 it counts: it has had a replica or a master.)
  */
 export function isContained(rogue: NodeInfo, master: NodeInfo): boolean {
   if (isWithin(rogue.replicationId, rogue.offset, master)) return true;
   const { replicationId2, secondOffset = 0 } = rogue;
-  const hasOwnWrites = rogue.offset >= secondOffset;
+  const hasOwnWrites = rogue.isUncounted === true || rogue.offset >= secondOffset;
   return (
     replicationId2 !== undefined && !hasOwnWrites && isWithin(replicationId2, rogue.offset, master)
   );

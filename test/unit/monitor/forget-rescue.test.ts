@@ -35,6 +35,19 @@ test("what was saved is marked as seen, and told as done once the view says so; 
   expect(scene.view.revision).toBe(revision);
 });
 
+test("somebody who has seen to a rescue has seen to those before it, and is told where all files stay", () => {
+  const scene = rescued();
+  const nodes = scene.view.nodes.map((node) =>
+    node.name === "a2" && node.rescue !== undefined
+      ? { ...node, earlierRescues: [{ ...node.rescue, place: "m2:/a2-first.rdb" }] }
+      : node,
+  );
+  scene.view = { ...scene.view, nodes };
+  const done =
+    "done: the rescue of a2 is told of no more; the files stay at m2:/a2-first.rdb, m1:/a2.rdb";
+  expect(answerOf(ask(scene, "a2").step(50))).toBe(done);
+});
+
 test.each([
   ["a1", "done: nothing was rescued from a1"],
   ["a9", "refused: the cluster has no data node a9"],

@@ -42,6 +42,15 @@ test("a master's INFO gives its replicas, offset and keys of all dbs", () => {
   });
 });
 
+test("a master without a backlog counts no write into its offset; a replica without one takes none", () => {
+  const common = ["run_id:a", "master_replid:x", "master_repl_offset:9", "slave_repl_offset:9"];
+  const uncounted = (role: string, active: number): boolean | undefined =>
+    parseInfo(lines(...common, `role:${role}`, `repl_backlog_active:${active}`))?.isUncounted;
+  expect(uncounted("master", 0)).toBe(true);
+  expect(uncounted("master", 1)).toBeUndefined();
+  expect(uncounted("slave", 0)).toBeUndefined();
+});
+
 test("a replica in a full sync has no link yet, though Redis may say that it is up", () => {
   const common = ["run_id:a", "role:slave", "master_replid:x", "master_host:h", "master_port:7"];
   const up = parseInfo(

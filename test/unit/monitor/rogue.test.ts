@@ -36,6 +36,17 @@ test.each([
     { replicationId: "h9", offset: 150, replicationId2: "h2", secondOffset: 151 },
     false,
   ],
+  [
+    "was promoted by hand after a restart, and so has not counted what it took",
+    {
+      replicationId: "h9",
+      offset: 120,
+      replicationId2: "h2",
+      secondOffset: 121,
+      isUncounted: true,
+    },
+    false,
+  ],
 ])("what a rogue master holds that %s", (_what, changes, contained) => {
   expect(isContained(masterInfo({ keys: 3, ...changes }), MASTER)).toBe(contained);
 });
@@ -83,7 +94,16 @@ function step(changes: {
   });
 }
 
-const RESCUE = { runId: "run", kind: "saved", place: "m1:/x.rdb", why: "", at: "" } as const;
+const RESCUE = {
+  runId: "run",
+  kind: "saved",
+  place: "m1:/x.rdb",
+  why: "",
+  at: "",
+  upTo: { replicationId: "h1", offset: 200 },
+} as const;
+const OLD_RESCUE = { runId: "run", kind: "saved", place: "m1:/x.rdb", why: "", at: "" } as const;
+const KEPT = { ...OLD_RESCUE, kind: "kept", place: null } as const;
 
 test.each([
   ["its writes are paused first", { pauses: new Map() }, "pause"],
@@ -99,6 +119,26 @@ test.each([
     "a rescue of an earlier run does not count",
     { node: { rescue: { ...RESCUE, runId: "old" } } },
     "rescue",
+  ],
+  [
+    "made master by hand again, it began a history of which nothing was rescued",
+    { node: { rescue: RESCUE }, info: { replicationId: "h3", offset: 190 } },
+    "rescue",
+  ],
+  [
+    "what it took after the rescue, when its pause had ended, is rescued too",
+    { node: { rescue: RESCUE }, info: { offset: 201 } },
+    "rescue",
+  ],
+  [
+    "a view of an older version does not say what was rescued: once more",
+    { node: { rescue: OLD_RESCUE } },
+    "rescue",
+  ],
+  [
+    "one that keeps what could not be saved is detached however often it goes rogue",
+    { node: { rescue: KEPT }, info: { replicationId: "h3" } },
+    "detach",
   ],
   ["one without keys has nothing to lose", { info: { keys: 0 } }, "detach"],
   ["one that the master has all of is detached", { info: { offset: 100 } }, "detach"],
@@ -136,6 +176,40 @@ test("the view says what became of a rescue, once, and forgets a kept node when 
   );
   const restartedLater = withRescue({ ...saved, runId: "next" }, new Map(), NOBODY, "later");
   expect(restartedLater.rescue?.place).toBe("m1:/x");
+});
+
+test("each rescue of one run is told until somebody has seen to it, and no more than sixteen", () => {
+  const rescuedTo = (node: NodeView, count: number): NodeView => {
+    const upTo = { replicationId: `h${count}`, offset: count };
+    const outcome = { runId: "run", place: `m1:/${count}`, why: "", upTo };
+    return withRescue(node, new Map([["a1", outcome]]), NOBODY, `at ${count}`);
+  };
+  const placesOf = ({ rescue, earlierRescues = [] }: NodeView): (string | null | undefined)[] =>
+    [...earlierRescues, rescue].map((told) => told?.place);
+  const twice = rescuedTo(rescuedTo(NODE, 1), 2);
+  expect(twice.rescue?.upTo).toEqual({ replicationId: "h2", offset: 2 });
+  expect(placesOf(twice)).toEqual(["m1:/1", "m1:/2"]);
+  expect(twice.earlierRescues?.[0]?.at).toBe("at 1");
+  // The same outcome again is no other rescue.
+  expect(rescuedTo(twice, 2)).toBe(twice);
+  let often = NODE;
+  for (let count = 1; count <= 20; count++) often = rescuedTo(often, count);
+  expect(placesOf(often)).toHaveLength(17);
+  expect(placesOf(often)[0]).toBe("m1:/4");
+  // What was seen to is not told again beside the next one.
+  const seen = withRescue(often, new Map(), new Set(["a1"]), "");
+  expect(seen.rescue?.isSeen).toBe(true);
+  expect(placesOf(rescuedTo(seen, 21))).toEqual(["m1:/21"]);
+});
+
+test("what was saved before a rescue that failed is told beside it, and again after the restart", () => {
+  const saved = { ...NODE, rescue: RESCUE };
+  const outcomes = new Map([["a1", { runId: "run", place: null, why: "full" }]]);
+  const kept = withRescue(saved, outcomes, NOBODY, "later");
+  expect(kept.rescue).toMatchObject({ kind: "kept", why: "full" });
+  expect(kept.earlierRescues).toEqual([RESCUE]);
+  const restarted = withRescue({ ...kept, runId: "next" }, outcomes, NOBODY, "last");
+  expect(restarted).toEqual({ ...saved, runId: "next" });
 });
 
 test("what somebody has seen to stays marked so until another run of the node is rescued", () => {

@@ -136,13 +136,22 @@ export function haltWithNeeds(): StatusReport {
   return reportOn({ ...view, partitions });
 }
 
-/** Partition 0 hands over, data of a6667 was rescued, a6668 keeps its own, and b7668 leaves the cluster. */
+/** Partition 0 hands over, data of a6667 was rescued twice, a6668 keeps its own, and b7668 leaves the cluster. */
 export function inMotion(): StatusReport {
   const view = exampleView();
   const handover = { from: "a6666", to: "a6667", phase: "pause" } as const;
   const run = { runId: "run", at: SINCE };
   const changes: Record<string, Partial<NodeView>> = {
-    a6667: { rescue: { ...run, kind: "saved", place: "m1:/rescue/a6667-3-17.rdb", why: "" } },
+    a6667: {
+      rescue: {
+        ...run,
+        kind: "saved",
+        place: "m1:/rescue/a6667-3-17.rdb",
+        why: "",
+        upTo: { replicationId: "8a1c", offset: 4711 },
+      },
+      earlierRescues: [{ ...run, kind: "saved", place: "m2:/rescue/a6667-2-9.rdb", why: "" }],
+    },
     a6668: { rescue: { ...run, kind: "kept", place: null, why: "the disk is full" } },
     b7668: { retiring: true },
   };
