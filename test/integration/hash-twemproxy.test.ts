@@ -6,9 +6,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { TWEMPROXY_HASHES, type TwemproxyHash } from "../../runtime/core/cluster.ts";
 import { builtinPartition } from "../../runtime/core/hash/partition-function.ts";
+import { cleanUpAfterAll } from "../support/clean-up.ts";
 import { isMissing } from "../support/programs.ts";
 import { freePort, startRedis, until } from "../support/redis-server.ts";
 
@@ -152,36 +153,32 @@ function poolOf(hash: string, tag: string | undefined): string {
 }
 
 describe.skipIf(isMissing("nutcracker", "redis-server"))("the real nutcracker", () => {
-  const cleanUps: (() => Promise<void>)[] = [];
+  const cleanUp = cleanUpAfterAll();
   let folder = "";
   let ports: number[] = [];
   let servers: Endpoint[] = [];
 
   beforeAll(async () => {
     const redises = await Promise.all(
-      Array.from({ length: SERVERS }, () => startRedis([], (task) => cleanUps.push(task))),
+      Array.from({ length: SERVERS }, () => startRedis([], cleanUp)),
     );
     ports = redises.map((redis) => redis.port);
     servers = ports.map((port) => ({ host: "127.0.0.1", port }));
     folder = await mkdtemp(join(tmpdir(), "twine-nutcracker-"));
-    cleanUps.push(() => rm(folder, { recursive: true, force: true }));
+    cleanUp(() => rm(folder, { recursive: true, force: true }));
     const file = join(folder, "nutcracker.yml");
     await writeFile(file, configOf(folder, ports));
     const stats = ["-a", "127.0.0.1", "-s", String(await freePort())];
     const nutcracker = spawn("nutcracker", ["-c", file, "-m", "16384", ...stats], {
       stdio: "ignore",
     });
-    cleanUps.push(async () => {
+    cleanUp(async () => {
       if (nutcracker.exitCode !== null || nutcracker.signalCode !== null) return;
       const exit = once(nutcracker, "exit");
       nutcracker.kill("SIGKILL");
       await exit;
     });
     await until("nutcracker answers", () => isServing(join(folder, "unnamed")));
-  });
-
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
   });
 
   async function flushServers(): Promise<void> {

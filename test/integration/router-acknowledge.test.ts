@@ -1,18 +1,8 @@
 // router-acknowledge.test.ts: with ack-replicas no write is acknowledged before enough replicas hold it.
 import { describe, expect, test } from "vitest";
-import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { isMissing } from "../support/programs.ts";
 import { until, type TestRedis } from "../support/redis-server.ts";
-import { startRouterCluster, type RawClient } from "../support/router-cluster.ts";
-
-const pipeline = (commands: readonly string[]): Buffer =>
-  Buffer.concat(commands.map((command) => encodeCommand(command.split(" "))));
-
-async function repliesOf(client: RawClient, count: number): Promise<string[]> {
-  const replies: string[] = [];
-  while (replies.length < count) replies.push(await client.reply());
-  return replies;
-}
+import { pipelined, startRouterCluster } from "../support/router-cluster.ts";
 
 async function blockedCount(server: TestRedis | undefined): Promise<number> {
   const link = await server?.link();
@@ -30,8 +20,8 @@ describe.skipIf(isMissing("redis-server"))("router with ack-replicas", () => {
     const client = await cluster.client();
     const replica = await cluster.replicas[0]?.[0]?.link();
     for (let round = 1; round <= 200; round++) {
-      client.send(pipeline([`INCR n`, `SET last ${round}`, "GET last"]));
-      expect(await repliesOf(client, 3)).toEqual([
+      client.send(pipelined([`INCR n`, `SET last ${round}`, "GET last"]));
+      expect(await client.replies(3)).toEqual([
         `:${round}\r\n`,
         "+OK\r\n",
         `$${String(round).length}\r\n${round}\r\n`,
@@ -51,9 +41,9 @@ describe.skipIf(isMissing("redis-server"))("router with ack-replicas", () => {
     const replica = cluster.replicas[0]?.[0];
     await client.call("SET a 1");
     replica?.signal("SIGSTOP");
-    client.send(pipeline(["GET a", "INCR a", "GET a"]));
+    client.send(pipelined(["GET a", "INCR a", "GET a"]));
     let isAnswered = false;
-    const replies = repliesOf(client, 3).then((list) => {
+    const replies = client.replies(3).then((list) => {
       isAnswered = true;
       return list;
     });
@@ -73,8 +63,8 @@ describe.skipIf(isMissing("redis-server"))("router with ack-replicas", () => {
     const client = await cluster.client();
     await client.call("SET a x");
     cluster.replicas[0]?.[1]?.signal("SIGSTOP");
-    client.send(pipeline(["SET b 1", "INCR a", "GET a", "DEL none"]));
-    expect(await repliesOf(client, 4)).toEqual([
+    client.send(pipelined(["SET b 1", "INCR a", "GET a", "DEL none"]));
+    expect(await client.replies(4)).toEqual([
       "-UNDERREPLICATED held by 1 of 2\r\n",
       "-ERR value is not an integer or out of range\r\n",
       "$1\r\nx\r\n",
@@ -114,7 +104,7 @@ describe.skipIf(isMissing("redis-server"))("router with ack-replicas", () => {
     const [master, replica] = [cluster.servers[0], cluster.replicas[0]?.[0]];
     await client.call("SET a 1");
     replica?.signal("SIGSTOP");
-    client.send(pipeline(["INCR a", "GET b"]));
+    client.send(pipelined(["INCR a", "GET b"]));
     await until("the master waits", async () => (await blockedCount(master)) === 1);
     await master?.kill();
     replica?.signal("SIGCONT");

@@ -1,14 +1,16 @@
 // router-blocking.test.ts: commands that wait, through the router: BLPOP and its kin, XREAD BLOCK, WAIT.
 import { createClient } from "@redis/client";
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeCommand } from "../../runtime/resp/encode.ts";
+import { describe, expect, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
-import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
-import { RawClient, startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
-
-const pipeline = (commands: readonly string[]): Buffer =>
-  Buffer.concat(commands.map((command) => encodeCommand(command.split(" "))));
+import { until, type TestRedis } from "../support/redis-server.ts";
+import { routerBesideRedis } from "../support/router-beside-redis.ts";
+import {
+  pipelined,
+  promoteReplica,
+  startRouterCluster,
+  RawClient,
+} from "../support/router-cluster.ts";
 
 async function infoOf(server: TestRedis, name: string): Promise<number> {
   const info = (await (await server.link()).call("INFO", "clients")) as string;
@@ -19,15 +21,6 @@ async function blockedOn(servers: readonly TestRedis[]): Promise<number> {
   let count = 0;
   for (const server of servers) count += await infoOf(server, "blocked_clients");
   return count;
-}
-
-/** Promotes the first replica of partition 0 in the place of its killed master, and shows it. */
-async function promote(cluster: RouterCluster): Promise<TestRedis> {
-  const replica = cluster.replicas[0]?.[0];
-  if (replica === undefined) throw new Error("there is no replica");
-  await (await replica.link()).call("REPLICAOF", "NO", "ONE");
-  cluster.view.show([{ port: replica.port, partition: 0 }], [replica.port]);
-  return replica;
 }
 
 /** Each waits; then another client's commands wake it; then its reply. */
@@ -65,32 +58,25 @@ const ANSWERED: readonly string[] = [
 ];
 
 describe.skipIf(isMissing("redis-server"))("commands that wait, through the router", () => {
-  const cleanUps: (() => Promise<void>)[] = [];
-  let cluster: RouterCluster;
-  let plain: TestRedis;
-  beforeAll(async () => {
-    const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
-    cluster = await startRouterCluster({ settings: ["hash-tag {}"], cleanUp });
-    plain = await startRedis([], cleanUp);
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
-  });
+  const beside = routerBesideRedis();
 
   for (const protocol of ["2", "3"]) {
     test(`each is woken as by a bare Redis, with RESP${protocol}`, async () => {
-      const [router, redis] = [await cluster.client(), await RawClient.open(plain.port)];
-      const [waker, wakerThere] = [await cluster.client(), await RawClient.open(plain.port)];
+      const [router, redis] = await beside.both();
+      const [waker, wakerThere] = await beside.both();
       for (const client of [router, redis]) await client.call(`HELLO ${protocol}`);
       for (const [waits, wakes] of WAKES) {
         for (const client of [waker, wakerThere]) {
           await client.call("FLUSHALL");
           await client.call("XGROUP CREATE {b}g g 0 MKSTREAM");
         }
-        router.send(pipeline([waits]));
-        redis.send(pipeline([waits]));
+        router.send(pipelined([waits]));
+        redis.send(pipelined([waits]));
         await until(`${waits} waits`, async () => {
-          return (await blockedOn([plain])) === 1 && (await blockedOn(cluster.servers)) === 1;
+          return (
+            (await blockedOn([beside.plain])) === 1 &&
+            (await blockedOn(beside.cluster.servers)) === 1
+          );
         });
         expect(await waker.call(wakes)).toBe(await wakerThere.call(wakes));
         expect(await router.reply(), waits).toBe(await redis.reply());
@@ -100,11 +86,11 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, through the rout
     });
 
     test(`what needn't wait, or waits in vain, is answered as by a bare Redis, with RESP${protocol}`, async () => {
-      const [router, redis] = [await cluster.client(), await RawClient.open(plain.port)];
+      const [router, redis] = await beside.both();
       for (const client of [router, redis]) {
         await client.call(`HELLO ${protocol}`);
         await client.call("SET {b}string x");
-        for (const command of ANSWERED) client.send(pipeline([command]));
+        for (const command of ANSWERED) client.send(pipelined([command]));
       }
       for (const command of ANSWERED) {
         expect(await router.reply(), command).toBe(await redis.reply());
@@ -114,11 +100,11 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, through the rout
   }
 
   test("a waiting command holds up its own client's later commands and nobody else's", async () => {
-    const [client, other] = [await cluster.client(), await cluster.client()];
+    const [client, other] = [await beside.cluster.client(), await beside.cluster.client()];
     await other.call("FLUSHALL");
-    client.send(pipeline(["SET {q}a 1", "BLPOP {q}l 0", "GET {q}a", "LLEN {q}l"]));
+    client.send(pipelined(["SET {q}a 1", "BLPOP {q}l 0", "GET {q}a", "LLEN {q}l"]));
     expect(await client.reply()).toBe("+OK\r\n");
-    await until("it waits", async () => (await blockedOn(cluster.servers)) === 1);
+    await until("it waits", async () => (await blockedOn(beside.cluster.servers)) === 1);
     expect(await other.call("SET {q}a 2")).toBe("+OK\r\n");
     expect(await other.call("RPUSH {q}l x y")).toBe(":2\r\n");
     expect(await client.reply()).toBe("*2\r\n$4\r\n{q}l\r\n$1\r\nx\r\n");
@@ -127,16 +113,16 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, through the rout
   });
 
   test("a client that leaves while it waits takes nothing, however it leaves", async () => {
-    const other = await cluster.client();
+    const other = await beside.cluster.client();
     await other.call("FLUSHALL");
     for (const leave of ["destroy", "end", "resetAndDestroy"] as const) {
-      const client = await cluster.client();
-      client.send(pipeline(["BLPOP {g}l 0", "SET {g}never 1"]));
-      await until("it waits", async () => (await blockedOn(cluster.servers)) === 1);
+      const client = await beside.cluster.client();
+      client.send(pipelined(["BLPOP {g}l 0", "SET {g}never 1"]));
+      await until("it waits", async () => (await blockedOn(beside.cluster.servers)) === 1);
       client.socket[leave]();
       await until(
         `nobody waits after ${leave}`,
-        async () => (await blockedOn(cluster.servers)) === 0,
+        async () => (await blockedOn(beside.cluster.servers)) === 0,
       );
     }
     expect(await other.call("RPUSH {g}l x")).toBe(":1\r\n");
@@ -145,59 +131,59 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, through the rout
   });
 
   test("keys of several partitions can't be waited for, and a user's hint says why", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     expect(await client.call("BLPOP a b c d e f 0")).toMatch(/^-CROSSSLOT .*hash-tag {}/);
   });
 
   test("a hundred clients wait at once, and each is woken once", async () => {
-    const clients = await Promise.all(Array.from({ length: 100 }, () => cluster.client()));
-    const waker = await cluster.client();
+    const clients = await Promise.all(Array.from({ length: 100 }, () => beside.cluster.client()));
+    const waker = await beside.cluster.client();
     await waker.call("FLUSHALL");
     clients.forEach((client, index) => {
-      client.send(pipeline([`BLPOP q${index % 10} 0`]));
+      client.send(pipelined([`BLPOP q${index % 10} 0`]));
     });
-    await until("all wait", async () => (await blockedOn(cluster.servers)) === 100);
+    await until("all wait", async () => (await blockedOn(beside.cluster.servers)) === 100);
     for (let index = 0; index < 100; index++)
-      waker.send(pipeline([`RPUSH q${index % 10} v${index}`]));
+      waker.send(pipelined([`RPUSH q${index % 10} v${index}`]));
     const values = await Promise.all(
       clients.map(async (client) => /v\d+/.exec(await client.reply())?.[0]),
     );
     expect(new Set(values).size).toBe(100);
-    await until("nobody waits", async () => (await blockedOn(cluster.servers)) === 0);
+    await until("nobody waits", async () => (await blockedOn(beside.cluster.servers)) === 0);
     for (const client of clients) client.socket.destroy();
   });
 
   test("a router that ends does not wait for those who wait", async () => {
     const ending = await startRouterCluster({ partitions: 1, settings: ["drain-for 60s"] });
     const [client, late] = [await RawClient.open(ending.port), await RawClient.open(ending.port)];
-    client.send(pipeline(["BLPOP l 0"]));
+    client.send(pipelined(["BLPOP l 0"]));
     await until("it waits", async () => (await blockedOn(ending.servers)) === 1);
-    late.send(pipeline(["SET a 1", "BLPOP l 0"]));
+    late.send(pipelined(["SET a 1", "BLPOP l 0"]));
     const reply = client.reply();
     await ending.close();
     expect(await reply).toBe("closed");
   });
 
   test("a client that has ended its side gets what is there, and then leaves", async () => {
-    const [half, other] = [await cluster.client(), await cluster.client()];
+    const [half, other] = [await beside.cluster.client(), await beside.cluster.client()];
     await other.call("FLUSHALL");
     await other.call("RPUSH {h}l x");
-    half.socket.end(pipeline(["SET {h}a 1", "BLPOP {h}l 0", "BLPOP {h}l 0"]));
+    half.socket.end(pipelined(["SET {h}a 1", "BLPOP {h}l 0", "BLPOP {h}l 0"]));
     expect(await half.reply()).toBe("+OK\r\n");
     expect(await half.reply()).toBe("*2\r\n$4\r\n{h}l\r\n$1\r\nx\r\n");
     expect(await half.reply()).toBe("closed");
-    await until("nobody waits", async () => (await blockedOn(cluster.servers)) === 0);
+    await until("nobody waits", async () => (await blockedOn(beside.cluster.servers)) === 0);
   });
 
   test("ioredis and node-redis wait and are woken", async () => {
-    const address = { host: "127.0.0.1", port: cluster.port };
+    const address = { host: "127.0.0.1", port: beside.cluster.port };
     const [redis, other] = [new Redis(address), new Redis(address)];
     const client = createClient({ socket: address, RESP: 3 });
     await client.connect();
     try {
       await other.flushall();
       const popped = [redis.blpop("{c}a", 0), client.blPop("{c}b", 0)] as const;
-      await until("both wait", async () => (await blockedOn(cluster.servers)) === 2);
+      await until("both wait", async () => (await blockedOn(beside.cluster.servers)) === 2);
       await other.rpush("{c}a", "1");
       await other.rpush("{c}b", "2");
       expect(await popped[0]).toEqual(["{c}a", "1"]);
@@ -218,12 +204,12 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, while a master d
     ]);
     if (!forever || !timed || !stream || !other) throw new Error("no client");
     await other.call("XADD s 1-1 f v");
-    forever.send(pipeline(["BLPOP l 0"]));
-    timed.send(pipeline(["BLPOP m 3"]));
-    stream.send(pipeline(["XREAD BLOCK 0 STREAMS s 1-1"]));
+    forever.send(pipelined(["BLPOP l 0"]));
+    timed.send(pipelined(["BLPOP m 3"]));
+    stream.send(pipelined(["XREAD BLOCK 0 STREAMS s 1-1"]));
     await until("all wait", async () => (await blockedOn(cluster.servers)) === 3);
     await cluster.servers[0]?.kill();
-    const master = await promote(cluster);
+    const master = await promoteReplica(cluster);
     await until("all wait at the new master", async () => (await blockedOn([master])) === 3);
     expect(await other.call("RPUSH l x")).toBe(":1\r\n");
     expect(await forever.reply()).toBe("*2\r\n$1\r\nl\r\n$1\r\nx\r\n");
@@ -236,7 +222,7 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, while a master d
   test("a master that is told to follow another turns its waiting clients over to that one", async () => {
     const cluster = await startRouterCluster({ partitions: 1, replicas: 1 });
     const [client, other] = [await cluster.client(), await cluster.client()];
-    client.send(pipeline(["BLPOP l 0"]));
+    client.send(pipelined(["BLPOP l 0"]));
     await until("it waits", async () => (await blockedOn(cluster.servers)) === 1);
     const [old, replica] = [cluster.servers[0], cluster.replicas[0]?.[0]];
     if (old === undefined || replica === undefined) throw new Error("no nodes");
@@ -258,8 +244,8 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, while a master d
     cluster.view.show([node], [null]);
     expect(await client.call("BLPOP l 0.1")).toBe("*-1\r\n");
     expect(await client.call("BLPOP l 0")).toMatch(/^-TWINEDOWN partition 0 has no master/);
-    client.send(pipeline(["BLPOP l 5"]));
-    other.send(pipeline(["RPUSH l x"]));
+    client.send(pipelined(["BLPOP l 5"]));
+    other.send(pipelined(["RPUSH l x"]));
     cluster.view.show([node], [node.port]);
     expect(await client.reply()).toBe("*2\r\n$1\r\nl\r\n$1\r\nx\r\n");
   });
@@ -271,7 +257,7 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, while a master d
     const replica = cluster.replicas[0]?.[0];
     const link = await replica?.link();
     for (let round = 0; round < 50; round++) {
-      client.send(pipeline(["BLPOP l 0"]));
+      client.send(pipelined(["BLPOP l 0"]));
       await other.call("RPUSH l x y");
       expect(await client.reply()).toBe("*2\r\n$1\r\nl\r\n$1\r\nx\r\n");
       expect(await link?.call("LLEN", "l")).toBe(1);
@@ -293,7 +279,7 @@ describe.skipIf(isMissing("redis-server"))("WAIT through the router", () => {
     });
     const [client, reader] = [await cluster.client(), await cluster.client()];
     for (let round = 0; round < 50; round++) {
-      client.send(pipeline([`SET a ${round}`, `SET b ${round}`, `SET c ${round}`, "WAIT 1 5000"]));
+      client.send(pipelined([`SET a ${round}`, `SET b ${round}`, `SET c ${round}`, "WAIT 1 5000"]));
       for (let count = 0; count < 3; count++) await client.reply();
       expect(await client.reply()).toBe(":1\r\n");
       let held = 0;
@@ -325,7 +311,7 @@ describe.skipIf(isMissing("redis-server"))("WAIT through the router", () => {
     await fresh.call(`SET ${inFirst[0] ?? ""} 2`);
     expect(await fresh.call("WAIT 1 100")).toBe(":0\r\n");
     // It waits on a connection of its own: others go on, in that partition too.
-    fresh.send(pipeline(["WAIT 1 0"]));
+    fresh.send(pipelined(["WAIT 1 0"]));
     await until("it waits", async () => (await blockedOn(cluster.servers)) === 1);
     expect(await reader.call(`GET ${inFirst[0] ?? ""}`)).toBe("$1\r\n2\r\n");
     stopped?.signal("SIGCONT");
@@ -339,7 +325,7 @@ describe.skipIf(isMissing("redis-server"))("WAIT through the router", () => {
     expect(await client.call("WAIT 2 5000")).toBe(":2\r\n");
     await cluster.servers[0]?.kill();
     const [replica, other] = cluster.replicas[0] ?? [];
-    await promote(cluster);
+    await promoteReplica(cluster);
     await (await other?.link())?.call("REPLICAOF", "127.0.0.1", replica?.port ?? 0);
     await until("the other follows", async () => {
       const info = (await (await replica?.link())?.call("INFO", "replication")) as string;

@@ -1,20 +1,17 @@
 // router-clients.test.ts: ioredis, unmodified, on a router over three redis-servers.
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
+import { cleanUpAfterAll } from "../support/clean-up.ts";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
 import { startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
 
-const cleanUps: (() => Promise<void>)[] = [];
-const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
 let cluster: RouterCluster;
 
 describe.skipIf(isMissing("redis-server"))("ioredis", () => {
+  const cleanUp = cleanUpAfterAll();
   beforeAll(async () => {
     cluster = await startRouterCluster({ cleanUp });
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
   });
 
   for (const protocol of [2, 3] as const) {

@@ -2,22 +2,18 @@
 // same: the replies are the same bytes, one command after the other and pipelined in any pieces.
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { decodeReply } from "../../runtime/resp/decode.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { parseCommandTable, type CommandSpec } from "../../runtime/route/command-table.ts";
 import { ruleOf } from "../../runtime/route/policy.ts";
 import { argsOf, COMPARED, NOT_COMPARED, UNORDERED } from "../cases/compared-commands.ts";
 import { isMissing } from "../support/programs.ts";
-import { startRedis, type TestRedis } from "../support/redis-server.ts";
-import { RawClient, startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
+import { routerBesideRedis, type RouterBesideRedis } from "../support/router-beside-redis.ts";
+import { RawClient } from "../support/router-cluster.ts";
 import { seededRandom } from "../support/seeded-random.ts";
 
-const cleanUps: (() => Promise<void>)[] = [];
-const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
 const QUIET = ["slowlog-log-slower-than -1"];
-let cluster: RouterCluster;
-let plain: TestRedis;
 
 /** Lines of what has no order are sorted. */
 function shown(line: string, reply: string): unknown {
@@ -25,8 +21,11 @@ function shown(line: string, reply: string): unknown {
 }
 
 /** An empty one of each, in that protocol. */
-async function both(protocol: number): Promise<readonly [RawClient, RawClient]> {
-  const clients = [await cluster.client(), await RawClient.open(plain.port)] as const;
+async function both(
+  beside: RouterBesideRedis,
+  protocol: number,
+): Promise<readonly [RawClient, RawClient]> {
+  const clients = await beside.both();
   for (const client of clients) {
     for (const command of ["FLUSHALL", "FUNCTION FLUSH", "SCRIPT FLUSH"])
       await client.call(command);
@@ -36,18 +35,12 @@ async function both(protocol: number): Promise<readonly [RawClient, RawClient]> 
 }
 
 describe.skipIf(isMissing("redis-server"))("a router beside one redis-server", () => {
-  beforeAll(async () => {
-    cluster = await startRouterCluster({ settings: ["hash-tag {}"], redis: QUIET, cleanUp });
-    plain = await startRedis(QUIET, cleanUp);
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
-  });
+  const beside = routerBesideRedis({ redis: QUIET });
 
   for (const protocol of [2, 3]) {
     for (const [subject, lines] of Object.entries(COMPARED)) {
       test(`answers the commands of ${subject} the same in RESP${protocol}`, async () => {
-        const [router, redis] = await both(protocol);
+        const [router, redis] = await both(beside, protocol);
         for (const line of lines) {
           const args = argsOf(line);
           const [ours, theirs] = [await router.callArgs(args), await redis.callArgs(args)];
@@ -64,7 +57,7 @@ describe.skipIf(isMissing("redis-server"))("a router beside one redis-server", (
       // RESET changes the protocol, and scripts that are loaded on one connection are known on the other at once there.
       const commands = lines.filter((line) => line !== "RESET");
       const bytes = Buffer.concat(commands.map((line) => encodeCommand(argsOf(line))));
-      const [router, redis] = await both(3);
+      const [router, redis] = await both(beside, 3);
       for (let at = 0; at < bytes.length;) {
         const end = at + 1 + seeded.below(at % 3 === 0 ? 4 : 300);
         router.send(bytes.subarray(at, end));
@@ -81,7 +74,7 @@ describe.skipIf(isMissing("redis-server"))("a router beside one redis-server", (
   });
 
   test("answers inline commands the same, with quotes, spaces and empty lines among them", async () => {
-    const [router, redis] = await both(2);
+    const [router, redis] = await both(beside, 2);
     const lines = [
       "SET a 1",
       "  get   a ",
@@ -106,7 +99,7 @@ describe.skipIf(isMissing("redis-server"))("a router beside one redis-server", (
   });
 
   test("leaves out no command of the running server that it sends on or answers", async () => {
-    const redis = await RawClient.open(plain.port);
+    const redis = await RawClient.open(beside.plain.port);
     const reply = Buffer.from(await redis.call("COMMAND"), "latin1");
     redis.socket.destroy();
     const specs = [...parseCommandTable(decodeReply(reply)).values()].flatMap(withSubcommands);

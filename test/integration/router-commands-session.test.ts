@@ -1,23 +1,12 @@
 // router-commands-session.test.ts: what a router says itself of its clients, beside one redis-server where that has the same.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { isMissing } from "../support/programs.ts";
-import { startRedis, type TestRedis } from "../support/redis-server.ts";
-import { RawClient, startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
-
-const cleanUps: (() => Promise<void>)[] = [];
-const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
-let cluster: RouterCluster;
-let plain: TestRedis;
+import { routerBesideRedis } from "../support/router-beside-redis.ts";
+import { pipelined, RawClient } from "../support/router-cluster.ts";
 
 describe.skipIf(isMissing("redis-server"))("the session of a router's client", () => {
-  beforeAll(async () => {
-    cluster = await startRouterCluster({ cleanUp });
-    plain = await startRedis([], cleanUp);
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
-  });
+  const beside = routerBesideRedis({ settings: [] });
 
   const REPLY_SEQUENCES: readonly (readonly string[])[] = [
     ["CLIENT REPLY SKIP", "SET a 1", "GET a", "PING"],
@@ -43,7 +32,7 @@ describe.skipIf(isMissing("redis-server"))("the session of a router's client", (
   test.each(REPLY_SEQUENCES.map((commands) => [commands.join("; "), commands] as const))(
     "%s: the same replies are left out as by one redis-server",
     async (_, commands) => {
-      const clients = [await cluster.client(), await RawClient.open(plain.port)] as const;
+      const clients = await beside.both();
       const bytes = Buffer.concat(
         [...commands, "ECHO end"].map((one) => encodeCommand(one.split(" "))),
       );
@@ -64,7 +53,7 @@ describe.skipIf(isMissing("redis-server"))("the session of a router's client", (
   );
 
   test("a client that wants no replies is not stopped by 5,000 of them", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     const sets = Array.from({ length: 5000 }, (_, index) =>
       encodeCommand(["SET", `k${index % 50}`, String(index)]),
     );
@@ -75,10 +64,10 @@ describe.skipIf(isMissing("redis-server"))("the session of a router's client", (
   });
 
   test("CLIENT LIST and INFO show this router's clients in the fields of a redis-server", async () => {
-    const [one, other] = [await cluster.client(), await cluster.client()];
+    const [one, other] = [await beside.cluster.client(), await beside.cluster.client()];
     await one.call("CLIENT SETNAME one");
     await other.call("HELLO 3 SETNAME other");
-    const redis = await RawClient.open(plain.port);
+    const redis = await RawClient.open(beside.plain.port);
     const fieldsOf = (line: string): string[] => [...line.matchAll(/ ?([a-z-]+)=/g)].map(String);
     const fields = fieldsOf((await redis.call("CLIENT INFO")).split("\r\n")[1] ?? "");
     redis.socket.destroy();
@@ -86,7 +75,7 @@ describe.skipIf(isMissing("redis-server"))("the session of a router's client", (
     const own = list.split("\n").find((line) => line.includes(" name=one ")) ?? "";
     expect(fieldsOf(own)).toEqual(expect.arrayContaining(fields));
     expect(list).toMatch(/ name=other .* resp=3 /);
-    expect(await one.call("CLIENT INFO")).toContain(` laddr=127.0.0.1:${cluster.port} `);
+    expect(await one.call("CLIENT INFO")).toContain(` laddr=127.0.0.1:${beside.cluster.port} `);
     const id = /^:(\d+)/.exec(await other.call("CLIENT ID"))?.[1] ?? "";
     expect(await one.call(`CLIENT LIST ID ${id}`)).toMatch(
       /^\$\d+\r\nid=\d+ .* name=other .*\n\r\n$/,
@@ -95,12 +84,11 @@ describe.skipIf(isMissing("redis-server"))("the session of a router's client", (
   });
 
   test("HELLO changes the protocol only for what follows it", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     await client.call("HSET h f v");
     const commands = ["HGETALL h", "HELLO 3", "HGETALL h", "GET none", "HELLO 2", "HGETALL h"];
-    client.send(Buffer.concat(commands.map((command) => encodeCommand(command.split(" ")))));
-    const replies: string[] = [];
-    while (replies.length < commands.length) replies.push(await client.reply());
+    client.send(pipelined(commands));
+    const replies = await client.replies(commands.length);
     expect(replies.map((reply) => reply.split("\r\n")[0])).toEqual([
       "*2",
       "%7",

@@ -1,8 +1,9 @@
 // router-commands-whole.test.ts: commands that mean the whole cluster or that one redis-server can't be compared with: scans
 // over masters that change, settings, logs, the router's own part of INFO, and every refusal.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { decodeReply } from "../../runtime/resp/decode.ts";
 import { itemsOf, numberOf, textOf, type RespValue } from "../../runtime/resp/value.ts";
+import { cleanUpAfterAll } from "../support/clean-up.ts";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
 import { readCommandPage } from "../support/command-page.ts";
@@ -12,8 +13,6 @@ import {
   type RouterCluster,
 } from "../support/router-cluster.ts";
 
-const cleanUps: (() => Promise<void>)[] = [];
-const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
 let cluster: RouterCluster;
 
 async function ask(client: RawClient, command: string): Promise<RespValue> {
@@ -49,12 +48,10 @@ function promoteAnew(): void {
 }
 
 describe.skipIf(isMissing("redis-server"))("a router's commands on the whole cluster", () => {
+  const cleanUp = cleanUpAfterAll();
   beforeAll(async () => {
     const redis = ["slowlog-log-slower-than 0", "slowlog-max-len 50"];
     cluster = await startRouterCluster({ settings: ["hash-tag {}"], redis, cleanUp });
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
   });
 
   for (const [name, add] of [

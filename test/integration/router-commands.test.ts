@@ -1,32 +1,21 @@
 // router-commands.test.ts: the router over three redis-servers, beside one redis-server that gets the same commands.
 import { execFile } from "node:child_process";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { builtinPartition } from "../../runtime/core/hash/partition-function.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { isMissing } from "../support/programs.ts";
-import { startRedis, type TestRedis } from "../support/redis-server.ts";
-import { RawClient, startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
+import { routerBesideRedis } from "../support/router-beside-redis.ts";
+import type { RawClient } from "../support/router-cluster.ts";
 import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
 
-const cleanUps: (() => Promise<void>)[] = [];
-const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
-let cluster: RouterCluster;
-let plain: TestRedis;
-
 describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("router", () => {
-  beforeAll(async () => {
-    cluster = await startRouterCluster({ settings: ["hash-tag {}"], cleanUp });
-    plain = await startRedis([], cleanUp);
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
-  });
+  const beside = routerBesideRedis();
 
   test("what a browser was made to send is cut off before it does anything", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     await client.call("SET kept 1");
     for (const head of ["POST / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\n"]) {
-      const browser = await cluster.client();
+      const browser = await beside.cluster.client();
       browser.send(`${head}\r\nFLUSHALL\r\n`);
       let reply = await browser.reply();
       while (reply !== "closed") {
@@ -38,8 +27,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
   });
 
   const both = async (): Promise<{ router: RawClient; redis: RawClient }> => {
-    const router = await cluster.client();
-    const redis = await RawClient.open(plain.port);
+    const [router, redis] = await beside.both();
     await Promise.all([router.call("FLUSHALL"), redis.call("FLUSHALL")]);
     return { router, redis };
   };
@@ -68,7 +56,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
   }
 
   test("50 clients pipelining at once get their own replies, each in its order", async () => {
-    const clients = await Promise.all(Array.from({ length: 50 }, () => cluster.client()));
+    const clients = await Promise.all(Array.from({ length: 50 }, () => beside.cluster.client()));
     const seeded = seededRandom(7);
     await Promise.all(
       clients.map(async (client, id) => {
@@ -99,11 +87,11 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
   });
 
   test("each key is in the one partition that the hash names, in that partition's database", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     await client.call("FLUSHALL");
     const hash = builtinPartition("crc32", 3);
     for (let key = 0; key < 60; key++) await client.call(`SET key${key} ${key}`);
-    for (const [partition, server] of cluster.servers.entries()) {
+    for (const [partition, server] of beside.cluster.servers.entries()) {
       const link = await server.link();
       await link.call("SELECT", partition);
       const keys = (await link.call("KEYS", "*")) as string[];
@@ -114,7 +102,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
   });
 
   test("SCAN shows every key of every partition once, and DBSIZE, KEYS and RANDOMKEY agree", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     await client.call("FLUSHALL");
     const names = Array.from({ length: 500 }, (_, index) => `k${index}`);
     await client.callArgs(["MSET", ...names.flatMap((name) => [name, "1"])]);
@@ -132,20 +120,20 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
   });
 
   test("a cursor of a master that is gone starts its partition again and leaves no key out", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     await client.call("FLUSHALL");
     const names = Array.from({ length: 300 }, (_, index) => `k${index}`);
     await client.callArgs(["MSET", ...names.flatMap((name) => [name, "1"])]);
     const seen = new Set<string>();
     let cursor = "0";
     let steps = 0;
-    const nodes = cluster.servers.map(({ port }, partition) => ({ port, partition }));
+    const nodes = beside.cluster.servers.map(({ port }, partition) => ({ port, partition }));
     do {
       // The same server promoted anew counts as another master.
       if (++steps === 2)
-        cluster.view.show(
+        beside.cluster.view.show(
           nodes,
-          cluster.servers.map(({ port }) => port),
+          beside.cluster.servers.map(({ port }) => port),
         );
       const lines = (await client.call(`SCAN ${cursor} COUNT 20`)).split("\r\n");
       cursor = lines[2] ?? "0";
@@ -155,7 +143,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
   });
 
   test("commands that can't be routed are refused by name and the connection goes on", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     expect(await client.call("MONITOR")).toMatch(/^-ERR twine: 'monitor' is not supported: /);
     expect(await client.call("CLIENT TRACKING ON")).toMatch(
       /^-ERR twine: 'client tracking' is not/,
@@ -173,7 +161,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
   });
 
   test("broken bytes get an error after the replies that are owed, and then the end", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     client.send("SET a 1\r\nGET a\r\n*1\r\n!bad\r\n");
     expect(await client.reply()).toBe("+OK\r\n");
     expect(await client.reply()).toBe("$1\r\n1\r\n");
@@ -182,7 +170,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
   });
 
   test("a client that closes its side at once still gets every reply", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     client.socket.end("PING\r\n".repeat(3000) + "SET a 1\r\n");
     for (let count = 0; count < 3000; count++) expect(await client.reply()).toBe("+PONG\r\n");
     expect(await client.reply()).toBe("+OK\r\n");
@@ -190,7 +178,17 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
   });
 
   test("redis-benchmark runs to its end", async () => {
-    const args = ["-p", String(cluster.port), "-t", "set,get,mset", "-n", "10000", "-q", "-P", "8"];
+    const args = [
+      "-p",
+      String(beside.cluster.port),
+      "-t",
+      "set,get,mset",
+      "-n",
+      "10000",
+      "-q",
+      "-P",
+      "8",
+    ];
     const output = await run("redis-benchmark", [...args, "-r", "1000"]);
     expect(output).toMatch(/SET: [\d.]+ requests per second/);
     expect(output).toMatch(/MSET \(10 keys\): [\d.]+ requests per second/);
@@ -199,7 +197,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("rout
 
   test("redis-cli speaks RESP2 and RESP3 to it", async () => {
     const cli = (...args: string[]): Promise<string> =>
-      run("redis-cli", ["-p", String(cluster.port), ...args]);
+      run("redis-cli", ["-p", String(beside.cluster.port), ...args]);
     expect(await cli("set", "foo", "bar")).toBe("OK\n");
     expect(await cli("--json", "get", "foo")).toBe('"bar"\n');
     expect(await cli("-3", "hset", "h", "a", "1")).toMatch(/1/);

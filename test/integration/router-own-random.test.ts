@@ -1,10 +1,9 @@
 // router-own-random.test.ts: random conversations with transactions, subscriptions and commands that wait, in random
 // pieces: the router with one partition's keys must say to one client what a bare Redis says.
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeCommand } from "../../runtime/resp/encode.ts";
+import { describe, expect, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
-import { startRedis, type TestRedis } from "../support/redis-server.ts";
-import { RawClient, startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
+import { routerBesideRedis } from "../support/router-beside-redis.ts";
+import { pipelined, type RawClient } from "../support/router-cluster.ts";
 import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
 
 /** {k} is one of few keys, all in one partition. */
@@ -60,29 +59,19 @@ async function repliesTo(
 }
 
 describe.skipIf(isMissing("redis-server"))("random conversations", () => {
-  const cleanUps: (() => Promise<void>)[] = [];
-  let cluster: RouterCluster;
-  let plain: TestRedis;
-  beforeAll(async () => {
-    const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
-    cluster = await startRouterCluster({ settings: ["hash-tag {}"], cleanUp });
-    plain = await startRedis([], cleanUp);
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
-  });
+  const beside = routerBesideRedis();
 
   for (const protocol of ["2", "3"]) {
     test(`the router says what a bare Redis says, with RESP${protocol}`, async () => {
       for (let seed = 1; seed <= 40; seed++) {
         const random = seededRandom(seed);
-        const [router, redis] = [await cluster.client(), await RawClient.open(plain.port)];
+        const [router, redis] = await beside.both();
         for (const client of [router, redis]) {
           await client.call("FLUSHALL");
           await client.call(`HELLO ${protocol}`);
         }
         const commands = conversation(random);
-        const bytes = Buffer.concat(commands.map((command) => encodeCommand(command.split(" "))));
+        const bytes = pipelined(commands);
         // One reply to each, since every subscription here names one thing.
         const [ours, theirs] = await Promise.all([
           repliesTo(router, bytes, commands.length, random),

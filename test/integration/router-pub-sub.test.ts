@@ -1,14 +1,12 @@
 // router-pub-sub.test.ts: SUBSCRIBE, PUBLISH and their kin through the router, beside what a bare Redis says.
 import { createClient } from "@redis/client";
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { isMissing } from "../support/programs.ts";
-import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
-import { RawClient, startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
-
-const pipeline = (commands: readonly string[]): Buffer =>
-  Buffer.concat(commands.map((command) => encodeCommand(command.split(" "))));
+import { until } from "../support/redis-server.ts";
+import { routerBesideRedis } from "../support/router-beside-redis.ts";
+import { pipelined, startRouterCluster } from "../support/router-cluster.ts";
 
 /** Each line is sent when all replies to the line before have come; [commands, replies and messages]. */
 const CONVERSATIONS: readonly (readonly (readonly [commands: string[], replies: number])[])[] = [
@@ -44,25 +42,15 @@ const RESP2_ONLY = [
 ];
 
 describe.skipIf(isMissing("redis-server"))("publish and subscribe through the router", () => {
-  const cleanUps: (() => Promise<void>)[] = [];
-  let cluster: RouterCluster;
-  let plain: TestRedis;
-  beforeAll(async () => {
-    const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
-    cluster = await startRouterCluster({ settings: ["hash-tag {}"], cleanUp });
-    plain = await startRedis([], cleanUp);
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
-  });
+  const beside = routerBesideRedis();
 
   for (const protocol of ["2", "3"]) {
     test(`subscriptions begin and end as with a bare Redis, with RESP${protocol}`, async () => {
       for (const lines of CONVERSATIONS) {
-        const [router, redis] = [await cluster.client(), await RawClient.open(plain.port)];
+        const [router, redis] = await beside.both();
         for (const client of [router, redis]) await client.call(`HELLO ${protocol}`);
         for (const [commands, count] of lines) {
-          for (const client of [router, redis]) client.send(pipeline(commands));
+          for (const client of [router, redis]) client.send(pipelined(commands));
           const ours: string[] = [];
           const theirs: string[] = [];
           for (let number = 0; number < count; number++) {
@@ -82,11 +70,11 @@ describe.skipIf(isMissing("redis-server"))("publish and subscribe through the ro
     });
 
     test(`messages come as from a bare Redis, with RESP${protocol}`, async () => {
-      const [router, redis] = [await cluster.client(), await RawClient.open(plain.port)];
-      const [publisher, there] = [await cluster.client(), await RawClient.open(plain.port)];
+      const [router, redis] = await beside.both();
+      const [publisher, there] = await beside.both();
       for (const client of [router, redis]) {
         await client.call(`HELLO ${protocol}`);
-        client.send(pipeline(["SUBSCRIBE news", "PSUBSCRIBE n*", "SSUBSCRIBE shard"]));
+        client.send(pipelined(["SUBSCRIBE news", "PSUBSCRIBE n*", "SSUBSCRIBE shard"]));
         for (let count = 0; count < 3; count++) await client.reply();
       }
       const calls = [
@@ -111,9 +99,9 @@ describe.skipIf(isMissing("redis-server"))("publish and subscribe through the ro
   }
 
   test("a subscribed client of RESP2 is refused what Redis refuses", async () => {
-    const [router, redis] = [await cluster.client(), await RawClient.open(plain.port)];
+    const [router, redis] = await beside.both();
     for (const commands of RESP2_ONLY) {
-      for (const client of [router, redis]) client.send(pipeline(commands));
+      for (const client of [router, redis]) client.send(pipelined(commands));
       for (const command of commands) {
         expect(await router.reply(), command).toBe(await redis.reply());
       }
@@ -123,10 +111,10 @@ describe.skipIf(isMissing("redis-server"))("publish and subscribe through the ro
   });
 
   test("a client of RESP3 goes on with everything else while it is subscribed", async () => {
-    const [client, publisher] = [await cluster.client(), await cluster.client()];
+    const [client, publisher] = [await beside.cluster.client(), await beside.cluster.client()];
     await client.call("HELLO 3");
     expect(await client.call("SUBSCRIBE {r}ch")).toMatch(/^>3/);
-    client.send(pipeline(["SET {r}a 1", "MULTI", "INCR {r}a", "PUBLISH {r}ch inside", "EXEC"]));
+    client.send(pipelined(["SET {r}a 1", "MULTI", "INCR {r}a", "PUBLISH {r}ch inside", "EXEC"]));
     const replies: string[] = [];
     for (let count = 0; count < 6; count++) replies.push(await client.reply());
     const messages = replies.filter((reply) => reply.startsWith(">"));
@@ -140,13 +128,13 @@ describe.skipIf(isMissing("redis-server"))("publish and subscribe through the ro
   });
 
   test("ten thousand messages over several channels come whole and in the order of each channel", async () => {
-    const [all, publisher] = [await cluster.client(), await cluster.client()];
-    const single = await Promise.all(Array.from({ length: 5 }, () => cluster.client()));
+    const [all, publisher] = [await beside.cluster.client(), await beside.cluster.client()];
+    const single = await Promise.all(Array.from({ length: 5 }, () => beside.cluster.client()));
     await all.call("PSUBSCRIBE order:*");
     for (const [index, client] of single.entries()) await client.call(`SUBSCRIBE order:${index}`);
     const messages = 10_000;
     const commands = Array.from({ length: messages }, (_, at) => `PUBLISH order:${at % 5} ${at}`);
-    publisher.send(pipeline(commands));
+    publisher.send(pipelined(commands));
     for (let count = 0; count < messages; count++) expect(await publisher.reply()).toBe(":2\r\n");
     const numberIn = (reply: string): number => Number(/\r\n(\d+)\r\n$/.exec(reply)?.[1]);
     const last = [-1, -1, -1, -1, -1];
@@ -162,11 +150,11 @@ describe.skipIf(isMissing("redis-server"))("publish and subscribe through the ro
   });
 
   test("PUBSUB counts clients, wherever their channels lie", async () => {
-    const clients = await Promise.all(Array.from({ length: 3 }, () => cluster.client()));
-    const asker = await cluster.client();
+    const clients = await Promise.all(Array.from({ length: 3 }, () => beside.cluster.client()));
+    const asker = await beside.cluster.client();
     for (const client of clients) {
       client.send(
-        pipeline(["SUBSCRIBE count:a count:b", "PSUBSCRIBE count:*", "SSUBSCRIBE count:s"]),
+        pipelined(["SUBSCRIBE count:a count:b", "PSUBSCRIBE count:*", "SSUBSCRIBE count:s"]),
       );
       for (let count = 0; count < 4; count++) await client.reply();
     }
@@ -187,24 +175,23 @@ describe.skipIf(isMissing("redis-server"))("publish and subscribe through the ro
   });
 
   test("what nodes say of their keys comes from every partition", async () => {
-    const client = await cluster.client();
-    for (const server of cluster.servers) {
+    const client = await beside.cluster.client();
+    for (const server of beside.cluster.servers) {
       await (await server.link()).call("CONFIG", "SET", "notify-keyspace-events", "KEA");
     }
     await client.call("HELLO 3");
     await client.call("PSUBSCRIBE __keyevent@*__:set");
-    for (let key = 0; key < 10; key++) client.send(pipeline([`SET event:${key} 1`]));
-    const replies: string[] = [];
-    while (replies.length < 20) replies.push(await client.reply());
+    for (let key = 0; key < 10; key++) client.send(pipelined([`SET event:${key} 1`]));
+    const replies = await client.replies(20);
     expect(replies.filter((reply) => reply.includes("event:")).length).toBe(10);
-    for (const server of cluster.servers) {
+    for (const server of beside.cluster.servers) {
       await (await server.link()).call("CONFIG", "SET", "notify-keyspace-events", "");
     }
     client.socket.destroy();
   });
 
   test("ioredis and node-redis subscribe, receive and unsubscribe", async () => {
-    const address = { host: "127.0.0.1", port: cluster.port };
+    const address = { host: "127.0.0.1", port: beside.cluster.port };
     const [redis, publisher] = [new Redis(address), new Redis(address)];
     const client = createClient({ socket: address, RESP: 3 });
     client.on("error", () => undefined);
@@ -233,7 +220,7 @@ describe.skipIf(isMissing("redis-server"))("publish and subscribe through the ro
   });
 
   test("fifty thousand channels are subscribed and left in one command each", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     const names = Array.from({ length: 50_000 }, (_, index) => `many:${index}`);
     for (const word of ["SUBSCRIBE", "UNSUBSCRIBE"]) {
       client.send(encodeCommand([word, ...names]));
@@ -270,10 +257,10 @@ describe.skipIf(isMissing("redis-server"))("subscriptions while a master dies", 
     await three.call("HELLO 3");
     const names = Array.from({ length: 10 }, (_, index) => `ch${index}`);
     for (const client of [two, three]) {
-      client.send(pipeline([`SUBSCRIBE ${names.join(" ")}`]));
+      client.send(pipelined([`SUBSCRIBE ${names.join(" ")}`]));
       for (const name of names) expect(await client.reply()).toContain(name);
     }
-    three.send(pipeline(["PSUBSCRIBE c*"]));
+    three.send(pipelined(["PSUBSCRIBE c*"]));
     await three.reply();
     await cluster.servers[0]?.kill();
     const [replica] = cluster.replicas[0] ?? [];
@@ -298,7 +285,7 @@ describe.skipIf(isMissing("redis-server"))("subscriptions while a master dies", 
       while (got.length < count) got.push(await client.reply());
       for (const name of names) expect(got.some((reply) => reply.includes(name))).toBe(true);
     }
-    three.send(pipeline(["UNSUBSCRIBE ch0", "GET x"]));
+    three.send(pipelined(["UNSUBSCRIBE ch0", "GET x"]));
     expect(await three.reply()).toContain("unsubscribe");
     expect(await three.reply()).toBe("_\r\n");
   });
@@ -310,7 +297,7 @@ describe.skipIf(isMissing("redis-server"))("subscriptions while a master dies", 
     await client.call("PING");
     cluster.view.show([node], [null]);
     expect(await client.call("SUBSCRIBE a b")).toMatch(/^-TWINEDOWN /);
-    client.send(pipeline(["SUBSCRIBE c"]));
+    client.send(pipelined(["SUBSCRIBE c"]));
     await publisher.call("PING");
     cluster.view.show([node], [node.port]);
     expect(await client.reply()).toContain("subscribe");

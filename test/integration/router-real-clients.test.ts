@@ -4,41 +4,30 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { createClient } from "@redis/client";
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
 import { pythonWithRedis } from "../support/redis-py.ts";
-import { startRedis, type TestRedis } from "../support/redis-server.ts";
-import { startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
+import { routerBesideRedis } from "../support/router-beside-redis.ts";
 import { ROOT } from "../support/source-files.ts";
 
-const cleanUps: (() => Promise<void>)[] = [];
-const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
 const python = pythonWithRedis();
 const LIBRARY =
   "#!lua name=lib\nredis.register_function('put', function(k, a) " +
   "return redis.call('SET', k[1], a[1]) end)";
 /** What is slow on a busy machine is no difference. */
 const QUIET = ["slowlog-log-slower-than -1"];
-let cluster: RouterCluster;
-let plain: TestRedis;
 
 /** A program's results, in its own words. */
 type Program = (port: number) => Promise<unknown>;
 
-/** The router's results are one redis-server's. */
-async function compare(program: Program): Promise<void> {
-  const [ours, theirs] = [await program(cluster.port), await program(plain.port)];
-  expect(ours).toEqual(theirs);
-}
-
 describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("a router", () => {
-  beforeAll(async () => {
-    cluster = await startRouterCluster({ settings: ["hash-tag {}"], redis: QUIET, cleanUp });
-    plain = await startRedis(QUIET, cleanUp);
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
-  });
+  const beside = routerBesideRedis({ redis: QUIET });
+  /** The router's results are one redis-server's. */
+  const compare = async (program: Program): Promise<void> => {
+    const { cluster, plain } = beside;
+    const [ours, theirs] = [await program(cluster.port), await program(plain.port)];
+    expect(ours).toEqual(theirs);
+  };
 
   test.skipIf(python === undefined)(
     "is one Redis to redis-py, in its default protocol",
@@ -99,7 +88,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "redis-benchmark"))("a ro
   test("lets redis-benchmark run all its tests to the end without an error", async () => {
     const args = [
       "-p",
-      String(cluster.port),
+      String(beside.cluster.port),
       "-n",
       "2000",
       "-c",

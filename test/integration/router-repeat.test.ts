@@ -1,22 +1,12 @@
 // router-repeat.test.ts: what the router sends again when it can't know whether it was executed.
 import { describe, expect, test } from "vitest";
-import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { IDEMPOTENT } from "../../runtime/route/repeatable.ts";
 import { isMissing } from "../support/programs.ts";
 import { startRedis, type TestRedis } from "../support/redis-server.ts";
-import { startRouterCluster, type RawClient } from "../support/router-cluster.ts";
+import { pipelined, startRouterCluster } from "../support/router-cluster.ts";
 import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
 
 const ONE = { partitions: 1, settings: ["retry-unknown idempotent"] };
-
-const pipeline = (commands: readonly string[]): Buffer =>
-  Buffer.concat(commands.map((command) => encodeCommand(command.split(" "))));
-
-async function repliesOf(client: RawClient, count: number): Promise<string[]> {
-  const replies: string[] = [];
-  while (replies.length < count) replies.push(await client.reply());
-  return replies;
-}
 
 interface Connections {
   readonly routerCount: number;
@@ -40,12 +30,12 @@ describe.skipIf(isMissing("redis-server"))("router with retry-unknown idempotent
     const client = await cluster.client();
     await client.call("SET a 0");
     server?.signal("SIGSTOP");
-    client.send(pipeline(["SET a 1", "INCR n", "SET a 2", "SADD s x", "SET a 3 NX", "GET a"]));
+    client.send(pipelined(["SET a 1", "INCR n", "SET a 2", "SADD s x", "SET a 3 NX", "GET a"]));
     await (await cluster.client()).call("PING");
     await server?.kill();
-    client.send(pipeline(["SET a 4", "GET a"]));
+    client.send(pipelined(["SET a 4", "GET a"]));
     await server?.start();
-    const replies = await repliesOf(client, 8);
+    const replies = await client.replies(8);
     expect(replies[1]).toMatch(/^-UNCERTAIN n\d+ of partition 0 gave no reply/);
     expect(replies[4]).toMatch(/^-UNCERTAIN n\d+ of partition 0 gave no reply/);
     expect(replies.filter((_, index) => index !== 1 && index !== 4)).toEqual([
@@ -65,16 +55,16 @@ describe.skipIf(isMissing("redis-server"))("router with retry-unknown idempotent
     const [client, other] = [await cluster.client(), await cluster.client()];
     await client.call("SET a 0");
     server?.signal("SIGSTOP");
-    client.send(pipeline(["SET a old"]));
-    other.send(pipeline(["APPEND b x"]));
+    client.send(pipelined(["SET a old"]));
+    other.send(pipelined(["APPEND b x"]));
     await (await cluster.client()).call("PING");
     // A silent master that loses its part: nobody waits for it any longer.
     cluster.view.show([node], [null]);
     expect(await other.reply()).toMatch(/^-UNCERTAIN n\d+ of partition 0 gave no reply/);
-    client.send(pipeline(["SET a new"]));
+    client.send(pipelined(["SET a new"]));
     cluster.view.show([node], [node.port]);
     server?.signal("SIGCONT");
-    expect(await repliesOf(client, 2)).toEqual(["+OK\r\n", "+OK\r\n"]);
+    expect(await client.replies(2)).toEqual(["+OK\r\n", "+OK\r\n"]);
     expect(await other.call("GET a")).toBe("$3\r\nnew\r\n");
     expect(await connectionsOf(server)).toEqual({ routerCount: 1, killCount: 1 });
   });
@@ -85,12 +75,12 @@ describe.skipIf(isMissing("redis-server"))("router with retry-unknown idempotent
     const [client, other] = [await cluster.client(), await cluster.client()];
     await client.call("SET a 0");
     server?.signal("SIGSTOP");
-    client.send(pipeline(["SET a 1", "GET a"]));
-    other.send(pipeline(["INCR n"]));
+    client.send(pipelined(["SET a 1", "GET a"]));
+    other.send(pipelined(["INCR n"]));
     await (await cluster.client()).call("PING");
     const promoted = await startRedis();
     cluster.view.show([{ port: promoted.port, partition: 0 }], [promoted.port]);
-    expect(await repliesOf(client, 2)).toEqual(["+OK\r\n", "$1\r\n1\r\n"]);
+    expect(await client.replies(2)).toEqual(["+OK\r\n", "$1\r\n1\r\n"]);
     expect(await other.reply()).toMatch(/^-UNCERTAIN/);
     expect(await (await promoted.link()).call("GET", "a")).toBe("1");
   });
@@ -104,14 +94,14 @@ describe.skipIf(isMissing("redis-server"))("router with retry-unknown idempotent
       const [client, other] = [await cluster.client(), await cluster.client()];
       await client.call("SET f 1");
       server?.signal("SIGSTOP");
-      client.send(pipeline(["GET f", "GET g", "SET f 2", "GET f"]));
-      other.send(pipeline(["GET f"]));
+      client.send(pipelined(["GET f", "GET g", "SET f 2", "GET f"]));
+      other.send(pipelined(["GET f"]));
       await (await cluster.client()).call("PING");
       // As if the master had executed and replicated the write before it died.
       const promoted = await startRedis();
       await (await promoted.link()).call("SET", "f", "2");
       cluster.view.show([{ port: promoted.port, partition: 0 }], [promoted.port]);
-      const [before, elsewhere, write, after] = await repliesOf(client, 4);
+      const [before, elsewhere, write, after] = await client.replies(4);
       expect(before).toMatch(/^-UNCERTAIN n\d+ of partition 0 gave no reply, a later write of the/);
       expect(elsewhere).toBe("$-1\r\n");
       expect(write).toMatch(retryUnknown === "reads" ? /^-UNCERTAIN/ : /^\+OK/);

@@ -1,51 +1,33 @@
 // router-transactions-failover.test.ts: what becomes of MULTI, EXEC and WATCH through the router when a master dies, is
 // paused, is replaced or can't be confirmed.
 import { describe, expect, test } from "vitest";
-import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { isMissing } from "../support/programs.ts";
-import { until, type TestRedis } from "../support/redis-server.ts";
+import { until } from "../support/redis-server.ts";
 import {
+  pipelined,
+  promoteReplica,
   startRouterCluster,
   type RawClient,
-  type RouterCluster,
 } from "../support/router-cluster.ts";
 
-const pipeline = (commands: readonly string[]): Buffer =>
-  Buffer.concat(commands.map((command) => encodeCommand(command.split(" "))));
-
-async function repliesOf(client: RawClient, count: number): Promise<string[]> {
-  const replies: string[] = [];
-  while (replies.length < count) replies.push(await client.reply());
-  return replies;
-}
-
-/** Promotes the first replica of partition 0 and shows it as the master. */
-async function promote(cluster: RouterCluster): Promise<TestRedis> {
-  const replica = cluster.replicas[0]?.[0];
-  if (replica === undefined) throw new Error("there is no replica");
-  await (await replica.link()).call("REPLICAOF", "NO", "ONE");
-  cluster.view.show([{ port: replica.port, partition: 0 }], [replica.port]);
-  return replica;
-}
-
 async function replyCount(client: RawClient, commands: readonly string[]): Promise<string[]> {
-  client.send(pipeline(commands));
-  return repliesOf(client, commands.length);
+  client.send(pipelined(commands));
+  return client.replies(commands.length);
 }
 
 describe.skipIf(isMissing("redis-server"))("transactions while a master dies", () => {
   test("one that was not sent is held and executed once at the new master", async () => {
     const cluster = await startRouterCluster({ partitions: 1, replicas: 1 });
     const [client, other] = [await cluster.client(), await cluster.client()];
-    client.send(pipeline(["SET n 1", "MULTI", "INCR n"]));
-    await repliesOf(client, 3);
+    client.send(pipelined(["SET n 1", "MULTI", "INCR n"]));
+    await client.replies(3);
     await cluster.servers[0]?.kill();
     cluster.view.show([], [null]);
-    client.send(pipeline(["INCR n", "EXEC", "GET n"]));
+    client.send(pipelined(["INCR n", "EXEC", "GET n"]));
     expect(await client.reply()).toBe("+QUEUED\r\n");
     expect(await other.call("PING")).toBe("+PONG\r\n");
-    await promote(cluster);
-    expect(await repliesOf(client, 2)).toEqual(["*2\r\n:2\r\n:3\r\n", "$1\r\n3\r\n"]);
+    await promoteReplica(cluster);
+    expect(await client.replies(2)).toEqual(["*2\r\n:2\r\n:3\r\n", "$1\r\n3\r\n"]);
   });
 
   test("one that was on the wire has an unknown fate, and the client hears that", async () => {
@@ -54,10 +36,10 @@ describe.skipIf(isMissing("redis-server"))("transactions while a master dies", (
     await client.call("SET n 1");
     await replyCount(client, ["MULTI", "INCR n", "EXEC"]);
     cluster.servers[0]?.signal("SIGSTOP");
-    client.send(pipeline(["MULTI", "INCR n", "EXEC", "GET n"]));
-    await repliesOf(client, 2);
+    client.send(pipelined(["MULTI", "INCR n", "EXEC", "GET n"]));
+    await client.replies(2);
     await cluster.servers[0]?.kill();
-    await promote(cluster);
+    await promoteReplica(cluster);
     expect(await client.reply()).toMatch(
       /^-UNCERTAIN n\d+ of partition 0 gave no reply, the command may have been executed/,
     );
@@ -79,10 +61,10 @@ describe.skipIf(isMissing("redis-server"))("transactions while a master dies", (
       await client.call("SET n 1");
       await replyCount(client, ["MULTI", "GET n", "EXEC"]);
       cluster.servers[0]?.signal("SIGSTOP");
-      client.send(pipeline(commands));
-      await repliesOf(client, 3);
+      client.send(pipelined(commands));
+      await client.replies(3);
       await cluster.servers[0]?.kill();
-      await promote(cluster);
+      await promoteReplica(cluster);
       expect((await client.reply()).slice(0, reply.length)).toBe(reply);
       await cluster.close();
     }
@@ -96,7 +78,7 @@ describe.skipIf(isMissing("redis-server"))("transactions while a master dies", (
     await replyCount(client, ["WATCH n", "MULTI", "INCR n", "EXEC"]);
     await client.call("WATCH n");
     old?.signal("SIGSTOP");
-    await promote(cluster);
+    await promoteReplica(cluster);
     expect(await replyCount(client, ["MULTI", "INCR n", "EXEC"])).toEqual([
       ...["+OK\r\n", "+QUEUED\r\n", "*-1\r\n"],
     ]);
@@ -118,14 +100,14 @@ describe.skipIf(isMissing("redis-server"))("transactions while a master dies", (
       return (list.match(/cmd=unwatch/g) ?? []).length === clients.length;
     });
     server?.signal("SIGSTOP");
-    for (const client of clients) client.send(pipeline(["MULTI", "INCR n", "EXEC"]));
-    for (const client of clients) await repliesOf(client, 2);
+    for (const client of clients) client.send(pipelined(["MULTI", "INCR n", "EXEC"]));
+    for (const client of clients) await client.replies(2);
     cluster.view.show([node], [null]);
     for (const client of clients) expect(await client.reply()).toMatch(/^-UNCERTAIN /);
     cluster.view.show([node], [node.port]);
-    for (const client of clients) client.send(pipeline(["MULTI", "SET n 100", "EXEC"]));
+    for (const client of clients) client.send(pipelined(["MULTI", "SET n 100", "EXEC"]));
     server?.signal("SIGCONT");
-    for (const client of clients) expect((await repliesOf(client, 3))[2]).toBe("*1\r\n+OK\r\n");
+    for (const client of clients) expect((await client.replies(3))[2]).toBe("*1\r\n+OK\r\n");
     expect(await clients[0]?.call("GET n")).toBe("$3\r\n100\r\n");
     const link = await server?.link();
     const stats = (await link?.call("INFO", "commandstats")) as string;
@@ -146,7 +128,7 @@ describe.skipIf(isMissing("redis-server"))("transactions while a master dies", (
     cluster.view.confirm(true);
     await cluster.servers[0]?.kill();
     expect((await replyCount(killed, ["MULTI", "INCR n", "EXEC"]))[2]).toBe("*-1\r\n");
-    await promote(cluster);
+    await promoteReplica(cluster);
     expect((await replyCount(moved, ["MULTI", "INCR n", "EXEC"]))[2]).toBe("*-1\r\n");
     for (const [index, client] of clients.entries()) {
       const replies = await replyCount(client, ["WATCH n", "MULTI", "INCR n", "EXEC"]);
@@ -163,8 +145,8 @@ describe.skipIf(isMissing("redis-server"))("transactions while a master dies", (
     await (await replica?.link())?.call("REPLICAOF", "NO", "ONE");
     const link = await old?.link();
     await link?.call("REPLICAOF", "127.0.0.1", replica?.port ?? 0);
-    client.send(pipeline(["MULTI", "INCR n", "EXEC"]));
-    await repliesOf(client, 2);
+    client.send(pipelined(["MULTI", "INCR n", "EXEC"]));
+    await client.replies(2);
     await until("it was refused there", async () => {
       const stats = (await link?.call("INFO", "errorstats")) as string;
       return stats.includes("errorstat_READONLY") || stats.includes("errorstat_EXECABORT");

@@ -1,20 +1,11 @@
 // router-transactions.test.ts: MULTI, EXEC, WATCH through the router, beside what a bare Redis says to the same bytes.
 import { createClient } from "@redis/client";
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeCommand } from "../../runtime/resp/encode.ts";
+import { describe, expect, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
-import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
-import { RawClient, startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
-
-const pipeline = (commands: readonly string[]): Buffer =>
-  Buffer.concat(commands.map((command) => encodeCommand(command.split(" "))));
-
-async function repliesOf(client: RawClient, count: number): Promise<string[]> {
-  const replies: string[] = [];
-  while (replies.length < count) replies.push(await client.reply());
-  return replies;
-}
+import { until } from "../support/redis-server.ts";
+import { routerBesideRedis } from "../support/router-beside-redis.ts";
+import { pipelined, startRouterCluster } from "../support/router-cluster.ts";
 
 /** What a bare Redis says to each of these, sent in one go. */
 const CONVERSATIONS: readonly (readonly string[])[] = [
@@ -41,24 +32,14 @@ const CONVERSATIONS: readonly (readonly string[])[] = [
 ];
 
 describe.skipIf(isMissing("redis-server"))("transactions through the router", () => {
-  const cleanUps: (() => Promise<void>)[] = [];
-  let cluster: RouterCluster;
-  let plain: TestRedis;
-  beforeAll(async () => {
-    const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
-    cluster = await startRouterCluster({ settings: ["hash-tag {}"], cleanUp });
-    plain = await startRedis([], cleanUp);
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
-  });
+  const beside = routerBesideRedis();
 
   for (const protocol of ["2", "3"]) {
     test(`every conversation goes as with a bare Redis, with RESP${protocol}`, async () => {
-      const [router, redis] = [await cluster.client(), await RawClient.open(plain.port)];
+      const [router, redis] = await beside.both();
       for (const commands of CONVERSATIONS) {
         const before = ["FLUSHALL", `HELLO ${protocol}`];
-        for (const client of [router, redis]) client.send(pipeline([...before, ...commands]));
+        for (const client of [router, redis]) client.send(pipelined([...before, ...commands]));
         for (const text of [...before, ...commands]) {
           const [ours, theirs] = [await router.reply(), await redis.reply()];
           if (text.startsWith("HELLO")) continue;
@@ -70,16 +51,16 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
   }
 
   test("a transaction follows its client's earlier commands and precedes its later ones", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     for (let round = 0; round < 50; round++) {
       await client.call("DEL {o}n other");
       client.send(
-        pipeline([
+        pipelined([
           ...["INCR {o}n", "SET other 1", "MULTI", "INCR {o}n", "GET {o}n", "EXEC"],
           ...["INCR {o}n", "MULTI", "INCR {o}n", "EXEC", "GET {o}n"],
         ]),
       );
-      const replies = await repliesOf(client, 11);
+      const replies = await client.replies(11);
       expect(replies[5]).toBe("*2\r\n:2\r\n$1\r\n2\r\n");
       expect(replies.slice(6)).toEqual([
         ":3\r\n",
@@ -92,11 +73,11 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
   });
 
   test("keys of another partition are refused with a hint, and nothing is executed", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     client.send(
-      pipeline(["FLUSHALL", "MULTI", "SET a 1", "SET b 1", "SET c 1", "SET d 1", "EXEC"]),
+      pipelined(["FLUSHALL", "MULTI", "SET a 1", "SET b 1", "SET c 1", "SET d 1", "EXEC"]),
     );
-    const replies = await repliesOf(client, 7);
+    const replies = await client.replies(7);
     expect(replies[2]).toBe("+QUEUED\r\n");
     expect(replies.slice(3, 6).join("")).toMatch(
       /-CROSSSLOT Keys in request are in different partitions: 'a' in \d, '.' in \d; with 'hash-tag/,
@@ -106,7 +87,7 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
   });
 
   test("what concerns the whole cluster or the router itself is refused by name inside a transaction", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     const commands = [
       "DBSIZE",
       "FLUSHALL",
@@ -117,19 +98,19 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
       "WAIT 0 0",
     ];
     for (const command of [...commands, "SELECT 1", "INFO", "CONFIG GET save"]) {
-      client.send(pipeline(["MULTI", command, "EXEC"]));
-      const [, refused, aborted] = await repliesOf(client, 3);
+      client.send(pipelined(["MULTI", command, "EXEC"]));
+      const [, refused, aborted] = await client.replies(3);
       const name = command.split(" ")[0]?.toLowerCase() ?? "";
       expect(refused).toMatch(new RegExp(`^-ERR twine: '${name}`));
       expect(aborted).toMatch(/^-EXECABORT /);
     }
-    client.send(pipeline(["MULTI", "PSYNC ? -1", "EXEC"]));
-    const replies = await repliesOf(client, 3);
+    client.send(pipelined(["MULTI", "PSYNC ? -1", "EXEC"]));
+    const replies = await client.replies(3);
     expect(replies[1]).toBe("-ERR Command not allowed inside a transaction\r\n");
   });
 
   test("another client's write to a watched key makes EXEC nil, and none of it happens", async () => {
-    const [client, other] = [await cluster.client(), await cluster.client()];
+    const [client, other] = [await beside.cluster.client(), await beside.cluster.client()];
     await client.call("FLUSHALL");
     for (const [protocol, nil] of [
       ["2", "*-1\r\n"],
@@ -138,18 +119,18 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
       await client.call(`HELLO ${protocol}`);
       await client.call("WATCH {w}a");
       await other.call("SET {w}a 1");
-      client.send(pipeline(["MULTI", "SET {w}b 1", "EXEC", "EXISTS {w}b"]));
-      expect(await repliesOf(client, 4)).toEqual(["+OK\r\n", "+QUEUED\r\n", nil, ":0\r\n"]);
+      client.send(pipelined(["MULTI", "SET {w}b 1", "EXEC", "EXISTS {w}b"]));
+      expect(await client.replies(4)).toEqual(["+OK\r\n", "+QUEUED\r\n", nil, ":0\r\n"]);
     }
   });
 
   test("a client that changes its protocol between WATCH and EXEC has to watch anew", async () => {
-    const client = await cluster.client();
+    const client = await beside.cluster.client();
     await client.call("SET {p}a 1");
-    client.send(pipeline(["WATCH {p}a", "HELLO 3", "MULTI", "INCR {p}a", "EXEC"]));
-    expect((await repliesOf(client, 5))[4]).toBe("_\r\n");
-    client.send(pipeline(["WATCH {p}a", "MULTI", "INCR {p}a", "EXEC"]));
-    expect((await repliesOf(client, 4))[3]).toBe("*1\r\n:2\r\n");
+    client.send(pipelined(["WATCH {p}a", "HELLO 3", "MULTI", "INCR {p}a", "EXEC"]));
+    expect((await client.replies(5))[4]).toBe("_\r\n");
+    client.send(pipelined(["WATCH {p}a", "MULTI", "INCR {p}a", "EXEC"]));
+    expect((await client.replies(4))[3]).toBe("*1\r\n:2\r\n");
   });
 
   test("a queue beyond hold-bytes is refused, and its memory is free again afterwards", async () => {
@@ -157,52 +138,52 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
     const client = await small.client();
     const big = "x".repeat(40_000);
     for (let round = 0; round < 10; round++) {
-      client.send(pipeline(["MULTI", `SET a ${big}`, `SET a ${big}`, `SET a ${big}`, "EXEC"]));
-      const replies = await repliesOf(client, 5);
+      client.send(pipelined(["MULTI", `SET a ${big}`, `SET a ${big}`, `SET a ${big}`, "EXEC"]));
+      const replies = await client.replies(5);
       expect(replies[2]).toBe("+QUEUED\r\n");
       expect(replies[3]).toMatch(/^-OOM twine: hold-bytes/);
       expect(replies[4]).toMatch(/^-EXECABORT /);
-      client.send(pipeline(["MULTI", `SET a ${big}`, "DISCARD"]));
-      expect(await repliesOf(client, 3)).toEqual(["+OK\r\n", "+QUEUED\r\n", "+OK\r\n"]);
+      client.send(pipelined(["MULTI", `SET a ${big}`, "DISCARD"]));
+      expect(await client.replies(3)).toEqual(["+OK\r\n", "+QUEUED\r\n", "+OK\r\n"]);
     }
     expect(await client.call("EXISTS a")).toBe(":0\r\n");
   });
 
   test("a client that leaves in the midst of a transaction leaves nothing behind", async () => {
-    const watcher = await cluster.client();
+    const watcher = await beside.cluster.client();
     await watcher.call("FLUSHALL");
     for (let round = 0; round < 20; round++) {
-      const client = await cluster.client();
-      client.send(pipeline(["WATCH {l}a", "MULTI", "SET {l}a 1"]));
-      await repliesOf(client, 3);
+      const client = await beside.cluster.client();
+      client.send(pipelined(["WATCH {l}a", "MULTI", "SET {l}a 1"]));
+      await client.replies(3);
       client.socket.destroy();
     }
     expect(await watcher.call("EXISTS {l}a")).toBe(":0\r\n");
     // The watching connections go back to the pool or end: the nodes keep no more than a few.
     await until("no key is watched", async () => {
       let watching = 0;
-      for (const server of cluster.servers) {
+      for (const server of beside.cluster.servers) {
         const list = (await (await server.link()).call("CLIENT", "LIST")) as string;
         watching += list.split("\n").filter((line) => /flags=\S*x/.test(line)).length;
       }
       return watching === 0;
     });
-    watcher.send(pipeline(["MULTI", "SET {l}a 2", "EXEC"]));
-    expect((await repliesOf(watcher, 3))[2]).toBe("*1\r\n+OK\r\n");
+    watcher.send(pipelined(["MULTI", "SET {l}a 2", "EXEC"]));
+    expect((await watcher.replies(3))[2]).toBe("*1\r\n+OK\r\n");
   });
 
   test("connections are used again, one client's transaction after the other's", async () => {
-    const clients = await Promise.all(Array.from({ length: 20 }, () => cluster.client()));
+    const clients = await Promise.all(Array.from({ length: 20 }, () => beside.cluster.client()));
     await clients[0]?.call("FLUSHALL");
     for (let round = 0; round < 20; round++) {
       for (const client of clients) {
-        client.send(pipeline(["WATCH {u}n", "MULTI", "INCR {u}n", "EXEC"]));
-        await repliesOf(client, 4);
+        client.send(pipelined(["WATCH {u}n", "MULTI", "INCR {u}n", "EXEC"]));
+        await client.replies(4);
       }
     }
     expect(await clients[0]?.call("GET {u}n")).toBe("$3\r\n400\r\n");
     let count = 0;
-    for (const server of cluster.servers) {
+    for (const server of beside.cluster.servers) {
       const list = (await (await server.link()).call("CLIENT", "LIST")) as string;
       count += list.split("\n").filter((line) => line.includes("name=twine-router")).length;
     }
@@ -210,7 +191,7 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
   });
 
   test("ioredis: multi, watch, a pipeline around a transaction", async () => {
-    const redis = new Redis({ port: cluster.port, host: "127.0.0.1" });
+    const redis = new Redis({ port: beside.cluster.port, host: "127.0.0.1" });
     try {
       await redis.flushall();
       expect(await redis.multi().set("{i}a", 1).incr("{i}a").get("{i}a").exec()).toEqual([
@@ -234,7 +215,10 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
   });
 
   test("node-redis with RESP3: multi, watch in a client of its own", async () => {
-    const client = createClient({ socket: { port: cluster.port, host: "127.0.0.1" }, RESP: 3 });
+    const client = createClient({
+      socket: { port: beside.cluster.port, host: "127.0.0.1" },
+      RESP: 3,
+    });
     await client.connect();
     try {
       await client.flushAll();

@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
 import { builtinPartition } from "../../runtime/core/hash/partition-function.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
@@ -14,6 +14,7 @@ import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { openAcceptors } from "../../runtime/register/acceptors.ts";
 import { createProposer } from "../../runtime/register/proposer.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
+import { cleanUpAfterAll } from "../support/clean-up.ts";
 import { isMissing } from "../support/programs.ts";
 import { freePort, startRedis, until, type TestRedis } from "../support/redis-server.ts";
 import { HandKeptView, RawClient } from "../support/router-cluster.ts";
@@ -25,8 +26,6 @@ interface Ran {
   readonly err: string;
 }
 
-const cleanUps: (() => Promise<void>)[] = [];
-const cleanUp = (task: () => Promise<void>): void => void cleanUps.push(task);
 let folder = "";
 let conf = "";
 let servers: TestRedis[] = [];
@@ -58,6 +57,7 @@ function run(
 }
 
 describe.skipIf(isMissing("redis-server", "redis-cli"))("twine", () => {
+  const cleanUp = cleanUpAfterAll();
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "twine-cli-"));
     cleanUp(() => rm(folder, { recursive: true, force: true }));
@@ -101,9 +101,6 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine", () => {
     // A follower learns at the next accept that this body was chosen.
     await proposer.beat();
     register.close();
-  });
-  afterAll(async () => {
-    for (const task of cleanUps.reverse()) await task();
   });
 
   test("runs one command on the whole cluster and passes on redis-cli's exit code", async () => {

@@ -214,6 +214,20 @@ function configOf(lines: readonly string[], file = "/nowhere/twine.conf"): Clust
   return parsed.config;
 }
 
+/** Promotes the first replica of partition 0 and shows it as its only node; the old master is left as it is. */
+export async function promoteReplica(cluster: RouterCluster): Promise<TestRedis> {
+  const replica = cluster.replicas[0]?.[0];
+  if (replica === undefined) throw new Error("there is no replica");
+  await (await replica.link()).call("REPLICAOF", "NO", "ONE");
+  cluster.view.show([{ port: replica.port, partition: 0 }], [replica.port]);
+  return replica;
+}
+
+/** The bytes of several commands, each with its words parted by one space. */
+export function pipelined(commands: readonly string[]): Buffer {
+  return Buffer.concat(commands.map((command) => encodeCommand(command.split(" "))));
+}
+
 /** A connection that shows replies as they came. */
 export class RawClient {
   readonly socket: Socket;
@@ -256,6 +270,13 @@ export class RawClient {
     const ready = this.#replies.shift();
     if (ready !== undefined) return Promise.resolve(ready);
     return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** The next `count` replies. */
+  async replies(count: number): Promise<string[]> {
+    const replies: string[] = [];
+    while (replies.length < count) replies.push(await this.reply());
+    return replies;
   }
 
   /** One command, words parted by one space, and its reply. */
