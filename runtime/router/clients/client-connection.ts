@@ -18,7 +18,7 @@ import type { Errand } from "../dispatch/dispatch.ts";
 import type { HotRoute } from "../dispatch/hot-route.ts";
 import { LEAVES, OwnWays } from "../own-connections/own-ways.ts";
 import type { OwnClient, OwnContext } from "../own-connections/own-client.ts";
-import { WrittenPartitions } from "../lanes/written-partitions.ts";
+import { WrittenPartitions } from "../../route/written-partitions.ts";
 import { OUTPUT_BYTES_LEAST, OWED_FIRST, owedMaxOf } from "../rules/limits.ts";
 import { ReplyLine } from "../dispatch/reply-line.ts";
 import type { ReplySink, Requester } from "../lanes/reply-sink.ts";

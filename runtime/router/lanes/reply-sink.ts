@@ -1,6 +1,6 @@
 // reply-sink.ts: whoever waits for replies. The hot path carries a sink and a number that the sink understands (which of
 // its replies this is), so that no closure is made per command.
-import type { WrittenPartitions } from "./written-partitions.ts";
+import type { WrittenPartitions } from "../../route/written-partitions.ts";
 
 /** Whoever asked. Requests of one that is gone are not sent any more. */
 export interface Requester {

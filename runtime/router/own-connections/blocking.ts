@@ -10,7 +10,11 @@
 // While it waits the client is still read, because its leaving must free the connection.
 import { errorReply, type Protocol } from "../../resp/encode.ts";
 import { replicasHolding, underreplicated, waitCommand } from "../../route/acknowledge.ts";
-import { blockingTimeout, withTimeLeft, type BlockingTimeout } from "./blocking-timeout.ts";
+import {
+  blockingTimeout,
+  withTimeLeft,
+  type BlockingTimeout,
+} from "../../route/blocking-timeout.ts";
 import { isNotExecuted } from "../lanes/fate.ts";
 import type { OwnConnection } from "./connection.ts";
 import type { OwnConnectionPool } from "./pool.ts";

@@ -3,7 +3,7 @@ import type { Protocol } from "../../resp/encode.ts";
 import type { DispatchContext } from "../dispatch/dispatch.ts";
 import type { OwnConnectionPool } from "./pool.ts";
 import type { Requester } from "../lanes/reply-sink.ts";
-import type { WrittenPartitions } from "../lanes/written-partitions.ts";
+import type { WrittenPartitions } from "../../route/written-partitions.ts";
 
 export interface OwnContext extends DispatchContext {
   readonly own: OwnConnectionPool;

@@ -4,10 +4,11 @@ import { errorReply } from "../../resp/encode.ts";
 import { decide } from "../../route/decide.ts";
 import { isOwnName } from "../../route/policy.ts";
 import { crossSlot } from "../../route/wire-errors.ts";
+import { waitError } from "../../route/wait-command.ts";
 import { runBlocking } from "./blocking.ts";
 import { dispatch, type Errand } from "../dispatch/dispatch.ts";
 import { partitionsOf, type OwnClient, type OwnContext } from "./own-client.ts";
-import { runWait, waitError } from "./wait.ts";
+import { runWait } from "./wait.ts";
 import { isSubscriptionCommand, PubSub } from "./pub-sub.ts";
 import { Transaction } from "./transaction.ts";
 

@@ -15,7 +15,7 @@ import {
   UNSUBSCRIBE_WORDS,
   type Push,
   type Topic,
-} from "./pub-sub-frames.ts";
+} from "../../route/pub-sub-frames.ts";
 
 const PING = encodeCommand(["PING"]);
 const MINUS = 45;

@@ -20,7 +20,7 @@ import {
   UNSUBSCRIBE_WORDS,
   type Push,
   type Topic,
-} from "./pub-sub-frames.ts";
+} from "../../route/pub-sub-frames.ts";
 import { PubSubLink } from "./pub-sub-link.ts";
 
 /** As Redis's client-output-buffer-limit pubsub: at once, and for that long. */

@@ -8,9 +8,8 @@
 // answers at once with the number of replicas, whatever they hold.)
 // A partition whose master changed since the write counts as none.
 // https://redis.io/docs/latest/commands/wait/
-import { decodeReply } from "../../resp/decode.ts";
-import { encodeReply, errorReply, type Protocol } from "../../resp/encode.ts";
-import { itemsOf, numberOf, type RespValue } from "../../resp/value.ts";
+import type { Protocol } from "../../resp/encode.ts";
+import { countHolders } from "../../route/wait-command.ts";
 import type { OwnConnection } from "./connection.ts";
 import type { OwnConnectionPool } from "./pool.ts";
 
@@ -27,54 +26,9 @@ export interface WaitRun {
 
 const PING = Buffer.from("*1\r\n$4\r\nPING\r\n");
 
-/** What is wrong with the arguments, in Redis's words; undefined: nothing. */
-export function waitError(args: readonly Buffer[]): Buffer | undefined {
-  const words = args.slice(1).map((arg) => arg.toString("latin1", 0, 32));
-  const timeout = words.pop() ?? "";
-  if (words.some((word) => !/^-?\d{1,18}$/.test(word))) {
-    return errorReply("ERR value is not an integer or out of range");
-  }
-  if (!/^-?\d{1,18}$/.test(timeout)) {
-    return errorReply("ERR timeout is not an integer or out of range");
-  }
-  return timeout.startsWith("-") ? errorReply("ERR timeout is negative") : undefined;
-}
-
 /** Gives the function that ends it without a reply, because its client is gone; after `finish` it does nothing. */
 export function runWait(run: WaitRun): () => void {
-  const counts: number[][] = [];
-  const ends: (() => void)[] = [];
-  const isAof = run.args.length === 4;
-  const none = isAof ? [0, 0] : [0];
-  const state = { left: run.partitions.length, isOver: false };
-  const finishWhenAll = (): void => {
-    if (state.left > 0 || state.isOver) return;
-    state.isOver = true;
-    run.finish(leastReply(run.hasLost ? [...counts, none] : counts, none, run.protocol));
-  };
-  for (const partition of run.partitions) {
-    let isCounted = false;
-    ends.push(
-      askPartition(run, partition, (reply) => {
-        if (isCounted || state.isOver) return;
-        isCounted = true;
-        const counted = reply === undefined ? none : countsOf(reply);
-        if (typeof counted === "string") {
-          state.isOver = true;
-          run.finish(errorReply(counted));
-          return;
-        }
-        counts.push(counted);
-        state.left--;
-        finishWhenAll();
-      }),
-    );
-  }
-  finishWhenAll();
-  return () => {
-    state.isOver = true;
-    for (const end of ends) end();
-  };
+  return countHolders(run, (partition, done) => askPartition(run, partition, done));
 }
 
 /** `done` gets the node's reply, or undefined when nothing can be known there. */
@@ -123,27 +77,4 @@ function askPartition(
     // It still waits there: only its end makes the node forget it.
     if (connection !== undefined) pool.end(connection, "its client is gone");
   };
-}
-
-/** One number of WAIT, two of WAITAOF; the text of an error. */
-function countsOf(reply: Buffer): number[] | string {
-  const value = decodeReply(reply);
-  if (value.type === "error") return value.text;
-  const items = value.type === "integer" ? [value] : itemsOf(value);
-  return items.map((item) => numberOf(item) ?? 0);
-}
-
-/** The least of each number, as one reply; of a list without entries nothing is held. */
-export function leastReply(
-  counts: readonly (readonly number[])[],
-  none: readonly number[],
-  protocol: Protocol,
-): Buffer {
-  const least = none.map((zero, place) =>
-    counts.length === 0 ? zero : Math.min(...counts.map((list) => list[place] ?? 0)),
-  );
-  const items = least.map((count): RespValue => ({ type: "integer", value: BigInt(count) }));
-  const [only] = items;
-  const isOne = items.length === 1 && only !== undefined;
-  return encodeReply(isOne ? only : { type: "array", items }, protocol);
 }

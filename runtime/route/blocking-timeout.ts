@@ -5,8 +5,8 @@
 //   XREAD BLOCK 5000 ...   after BLOCK, milliseconds
 //
 // Zero waits for ever. The time that is left is never written as zero: the least that is asked for is a millisecond.
-import { encodeCommand } from "../../resp/encode.ts";
-import { isWord } from "../../route/keys.ts";
+import { encodeCommand } from "../resp/encode.ts";
+import { isWord } from "./keys.ts";
 
 export interface BlockingTimeout {
   /** Which argument it is. */

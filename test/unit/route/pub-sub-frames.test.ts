@@ -1,10 +1,6 @@
 // pub-sub-frames.test.ts: what is said about subscriptions, read and written.
 import { expect, test } from "vitest";
-import {
-  confirmation,
-  readPush,
-  subscribedPong,
-} from "../../../../runtime/router/own-connections/pub-sub-frames.ts";
+import { confirmation, readPush, subscribedPong } from "../../../runtime/route/pub-sub-frames.ts";
 
 const read = (text: string): unknown => {
   // It stands somewhere in a larger buffer.

@@ -1,7 +1,12 @@
-// wait.test.ts: which partitions a WAIT asks, and how their answers become one.
+// wait-command.test.ts: which partitions a WAIT asks, and how their answers become one.
 import { expect, test } from "vitest";
-import { leastReply, waitError } from "../../../../runtime/router/own-connections/wait.ts";
-import { WrittenPartitions } from "../../../../runtime/router/lanes/written-partitions.ts";
+import {
+  countHolders,
+  leastReply,
+  waitError,
+  type WaitCount,
+} from "../../../runtime/route/wait-command.ts";
+import { WrittenPartitions } from "../../../runtime/route/written-partitions.ts";
 
 test("a WAIT asks where its client wrote, and everywhere when it wrote nowhere", () => {
   const written = new WrittenPartitions(new Int32Array([1, 1, 1]));
@@ -49,4 +54,49 @@ test("wrong arguments are told in Redis's words", () => {
   expect(said("WAIT 1 x")).toBe("-ERR timeout is not an integer or out of range\r\n");
   expect(said("WAIT 1 -1")).toBe("-ERR timeout is negative\r\n");
   expect(said("WAITAOF 1 x 100")).toBe("-ERR value is not an integer or out of range\r\n");
+});
+
+test("the partitions' numbers become one, and what cannot be known counts as none", () => {
+  const run = (count: Partial<WaitCount>, replies: readonly (string | undefined)[]): string => {
+    const finished: string[] = [];
+    const args = ["WAIT", "1", "100"].map((word) => Buffer.from(word));
+    const partitions = replies.map((_, index) => index);
+    countHolders(
+      {
+        ...{ args, partitions, hasLost: false, protocol: 2, ...count },
+        finish: (reply) => finished.push(reply.toString()),
+      },
+      (partition, done) => {
+        const reply = replies[partition];
+        done(reply === undefined ? undefined : Buffer.from(reply));
+        // A second word about one partition changes nothing.
+        done(Buffer.from(":9\r\n"));
+        return () => undefined;
+      },
+    );
+    return finished.join(" and ");
+  };
+  expect(run({}, [":2\r\n", ":1\r\n"])).toBe(":1\r\n");
+  expect(run({}, [":2\r\n", undefined])).toBe(":0\r\n");
+  expect(run({ hasLost: true }, [":2\r\n"])).toBe(":0\r\n");
+  expect(run({}, ["-ERR no\r\n", ":1\r\n"])).toBe("-ERR no\r\n");
+});
+
+test("a WAIT that was ended finishes no more", () => {
+  const finished: string[] = [];
+  const later: ((reply: Buffer | undefined) => void)[] = [];
+  let ended = 0;
+  const end = countHolders(
+    {
+      ...{ args: [Buffer.from("WAIT")], partitions: [0, 1], hasLost: false, protocol: 2 },
+      finish: (reply) => finished.push(reply.toString()),
+    },
+    (_partition, done) => {
+      later.push(done);
+      return () => ended++;
+    },
+  );
+  end();
+  for (const done of later) done(Buffer.from(":1\r\n"));
+  expect([finished, ended]).toEqual([[], 2]);
 });

@@ -4,7 +4,7 @@
 //
 // RESP2 says the same with * in place of >. Names are kept as latin1 text, so that every byte survives.
 // https://redis.io/docs/latest/develop/pubsub/
-import { bulk, type Protocol } from "../../resp/encode.ts";
+import { bulk, type Protocol } from "../resp/encode.ts";
 
 /** A plain channel, a pattern, or a channel of SSUBSCRIBE. */
 export type Topic = "channel" | "pattern" | "shard";
