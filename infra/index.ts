@@ -1,7 +1,7 @@
 // index.ts: the Pulumi program: reads its configuration and the cluster's file, and makes the cluster of it.
 // What there is follows from twine.conf (infra/plan), how it becomes containers is in infra/docker.
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { TwineCluster } from "./docker/cluster.ts";
 import { readSettings } from "./docker/read-settings.ts";
@@ -17,16 +17,10 @@ const conf = read(
   confFile,
   "name a file, relative to the folder of Pulumi.yaml; for example: pulumi config set twine:conf examples/three-hosts.conf",
 );
-// A hash of the user's own is a file beside twine.conf.
-const [, hashPath] = /^\s*hash\s+(\.{0,2}\/\S+)/m.exec(conf) ?? [];
-
 const cluster = new TwineCluster(pulumi.getStack(), {
   ...readSettings(pulumi.runtime.allConfig()),
   conf,
   confFile,
-  ...(hashPath === undefined
-    ? {}
-    : { hashFile: read(resolve(dirname(confFile), hashPath), "mend the hash line of that file") }),
 });
 
 export const routerUrls = cluster.routerUrls;

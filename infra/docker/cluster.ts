@@ -6,7 +6,7 @@
 //
 // It decides nothing: the plan says what there is and in which order, settings.ts what a person configured.
 import { readFileSync, readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { packageRoot } from "../../runtime/cli/package-root.ts";
@@ -17,6 +17,8 @@ import { TwineError, assert, formatProblem, type Problem } from "../../runtime/c
 import { CONTAINER_PATHS } from "../plan/container-files.ts";
 import { planCluster } from "../plan/plan-cluster.ts";
 import type { Plan, PlannedHost, PlannedService } from "../plan/plan.ts";
+import { besideConf } from "../plan/given-files.ts";
+import { readGivenFiles, type GivenContents, type GivenTexts } from "./given-files.ts";
 import { Host, engineProvider } from "./host.ts";
 import { prepareImageContext } from "./image-context.ts";
 import { engineImages, type RuntimeSource } from "./images.ts";
@@ -37,10 +39,10 @@ import {
 export interface TwineClusterArgs extends DockerSettingsArgs {
   /** The text of a twine.conf. */
   readonly conf: string;
-  /** What complaints call it; "twine.conf" when absent. */
+  /** Its path, as complaints call it: the files that it names are looked for in its folder. "twine.conf" when absent. */
   readonly confFile?: string;
-  /** The text of the hash module or executable, when twine.conf names one. */
-  readonly hashFile?: string;
+  /** Instead of a file that twine.conf names, its text, by the directive: {"tls-key": key.privateKeyPem}. */
+  readonly files?: GivenTexts;
   /** The cluster's identity, stamped into volumes and register: PROJECT-STACK when absent. */
   readonly cluster?: string;
 }
@@ -55,7 +57,7 @@ interface Making {
   readonly password: pulumi.Output<string> | undefined;
   readonly ports: ReadonlyMap<string, readonly PublishedPort[]>;
   readonly runtime: RuntimeSource;
-  readonly hashFile: string | undefined;
+  readonly given: GivenTexts;
   readonly watch: ClusterWatch;
 }
 
@@ -93,8 +95,8 @@ export class TwineCluster extends pulumi.ComponentResource implements ClusterOut
 }
 
 function prepare(name: string, args: TwineClusterArgs): Making {
-  const { config, warnings } = readConf(name, args);
-  const settings = checkSettings(args, config);
+  const { config, warnings, given } = readConf(name, args);
+  const settings = checkSettings(args, config, given.problems);
   const { engine } = settings;
   const plan = planCluster(config, {
     confPath: `${CONTAINER_PATHS.files}/twine.conf`,
@@ -111,34 +113,26 @@ function prepare(name: string, args: TwineClusterArgs): Making {
     password: secretPassword(args),
     ports: engine === undefined ? new Map() : publishedPorts(plan, settings.publish),
     runtime: settings.runtimeImage ?? prepareImageContext(packageRoot()),
-    hashFile: args.hashFile,
+    given: given.texts,
     watch: new ClusterWatch(plan, settings, name),
   };
 }
 
-/** twine.conf as it will stand in the containers: with the identity of this stack, and its hash file beside it. */
+/** twine.conf as it will stand in the containers: with the identity of this stack, and beside the files that it names. */
 function readConf(
   name: string,
   args: TwineClusterArgs,
-): { config: ClusterConfig; warnings: readonly Problem[] } {
-  const parsed = parseConf(args.conf, args.confFile ?? "twine.conf");
-  if (parsed.config === undefined) throw new TwineError(parsed.errors);
+): { config: ClusterConfig; warnings: readonly Problem[]; given: GivenContents } {
+  const { errors, places, ...parsed } = parseConf(args.conf, args.confFile ?? "twine.conf");
+  if (parsed.config === undefined) throw new TwineError(errors);
   const { config, warnings } = completeConfig(parsed.config);
   const stack = `${pulumi.getProject()}-${pulumi.getStack()}`;
   const cluster = args.cluster ?? (name === pulumi.getStack() ? stack : `${stack}-${name}`);
-  const { hash } = config.settings;
-  if (hash.kind !== "builtin" && args.hashFile === undefined) {
-    throw new TwineError({
-      code: "DOCKER_HASH_FILE",
-      message: `twine.conf's hash is the file ${hash.path}, and the component was not given its text`,
-      remedy: "pass it as hashFile, beside conf",
-    });
-  }
-  const moved = hash.kind === "builtin" ? hash : { ...hash, path: `./${basename(hash.path)}` };
-  const settings = { ...config.settings, cluster, hash: moved };
+  const settings = { ...besideConf(config.settings), cluster };
   return {
     config: { ...config, settings },
     warnings: [...parsed.warnings, ...warnings],
+    given: readGivenFiles({ config, places }, args.files, args.password !== undefined),
   };
 }
 
@@ -249,9 +243,8 @@ function createNode(
   after: readonly docker.Container[],
   templates: ReadonlyMap<string, string>,
 ): ClusterNodeComponent {
-  const { settings, password, config, prefix, hashFile } = making;
+  const { settings, password, config, prefix, given } = making;
   const isRedis = service.dataFolder !== undefined;
-  const { hash } = config.settings;
   const container = {
     service,
     files: planned.files,
@@ -266,11 +259,7 @@ function createNode(
     ),
     memoryBytes: memoryBytesOf(service.kind, config, settings.dataMemoryBytes),
     labels: labelsOf(making, service.name, service.kind),
-    extraFiles: new Map(
-      service.kind !== "router" || hash.kind === "builtin" || hashFile === undefined
-        ? []
-        : [[basename(hash.path), hashFile]],
-    ),
+    given,
   };
   const args = {
     container,

@@ -7,9 +7,12 @@
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { NodeKind } from "../../runtime/core/cluster.ts";
+import { assert } from "../../runtime/core/errors.ts";
 import { CONTAINER_PATHS, HANDOVER_WITHIN_S } from "../plan/container-files.ts";
 import type { PlannedFile, PlannedService } from "../plan/plan.ts";
+import type { GivenFile } from "../plan/given-files.ts";
 import { renderFile } from "../render/render-file.ts";
+import type { GivenTexts } from "./given-files.ts";
 import { CHECK_TIMES, runtimeCheck } from "./runtime-health.ts";
 
 /** The user "redis" of the official images of Redis and Valkey; "node" in Node's. No root, and no name to look up. */
@@ -34,8 +37,8 @@ export interface ContainerInput {
   readonly extraHosts: readonly { readonly host: string; readonly ip: string }[];
   readonly memoryBytes: number;
   readonly labels: Readonly<Record<string, string>>;
-  /** A hash module or executable of the user's own: name -> text. */
-  readonly extraFiles: ReadonlyMap<string, string>;
+  /** The files that twine.conf names; the plan says which of them this service has. */
+  readonly given: GivenTexts;
 }
 
 /** What every container has, pods included. */
@@ -137,12 +140,28 @@ function uploadsOf(input: ContainerInput, user: string): docker.types.input.Cont
   const planned = input.files
     .filter((file) => file.path.startsWith(`${input.service.folder}/`))
     .map((file) => uploadOf(input, file, user));
-  const extra = [...input.extraFiles].map(([name, content]) => ({
-    file: `${CONTAINER_PATHS.files}/${name}`,
-    content,
-    permissions: "0755",
-  }));
-  return [...planned, ...extra];
+  const given = (input.service.given ?? []).map((file) => givenUpload(input, file, user));
+  return [...planned, ...given];
+}
+
+function givenUpload(
+  { given }: ContainerInput,
+  { directive, name, isSecret, mode }: GivenFile,
+  user: string,
+): docker.types.input.ContainerUpload {
+  const text = given[directive];
+  assert(text !== undefined, `the file that ${directive} names was read`);
+  const file = `${CONTAINER_PATHS.files}/${name}`;
+  const content =
+    typeof text === "string" ? oneLineAtLeast(text) : pulumi.output(text).apply(oneLineAtLeast);
+  const permissions = mode.toString(8).padStart(4, "0");
+  if (!isSecret) return { file, content, permissions };
+  return { file, content: pulumi.secret(content), owner: user, group: "0", permissions };
+}
+
+/** The provider refuses to upload nothing, and an empty line says as little: a users file may name nobody. */
+function oneLineAtLeast(text: string): string {
+  return text === "" ? "\n" : text;
 }
 
 function uploadOf(

@@ -94,7 +94,7 @@ function endpointsOf(
 ): Map<string, EndpointArgs> {
   const endpoints = new Map<string, EndpointArgs>();
   if (!isRecord(named)) {
-    complain("hosts", "must be an object: host of twine.conf -> Docker endpoint");
+    complain("hosts", `must be an object, host of twine.conf -> endpoint, and is ${kindOf(named)}`);
     return endpoints;
   }
   const missing = hosts.filter((host) => named[host] === undefined);
@@ -137,7 +137,8 @@ function engineOf(
   const endpoint = endpointOf(engine, "engine", complain);
   if (access === undefined) return endpoint;
   if (!isRecord(access)) {
-    complain("engineAccess", `must be an object of ${[...SSH, ...TLS].join(", ")}`);
+    const properties = [...SSH, ...TLS].join(", ");
+    complain("engineAccess", `must be an object of ${properties}, and is ${kindOf(access)}`);
     return endpoint;
   }
   if (endpoint === undefined) return undefined;
@@ -208,6 +209,17 @@ function checkPods(config: ClusterConfig, hosts: readonly string[], complain: Co
   }
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+/** What a person wrote instead, without its value: that may be a key. */
+export function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return value.every(isText) ? "a list" : "a list of other things";
+  if (isRecord(value)) return "an object";
+  return value === null ? "null" : isText(value) ? "a text" : `a ${typeof value}`;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

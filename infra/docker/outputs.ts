@@ -28,12 +28,14 @@ export interface Connection {
     readonly host: string;
     readonly port: number;
   }[];
+  /** Whether the routers speak TLS. */
+  readonly tls: boolean;
   readonly username: string | null;
   readonly password: string | null;
 }
 
 export interface ClusterOutputs {
-  /** redis:// URLs; secret when they carry a password. */
+  /** redis:// URLs, rediss:// with a tls-cert; secret when they carry a password. */
   readonly routerUrls: pulumi.Output<readonly string[]>;
   /** http:// URLs of the monitors: /healthz, /status.json. */
   readonly monitorUrls: pulumi.Output<readonly string[]>;
@@ -63,10 +65,13 @@ interface Place {
 
 export function outputsOf(input: OutputsInput): ClusterOutputs {
   const { plan, password } = input;
+  const tls = input.config.settings.tlsCert !== undefined;
   const routers = placesOf(input, "router", "router");
   const passwordOrNone = password ?? pulumi.output<string | undefined>(undefined);
   return {
-    routerUrls: passwordOrNone.apply((secret) => routers.map((place) => redisUrl(place, secret))),
+    routerUrls: passwordOrNone.apply((secret) =>
+      routers.map((place) => redisUrl(place, tls, secret)),
+    ),
     monitorUrls: pulumi.output(
       placesOf(input, "monitor", "http").map(
         ({ host, port }) => `http://${bracketed(host)}:${port}`,
@@ -78,6 +83,7 @@ export function outputsOf(input: OutputsInput): ClusterOutputs {
     connection: passwordOrNone.apply((secret) => ({
       cluster: plan.cluster,
       routers,
+      tls,
       username: secret === undefined ? null : "app",
       password: secret ?? null,
     })),
@@ -123,9 +129,9 @@ function keptVolumesOf({ settings, config, nodes }: OutputsInput): KeptVolume[] 
   });
 }
 
-function redisUrl({ host, port }: Place, password: string | undefined): string {
+function redisUrl({ host, port }: Place, tls: boolean, password: string | undefined): string {
   const who = password === undefined ? "" : `app:${encodeURIComponent(password)}@`;
-  return `redis://${who}${bracketed(host)}:${port}`;
+  return `${tls ? "rediss" : "redis"}://${who}${bracketed(host)}:${port}`;
 }
 
 /** IPv6 in a URL. */

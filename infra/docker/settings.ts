@@ -8,6 +8,8 @@ import { EXIT, TwineError, type Problem } from "../../runtime/core/errors.ts";
 import {
   LOCAL_ENGINE,
   exampleFor,
+  isRecord,
+  kindOf,
   placesOf,
   type EndpointAccess,
   type EndpointArgs,
@@ -68,7 +70,7 @@ export const EXAMPLES: Readonly<Record<keyof DockerSettingsArgs, string>> = Obje
 });
 
 /** What the component takes beside the settings: each is no key of its own, but no unknown one either. */
-const OTHER_ARGS = ["conf", "confFile", "hashFile", "cluster"];
+const OTHER_ARGS = ["conf", "confFile", "files", "cluster"];
 
 type Complain = (
   key: keyof DockerSettingsArgs,
@@ -79,9 +81,14 @@ type Complain = (
 /**
  * The settings, defaults filled in.
  * Throws a TwineError with DOCKER_SETTING for every wrong, missing or unknown value; each names its key and an example.
+ * What was found before (`found`) is told together with them.
  */
-export function checkSettings(args: DockerSettingsArgs, config: ClusterConfig): DockerSettings {
-  const problems: Problem[] = [];
+export function checkSettings(
+  args: DockerSettingsArgs,
+  config: ClusterConfig,
+  found: readonly Problem[] = [],
+): DockerSettings {
+  const problems: Problem[] = [...found];
   const complain: Complain = (key, message, { path = "", example = EXAMPLES[key] } = {}) => {
     const remedy = `for example: ${example}`;
     problems.push({ code: "DOCKER_SETTING", message: `twine:${key}${path} ${message}`, remedy });
@@ -162,7 +169,7 @@ function publishOf(
   }
   const value: unknown = args.publish ?? ["routers", "monitors"];
   const isList = Array.isArray(value) && value.every((entry) => typeof entry === "string");
-  if (!isList) complain("publish", "must be a list of texts");
+  if (!isList) complain("publish", `must be a list of texts, and is ${kindOf(value)}`);
   const parsed = parsePublish(isList ? value : [], config, hasPassword);
   for (const fault of parsed.faults) complain("publish", fault);
   return parsed.publish;
@@ -189,13 +196,17 @@ function memoryOf(value: unknown, config: ClusterConfig, complain: Complain): nu
 
 function labelsOf(value: unknown, complain: Complain): Readonly<Record<string, string>> {
   if (value === undefined) return {};
-  if (isRecord(value) && Object.values(value).every((text) => typeof text === "string")) {
-    return value as Readonly<Record<string, string>>;
+  if (!isRecord(value)) {
+    complain("labels", `must be an object, label -> text, and is ${kindOf(value)}`);
+    return {};
   }
-  complain("labels", "must be an object of texts");
-  return {};
+  for (const [label, text] of Object.entries(value).filter(([, text]) => !isPlain(text))) {
+    complain("labels", `must be a text, and is ${kindOf(text)}`, { path: `["${label}"]` });
+  }
+  return Object.fromEntries(Object.entries(value).map(([label, text]) => [label, String(text)]));
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** `pulumi config set --path` makes a number of 7 and a boolean of true, whatever a person meant. */
+function isPlain(value: unknown): boolean {
+  return ["string", "number", "boolean"].includes(typeof value);
 }

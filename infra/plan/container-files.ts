@@ -2,6 +2,7 @@
 //
 //   data, status     entrypoint.sh health.sh        and with a password: secret-health, secret-replica (data)
 //   monitor, router  twine.conf                     and with a password: password
+//   router           what twine.conf names          given-files.ts
 //
 // The volume's stamp is written by the entrypoint: only inside the container is the volume there to be looked at.
 import {

@@ -71,9 +71,8 @@ function planHost(
     options.placement === "pods"
       ? ["0.0.0.0"]
       : listenAddresses(host, options.hasPassword, options.loopbackHosts);
-  const { drainForMs } = config.settings;
   const services = nodes.map((node) =>
-    planService(node, bind, drainForMs, options, after?.get(node.name)),
+    planService(node, bind, config.settings, options, after?.get(node.name)),
   );
   const files = nodes.flatMap((node) => filesOfNode(config, node, bind, options));
   const dataNodes = nodes.filter((node) => node.kind === "data");

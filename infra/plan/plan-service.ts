@@ -1,6 +1,7 @@
 // plan-service.ts: one node of twine.conf as a process: what runs, where, on which ports, in which order. Pure.
-import type { ClusterNode, NodeKind } from "../../runtime/core/cluster.ts";
+import type { ClusterNode, NodeKind, Settings } from "../../runtime/core/cluster.ts";
 import { CONTAINER_PATHS } from "./container-files.ts";
+import { givenFiles } from "./given-files.ts";
 import type { HealthCheck, PlanOptions, PlannedPort, PlannedService } from "./plan.ts";
 
 /** Status nodes come first, because everything reads the view from them; routers last, because they need it. */
@@ -18,11 +19,13 @@ const GRACE_MS: Readonly<Record<NodeKind, number>> = {
 export function planService(
   node: ClusterNode,
   bind: readonly string[],
-  drainForMs: number,
+  settings: Settings,
   options: PlanOptions,
   after?: readonly string[],
 ): PlannedService {
   const isRedis = node.kind === "data" || node.kind === "status";
+  const isInFolder = (options.placement ?? "folders") === "folders";
+  const given = node.kind !== "router" || isInFolder ? [] : givenFiles(settings);
   return {
     name: node.name,
     kind: node.kind,
@@ -34,7 +37,8 @@ export function planService(
     ports: portsOf(node),
     health: healthOf(node),
     order: ORDER[node.kind],
-    graceMs: GRACE_MS[node.kind] + (node.kind === "router" ? drainForMs : 0),
+    graceMs: GRACE_MS[node.kind] + (node.kind === "router" ? settings.drainForMs : 0),
+    ...(given.length === 0 ? {} : { given }),
     ...(after === undefined ? {} : { after }),
   };
 }

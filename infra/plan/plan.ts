@@ -6,6 +6,7 @@
 import type { RedisUser } from "../../runtime/core/credentials.ts";
 import type { NodeKind } from "../../runtime/core/cluster.ts";
 import type { Problem } from "../../runtime/core/errors.ts";
+import type { GivenFile } from "./given-files.ts";
 
 /** A secret is never in the plan, only its name: whoever renders the file has the cluster's password. */
 export interface PlannedSecret {
@@ -63,6 +64,8 @@ export interface PlannedService {
   readonly order: number;
   /** Time a polite stop may take before it is worth a warning (redis) or a kill (the others), ms. */
   readonly graceMs: number;
+  /** In containers: the files of a person's own that lie beside its twine.conf. */
+  readonly given?: readonly GivenFile[];
   /** In containers: the services that must be healthy before this one is created or replaced, by name. */
   readonly after?: readonly string[];
 }

@@ -44,6 +44,31 @@ const CASES: readonly (readonly [string, TwineClusterArgs])[] = [
   ["three-hosts-as-pods", { ...POD_ARGS, conf: HOST_ARGS.conf }],
 ];
 
+/** The smallest cluster, with every file that a router may be given. */
+const FILES_ARGS: TwineClusterArgs = {
+  ...POD_ARGS,
+  conf: [
+    "a1=data 0 db1 6666 0",
+    "s1=status db1 6401 0",
+    "m1=monitor db1 7601",
+    "r1=router db1 6400",
+    "hash ./hashes/my-hash.mjs",
+    "users-file secret/users",
+    "tls-cert certs/router.crt",
+    "tls-key certs/router.key",
+    "tls-ca /etc/ssl/our-ca.pem",
+  ].join("\n"),
+  password: PASSWORD,
+  files: {
+    hash: "export const partitionOf = () => 0;\n",
+    "users-file": `reports ${"a".repeat(64)} read-only\n`,
+    // Outputs, as another resource of the program has them: these are no certificates.
+    "tls-cert": pulumi.output("the certificate\n"),
+    "tls-key": pulumi.output("the key\n"),
+    "tls-ca": pulumi.output("the authority\n"),
+  },
+};
+
 /** Long texts by their digest: they are held whole by test/golden. */
 function shortened(value: unknown): unknown {
   if (typeof value === "string" && value.includes("\n")) {
@@ -66,16 +91,19 @@ function goldenText(resources: readonly Recorded[]): string {
   return `${JSON.stringify(shown, null, 2)}\n`;
 }
 
+function expectAccepted(name: string, resources: readonly Recorded[]): void {
+  const file = join(import.meta.dirname, "golden", `${name}.json`);
+  const text = goldenText(resources);
+  if (isAccepting) {
+    mkdirSync(join(file, ".."), { recursive: true });
+    writeFileSync(file, text);
+  }
+  expect(text).toBe(readFileSync(file, "utf8"));
+}
+
 describe.each(CASES)("%s", (name, args) => {
   test("its URNs, inputs and order are those that were accepted", async () => {
-    const { resources } = await recordProgram(args);
-    const file = join(import.meta.dirname, "golden", `${name}.json`);
-    const text = goldenText(resources);
-    if (isAccepting) {
-      mkdirSync(join(file, ".."), { recursive: true });
-      writeFileSync(file, text);
-    }
-    expect(text).toBe(readFileSync(file, "utf8"));
+    expectAccepted(name, (await recordProgram(args)).resources);
   });
 
   test("no node takes a value from another node, so that replacing one replaces no other", async () => {
@@ -102,6 +130,91 @@ describe.each(CASES)("%s", (name, args) => {
     expect(orderOf(third)).toContain("m3");
   });
 });
+
+describe("the files that twine.conf names", () => {
+  test("lie in the router's container alone, beside a twine.conf that says so", async () => {
+    const { resources } = await recordProgram(FILES_ARGS);
+    expectAccepted("router-files", resources);
+    const conf = (name: string): string =>
+      uploadsOf(resources, name).find(({ file }) => file === "/etc/twine/twine.conf")?.content ??
+      "";
+    expect(conf("r1")).toMatch(/^hash \.\/my-hash\.mjs\n/m);
+    expect(conf("r1")).toMatch(/^users-file router-users\ntls-cert tls-cert.pem\n/m);
+    expect(conf("m1")).toBe(conf("r1"));
+    const filesOf = (name: string): string[] =>
+      uploadsOf(resources, name).map(({ file, owner = "root", permissions }) =>
+        [file.replace("/etc/twine/", ""), owner, permissions].join(" "),
+      );
+    expect(filesOf("r1")).toEqual([
+      "twine.conf root 0644",
+      "password 1000 0400",
+      "my-hash.mjs root 0755",
+      "router-users 1000 0400",
+      "tls-cert.pem root 0644",
+      "tls-key.pem 1000 0400",
+      "tls-ca.pem root 0644",
+    ]);
+    expect(filesOf("m1")).toEqual(["twine.conf root 0644", "password 1000 0400"]);
+  });
+
+  test("change the router alone when their text changes, and nothing when only their path does", async () => {
+    const before = await recordProgram(FILES_ARGS);
+    const changed = async (args: Partial<TwineClusterArgs>): Promise<string[]> => {
+      const { resources } = await recordProgram({ ...FILES_ARGS, ...args });
+      const texts = (all: readonly Recorded[]): string[] =>
+        all.map((one) => JSON.stringify([one.urn, withSecrets(one.inputs)]));
+      const were = texts(before.resources);
+      return texts(resources).filter((text) => !were.includes(text));
+    };
+    const files = { ...FILES_ARGS.files, "users-file": "" };
+    const [router = "", ...others] = await changed({ files });
+    expect(others).toEqual([]);
+    expect(router).toMatch(/Container::r1"/);
+    expect(router).toContain(`{"content":"\\n","file":"/etc/twine/router-users"`);
+    expect(await changed({ conf: FILES_ARGS.conf.replaceAll("certs/", "/elsewhere/") })).toEqual(
+      [],
+    );
+  });
+
+  test("are secret when they hold a secret: neither state nor docker inspect shows them", async () => {
+    const { resources } = await recordProgram(FILES_ARGS);
+    const secrets = ["the key", "a".repeat(64)];
+    const given = JSON.stringify(withSecrets(resources.map((one) => one.inputs)));
+    expect(secrets.every((secret) => given.includes(secret))).toBe(true);
+    const inClear = JSON.stringify(resources.map((one) => withoutSecrets(one.inputs)));
+    expect(secrets.filter((secret) => inClear.includes(secret))).toEqual([]);
+  });
+
+  test("that are missing are refused together with wrong settings, and nothing is made", async () => {
+    const wrong = { ...FILES_ARGS, files: {}, memory: "lots", confFile: "/nowhere/my.conf" };
+    const refused = await recordProgram(wrong).then(String, (error: unknown) => String(error));
+    expect(refused).toMatch(/my\.conf:6:1: users-file secret\/users: ENOENT.*'\/nowhere\/secret/);
+    expect(refused).toMatch(/my\.conf:9:1: tls-ca \/etc\/ssl\/our-ca\.pem: ENOENT/);
+    expect(refused).toMatch(/twine:memory must be a size/);
+  });
+
+  test("make the routers' URLs rediss:// when there is a certificate among them", async () => {
+    const { cluster } = await recordProgram(FILES_ARGS);
+    expect(await outputValue(cluster.routerUrls)).toEqual([
+      expect.stringMatching(`^rediss://app:${PASSWORD}@127\\.0\\.0\\.1:2\\d{4}$`),
+    ]);
+    expect(await outputValue(cluster.connection)).toMatchObject({ tls: true, username: "app" });
+    const plain = await recordProgram(HOST_ARGS);
+    expect(await outputValue(plain.cluster.connection)).toMatchObject({ tls: false });
+  });
+});
+
+interface Upload {
+  readonly file: string;
+  readonly content: string;
+  readonly permissions: string;
+  readonly owner?: string;
+}
+
+function uploadsOf(resources: readonly Recorded[], name: string): readonly Upload[] {
+  const found = resources.find((one) => one.type === CONTAINER && one.name === name);
+  return withSecrets(found?.inputs["uploads"]) as readonly Upload[];
+}
 
 describe("every container", () => {
   test.each(CASES)("of %s is limited, checked, without rights and pinned", async (_name, args) => {

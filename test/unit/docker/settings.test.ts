@@ -148,7 +148,7 @@ describe("everything else", () => {
       protectData: "yes",
       publish: ["r9=16400", "r1=99999", "m1=0.0.0.0:17601"],
       memory: "lots",
-      labels: { team: 7 },
+      labels: { team: [] },
     });
     const keys = problems.map((problem) => /^twine:(\w+)/.exec(problem)?.[1]);
     expect(keys.toSorted()).toEqual([
@@ -165,6 +165,32 @@ describe("everything else", () => {
       true,
     );
     expect(problems.join()).not.toContain("two words");
+  });
+
+  test("lists and objects of a wrong type are named with what they are and an example", () => {
+    const hosts = [ENDPOINTS.db1];
+    expect(problemsOf({ hosts, publish: "r1=16400", labels: "storage", password: "word" })).toEqual(
+      [
+        `twine:hosts must be an object, host of twine.conf -> endpoint, and is a list | for example: pulumi config set --path 'twine:hosts["db1"]' ssh://root@db1`,
+        expect.stringMatching(/^twine:publish is for pods alone/),
+        "twine:publish must be a list of texts, and is a text | for example: pulumi config set --path 'twine:publish[0]' r1=16400",
+        `twine:labels must be an object, label -> text, and is a text | for example: pulumi config set --path 'twine:labels["team"]' storage`,
+      ],
+    );
+    const engine = "tcp://ci:2376";
+    expect(problemsOf({ engine, publish: { r1: 16400 }, labels: { team: null } })).toEqual([
+      expect.stringMatching(/^twine:publish must be a list of texts, and is an object \|/),
+      expect.stringMatching(/^twine:labels\["team"\] must be a text, and is null \| for example/),
+    ]);
+  });
+
+  test("a label that Pulumi took for a number is the text that was meant", () => {
+    const labels = { tier: 7, spare: false, team: "storage" };
+    expect(check({ engine: "tcp://ci:2376", labels }).labels).toEqual({
+      tier: "7",
+      spare: "false",
+      team: "storage",
+    });
   });
 
   test("a data node's memory follows maxmemory, and less than that is refused", () => {
