@@ -6,9 +6,10 @@ import { examOf, type Exam, type ExamName } from "./exams.ts";
 
 export interface ClientPlan {
   readonly exam: ExamName;
-  readonly partition: number;
-  /** Its keys begin with this, and a hash tag in it decides where they lie. */
-  readonly prefix: string;
+  /** Where its keys lie; null: in all of them. */
+  readonly partition: number | null;
+  /** Its keys begin with these, and a hash tag in them decides where they lie. */
+  readonly prefixes: readonly string[];
   /** Commands that go out together. */
   readonly batch: number;
   /** From one batch's sending to the next one's at the earliest. */
@@ -51,7 +52,7 @@ export class Client {
     this.#plan = plan;
     this.#port = port;
     this.#nowMs = nowMs;
-    this.#exam = examOf(plan.exam, plan.prefix, plan.valueBytes);
+    this.#exam = examOf(plan.exam, plan.prefixes, plan.valueBytes);
     this.#connect();
   }
 

@@ -4,10 +4,13 @@
 //   values    SET v:0 0, SET v:1 1, ...                 each acknowledged one must be there in the end
 //   counter   INCR c, INCR c, ...                       acknowledged <= counter <= acknowledged + uncertain
 //   register  SET r 0, GET r, SET r 1, GET r, ...       a GET shows the SET before it: none older, none from later on
+//   reader    SET k 1, GET k, GET k, ...                a read is never refused
+//   wide      MSET w0 0 w1 0 ..., MGET w0 w1 ..., ...   a key in each partition: cut and merged
 //
 // Each writer has keys of its own, so what it reads is its own doing. Replies come in the order of the commands.
+import { elementsOf } from "../../runtime/resp/reply-scanner.ts";
 
-export type ExamName = "probe" | "values" | "counter" | "register";
+export type ExamName = "probe" | "values" | "counter" | "register" | "reader" | "wide";
 
 /** What can be wrong, each a number of commands. */
 export interface Faults {
@@ -22,8 +25,6 @@ export interface Faults {
 export const NO_FAULTS: Faults = { lost: 0, doubled: 0, ahead: 0 };
 
 export interface Exam {
-  /** Whether all its commands leave the same when they are done twice. */
-  readonly isIdempotent: boolean;
   next(): readonly string[];
   /** The reply to the oldest command without one, as it came. True: it was acknowledged. */
   hear(reply: Buffer): boolean;
@@ -35,7 +36,9 @@ export interface Exam {
 
 const MINUS = 45;
 
-export function examOf(name: ExamName, prefix: string, valueBytes: number): Exam {
+/** `prefixes`: what its keys begin with; of "wide" one for each key, of the others the first counts. */
+export function examOf(name: ExamName, prefixes: readonly string[], valueBytes: number): Exam {
+  const [prefix = ""] = prefixes;
   switch (name) {
     case "probe":
       return new ProbeExam(`${prefix}:p`);
@@ -45,6 +48,10 @@ export function examOf(name: ExamName, prefix: string, valueBytes: number): Exam
       return new CounterExam(`${prefix}:c`);
     case "register":
       return new RegisterExam(`${prefix}:r`);
+    case "reader":
+      return new ReaderExam(`${prefix}:k`);
+    case "wide":
+      return new WideExam(prefixes.map((one) => `${one}:w`));
   }
 }
 
@@ -56,7 +63,6 @@ function numberIn(reply: Buffer): number {
 }
 
 class ProbeExam implements Exam {
-  readonly isIdempotent = true;
   readonly #key: string;
   #next = 0;
 
@@ -82,7 +88,6 @@ class ProbeExam implements Exam {
 }
 
 class ValuesExam implements Exam {
-  readonly isIdempotent = true;
   readonly #key: string;
   readonly #padding: string;
   readonly #acknowledged: number[] = [];
@@ -121,7 +126,6 @@ class ValuesExam implements Exam {
  * hides no loss that came much later.
  */
 class CounterExam implements Exam {
-  readonly isIdempotent = false;
   readonly #key: string;
   #last = 0;
   #uncertain = 0;
@@ -164,7 +168,6 @@ class CounterExam implements Exam {
 }
 
 class RegisterExam implements Exam {
-  readonly isIdempotent = true;
   readonly #key: string;
   #sent = 0;
   #heard = 0;
@@ -203,6 +206,86 @@ class RegisterExam implements Exam {
 
   judge([answer]: readonly Buffer[]): Faults {
     if (answer !== undefined) this.#read(numberIn(answer), Math.floor(this.#sent / 2));
+    return { lost: this.#lost, doubled: 0, ahead: this.#ahead };
+  }
+}
+
+class ReaderExam implements Exam {
+  readonly #key: string;
+  #isWritten = false;
+  #isHeard = false;
+  #lost = 0;
+
+  constructor(key: string) {
+    this.#key = key;
+  }
+
+  next(): readonly string[] {
+    if (this.#isWritten) return ["GET", this.#key];
+    this.#isWritten = true;
+    return ["SET", this.#key, "1"];
+  }
+
+  hear(reply: Buffer): boolean {
+    if (reply[0] === MINUS) return false;
+    if (this.#isHeard && numberIn(reply) !== 1) this.#lost++;
+    this.#isHeard = true;
+    return true;
+  }
+
+  questions(): readonly (readonly string[])[] {
+    return [];
+  }
+
+  judge(): Faults {
+    return { ...NO_FAULTS, lost: this.#lost };
+  }
+}
+
+/** Each of its keys is a register of its own; what became of the parts of an MSET that failed is unknown. */
+class WideExam implements Exam {
+  readonly #keys: readonly string[];
+  readonly #known: number[];
+  #sent = 0;
+  #heard = 0;
+  #lost = 0;
+  #ahead = 0;
+
+  constructor(keys: readonly string[]) {
+    this.#keys = keys;
+    this.#known = keys.map(() => -1);
+  }
+
+  next(): readonly string[] {
+    const turn = this.#sent++;
+    if (turn % 2 === 1) return ["MGET", ...this.#keys];
+    return ["MSET", ...this.#keys.flatMap((key) => [key, String(turn / 2)])];
+  }
+
+  hear(reply: Buffer): boolean {
+    const turn = this.#heard++;
+    const number = Math.floor(turn / 2);
+    if (reply[0] === MINUS) return false;
+    if (turn % 2 === 0) this.#known.fill(number);
+    else this.#read(reply, number);
+    return true;
+  }
+
+  #read(reply: Buffer, newest: number): void {
+    for (const [at, element] of (elementsOf(reply) ?? []).entries()) {
+      const value = numberIn(element);
+      if (value > newest) this.#ahead++;
+      if (value < (this.#known[at] ?? -1)) this.#lost++;
+      this.#known[at] = Math.min(value, newest);
+    }
+  }
+
+  questions(): readonly (readonly string[])[] {
+    return [["MGET", ...this.#keys]];
+  }
+
+  judge([answer]: readonly Buffer[]): Faults {
+    if (answer !== undefined) this.#read(answer, Math.floor(this.#sent / 2));
     return { lost: this.#lost, doubled: 0, ahead: this.#ahead };
   }
 }

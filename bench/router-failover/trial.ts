@@ -52,7 +52,8 @@ export async function runTrial(
   const benchmarkEnds = await Promise.all(benchmarks.map((benchmark) => benchmark.end()));
   const results = await clients.end();
   const { policy, ackReplicas } = cluster.options;
-  const isHere = ({ plan }: ClientResult): boolean => plan.partition === partition;
+  const isHere = ({ plan }: ClientResult): boolean =>
+    plan.partition === partition || plan.partition === null;
   return {
     kind: kind.name,
     load,

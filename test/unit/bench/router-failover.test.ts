@@ -12,7 +12,7 @@ const UNCERTAIN = "-UNCERTAIN n1 of partition 0 gave no reply\r\n";
 
 /** An exam that sent as many commands as it got replies. */
 function heard(name: ExamName, replies: readonly string[]): Exam {
-  const exam = examOf(name, "{a}", 0);
+  const exam = examOf(name, ["{a}", "{b}"], 0);
   for (const reply of replies) {
     exam.next();
     exam.hear(Buffer.from(reply));
@@ -59,6 +59,19 @@ describe("a register that is set and read in one pipeline", () => {
     const replies = ["+OK\r\n", "$1\r\n0\r\n", "+OK\r\n", "$1\r\n0\r\n"];
     expect(judged("register", replies, ["$1\r\n0\r\n"]).lost).toBe(1);
   });
+});
+
+test("a reader is never shown anything but what it wrote once", () => {
+  expect(judged("reader", ["+OK\r\n", "$1\r\n1\r\n", "$-1\r\n"], []).lost).toBe(1);
+});
+
+test("of keys in several partitions each is judged for itself", () => {
+  const partial = "-PARTIAL MSET was done for 1 of 2 keys\r\n";
+  const both = (a: number, b: number): string => `*2\r\n$1\r\n${a}\r\n$1\r\n${b}\r\n`;
+  const replies = ["+OK\r\n", both(0, 0), partial, both(1, 0)];
+  expect(judged("wide", replies, [both(1, 0)])).toEqual({ lost: 0, doubled: 0, ahead: 0 });
+  expect(judged("wide", replies, [both(0, 0)]).lost).toBe(1);
+  expect(judged("wide", ["+OK\r\n", both(0, 1)], [both(0, 1)]).ahead).toBe(1);
 });
 
 test("of values only acknowledged ones are asked for, and each that is gone counts", () => {
