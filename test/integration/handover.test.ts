@@ -1,29 +1,11 @@
 // Planned changes of master on real processes, as an operator asks for them, under a client that never stops writing.
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { WhatIf } from "../../runtime/monitor/decide/what-if.ts";
-import { FaultCluster } from "../support/fault-cluster.ts";
-import { PipelinedWriter } from "../support/pipelined-writer.ts";
+import type { FaultCluster } from "../support/fault-cluster.ts";
+import { onePartition, startedCluster, startedWriter } from "../support/one-partition.ts";
 import { runTool, type ToolRan } from "../support/run-tool.ts";
 
-const CONF = `
-cluster handover
-partitions 1
-a1=data 0 localhost {a1} 0
-a2=data 0 localhost {a2} 0
-a3=data 0 localhost {a3} 0
-s1=status localhost {s1} 0
-m1=monitor localhost {m1}
-m2=monitor localhost {m2}
-m3=monitor localhost {m3}
-r1=router localhost {r1}
-`;
-
-async function started(conf = CONF): Promise<FaultCluster> {
-  const cluster = await FaultCluster.create(conf);
-  onTestFinished(() => cluster.remove());
-  await cluster.start();
-  return cluster;
-}
+const CONF = onePartition({ dataNodes: 3, monitors: 3 }, "cluster handover");
 
 const failover = (cluster: FaultCluster, ...args: string[]): Promise<ToolRan> =>
   runTool("runtime", "twine-failover", cluster.config.file, ...args);
@@ -31,16 +13,10 @@ const failover = (cluster: FaultCluster, ...args: string[]): Promise<ToolRan> =>
 const stop = (cluster: FaultCluster, ...args: string[]): Promise<ToolRan> =>
   runTool("infra", "twine-stop", cluster.config.file, ...args);
 
-async function writing(cluster: FaultCluster): Promise<PipelinedWriter> {
-  const writer = new PipelinedWriter(cluster.port("r1"), "key");
-  await writer.start();
-  return writer;
-}
-
 describe("twine-failover NODE", () => {
   test("ten handovers under a pipelining client: no error, and every acknowledged write is there", async () => {
-    const cluster = await started();
-    const writer = await writing(cluster);
+    const cluster = await startedCluster(CONF);
+    const writer = await startedWriter(cluster);
     for (let round = 0; round < 10; round++) {
       const name = ["a2", "a3", "a1"][round % 3] ?? "";
       const { code, out, err } = await failover(cluster, name);
@@ -56,7 +32,7 @@ describe("twine-failover NODE", () => {
   });
 
   test("the old master follows without a full sync, and nobody is left paused", async () => {
-    const cluster = await started();
+    const cluster = await startedCluster(CONF);
     expect((await failover(cluster, "a2")).code).toBe(0);
     await cluster.viewWhere("OK again", ({ state }) => state === "OK");
     const stats = JSON.stringify(await cluster.ask("a2", "INFO", "stats"));
@@ -65,7 +41,7 @@ describe("twine-failover NODE", () => {
   });
 
   test("what can't be done is refused with the reason, and nothing changes", async () => {
-    const cluster = await started();
+    const cluster = await startedCluster(CONF);
     const before = await cluster.partition(0);
     const unknown = await failover(cluster, "a9");
     expect(unknown).toMatchObject({ code: 2 });
@@ -90,8 +66,8 @@ describe("twine-failover NODE", () => {
   });
 
   test("a replica that stops in the middle: the master goes on, the client sees no error", async () => {
-    const cluster = await started();
-    const writer = await writing(cluster);
+    const cluster = await startedCluster(CONF);
+    const writer = await startedWriter(cluster);
     // The alpha still holds a fresh word of a2 when it is asked.
     const asked = failover(cluster, "a2");
     await cluster.viewWhere("a handover under way, or over", ({ partitions }) => {
@@ -107,8 +83,8 @@ describe("twine-failover NODE", () => {
   });
 
   test("the alpha dies in the middle: its successor ends what it began, and every write is there", async () => {
-    const cluster = await started();
-    const writer = await writing(cluster);
+    const cluster = await startedCluster(CONF);
+    const writer = await startedWriter(cluster);
     const asked = failover(cluster, "a2");
     const view = await cluster.viewWhere("a handover under way, or over", ({ partitions }) => {
       const [partition] = partitions;
@@ -124,7 +100,7 @@ describe("twine-failover NODE", () => {
 
 describe("twine-failover --what-if", () => {
   test("says who takes over, as it then happens, and what would be HALT; it changes nothing", async () => {
-    const cluster = await started();
+    const cluster = await startedCluster(CONF);
     const before = await cluster.view();
     const told = await failover(cluster, "--what-if", "a1", "--json");
     expect(told).toMatchObject({ code: 0, err: "" });
@@ -149,7 +125,7 @@ describe("twine-failover --what-if", () => {
   });
 
   test("the only router lets nobody in any more; and without monitors nobody would decide", async () => {
-    const cluster = await started();
+    const cluster = await startedCluster(CONF);
     const router = await failover(cluster, "--what-if", "r1");
     expect(router).toMatchObject({ code: 0, err: "" });
     expect(router.out).toContain("no client would get in");
@@ -164,8 +140,8 @@ describe("twine-failover --what-if", () => {
 
 describe("twine-stop NODE", () => {
   test("a master is handed over first: no error at a client, then it is gone", async () => {
-    const cluster = await started();
-    const writer = await writing(cluster);
+    const cluster = await startedCluster(CONF);
+    const writer = await startedWriter(cluster);
     const stopped = await stop(cluster, "a1");
     expect(stopped).toMatchObject({ code: 0, err: "" });
     expect(stopped.out).toContain("1 stopped");
@@ -176,7 +152,7 @@ describe("twine-stop NODE", () => {
   });
 
   test("without a replica that could take over it is refused, and the node runs on", async () => {
-    const cluster = await started();
+    const cluster = await startedCluster(CONF);
     await cluster.kill("a2", "a3");
     await cluster.viewWhere("both dead", ({ partitions }) => partitions[0]?.dead.length === 2);
     const refused = await stop(cluster, "a1");

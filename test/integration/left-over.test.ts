@@ -1,26 +1,11 @@
 // left-over.test.ts: twine-stop and a node whose line has left twine.conf, in a cluster that lives on.
 import { readFile, writeFile } from "node:fs/promises";
-import { expect, onTestFinished, test } from "vitest";
-import { FaultCluster } from "../support/fault-cluster.ts";
-import { PipelinedWriter } from "../support/pipelined-writer.ts";
+import { expect, test } from "vitest";
+import type { FaultCluster } from "../support/fault-cluster.ts";
+import { onePartition, startedCluster, startedWriter } from "../support/one-partition.ts";
 import { runTool } from "../support/run-tool.ts";
 
-const CONF = `
-cluster left
-partitions 1
-a1=data 0 localhost {a1} 0
-a2=data 0 localhost {a2} 0
-s1=status localhost {s1} 0
-m1=monitor localhost {m1}
-r1=router localhost {r1}
-`;
-
-async function started(): Promise<FaultCluster> {
-  const cluster = await FaultCluster.create(CONF);
-  onTestFinished(() => cluster.remove());
-  await cluster.start();
-  return cluster;
-}
+const CONF = onePartition({ dataNodes: 2, monitors: 1 }, "cluster left");
 
 async function takeOut(cluster: FaultCluster, node: string): Promise<void> {
   const { file } = cluster.config;
@@ -29,7 +14,7 @@ async function takeOut(cluster: FaultCluster, node: string): Promise<void> {
 }
 
 test("a retired node is stopped alone by its name, and once more it is not running", async () => {
-  const cluster = await started();
+  const cluster = await startedCluster(CONF);
   await takeOut(cluster, "a2");
   process.kill(await cluster.pid("m1"), "SIGHUP");
   await cluster.viewWhere("a2 gone", ({ nodes }) => !nodes.some(({ name }) => name === "a2"));
@@ -45,9 +30,8 @@ test("a retired node is stopped alone by its name, and once more it is not runni
 });
 
 test("a master whose line was taken out hands over before it is stopped, though no monitor has read the file", async () => {
-  const cluster = await started();
-  const writer = new PipelinedWriter(cluster.port("r1"), "key");
-  await writer.start();
+  const cluster = await startedCluster(CONF);
+  const writer = await startedWriter(cluster);
   await takeOut(cluster, "a1");
   const stop = await runTool("infra", "twine-stop", cluster.config.file, "a1");
   expect(stop.out, stop.err).toBe("a1: stopped\n1 stopped, 0 were not running\n");
@@ -57,7 +41,7 @@ test("a master whose line was taken out hands over before it is stopped, though 
 });
 
 test("a master whose line was taken out and that nobody can follow is not stopped, unless told so", async () => {
-  const cluster = await started();
+  const cluster = await startedCluster(CONF);
   await cluster.kill("a2");
   await cluster.viewWhere("a2 dead", ({ partitions }) => partitions[0]?.dead[0] === "a2");
   await takeOut(cluster, "a1");

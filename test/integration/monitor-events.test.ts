@@ -1,8 +1,8 @@
 // What a real monitor writes to its log: events of docs/EVENTS.md alone, through an outage, a broken twine.conf and its end.
 import { readFile, writeFile } from "node:fs/promises";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { EVENTS } from "../../runtime/monitor/emit.ts";
-import { FaultCluster } from "../support/fault-cluster.ts";
+import { startedCluster } from "../support/one-partition.ts";
 import { until } from "../support/redis-server.ts";
 
 const CONF = `
@@ -14,9 +14,7 @@ m1=monitor localhost {m1} {p1}
 `;
 
 test("a monitor logs events and nothing else; a broken twine.conf is refused with its line, HALT is told once", async () => {
-  const cluster = await FaultCluster.create(CONF);
-  onTestFinished(() => cluster.remove());
-  await cluster.start();
+  const cluster = await startedCluster(CONF);
   const pid = await cluster.pid("m1");
   const told = async (event: string) =>
     (await cluster.log("m1")).filter(({ msg }) => msg === event);

@@ -1,31 +1,14 @@
 // Data nodes that come and go with twine.conf, on real processes: added ones are synced in, removed ones handed over
 // when master, detached, and gone.
 import { readFile, writeFile } from "node:fs/promises";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import type { View } from "../../runtime/core/view.ts";
-import { FaultCluster } from "../support/fault-cluster.ts";
-import { PipelinedWriter } from "../support/pipelined-writer.ts";
+import type { FaultCluster } from "../support/fault-cluster.ts";
+import { onePartition, startedCluster, startedWriter } from "../support/one-partition.ts";
 import { freePort } from "../support/redis-server.ts";
 import { runTool } from "../support/run-tool.ts";
 
-const CONF = `
-cluster changes
-partitions 1
-a1=data 0 localhost {a1} 0
-a2=data 0 localhost {a2} 0
-s1=status localhost {s1} 0
-m1=monitor localhost {m1}
-m2=monitor localhost {m2}
-m3=monitor localhost {m3}
-r1=router localhost {r1}
-`;
-
-async function started(): Promise<FaultCluster> {
-  const cluster = await FaultCluster.create(CONF);
-  onTestFinished(() => cluster.remove());
-  await cluster.start();
-  return cluster;
-}
+const CONF = onePartition({ dataNodes: 2, monitors: 3 }, "cluster changes");
 
 /** Edits twine.conf, starts what is new, and has the monitors named read it again. */
 async function edit(
@@ -46,7 +29,7 @@ const names = (view: View): string[] =>
   view.nodes.filter(({ kind }) => kind === "data").map(({ name }) => name);
 
 test("a node added is synced in when a majority of the monitors has read it", async () => {
-  const cluster = await started();
+  const cluster = await startedCluster(CONF);
   expect(await cluster.ask("a1", "SET", "k", "1")).toBe("OK");
   const port = await freePort();
   const add = (text: string): string => `${text}a3=data 0 localhost ${port} 0\n`;
@@ -61,10 +44,9 @@ test("a node added is synced in when a majority of the monitors has read it", as
 });
 
 test("a replica removed is detached and leaves the view, while a client writes", async () => {
-  const cluster = await started();
+  const cluster = await startedCluster(CONF);
   const port = cluster.port("a2");
-  const writer = new PipelinedWriter(cluster.port("r1"), "key");
-  await writer.start();
+  const writer = await startedWriter(cluster);
   await edit(cluster, (text) => text.replace(/^a2=.*$/m, ""));
   const view = await cluster.viewWhere("a2 gone", (seen) => names(seen).length === 1);
   expect(view).toMatchObject({
@@ -80,9 +62,8 @@ test("a replica removed is detached and leaves the view, while a client writes",
 });
 
 test("a master removed hands over first: no error at a client, every write is there, and it is gone", async () => {
-  const cluster = await started();
-  const writer = new PipelinedWriter(cluster.port("r1"), "key");
-  await writer.start();
+  const cluster = await startedCluster(CONF);
+  const writer = await startedWriter(cluster);
   await edit(cluster, (text) => text.replace(/^a1=.*$/m, ""));
   const view = await cluster.viewWhere("a1 gone", (seen) => names(seen).length === 1);
   expect(view.partitions[0]).toMatchObject({ master: "a2", replicas: [], dead: [] });
@@ -91,9 +72,8 @@ test("a master removed hands over first: no error at a client, every write is th
 });
 
 test("a partition moves to other nodes in one edit: the new ones are synced in, then the old ones leave", async () => {
-  const cluster = await started();
-  const writer = new PipelinedWriter(cluster.port("r1"), "key");
-  await writer.start();
+  const cluster = await startedCluster(CONF);
+  const writer = await startedWriter(cluster);
   const [first, second] = [await freePort(), await freePort()];
   await edit(cluster, (text) =>
     text

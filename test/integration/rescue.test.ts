@@ -3,8 +3,9 @@ import { execFile } from "node:child_process";
 import { readdir, writeFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { promisify } from "node:util";
-import { expect, onTestFinished, test } from "vitest";
-import { FaultCluster } from "../support/fault-cluster.ts";
+import { expect, test } from "vitest";
+import type { FaultCluster } from "../support/fault-cluster.ts";
+import { startedCluster } from "../support/one-partition.ts";
 import { startRedis, until } from "../support/redis-server.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { runTool } from "../support/run-tool.ts";
@@ -18,13 +19,6 @@ a2=data 0 localhost {a2} 0
 s1=status localhost {s1} 0
 m1=monitor localhost {m1}
 `;
-
-async function started(): Promise<FaultCluster> {
-  const cluster = await FaultCluster.create(CONF);
-  onTestFinished(() => cluster.remove());
-  await cluster.start();
-  return cluster;
-}
 
 /** Makes `node` a master with a write that no other node has, before any monitor can look. */
 async function goRogue(cluster: FaultCluster, node: string, key: string): Promise<void> {
@@ -49,7 +43,7 @@ function nodeOf(view: View, name: string): NodeView {
 const isOk = ({ state }: View): boolean => state === "OK";
 
 test("what a rogue master alone has is saved to an RDB that Redis loads; then it follows again", async () => {
-  const cluster = await started();
+  const cluster = await startedCluster(CONF);
   expect(await cluster.ask("a1", "SET", "shared", "1")).toBe("OK");
   await until("a2 has it too", async () => (await cluster.ask("a2", "GET", "shared")) === "1");
   await goRogue(cluster, "a2", "own");
@@ -88,7 +82,7 @@ test("what a rogue master alone has is saved to an RDB that Redis loads; then it
 });
 
 test("a node that somebody makes master by hand time after time is rescued each time, to a file of its own", async () => {
-  const cluster = await started();
+  const cluster = await startedCluster(CONF);
   await cluster.viewWhere("OK", isOk);
   const places: string[] = [];
   for (const key of ["first", "second", "third"]) {
@@ -124,7 +118,7 @@ test("a node that somebody makes master by hand time after time is rescued each 
 });
 
 test("a node that restarted from its RDB and was made master by hand is rescued, though Redis 7.0 has not counted its write", async () => {
-  const cluster = await started();
+  const cluster = await startedCluster(CONF);
   expect(await cluster.ask("a1", "SET", "shared", "1")).toBe("OK");
   await until("a2 has it too", async () => (await cluster.ask("a2", "GET", "shared")) === "1");
   await cluster.ask("a2", "SAVE");
@@ -147,7 +141,7 @@ test("a node that restarted from its RDB and was made master by hand is rescued,
 });
 
 test("a rogue master that took no write of its own leaves no file", async () => {
-  const cluster = await started();
+  const cluster = await startedCluster(CONF);
   expect(await cluster.ask("a1", "SET", "shared", "1")).toBe("OK");
   await cluster.viewWhere("OK", isOk);
   await goRogue(cluster, "a2", "");
@@ -159,7 +153,7 @@ test("a rogue master that took no write of its own leaves no file", async () => 
 });
 
 test("what can't be saved is not thrown away: the node keeps it, and follows again after a restart", async () => {
-  const cluster = await started();
+  const cluster = await startedCluster(CONF);
   await writeFile(cluster.path("m1", "rescue"), "a file where a folder is needed");
   await goRogue(cluster, "a2", "own");
   const view = await cluster.viewWhere(

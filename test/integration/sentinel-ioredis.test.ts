@@ -2,7 +2,8 @@
 // A client that ends never comes back by itself; a client that is only late does.
 import { Redis } from "ioredis";
 import { expect, onTestFinished, test } from "vitest";
-import { FaultCluster } from "../support/fault-cluster.ts";
+import type { FaultCluster } from "../support/fault-cluster.ts";
+import { startedCluster } from "../support/one-partition.ts";
 import { until } from "../support/redis-server.ts";
 import { runTool } from "../support/run-tool.ts";
 
@@ -50,9 +51,7 @@ function writing(cluster: FaultCluster, key: string): Writing {
 }
 
 test("ioredis as the page recommends it comes back after every kill and every handover", async () => {
-  const cluster = await FaultCluster.create(CONF);
-  onTestFinished(() => cluster.remove());
-  await cluster.start();
+  const cluster = await startedCluster(CONF);
   const clients = Array.from({ length: CLIENT_COUNT }, (_, at) => writing(cluster, `k${at}`));
   const allWrite = async (what: string): Promise<void> => {
     const before = clients.map(({ count }) => count());
