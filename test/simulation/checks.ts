@@ -6,6 +6,7 @@
 //   routers             --> what was acknowledged  nothing of it is missing at the end
 import type { View } from "../../runtime/core/view.ts";
 import type { LogFields } from "../../runtime/ports/log.ts";
+import { ByHand, OPERATOR } from "./by-hand.ts";
 import type { Connection } from "./connection.ts";
 import type { DataNode, DataNodeWatch } from "./data-node.ts";
 import { RegisterWatch } from "./register-watch.ts";
@@ -41,6 +42,7 @@ export class Checks implements DataNodeWatch {
   readonly wounded = new Set<string>();
   /** Data nodes that ever lost data that they had executed. */
   readonly everWounded = new Set<string>();
+  readonly byHand = new ByHand();
   readonly #options: ChecksOptions;
   readonly #alphaOf = new Map<number, string>();
   /** node and life -> the highest epoch that has fenced it. */
@@ -107,6 +109,10 @@ export class Checks implements DataNodeWatch {
   }
 
   replicaOf(node: DataNode, connection: Connection, address: Address | null): void {
+    if (connection.name === OPERATOR) {
+      this.#lives.add(`${node.name}#${node.process.life}`);
+      return;
+    }
     const epoch = epochOf(connection.name);
     const target = address === null ? "NO ONE" : `${address.host}:${address.port}`;
     this.#options.trace.note(`${node.name} <- ${connection.name}: REPLICAOF ${target}`);
@@ -220,6 +226,11 @@ export class Checks implements DataNodeWatch {
         `${node.name} is whole again by view ${view.epoch}.${view.revision}`,
       );
     }
+  }
+
+  /** Once the world is whole and at rest: nothing that a rogue master took was thrown away without a copy. */
+  judgeRescues(): void {
+    for (const missing of this.byHand.missing(this.#options.dataNodes)) this.violate(missing);
   }
 
   /** Once the world is whole and at rest: nothing acknowledged is missing. */

@@ -37,6 +37,7 @@ export const HUNT_KINDS = [
   "no-witness",
   "router-unaware",
   "new-alpha-sleeps",
+  "made-master-by-hand",
 ] as const;
 
 export type HuntKind = (typeof HUNT_KINDS)[number];
@@ -61,4 +62,5 @@ export const GENTLE_KINDS: ReadonlySet<FaultKind> = new Set([
   "router-pause",
   "handover",
   "synced-master-kill",
+  "made-master-by-hand",
 ]);

@@ -53,6 +53,9 @@ export function doAsHunted(kind: HuntKind, hands: Hands): void {
     case "new-alpha-sleeps":
       newAlphaSleeps(hands);
       break;
+    case "made-master-by-hand":
+      makeMasterByHand(hands);
+      break;
   }
 }
 
@@ -141,6 +144,17 @@ function newAlphaSleeps(hands: Hands): void {
     const alpha = world.alpha();
     if (alpha !== undefined) hands.pause(alpha, 6 * leaseMs);
   });
+}
+
+/** A replica in sync becomes master and takes a write; once it follows again, it may be made so again in the same run. */
+function makeMasterByHand({ world, random }: Hands): void {
+  const replicas = world.checks.register.view?.nodes.filter(
+    ({ role, inSync }) => role === "replica" && inSync,
+  );
+  if (replicas === undefined || replicas.length === 0) return;
+  const { name } = random.pick(replicas);
+  const node = world.dataNodes.find((each) => each.name === name);
+  if (node !== undefined) world.makeMasterByHand(node);
 }
 
 /** Looks so often that nobody has heard of it yet. */

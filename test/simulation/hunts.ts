@@ -122,6 +122,18 @@ export const HUNTS: Readonly<Record<Mistake, Hunt>> = {
     found: LOST,
     seeds: [1, 3],
   },
+  "one-rescue-a-run": {
+    scenario: {
+      ...THREE,
+      ackReplicas: 0,
+      leaseMs: 200,
+      downAfterMs: 200,
+      faultEveryMs: 200,
+      kinds: ["made-master-by-hand"],
+    },
+    found: /made by hand on a\d, is in no rescue/,
+    seeds: [1, 3],
+  },
   "fence-off": {
     scenario: {
       ...THREE,

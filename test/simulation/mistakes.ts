@@ -27,6 +27,8 @@ export const BROKEN_RULES = {
   "lease-unchecked": { mayAct: () => true },
   /** A replica that has restarted counts like one that has not. */
   "any-run-counts": { isSameRun: () => true },
+  /** A rogue master that was rescued once in its run is detached without a copy the next time. */
+  "one-rescue-a-run": { isRescued: ({ rescue }, { runId }) => rescue?.runId === runId },
 } as const satisfies Readonly<Record<string, Partial<Rules>>>;
 
 /** What a world does that breaks its word. */

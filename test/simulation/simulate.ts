@@ -74,6 +74,7 @@ async function heal(world: World): Promise<void> {
   // What is on its way arrives, is replicated and seen.
   await scheduler.run(hasFailed, scheduler.nowMs + 3 * scenario.leaseMs);
   const { view } = checks.register;
+  checks.judgeRescues();
   if (view !== undefined && isLossCounted(world)) checks.judgeWrites(view);
 }
 

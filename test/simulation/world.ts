@@ -9,11 +9,13 @@ import type { Clock } from "../../runtime/ports/clock.ts";
 import type { Log, LogFields } from "../../runtime/ports/log.ts";
 import { RULES } from "../../runtime/monitor/decide/rules.ts";
 import type { MonitorAnswer } from "../../runtime/monitor/observe/ask-monitor.ts";
+import type { Rescuer } from "../../runtime/monitor/act/rescue.ts";
 import { startMonitor, type Monitor } from "../../runtime/monitor/monitor.ts";
 import { answerMsOf } from "../../runtime/register/acceptors.ts";
 import { createNoticeBoard, type NoticeBoard } from "../../runtime/register/notice-board.ts";
 import type { Acceptor } from "../../runtime/register/register.ts";
 import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
+import { OPERATOR } from "./by-hand.ts";
 import { Checks } from "./checks.ts";
 import { openLinkFrom, type CommandServer } from "./connection.ts";
 import { DataNode } from "./data-node.ts";
@@ -22,6 +24,7 @@ import type { Address } from "./replication-link.ts";
 import { confOf, drawScenario, type Scenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SimProcess } from "./sim-process.ts";
+import { simRescuer } from "./sim-rescuer.ts";
 import { SimRouter } from "./sim-router.ts";
 import { StatusNode } from "./status-node.ts";
 import { Trace } from "./trace.ts";
@@ -81,7 +84,7 @@ export class World {
     this.routers = nodesOf(this.config, "router").map(({ name, host }) =>
       this.#process(name, host),
     );
-    this.#operator = this.#process("operator", "c1");
+    this.#operator = this.#process(OPERATOR, "c1");
     for (const server of [...this.dataNodes, ...this.statusNodes]) {
       this.#servers.set(server.address.port, server);
     }
@@ -122,8 +125,22 @@ export class World {
       probe: (_host, port) => this.#probe(process, port),
       askMonitor: (_host, port) => this.#askMonitor(port),
       rules: { ...RULES, ...rulesOf(this.scenario.mistake) },
+      ...this.#rescuer(clock),
     });
     this.#running.set(process.name, monitor);
+  }
+
+  /** Only where somebody makes masters by hand: elsewhere a rogue master is detached without a copy. */
+  #rescuer(clock: Clock): { rescuer?: Rescuer } {
+    const { kinds, syncMs } = this.scenario;
+    if (!kinds.includes("made-master-by-hand")) return {};
+    const rescuer = simRescuer({
+      clock,
+      nodeAt: (port) => this.#byPort.get(port),
+      syncMs: () => syncMs * this.#random.next(),
+      onSaved: this.checks.byHand.saved,
+    });
+    return { rescuer };
   }
 
   startRouter(process: SimProcess): void {
@@ -164,6 +181,26 @@ export class World {
     this.trace.note(`operator asks ${JSON.stringify(body)}`);
     this.#board ??= this.#boardOf(this.#operator, this.#operator.clock());
     this.#board.askRequest({ id, body, state: "asked", message: "" }).catch((error: unknown) => {
+      this.trace.note(`operator failed: ${String(error)}`);
+    });
+  }
+
+  /** Somebody makes a data node master, and writes to it before any monitor can look. */
+  makeMasterByHand(node: DataNode): void {
+    const { name, address } = node;
+    this.trace.note(`operator makes ${name} master`);
+    const options = { clientName: OPERATOR, connectTimeoutMs: 1000 };
+    const told = async (): Promise<void> => {
+      const link = await this.#openLink(this.#operator)(address, options);
+      const write = (this.#writeCount += 1);
+      const done = await Promise.all([
+        link.call("REPLICAOF", "NO", "ONE"),
+        link.call("WRITE", write),
+      ]);
+      link.close();
+      if (done[1] === "OK") this.checks.byHand.took(node, write);
+    };
+    told().catch((error: unknown) => {
       this.trace.note(`operator failed: ${String(error)}`);
     });
   }

@@ -4,7 +4,7 @@
 import type { NodeView, PartitionView } from "../../core/view.ts";
 import { isDetached } from "./info.ts";
 import { isPauseDue, isPausedAt, type Pauses } from "./pauses.ts";
-import type { Rules } from "./rules.ts";
+import { RULES, type Rules } from "./rules.ts";
 import { ROGUE_PAUSE_MS, isKept, rogueStep } from "./rogue.ts";
 import type { Standing } from "./standing.ts";
 
@@ -71,7 +71,8 @@ function handoverStep({ node, standing, memory }: PlannedStepInput, phase: strin
 
 function ofRogue({ node, standing, partition, standings, memory }: PlannedStepInput): PlannedStep {
   const { pauses, nowMs } = memory;
-  const step = rogueStep({ node, standing, partition, standings, pauses, nowMs });
+  const { rules = RULES } = memory;
+  const step = rogueStep({ node, standing, partition, standings, pauses, nowMs, rules });
   switch (step) {
     case "pause":
       return { kind: "pause", forMs: ROGUE_PAUSE_MS };

@@ -12,6 +12,7 @@
 import type { NodeView, PartitionView } from "../../core/view.ts";
 import type { NodeInfo } from "./info.ts";
 import { isPauseDue, isPausedAt, type Pauses } from "./pauses.ts";
+import type { Rules } from "./rules.ts";
 import type { Standing } from "./standing.ts";
 
 /** A rescue that takes longer is given up. */
@@ -30,6 +31,7 @@ export interface RogueInput {
   readonly standings: ReadonlyMap<string, Standing>;
   readonly pauses: Pauses;
   readonly nowMs: number;
+  readonly rules: Rules;
 }
 
 /**
@@ -42,30 +44,15 @@ export interface RogueInput {
  * 7. Rescue.
  */
 export function rogueStep(input: RogueInput): RogueStep {
-  const { node, standing, partition, standings, pauses, nowMs } = input;
+  const { node, standing, partition, standings, pauses, nowMs, rules } = input;
   const { info } = standing;
   const pause = pauses.get(node.name);
   if (!isPausedAt(pause, nowMs) || isPauseDue(pause, nowMs)) return "pause";
   if (standing.askedAtMs <= pause.sinceMs) return "wait";
-  if (isRescued(node, info) || info.keys === 0) return "detach";
+  if (rules.isRescued(node, info) || info.keys === 0) return "detach";
   const master = standings.get(partition.master ?? "");
   if (master?.kind !== "up") return "wait";
   return isContained(info, master.info) ? "detach" : "rescue";
-}
-
-/**
- * Whether the view says what became of all that this master holds.
- * 1. Another run's rescue says nothing of this one.
- * 2. kept: it follows nobody until it restarts, so nothing that it holds is lost by detaching it.
- * 3. saved: on the history that was saved, and not further. With each REPLICAOF NO ONE Redis begins a history, so what it
- *    took since somebody made it master again lies on none that was saved; and beyond the offset lies what it took when
- *    the pause had ended before it was detached. A rescue in a view of an older version says neither: once more.
- */
-export function isRescued({ rescue }: Pick<NodeView, "rescue">, info: NodeInfo): boolean {
-  if (rescue?.runId !== info.runId) return false;
-  if (rescue.kind === "kept") return true;
-  const { upTo } = rescue;
-  return upTo?.replicationId === info.replicationId && info.offset <= upTo.offset;
 }
 
 /**

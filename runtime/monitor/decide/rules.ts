@@ -2,7 +2,11 @@
 // Whoever decides takes them as an input, so that the simulation can break one at a time in production's own code and
 // prove that its checkers see what comes of it (test/simulation/mistakes.ts). Everybody else decides by RULES.
 import { majorityOf } from "../../core/cluster.ts";
+import type { NodeView } from "../../core/view.ts";
 import { isDetached, type NodeInfo } from "./info.ts";
+
+/** A run of a node, and where it stands. */
+export type RunPlace = Pick<NodeInfo, "runId" | "replicationId" | "offset">;
 
 /** What a fence and a drain are timed by. */
 export interface FenceTimes {
@@ -32,6 +36,8 @@ export interface Rules {
   readonly isFenced: (times: FenceTimes, isKnownDead: boolean) => boolean;
   /** Whether the lost master's replicas may still get what it acknowledged, and are not to be detached yet. */
   readonly mayStillHear: (times: FenceTimes, isKnownDead: boolean) => boolean;
+  /** Whether the view says what became of all that a rogue master holds. */
+  readonly isRescued: (node: Pick<NodeView, "rescue">, info: RunPlace) => boolean;
 }
 
 /** Added to the lease of the routers: their clocks and the alpha's run at slightly different speeds. */
@@ -49,6 +55,7 @@ export const RULES: Rules = {
   isSameRun: (syncedRunId, runId) => syncedRunId === runId,
   isFenced,
   mayStillHear,
+  isRescued,
 };
 
 /**
@@ -69,4 +76,19 @@ function isFenced({ vacantForMs, leaseMs }: FenceTimes, isKnownDead: boolean): b
 function mayStillHear(times: FenceTimes, isKnownDead: boolean): boolean {
   if (isKnownDead) return times.vacantForMs < times.downAfterMs / 2;
   return times.ackReplicas === 0 && !isFenced(times, isKnownDead);
+}
+
+/**
+ * Whether the view says what became of all that this master holds.
+ * 1. Another run's rescue says nothing of this one.
+ * 2. kept: it follows nobody until it restarts, so nothing that it holds is lost by detaching it.
+ * 3. saved: on the history that was saved, and not further. With each REPLICAOF NO ONE Redis begins a history, so what it
+ *    took since somebody made it master again lies on none that was saved; and beyond the offset lies what it took when
+ *    the pause had ended before it was detached. A rescue in a view of an older version says neither: once more.
+ */
+function isRescued({ rescue }: Pick<NodeView, "rescue">, info: RunPlace): boolean {
+  if (rescue?.runId !== info.runId) return false;
+  if (rescue.kind === "kept") return true;
+  const { upTo } = rescue;
+  return upTo?.replicationId === info.replicationId && info.offset <= upTo.offset;
 }

@@ -4,6 +4,7 @@ import type { NodeView, PartitionView } from "../../../runtime/core/view.ts";
 import type { NodeInfo } from "../../../runtime/monitor/decide/info.ts";
 import { withRescue } from "../../../runtime/monitor/decide/rescues.ts";
 import { isContained, isKept, rogueStep } from "../../../runtime/monitor/decide/rogue.ts";
+import { RULES } from "../../../runtime/monitor/decide/rules.ts";
 import type { Standing } from "../../../runtime/monitor/decide/standing.ts";
 import { masterInfo } from "./situations.ts";
 
@@ -91,6 +92,7 @@ function step(changes: {
     standings: new Map([["a2", master]]),
     pauses,
     nowMs: 100,
+    rules: RULES,
   });
 }
 

@@ -1,0 +1,27 @@
+// by-hand.ts: what somebody wrote to data nodes that he made master by hand: each such write must be in a file.
+import type { DataNode } from "./data-node.ts";
+
+/** The name of his process and of his connections. */
+export const OPERATOR = "operator";
+
+export class ByHand {
+  readonly #taken: { readonly node: string; readonly write: number }[] = [];
+  readonly #saved = new Set<number>();
+
+  /** A node that was not the view's master has answered OK. */
+  took({ name: node }: DataNode, write: number): void {
+    this.#taken.push({ node, write });
+  }
+
+  readonly saved = (writes: readonly number[]): void => {
+    for (const write of writes) this.#saved.add(write);
+  };
+
+  /** Once the world is at rest: what is in no file and no node has any more. */
+  missing(dataNodes: readonly DataNode[]): string[] {
+    const held = new Set(dataNodes.flatMap(({ replication }) => replication.writes));
+    return this.#taken
+      .filter(({ write }) => !this.#saved.has(write) && !held.has(write))
+      .map(({ node, write }) => `write ${write}, made by hand on ${node}, is in no rescue`);
+  }
+}
