@@ -82,11 +82,13 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
       "twine:pasword": { value: "word" },
       "twine:password": { value: "two words", secret: true },
       "twine:protectData": { value: "maybe" },
+      "twine:labels": { value: "storage" },
     };
     await runner.stack.setAllConfig({ ...wrong });
     for (const told of [await failure(runner.preview()), await failure(runner.up())]) {
       expect(told).toMatch(/twine:pasword is not .*did you mean twine:password\?\n/);
       expect(told).toMatch(/twine:password must be one word.*\n.*config set --secret/);
+      expect(told).toMatch(/twine:labels must be an object, .* and is a text\n.*example: pulumi/);
       expect(told).toMatch(/twine:protectData must be true or false, and is "maybe"\n.*example/);
       expect(told).toMatch(
         /twine:hosts has no endpoint for db2, which twine\.conf names\n.*'twine:hosts\["db2"\]' ssh:/,
@@ -97,6 +99,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     // The stack itself, and not even the component of the cluster.
     expect(await runner.stateText()).not.toMatch(/twine:docker:/);
     await runner.stack.removeConfig("twine:pasword");
+    await runner.stack.removeConfig("twine:labels");
     await runner.stack.setConfig("twine:protectData", { value: "false" });
     await runner.stack.setConfig("twine:password", PASSWORD);
 

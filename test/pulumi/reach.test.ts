@@ -1,16 +1,20 @@
-// Engines on other machines: tcp:// with TLS certificates and ssh:// with options, one host each of the same cluster.
+// Engines on other machines: tcp:// with TLS certificates and ssh:// with options, one host each of the same cluster, whose
+// router has users and a certificate of its own, from files beside twine.conf.
 // Method: pulumi itself runs in the network of db1, since nobody else can reach the hosts' addresses.
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { importBaseImages } from "../support/base-images.ts";
-import { startEngines, type EngineFleet } from "../support/docker-engines.ts";
+import { authorityIn } from "../support/certificates.ts";
+import { startEngines, type EngineFleet, type EngineHost } from "../support/docker-engines.ts";
 import { TLS_PORT, makeCertificates, startSshd } from "../support/engine-doors.ts";
 import { spaceOf } from "../support/engine-sweep.ts";
 import { isMissing } from "../support/programs.ts";
 import { pulumiRoot } from "./cli/pulumi-cli.ts";
-import { expectNothingLeft, openShipped, redis, untilOk } from "./cluster-probe.ts";
+import { expectNothingLeft, openShipped, outputs, redis, untilOk } from "./cluster-probe.ts";
 import { isMissingForPulumi } from "./requirements.ts";
+import type { StackRunner } from "./stack-runner.ts";
 
 const CONF = [
   "a1=data 0 db1 6666 0",
@@ -18,7 +22,14 @@ const CONF = [
   "s1=status db1 6401 0",
   "m1=monitor db2 7601",
   "r1=router db1 6400",
+  "users-file users",
+  "tls-cert router.crt",
+  "tls-key router.key",
 ];
+
+function digestOf(password: string): string {
+  return createHash("sha256").update(password).digest("hex");
+}
 
 const isSkipped = isMissingForPulumi() || isMissing("sshd", "ssh", "openssl");
 
@@ -48,6 +59,10 @@ describe.skipIf(isSkipped)("engines on other machines", () => {
     const [db1, db2] = [fleet.host("db1"), fleet.host("db2")];
     const conf = join(fleet.folder, "reach.conf");
     await writeFile(conf, `${CONF.join("\n")}\n`);
+    const users = join(fleet.folder, "users");
+    await writeFile(users, `shop ${digestOf("apples")}\n`);
+    const authority = await authorityIn(fleet.folder, "routers");
+    const { key: routerKey } = await authority.issue("router", [`IP:${db1.address}`]);
     // As the docs advise: one connection that the others share.
     const shared = ["-o", "ControlMaster=auto", "-o", `ControlPath=${fleet.folder}/%C`];
     const options = [...sshOpts, ...shared, "-o", "ControlPersist=60s"];
@@ -69,8 +84,34 @@ describe.skipIf(isSkipped)("engines on other machines", () => {
     const runner = await openShipped(fleet, "far", config, root);
     await runner.up();
     await untilOk(runner, db1);
-    expect(await redis(runner, db2, "SET", "foo", "bar")).toBe("OK");
+    const trust = ["--cacert", authority.ca];
+    expect(await redis(runner, db2, ...trust, "SET", "foo", "bar")).toBe("OK");
     expect(await runner.up()).toEqual({});
+
+    // The users file and the certificate count in the container, and Pulumi and Docker keep what is secret of them.
+    const as = (user: string, ...args: string[]): Promise<string> =>
+      asUser(runner, db2, user, ...trust, ...args);
+    expect(await as("shop:apples", "GET", "foo")).toBe("bar");
+    const plain = await db2.run("redis-cli", "-h", db1.address, "-p", "6400", "PING");
+    expect(plain.trim()).toBe("ERR twine: this router speaks TLS");
+    const [keyLine = ""] = (await readFile(routerKey, "utf8")).split("\n").slice(1);
+    const inspected = await db1.docker.getContainer("far-r1").inspect();
+    for (const shown of [await runner.stateText(), JSON.stringify(inspected)]) {
+      expect(shown).not.toContain(keyLine);
+      expect(shown).not.toContain(digestOf("apples"));
+    }
+
+    // A changed file replaces the router alone; a missing one is told at the preview, with its line.
+    await writeFile(users, `shop ${digestOf("pears")} read-only\n`);
+    expect(await runner.up()).toEqual({ replace: 1 });
+    expect(await as("shop:pears", "GET", "foo")).toBe("bar");
+    expect(await as("shop:pears", "SET", "foo", "bar")).toMatch(/^NOPERM /);
+    expect(await as("shop:apples", "GET", "foo")).toMatch(/WRONGPASS|NOAUTH/);
+    await rename(routerKey, `${routerKey}.away`);
+    await expect(runner.pulumi("preview")).rejects.toThrow(
+      /reach\.conf:8:1: tls-key router\.key: ENOENT: .*\n.*remedy: put the file there/,
+    );
+    await rename(`${routerKey}.away`, routerKey);
 
     // Certificates of somebody else are refused by the engine, and the error names the engine.
     const other = await makeCertificates(join(fleet.folder, "other-certs"), db1.address);
@@ -83,6 +124,19 @@ describe.skipIf(isSkipped)("engines on other machines", () => {
     await runner.destroy();
     for (const host of [db1, db2]) await expectNothingLeft(host);
   });
+
+  /** redis-cli through the first router, as `user`: NAME:PASSWORD. */
+  async function asUser(
+    runner: StackRunner,
+    on: EngineHost,
+    user: string,
+    ...args: string[]
+  ): Promise<string> {
+    const [url = ""] = await outputs(runner, "routerUrls");
+    expect(url).toMatch(/^rediss:\/\/app:/);
+    const other = url.replace(/\/\/.*@/, `//${user}@`);
+    return (await on.run("redis-cli", "--no-auth-warning", "-u", other, ...args)).trim();
+  }
 
   test("twine:engine with certificates takes them from twine:engineAccess", async () => {
     const tcp = `tcp://${fleet.host("db1").address}:${TLS_PORT}`;
