@@ -1,24 +1,9 @@
 // twine.ts: Twine as its own local applier runs it: two partitions of three nodes, three status nodes, three monitors, one
 // router. The writers know the router alone.
 import { FaultCluster } from "../../test/support/fault-cluster.ts";
+import { TWO_PARTITIONS_NODES } from "../../test/support/local-cluster.ts";
 import type { Contender, Place, Roles, Victim } from "./contender.ts";
 import { askPort } from "./redis-process.ts";
-
-const NODES = `
-a1=data 0 localhost {a1} 0
-a2=data 0 localhost {a2} 0
-a3=data 0 localhost {a3} 0
-b1=data 1 localhost {b1} 0
-b2=data 1 localhost {b2} 0
-b3=data 1 localhost {b3} 0
-s1=status localhost {s1} 0
-s2=status localhost {s2} 0
-s3=status localhost {s3} 0
-m1=monitor localhost {m1}
-m2=monitor localhost {m2}
-m3=monitor localhost {m3}
-r1=router localhost {r1}
-`;
 
 /** By crc32 over two partitions the tag "a" lies in 1 and "d" in 0. */
 const PARTITION = 1;
@@ -41,7 +26,7 @@ export class TwineContender implements Contender {
       `ack-replicas ${ackReplicas}`,
       ...dataSettings.map((line) => `redis ${line}`),
     ];
-    this.#conf = `${NODES}${settings.join("\n")}\n`;
+    this.#conf = `${TWO_PARTITIONS_NODES}${settings.join("\n")}\n`;
   }
 
   get #running(): FaultCluster {

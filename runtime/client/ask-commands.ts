@@ -2,16 +2,8 @@
 // in the list; a dead node answers COMMAND and INFO as well.
 import type { Clock } from "../ports/clock.ts";
 import type { LinkTls } from "../ports/link-tls.ts";
-import { decodeReply } from "../resp/decode.ts";
-import { encodeCommand } from "../resp/encode.ts";
-import { textOf } from "../resp/value.ts";
-import { parseCommandTable, type CommandTable } from "../route/command-table.ts";
+import { TELL_COMMANDS, toldCommands, type ToldCommands } from "../route/told-commands.ts";
 import { NodeConnection, type NodeTarget } from "./node-connection.ts";
-
-export interface KnownCommands {
-  readonly table: CommandTable;
-  readonly redisVersion: string;
-}
 
 const ANSWER_MS_MAX = 2000;
 const RETRY_MS = 100;
@@ -23,7 +15,7 @@ export async function askCommands(options: {
   readonly tls: LinkTls | undefined;
   readonly isOver: () => boolean;
   readonly onSilence: (target: NodeTarget, why: string) => void;
-}): Promise<KnownCommands | undefined> {
+}): Promise<ToldCommands | undefined> {
   const { targets, clock, tls, isOver, onSilence } = options;
   while (!isOver()) {
     for (const target of targets()) {
@@ -42,7 +34,7 @@ function askNode(
   target: NodeTarget,
   clock: Clock,
   tls: LinkTls | undefined,
-): Promise<KnownCommands | string> {
+): Promise<ToldCommands | string> {
   return new Promise((resolve) => {
     const replies: Buffer[] = [];
     const connection = new NodeConnection(
@@ -50,12 +42,12 @@ function askNode(
       { clock, tls, connectTimeoutMs: ANSWER_MS_MAX },
       {
         onReady: () => {
-          connection.write([encodeCommand(["COMMAND"]), encodeCommand(["INFO", "server"])]);
+          connection.write(TELL_COMMANDS);
         },
         onReply: (raw) => {
           replies.push(raw);
-          if (replies.length < 2) return;
-          resolve(toldBy(replies));
+          if (replies.length < TELL_COMMANDS.length) return;
+          resolve(toldCommands(replies));
           connection.destroy("told");
         },
         onClose: (cause) => {
@@ -68,13 +60,4 @@ function askNode(
       connection.destroy("no answer to COMMAND");
     });
   });
-}
-
-function toldBy([commands, info]: readonly Buffer[]): KnownCommands | string {
-  if (commands === undefined || info === undefined) return "no answer";
-  const table = parseCommandTable(decodeReply(commands));
-  if (table.size === 0) return `COMMAND was answered by ${commands.toString("utf8", 0, 80)}`;
-  const text = textOf(decodeReply(info)) ?? "";
-  const version = /^(?:valkey_version|redis_version):(\S+)/m.exec(text)?.[1];
-  return { table, redisVersion: version ?? "7.0.0" };
 }

@@ -4,7 +4,7 @@ import { credentialsOf } from "../../runtime/core/credentials.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { isMissing } from "../support/programs.ts";
 import { startRedis, until } from "../support/redis-server.ts";
-import { startRouterCluster } from "../support/router-cluster.ts";
+import { pipelined, startRouterCluster } from "../support/router-cluster.ts";
 
 const ONE = { partitions: 1 };
 
@@ -48,9 +48,8 @@ describe.skipIf(isMissing("redis-server"))("router", () => {
     const client = await cluster.client();
     // Some of eight keys are in each of two partitions.
     cluster.view.show(nodes, [cluster.servers[0]?.port ?? 0, null]);
-    const replies = [];
     for (let key = 0; key < 8; key++) client.send(encodeCommand(["SET", `k${key}`, "1"]));
-    for (let key = 0; key < 8; key++) replies.push(await client.reply());
+    const replies = await client.replies(8);
     expect(new Set(replies)).toEqual(
       new Set(["+OK\r\n", "-TWINEDOWN partition 1 has no master\r\n"]),
     );
@@ -80,19 +79,11 @@ describe.skipIf(isMissing("redis-server"))("router", () => {
     await client.call("SET a 1");
     await link?.call("REPLICAOF", "127.0.0.1", "1");
     await link?.call("CONFIG", "SET", "replica-serve-stale-data", "no");
-    for (const args of [
-      ["INCR", "a"],
-      ["GET", "a"],
-      ["INCR", "a"],
-      ["GET", "a"],
-    ]) {
-      client.send(encodeCommand(args));
-    }
+    client.send(pipelined(["INCR a", "GET a", "INCR a", "GET a"]));
     const errors = async (): Promise<string> => (await link?.call("INFO", "errorstats")) as string;
     await until("the dead node said no", async () => /errorstat_MASTERDOWN/.test(await errors()));
     await link?.call("REPLICAOF", "NO", "ONE");
-    const replies = [];
-    while (replies.length < 4) replies.push(await client.reply());
+    const replies = await client.replies(4);
     expect(replies).toEqual([":2\r\n", "$1\r\n2\r\n", ":3\r\n", "$1\r\n3\r\n"]);
   });
 
@@ -102,20 +93,11 @@ describe.skipIf(isMissing("redis-server"))("router", () => {
     const client = await cluster.client();
     await client.call("SET a 1");
     server?.signal("SIGSTOP");
-    client.send(
-      Buffer.concat(
-        [
-          ["GET", "b"],
-          ["SET", "a", "2"],
-          ["GET", "b"],
-        ].map(encodeAny),
-      ),
-    );
+    client.send(pipelined(["GET b", "SET a 2", "GET b"]));
     await (await cluster.client()).call("PING");
     await server?.kill();
     await server?.start();
-    const replies = [];
-    while (replies.length < 3) replies.push(await client.reply());
+    const replies = await client.replies(3);
     expect(replies[0]).toBe("$-1\r\n");
     expect(replies[1]).toMatch(/^-UNCERTAIN n\d+ of partition 0 gave no reply/);
     expect(replies[2]).toBe("$-1\r\n");
@@ -127,14 +109,7 @@ describe.skipIf(isMissing("redis-server"))("router", () => {
     const client = await cluster.client();
     await client.call("SET a 1");
     server?.signal("SIGSTOP");
-    client.send(
-      Buffer.concat(
-        [
-          ["SET", "a", "2"],
-          ["GET", "a"],
-        ].map(encodeAny),
-      ),
-    );
+    client.send(pipelined(["SET a 2", "GET a"]));
     await (await cluster.client()).call("PING");
     const other = await startRedis();
     cluster.view.show([{ port: other.port, partition: 0 }], [other.port]);
@@ -148,14 +123,7 @@ describe.skipIf(isMissing("redis-server"))("router", () => {
     const [writer, reader] = [await cluster.client(), await cluster.client()];
     await writer.call("SET a 1");
     cluster.view.confirm(false);
-    writer.send(
-      Buffer.concat(
-        [
-          ["SET", "a", "2"],
-          ["GET", "a"],
-        ].map(encodeAny),
-      ),
-    );
+    writer.send(pipelined(["SET a 2", "GET a"]));
     await reader.call("PING");
     expect(await reader.call("GET a")).toBe("$1\r\n1\r\n");
     cluster.view.confirm(true);
@@ -171,14 +139,7 @@ describe.skipIf(isMissing("redis-server"))("router", () => {
     await client.call("GET a");
     cluster.view.show([], [null]);
     const value = "x".repeat(700);
-    client.send(
-      Buffer.concat(
-        [
-          ["SET", "a", value],
-          ["SET", "b", value],
-        ].map(encodeAny),
-      ),
-    );
+    client.send(pipelined([`SET a ${value}`, `SET b ${value}`]));
     const node = { port: cluster.servers[0]?.port ?? 0, partition: 0 };
     await (await cluster.client()).call("PING");
     cluster.view.show([node], [node.port]);
@@ -227,7 +188,3 @@ describe.skipIf(isMissing("redis-server"))("router", () => {
     await cluster.close();
   });
 });
-
-function encodeAny(args: readonly string[]): Buffer {
-  return encodeCommand(args);
-}

@@ -41,8 +41,7 @@ describe.skipIf(isMissing("redis-server"))("router with read-from replica", () =
         ["GET", "none"],
       ];
       client.send(Buffer.concat(commands.map((args) => encodeCommand(args))));
-      const replies = [];
-      while (replies.length < 4) replies.push(await client.reply());
+      const replies = await client.replies(4);
       expect(replies).toEqual(["+OK\r\n", "$-1\r\n", `:${round + 1}\r\n`, "$-1\r\n"]);
     }
     expect(await getsOf(cluster.servers[0])).toBe(before);

@@ -101,8 +101,8 @@ export async function localCluster(conf: string): Promise<LocalCluster> {
   };
 }
 
-/** Two partitions of three nodes, three status nodes, three monitors, one router, as the shipped twine.conf. */
-export const TWO_PARTITIONS = `
+/** Two partitions of three nodes, three status nodes, three monitors, one router. */
+export const TWO_PARTITIONS_NODES = `
 a1=data 0 localhost {a1} 0
 a2=data 0 localhost {a2} 0
 a3=data 0 localhost {a3} 0
@@ -116,5 +116,7 @@ m1=monitor localhost {m1}
 m2=monitor localhost {m2}
 m3=monitor localhost {m3}
 r1=router localhost {r1}
-redis appendonly yes
 `;
+
+/** The same with what the shipped twine.conf sets. */
+export const TWO_PARTITIONS = `${TWO_PARTITIONS_NODES}redis appendonly yes\n`;

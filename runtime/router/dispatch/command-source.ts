@@ -5,10 +5,13 @@ import type { View } from "../../core/view.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import type { ViewSource } from "../../register/view-source.ts";
-import { decodeReply } from "../../resp/decode.ts";
-import { encodeCommand } from "../../resp/encode.ts";
-import { textOf } from "../../resp/value.ts";
-import { parseCommandTable, type CommandTable } from "../../route/command-table.ts";
+import type { CommandTable } from "../../route/command-table.ts";
+import {
+  REDIS_VERSION_LEAST,
+  TELL_COMMANDS,
+  toldCommands,
+  type ToldCommands,
+} from "../../route/told-commands.ts";
 import { BackendConnection, type BackendTarget } from "../lanes/backend-connection.ts";
 import { targetOf } from "../lanes/lane-context.ts";
 import type { RouterRules } from "../rules/limits.ts";
@@ -38,7 +41,7 @@ export function openCommandSource(
   const { viewSource, clock, log } = options;
   const waiting = new Set<(isKnown: boolean) => void>();
   let table: CommandTable | undefined;
-  let redisVersion = "7.0.0";
+  let redisVersion = REDIS_VERSION_LEAST;
   const state = { isClosed: false, isAsking: false };
   const isClosed = (): boolean => state.isClosed;
   let endRetry: (() => void) | undefined;
@@ -97,16 +100,11 @@ function candidates(view: View | undefined): BackendTarget[] {
   return [...nodes].sort((a, b) => rank[a.role] - rank[b.role]).map(targetOf);
 }
 
-interface Told {
-  readonly table: CommandTable;
-  readonly redisVersion: string;
-}
-
 /** The node's table and version, or why it told none. */
 function askNode(
   target: BackendTarget,
   { password, rules, clock }: Asking,
-): Promise<Told | string> {
+): Promise<ToldCommands | string> {
   return new Promise((resolve) => {
     const replies: Buffer[] = [];
     const options = {
@@ -117,14 +115,13 @@ function askNode(
     };
     const connection = new BackendConnection(target, options, {
       onReady: () => {
-        connection.write(encodeCommand(["COMMAND"]));
-        connection.write(encodeCommand(["INFO", "server"]));
+        for (const command of TELL_COMMANDS) connection.write(command);
       },
       onReply: (bytes, start, end) => {
         replies.push(Buffer.from(bytes.subarray(start, end)));
-        if (replies.length < 2) return;
+        if (replies.length < TELL_COMMANDS.length) return;
         connection.destroy("told");
-        resolve(toldBy(replies));
+        resolve(toldCommands(replies));
       },
       onClose: (cause) => {
         endTimer();
@@ -135,13 +132,4 @@ function askNode(
       connection.destroy("no answer to COMMAND");
     });
   });
-}
-
-function toldBy([commands, info]: readonly Buffer[]): Told | string {
-  if (commands === undefined || info === undefined) return "no answer";
-  const table = parseCommandTable(decodeReply(commands));
-  if (table.size === 0) return `COMMAND was answered by ${commands.toString("utf8", 0, 80)}`;
-  const text = textOf(decodeReply(info)) ?? "";
-  const version = /^(?:valkey_version|redis_version):(\S+)/m.exec(text)?.[1];
-  return { table, redisVersion: version ?? "7.0.0" };
 }
