@@ -2,9 +2,10 @@
 // monitor answers, alpha or not. Nothing can be changed here, so there is nothing to authenticate but who may look.
 import { createHash } from "node:crypto";
 import { serve } from "@hono/node-server";
-import { Hono } from "hono";
+import type { Hono } from "hono";
 import { majorityOf, type ClusterConfig } from "../core/cluster.ts";
 import { TwineError } from "../core/errors.ts";
+import { readOnlyApp } from "../ports/read-only-app.ts";
 import type { RegisterReading } from "../register/register.ts";
 import { renderHtml } from "../status/html.ts";
 import { renderJson } from "../status/json.ts";
@@ -58,14 +59,7 @@ const PATHS = ["/healthz", ...Object.keys(PAGES), "/metrics"];
  * cluster's; the page still says what is known. Any other path gets 404 and the list of paths, any method but GET and HEAD gets 405.
  */
 export function monitorApp(options: HttpOptions): Hono {
-  const app = new Hono();
-  app.use(async (context, next) => {
-    const isRead = context.req.method === "GET" || context.req.method === "HEAD";
-    if (isRead) await next();
-    else context.res = context.text("only GET and HEAD\n", 405, { allow: "GET, HEAD" });
-    context.header("cache-control", "no-store");
-    context.header("x-content-type-options", "nosniff");
-  });
+  const app = readOnlyApp(PATHS);
   app.get("/healthz", (context) => {
     const health = options.monitor.health();
     return context.json(health, health.ok ? 200 : 503);
@@ -85,10 +79,6 @@ export function monitorApp(options: HttpOptions): Hono {
     const text = await metricsNow(options, parts);
     return context.body(text, 200, { "content-type": CONTENT_TYPE });
   });
-  app.notFound((context) => {
-    return context.text(`there is no ${context.req.path}; there are ${PATHS.join(", ")}\n`, 404);
-  });
-  app.onError((error, context) => context.json({ ok: false, why: error.message }, 500));
   return app;
 }
 

@@ -8,9 +8,10 @@
 import { createServer as createHttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
-import { Hono } from "hono";
+import type { Hono } from "hono";
 import { TwineError } from "../../core/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
+import { readOnlyApp } from "../../ports/read-only-app.ts";
 import { metricsText, type RouterFacts } from "./metrics.ts";
 import type { RouterSnapshot } from "./snapshot.ts";
 import { twemproxyStats } from "./twemproxy.ts";
@@ -109,14 +110,7 @@ function firstWord(socket: Socket, clock: Clock, say: () => void, speak: () => v
  * 503: writes are held then. Any other path gets 404 and the list of paths, any method but GET and HEAD 405.
  */
 export function statsApp(collect: () => Promise<Figures>): Hono {
-  const app = new Hono();
-  app.use(async (context, next) => {
-    const isRead = context.req.method === "GET" || context.req.method === "HEAD";
-    if (isRead) await next();
-    else context.res = context.text("only GET and HEAD\n", 405, { allow: "GET, HEAD" });
-    context.header("cache-control", "no-store");
-    context.header("x-content-type-options", "nosniff");
-  });
+  const app = readOnlyApp(PATHS);
   app.get("/healthz", async (context) => {
     const { snapshot, facts } = await collect();
     const { processes, confirmed } = snapshot.levels;
@@ -137,10 +131,6 @@ export function statsApp(collect: () => Promise<Figures>): Hono {
     const { text, type } = await metricsText(snapshot, facts);
     return context.body(text, 200, { "content-type": type });
   });
-  app.notFound((context) =>
-    context.text(`there is no ${context.req.path}; there are ${PATHS.join(", ")}\n`, 404),
-  );
-  app.onError((error, context) => context.json({ ok: false, why: error.message }, 500));
   return app;
 }
 
