@@ -10,8 +10,11 @@ import { TwineError } from "../core/errors.ts";
 import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import { CommandChain, type ChainSender } from "./command-chain.ts";
-import type { Dispatcher } from "./dispatcher.ts";
+import { decodeReply } from "../resp/decode.ts";
+import { itemsOf, type RespValue } from "../resp/value.ts";
 import { isError } from "../route/split.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+import type { TakeMessage } from "./own/subscription-link.ts";
 import { errorFromText, TypedCommands, type TypedCommand } from "./typed-commands.ts";
 
 export interface ClientEvents {
@@ -23,6 +26,15 @@ export interface ClientEvents {
   failover: [change: { partition: number; from: string; to: string }];
   /** Requests of a partition wait because it can't be served; told once each time. */
   held: [wait: { partition: number; why: string }];
+  /** A message of a channel that was subscribed. As ioredis has them: text, or as it came. */
+  message: [channel: string, message: string];
+  messageBuffer: [channel: Buffer, message: Buffer];
+  /** A message of a channel that matches a pattern which was psubscribed. */
+  pmessage: [pattern: string, channel: string, message: string];
+  pmessageBuffer: [pattern: string, channel: Buffer, message: Buffer];
+  /** A message of a channel that was ssubscribed. */
+  smessage: [channel: string, message: string];
+  smessageBuffer: [channel: Buffer, message: Buffer];
   /** Something failed outside of any command. Without a listener it is silent. */
   error: [error: Error];
   /** Everything is closed. */
@@ -89,9 +101,11 @@ export abstract class ClusterClient extends TypedCommands {
     return new CommandChain("transaction", this.#sender);
   }
 
-  /** Takes no new commands, waits for the replies that are owed, then closes everything. */
+  /** Takes no new commands, waits for the replies that are owed, then closes everything. Blocking commands are ended, as
+      soon as that loses nothing: they reject with CLIENT_CLOSED. */
   override async quit(callback?: Callback<"OK">): Promise<"OK"> {
     this.#isEnding = true;
+    this.#dispatcher?.leave();
     if (this.#outstanding > 0 && !this.#isClosed) {
       await new Promise<void>((resolve) => (this.#whenIdle = resolve));
     }
@@ -166,7 +180,7 @@ export abstract class ClusterClient extends TypedCommands {
           reject(error);
           this.#settled();
         };
-        const run = (dispatcher: Dispatcher): Promise<void> =>
+        const run = (dispatcher: Dispatcher): Promise<void> | undefined =>
           dispatcher.transact(commands, sinceMs, done);
         this.#add({ sinceMs, run, fail });
       }),
@@ -202,6 +216,25 @@ export abstract class ClusterClient extends TypedCommands {
     tasks.splice(0, count);
   }
 
+  /** For the dispatcher: gives what a subscription brought to those who listen. */
+  protected readonly takeMessage: TakeMessage = ({ topic }, raw) => {
+    const [, ...parts] = itemsOf(decodeReply(raw)).map((item) => bytesOf(item));
+    const [first = NO_BYTES, second = NO_BYTES, third = NO_BYTES] = parts;
+    switch (topic) {
+      case "channel":
+        this.emit("message", first.toString(), second.toString());
+        this.emit("messageBuffer", first, second);
+        break;
+      case "shard":
+        this.emit("smessage", first.toString(), second.toString());
+        this.emit("smessageBuffer", first, second);
+        break;
+      case "pattern":
+        this.emit("pmessage", first.toString(), second.toString(), third.toString());
+        this.emit("pmessageBuffer", first.toString(), second, third);
+    }
+  };
+
   /** Before the client is ready no lane holds its commands. */
   #watchHold(): void {
     if (this.#endHold !== undefined || this.#dispatcher !== undefined) return;
@@ -233,6 +266,12 @@ export abstract class ClusterClient extends TypedCommands {
     await this.closeSources();
     this.emit("close");
   }
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
+function bytesOf(item: RespValue): Buffer {
+  return item.type === "bulk" ? item.bytes : NO_BYTES;
 }
 
 export function closedError(): TwineError {

@@ -13,10 +13,13 @@ import { cursorAfter, parseCursor, tagOf, type ScanPosition } from "../route/sca
 import { answerSession } from "../route/session.ts";
 import { openSession } from "../route/session-state.ts";
 import { isError, mergeReplies, splitCommand } from "../route/split.ts";
-import { crossSlot, refusal } from "../route/wire-errors.ts";
+import { refusal } from "../route/wire-errors.ts";
 import type { LaneContext } from "./lane-context.ts";
 import { Lanes } from "./lanes.ts";
-import { commandRequest, transactionRequest, type TakeReply } from "./request.ts";
+import { OwnWays } from "./own/own-ways.ts";
+import type { TakeMessage } from "./own/subscription-link.ts";
+import { strayReply, withPlaces } from "./places.ts";
+import { commandRequest, transactionRequest, type Errand, type TakeReply } from "./request.ts";
 
 export interface DispatcherOptions {
   readonly context: LaneContext;
@@ -24,15 +27,11 @@ export interface DispatcherOptions {
   readonly table: CommandTable;
   readonly redisVersion: string;
   readonly random: Random;
+  /** Takes what subscriptions bring. */
+  readonly onMessage: TakeMessage;
 }
 
 type ByKeys = Extract<Decision, { kind: "forward" | "split" }>;
-
-interface Errand {
-  readonly args: readonly Buffer[];
-  readonly sinceMs: number;
-  readonly done: TakeReply;
-}
 
 const NOTHING = Buffer.alloc(0);
 const NO_ADDRESS = "127.0.0.1:0";
@@ -40,16 +39,25 @@ const NO_ADDRESS = "127.0.0.1:0";
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #lanes: Lanes;
+  readonly #own: OwnWays;
   readonly #partitionCount: number;
   #session = openSession(1, NO_ADDRESS, false);
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
-    this.#lanes = new Lanes(options.context);
+    const { context, partitioner, onMessage } = options;
+    this.#lanes = new Lanes(context);
+    this.#own = new OwnWays({ context, partitioner, lanes: this.#lanes, onMessage });
     this.#partitionCount = options.context.topology.partitionCount;
   }
 
+  /** What waits at nodes, perhaps for ever, is ended as soon as that loses nothing. */
+  leave(): void {
+    this.#own.leave();
+  }
+
   close(): void {
+    this.#own.close();
     this.#lanes.close();
   }
 
@@ -87,9 +95,7 @@ export class Dispatcher {
       case "split":
         return this.#byKeys(errand, decision);
       default:
-        // What a router does on a connection of its own for one client, this client has no use for.
-        done(refusal(args[0]?.toString("latin1") ?? "", "the client library does not carry it"));
-        return undefined;
+        return this.#own.take(errand, decision);
     }
   }
 
@@ -105,49 +111,46 @@ export class Dispatcher {
     return isStray ? "its keys lie in different partitions" : undefined;
   }
 
-  /** A transaction: all keys of all commands in one partition. Resolves when it was handed to its lane. */
-  async transact(
+  /** A transaction: all keys of all commands in one partition. Undefined when it was handed to its lane at once; otherwise
+      resolves when it was. */
+  transact(
     commands: readonly (readonly Buffer[])[],
     sinceMs: number,
     done: TakeReply,
-  ): Promise<void> {
+  ): Promise<void> | undefined {
     const { table, partitioner, context } = this.#options;
-    const found: { readonly key: Buffer; readonly partition: number }[] = [];
-    let isRead = true;
     const clash = context.topology.clash();
     if (clash !== undefined) {
       done(errorReply(`TWINEDOWN nothing is routed: ${clash}`));
-      return;
+      return undefined;
     }
-    try {
-      for (const args of commands) {
-        const decision = decide(args, { table, partitions: this.#partitionCount });
-        const keys = keyIndices(args, decision);
-        if (keys === undefined) {
-          const isAnswer = decision.kind === "reply" && isError(decision.reply);
-          const name = args[0]?.toString("latin1") ?? "";
-          const reason = "a transaction here takes only commands whose keys say where they go";
-          done(isAnswer ? decision.reply : refusal(name, reason));
-          return;
-        }
-        isRead &&= "isRead" in decision && decision.isRead;
-        for (const index of keys) {
-          const key = args[index] ?? NOTHING;
-          found.push({ key, partition: await partitioner.partitionOf(key) });
-        }
+    const found: Buffer[] = [];
+    let isRead = true;
+    for (const args of commands) {
+      const decision = decide(args, { table, partitions: this.#partitionCount });
+      const keys = keyIndices(args, decision);
+      if (keys === undefined) {
+        const isAnswer = decision.kind === "reply" && isError(decision.reply);
+        const name = args[0]?.toString("latin1") ?? "";
+        const reason = "a transaction here takes only commands whose keys say where they go";
+        done(isAnswer ? decision.reply : refusal(name, reason));
+        return undefined;
       }
-    } catch (error) {
-      done(hashFailed(error));
-      return;
+      isRead &&= "isRead" in decision && decision.isRead;
+      found.push(...keys.map((index) => args[index] ?? NOTHING));
     }
-    const [first] = found;
-    const stray = found.find(({ partition }) => partition !== first?.partition);
-    if (first !== undefined && stray !== undefined) {
-      done(crossSlot(first.key, first.partition, stray.key, stray.partition));
-      return;
-    }
-    const request = transactionRequest(commands, { isRead, keys: undefined, sinceMs }, done);
-    this.#lanes.master(first?.partition ?? this.#anyPartition()).submit(request);
+    const send = (places: readonly number[]): void => {
+      const stray = strayReply(found, places);
+      if (stray !== undefined) {
+        done(stray);
+        return;
+      }
+      const partition = places[0] ?? this.#anyPartition();
+      const facts = { isRead, keys: undefined, sinceMs };
+      const take = this.#own.asked(partition, isRead, done);
+      this.#lanes.master(partition).submit(transactionRequest(commands, facts, take));
+    };
+    return withPlaces(found, partitioner, send, done);
   }
 
   #submit(
@@ -159,7 +162,8 @@ export class Dispatcher {
     bytes?: Buffer,
   ): void {
     const facts = { isRead, keys, sinceMs: errand.sinceMs };
-    const request = commandRequest(errand.args, facts, done, bytes);
+    const take = this.#own.asked(partition, isRead, done);
+    const request = commandRequest(errand.args, facts, take, bytes);
     const lane = isRead ? this.#lanes.reader(partition) : this.#lanes.master(partition);
     lane.submit(request);
   }
@@ -175,31 +179,12 @@ export class Dispatcher {
 
   #byKeys(errand: Errand, decision: ByKeys): Promise<void> | undefined {
     const { args, done } = errand;
-    const keys = keyIndices(args, decision) ?? [];
-    const partitions: number[] = [];
-    const later: Promise<void>[] = [];
-    try {
-      keys.forEach((index, at) => {
-        const partition = this.#options.partitioner.partitionOf(args[index] ?? NOTHING);
-        if (typeof partition === "number") partitions[at] = partition;
-        else later.push(partition.then((number) => void (partitions[at] = number)));
-      });
-    } catch (error) {
-      done(hashFailed(error));
-      return later.length === 0 ? undefined : Promise.allSettled(later).then(() => undefined);
-    }
-    if (later.length === 0) {
-      this.#place(errand, decision, keys, partitions);
-      return undefined;
-    }
-    return Promise.all(later).then(
-      () => {
-        this.#place(errand, decision, keys, partitions);
-      },
-      (error: unknown) => {
-        done(hashFailed(error));
-      },
-    );
+    const indices = keyIndices(args, decision) ?? [];
+    const keys = indices.map((index) => args[index] ?? NOTHING);
+    const place = (places: readonly number[]): void => {
+      this.#place(errand, decision, indices, places);
+    };
+    return withPlaces(keys, this.#options.partitioner, place, done);
   }
 
   #place(
@@ -216,8 +201,8 @@ export class Dispatcher {
       return;
     }
     if (decision.kind === "forward") {
-      const [key, other] = [args[keys[0] ?? 1], args[keys[stray] ?? 1]];
-      done(crossSlot(key ?? NOTHING, first, other ?? NOTHING, partitions[stray] ?? 0));
+      const apart = keys.map((index) => args[index] ?? NOTHING);
+      done(strayReply(apart, partitions) ?? NOTHING);
       return;
     }
     const parts = splitCommand(args, decision, partitions);
@@ -299,16 +284,12 @@ const DBSIZE = encodeCommand(["DBSIZE"]);
 
 /** Indices into the arguments; undefined when the command goes nowhere by keys. */
 function keyIndices(args: readonly Buffer[], decision: Decision): readonly number[] | undefined {
-  if (decision.kind === "forward") return decision.keys;
+  // Inside a transaction nothing waits.
+  if (decision.kind === "forward" || decision.kind === "blocking") return decision.keys;
   if (decision.kind !== "split") return undefined;
   const keys: number[] = [];
   for (let index = 1; index < args.length; index += decision.keyStep) keys.push(index);
   return keys;
-}
-
-function hashFailed(error: unknown): Buffer {
-  const why = error instanceof Error ? error.message : String(error);
-  return errorReply(`ERR twine: the hash of twine.conf failed: ${why}`);
 }
 
 /** Gives `finish` all replies, in the order of their indices, when the last one has come. */

@@ -6,6 +6,14 @@ import { isIdempotent } from "../route/repeatable.ts";
 /** Resolves the reply's one receiver. Called exactly once. */
 export type TakeReply = (reply: Buffer) => void;
 
+/** One command of a caller. `args` holds at least the name. */
+export interface Errand {
+  readonly args: readonly Buffer[];
+  /** When it was asked for. */
+  readonly sinceMs: number;
+  readonly done: TakeReply;
+}
+
 /** One command, or a whole transaction, for one partition. */
 export interface Request {
   readonly bytes: Buffer;

@@ -134,7 +134,8 @@ export class TwineClient extends ClusterClient {
     }
     const context = this.#laneContext(tls);
     this.#watch();
-    this.open(new Dispatcher({ context, partitioner, random: systemRandom, ...known }));
+    const ports = { context, partitioner, random: systemRandom, onMessage: this.takeMessage };
+    this.open(new Dispatcher({ ...ports, ...known }));
   }
 
   async #firstView(): Promise<View> {

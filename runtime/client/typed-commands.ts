@@ -107,6 +107,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   UNCERTAIN: "read the key to see what became of it, or see retry-unknown idempotent",
   UNDERREPLICATED: "the master has the write; see why its replicas lag, or lower ack-replicas",
   CROSSSLOT: "give keys that belong together a hash tag",
+  CLIENT_CLOSED: "make another client",
   PARTIAL: "repeat it for the keys that the message names",
 };
 

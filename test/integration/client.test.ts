@@ -83,7 +83,7 @@ describe.skipIf(isMissing("redis-server"))("TwineClient", () => {
       .hset("h", { f: 1 })
       .hgetall("h")
       .mget("a", "b", "c")
-      .subscribe("channel")
+      .watch("a")
       .exec();
     expect(results?.map(([error, value]) => (error === null ? value : error.message))).toEqual([
       "OK",
@@ -92,7 +92,7 @@ describe.skipIf(isMissing("redis-server"))("TwineClient", () => {
       1,
       { f: "1" },
       ["x", "1", null],
-      expect.stringMatching(/^'subscribe' is not supported/),
+      expect.stringMatching(/^'watch' is not supported: .* client\.isolated\(key/),
     ]);
     const empty = client.pipeline();
     expect(await empty.exec()).toEqual([]);

@@ -136,7 +136,8 @@ export class RedCluster extends ClusterClient {
     if (known === undefined) throw closedError();
     const partitioner = { partitionOf: this.#partitionOf, close: () => Promise.resolve() };
     const context = this.#laneContext();
-    this.#dispatcher = new Dispatcher({ context, partitioner, random: systemRandom, ...known });
+    const ports = { context, partitioner, random: systemRandom, onMessage: this.takeMessage };
+    this.#dispatcher = new Dispatcher({ ...ports, ...known });
     this.open(this.#dispatcher);
   }
 
