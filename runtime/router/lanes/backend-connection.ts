@@ -82,6 +82,8 @@ export class BackendConnection {
   isReady = false;
   /** Known from the handshake on. */
   identity: ConnectionIdentity | undefined;
+  /** What its node called itself in the handshake. */
+  isMaster = false;
   readonly #socket: Socket;
   readonly #events: BackendEvents;
   readonly #scanner = new ReplyScanner();
@@ -171,6 +173,7 @@ export class BackendConnection {
     this.#greetings.push(Buffer.from(raw));
     if (this.#greetings.length < this.#greetingsMax) return;
     this.identity ??= identityOf(this.#greetings);
+    this.isMaster = isMasterBy(this.#greetings);
     const predecessor = this.#predecessor;
     if (predecessor?.runId === this.identity.runId && !this.#isKilling) {
       this.#isKilling = true;
@@ -215,11 +218,22 @@ function handshake(target: BackendTarget, options: BackendOptions): Buffer[] {
   return commands;
 }
 
-/** From the replies to HELLO and INFO, which are the first two. */
-function identityOf([hello, info]: readonly Buffer[]): ConnectionIdentity {
+/** A field of HELLO's reply, which is the first. */
+function helloField([hello]: readonly Buffer[], field: string) {
   const said = hello === undefined ? [] : itemsOf(decodeReply(hello));
-  const at = said.findIndex((item) => textOf(item) === "id");
+  const at = said.findIndex((item) => textOf(item) === field);
+  return said[at + 1];
+}
+
+function isMasterBy(greetings: readonly Buffer[]): boolean {
+  const role = helloField(greetings, "role");
+  return role !== undefined && textOf(role) === "master";
+}
+
+/** From the replies to HELLO and INFO, which are the first two. */
+function identityOf(greetings: readonly Buffer[]): ConnectionIdentity {
+  const [, info] = greetings;
   const text = info === undefined ? undefined : textOf(decodeReply(info));
   const runId = /^run_id:(\S+)/m.exec(text ?? "")?.[1] ?? "";
-  return { id: numberOf(said[at + 1]) ?? 0, runId };
+  return { id: numberOf(helloField(greetings, "id")) ?? 0, runId };
 }

@@ -8,7 +8,8 @@
 //
 // Invariants: requests leave in the order they came, and go back in that order before anything newer; nothing is
 // sent to a new master while replies of the old one may still come, because one of them may send its request back.
-// After a node said that it executed nothing, one request at a time probes it until one is executed.
+// After a node said that it executed nothing, or that it is no master (it may become one within a pipeline), one request
+// at a time probes it until one is executed. What it reads behind a refusal counts as refused: the write is not in it.
 // With ack-replicas, a WAIT follows every batch with a write in it, and the batch's replies wait for its answer: reads
 // too, since a read may have seen a write that nobody else holds yet.
 // A lane to a replica (read-from replica) holds nothing: whatever it can't send or was refused, its fallback takes.
@@ -243,6 +244,7 @@ export class Lane {
           this.#broken.delete(placeOf(target));
           this.#failures = 0;
           this.#problem = "";
+          this.#isProbing ||= !connection.isMaster && this.#options.fallback === undefined;
           this.#pump();
         },
         onReply: (bytes, start, end) => {
@@ -272,9 +274,9 @@ export class Lane {
     if ((flags & FENCE) !== 0) {
       wire.shift();
       this.#prove(replicasHolding(Buffer.from(bytes.subarray(start, end))));
-    } else if (isRefused) {
+    } else if (isRefused || (this.#refused.length > 0 && (flags & READ) !== 0)) {
       this.#isOpen = false;
-      this.#problem = bytes.toString("utf8", start + 1, end - 2);
+      if (isRefused) this.#problem = bytes.toString("utf8", start + 1, end - 2);
       this.#refused.push(wire.shift());
     } else {
       this.#isProbing &&= this.#refused.length > 0;
