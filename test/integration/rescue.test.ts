@@ -140,6 +140,22 @@ test("a node that restarted from its RDB and was made master by hand is rescued,
   expect(await (await loaded.link()).call("MGET", "own", "shared")).toEqual(["mine", "1"]);
 });
 
+test("a replica that somebody made master by hand looks further than the others, and does not take a lost master's place", async () => {
+  const cluster = await startedCluster(`${CONF}a3=data 0 localhost {a3} 0\nack-replicas 1\n`);
+  // Method: the monitor sleeps while a2 is made master by hand, a3 gets what a2 does not, and the master is lost.
+  await cluster.pause("m1");
+  await goRogue(cluster, "a2", "x".repeat(5000));
+  expect(await cluster.ask("a1", "SET", "acknowledged", "1")).toBe("OK");
+  await until("a3 has it", async () => (await cluster.ask("a3", "GET", "acknowledged")) === "1");
+  await cluster.kill("a1");
+  await cluster.resume("m1");
+  const view = await cluster.viewWhere("served by another", ({ partitions: [partition] }) => {
+    return partition !== undefined && ![null, "a1"].includes(partition.master);
+  });
+  expect(view.partitions[0]?.master).toBe("a3");
+  expect(await cluster.ask("a3", "GET", "acknowledged")).toBe("1");
+});
+
 test("a rogue master that took no write of its own leaves no file", async () => {
   const cluster = await startedCluster(CONF);
   expect(await cluster.ask("a1", "SET", "shared", "1")).toBe("OK");

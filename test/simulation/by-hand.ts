@@ -9,8 +9,8 @@ export class ByHand {
   readonly #saved = new Set<number>();
 
   /** A node that was not the view's master has answered OK. */
-  took({ name: node }: DataNode, write: number): void {
-    this.#taken.push({ node, write });
+  took({ name: node }: DataNode, writes: readonly number[]): void {
+    this.#taken.push(...writes.map((write) => ({ node, write })));
   }
 
   readonly saved = (writes: readonly number[]): void => {

@@ -122,6 +122,18 @@ export const HUNTS: Readonly<Record<Mistake, Hunt>> = {
     found: LOST,
     seeds: [1, 3],
   },
+  "own-writes-count": {
+    scenario: {
+      ...THREE,
+      leaseMs: 200,
+      downAfterMs: 200,
+      faultEveryMs: 150,
+      writeEveryMs: 40,
+      kinds: ["made-master-by-hand", "master-kill"],
+    },
+    found: LOST,
+    seeds: [1, 4],
+  },
   "one-rescue-a-run": {
     scenario: {
       ...THREE,

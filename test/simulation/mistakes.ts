@@ -27,6 +27,11 @@ export const BROKEN_RULES = {
   "lease-unchecked": { mayAct: () => true },
   /** A replica that has restarted counts like one that has not. */
   "any-run-counts": { isSameRun: () => true },
+  /** What a replica took when somebody had made it master by hand makes it further than the others. */
+  "own-writes-count": {
+    offsetOn: (id, { offset, replicationId, replicationId2 }) =>
+      id === replicationId || id === replicationId2 ? offset : undefined,
+  },
   /** A rogue master that was rescued once in its run is detached without a copy the next time. */
   "one-rescue-a-run": { isRescued: ({ rescue }, { runId }) => rescue?.runId === runId },
 } as const satisfies Readonly<Record<string, Partial<Rules>>>;

@@ -102,15 +102,19 @@ function isDetaching(input: PartitionInput, failover: FailoverView, hasHeir: boo
   });
 }
 
+/** `info.offset` is how far it is on the history of the lost master. */
 interface Counted extends Candidate {
   readonly record: FailoverReplica;
+  /** It took writes that lie on no history of the lost master's: somebody made it master by hand. */
+  readonly hasOwnWrites: boolean;
 }
 
 /**
  * The replicas that count:
  * 1. It stands still: it follows nobody and does not load.
  * 2. It lies on the history of the lost master, and no full sync has emptied it. One that was promoted and lost sight of
- *    before any view said so lies on it too: that history is its second, and nobody has written to it since.
+ *    before any view said so lies on it too: that history is its second. So does one that somebody made master by hand,
+ *    but what it took since then counts for nothing: it is as far as it was before that.
  * 3. It runs as it did when it was last in sync.
  */
 function countedOf(
@@ -122,11 +126,18 @@ function countedOf(
   return candidates.flatMap((candidate) => {
     const { info, name } = candidate;
     const record = failover.replicas.find((replica) => replica.name === name);
-    const isKin = info.replicationId === replicationId || info.replicationId2 === replicationId;
-    if (record === undefined || !isKin || info.isEmptied) return [];
-    const isSame = rules.isSameRun(record.runId, info.runId);
-    return isSame && rules.standsStill(info) ? [{ ...candidate, record }] : [];
+    const offset = rules.offsetOn(replicationId, info);
+    if (record === undefined || offset === undefined || info.isEmptied) return [];
+    if (!rules.isSameRun(record.runId, info.runId) || !rules.standsStill(info)) return [];
+    const hasOwnWrites = offset < info.offset;
+    return [{ ...candidate, info: { ...info, offset }, record, hasOwnWrites }];
   });
+}
+
+/** The one that is furthest; on a tie one without writes of its own, then the first. */
+function furthestOf(counted: readonly Counted[], { rules }: PartitionInput): Candidate | undefined {
+  const pure = counted.filter(({ hasOwnWrites }) => !hasOwnWrites);
+  return bestOffset(counted, bestOffset(pure, null, rules)?.name ?? null, rules);
 }
 
 /** With ack-replicas k: R-k+1 of R must count, and the furthest of them must have a disk that takes writes. */
@@ -139,7 +150,7 @@ function heirByCount(
   const counted = countedOf(input, failover, [...ready, ...brokenDisk]);
   const needed = rules.neededReplicas(failover.replicas.length, ackReplicas);
   if (counted.length < needed) return undefined;
-  const best = bestOffset(countedOf(input, failover, ready), null, rules);
+  const best = furthestOf(countedOf(input, failover, ready), input);
   const furthest = rules.furthestOf(counted.map(({ info }) => info.offset));
   return best?.info.offset === furthest ? best : undefined;
 }
@@ -163,5 +174,5 @@ function heirWithoutAcks(
     info.offset >= seen.offset;
   const counted = countedOf(input, failover, ready);
   const isSure = counted.some(({ record, info }) => record.inSync || reaches(info));
-  return isSure ? bestOffset(counted, null, input.rules) : undefined;
+  return isSure ? furthestOf(counted, input) : undefined;
 }

@@ -5,6 +5,12 @@ import { majorityOf } from "../../core/cluster.ts";
 import type { NodeView } from "../../core/view.ts";
 import { isDetached, type NodeInfo } from "./info.ts";
 
+/** Where a node stands on the history that it follows, and how far it followed the one before. */
+export type HistoryPlace = Pick<
+  NodeInfo,
+  "replicationId" | "offset" | "replicationId2" | "secondOffset"
+>;
+
 /** A run of a node, and where it stands. */
 export type RunPlace = Pick<NodeInfo, "runId" | "replicationId" | "offset">;
 
@@ -30,6 +36,8 @@ export interface Rules {
   readonly furthestOf: (offsets: readonly number[]) => number;
   /** Whether what a replica holds can't change any more, so that it may be compared. */
   readonly standsStill: (info: Pick<NodeInfo, "following">) => boolean;
+  /** How far a node is on that history; undefined when it does not lie on it. */
+  readonly offsetOn: (replicationId: string | null, info: HistoryPlace) => number | undefined;
   /** Whether a replica runs as it did when it was last in sync; null: it never was. */
   readonly isSameRun: (syncedRunId: string | null, runId: string) => boolean;
   /** Whether nobody can write to the old master any more. */
@@ -51,12 +59,25 @@ export const RULES: Rules = {
   neededReplicas: (replicaCount, ackReplicas) => Math.max(1, replicaCount - ackReplicas + 1),
   furthestOf: (offsets) => Math.max(...offsets),
   standsStill: isDetached,
+  offsetOn,
   // After a restart it may have lost what it acknowledged.
   isSameRun: (syncedRunId, runId) => syncedRunId === runId,
   isFenced,
   mayStillHear,
   isRescued,
 };
+
+/**
+ * 1. It is the one that the node follows.
+ * 2. It is the one that the node followed before it was promoted, by an alpha or by hand: as far as it was the same. What
+ *    it took as a master of its own is more than anybody else has, and of no worth to those who wrote to the other.
+ */
+function offsetOn(replicationId: string | null, info: HistoryPlace): number | undefined {
+  const { offset, replicationId2, secondOffset } = info;
+  if (info.replicationId === replicationId) return offset;
+  const isSecond = replicationId2 === replicationId && secondOffset !== undefined;
+  return isSecond ? Math.min(offset, secondOffset - 1) : undefined;
+}
 
 /**
  * 1. The old master is known dead, or

@@ -50,6 +50,21 @@ describe("with ack-replicas k, R-k+1 of the R replicas must count", () => {
     expect(scene.partition.promoting).toBeNull();
   });
 
+  test("what one took as master made by hand makes it no further; on a tie one without such writes is taken", () => {
+    const byHand = { replicationId: "h9", replicationId2: "h1", secondOffset: 121 };
+    for (const [own, offset, heir] of [
+      ["a2", 140, "a3"],
+      ["a3", 140, "a2"],
+      ["a2", 120, "a3"],
+      // It is the only one that holds what was acknowledged: what it took by hand comes with it.
+      ["a2", 119, "a2"],
+    ] as const) {
+      const other = own === "a2" ? "a3" : "a2";
+      const scene = crashed(ONE_ACK).see(own, detached(500, byHand)).see(other, detached(offset));
+      expect([own, offset, scene.step(5).partition.promoting]).toEqual([own, offset, heir]);
+    }
+  });
+
   test("the furthest with a broken disk counts, and is not passed over for one with less", () => {
     const scene = crashed(ONE_ACK).see("a2", detached(130, { isDiskWell: false }));
     scene.see("a3", detached(120)).step(5).step(2000);

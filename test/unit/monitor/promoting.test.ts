@@ -38,7 +38,8 @@ test("a replica whose promotion nobody saw still counts when it is back, and an 
   scene.seeAll("refused", "a2", "a3").step();
   expect(scene.partition.promoting).toBeNull();
   scene.see("a1", infoOf({ runId: "new" })).see("a3", infoOf({ runId: "new" }));
-  scene.see("a2", infoOf({ ...detached, replicationId: "h2", replicationId2: "h1" }));
+  const promoted = { ...detached, replicationId: "h2", replicationId2: "h1", secondOffset: 121 };
+  scene.see("a2", infoOf(promoted));
   scene.step().step(2000).step();
   expect(scene.partition.promoting).toBe("a2");
 });
