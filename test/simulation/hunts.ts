@@ -26,175 +26,85 @@ const LOST = /lacks \d+ of \d+ acknowledged writes/;
 const LATE_WRITE = /executed a write that was sent when a\d was master/;
 const STALE_ACT = /acted on a\d after epoch \d+ had fenced it/;
 
+/** Faults come as fast as a failover of this pace allows, among many writes. */
+const BRISK: Partial<Scenario> = {
+  leaseMs: 200,
+  downAfterMs: 200,
+  faultEveryMs: 500,
+  writeEveryMs: 10,
+};
+
+/** One partition of three nodes under three monitors, in which faults of `kinds` befall; `scenario` on top of that. */
+function hunt(
+  kinds: Scenario["kinds"],
+  found: RegExp,
+  scenario: Partial<Scenario>,
+  seeds: readonly [number, number] = [1, 3],
+): Hunt {
+  return { scenario: { ...THREE, ...scenario, kinds }, found, seeds };
+}
+
 export const HUNTS: Readonly<Record<Mistake, Hunt>> = {
-  "quorum-of-one": {
-    scenario: { ...THREE, kinds: [] },
-    found: /took view \S+ for chosen|both lead epoch|without knowing/,
-    seeds: [1, 3],
-  },
-  "one-replica-is-enough": {
-    scenario: {
-      ...THREE,
-      leaseMs: 200,
-      downAfterMs: 200,
-      faultEveryMs: 500,
-      writeEveryMs: 10,
-      kinds: ["witness-kill"],
-    },
-    found: LOST,
-    seeds: [1, 3],
-  },
-  "lease-not-waited-out": {
-    scenario: {
-      ...THREE,
-      ackReplicas: 0,
-      leaseMs: 200,
-      downAfterMs: 200,
-      faultEveryMs: 500,
-      writeEveryMs: 10,
-      kinds: ["router-unaware"],
-    },
-    found: LATE_WRITE,
-    seeds: [1, 3],
-  },
-  "lowest-offset": {
-    scenario: {
-      ...THREE,
-      leaseMs: 200,
-      downAfterMs: 200,
-      faultEveryMs: 500,
-      writeEveryMs: 10,
-      kinds: ["one-witness"],
-    },
-    found: LOST,
-    seeds: [1, 3],
-  },
-  "compared-while-moving": {
-    scenario: {
-      ...THREE,
-      leaseMs: 200,
-      downAfterMs: 200,
-      faultEveryMs: 500,
-      writeEveryMs: 5,
-      kinds: ["master-wakes"],
-    },
-    found: LOST,
-    seeds: [1, 3],
-  },
-  "drain-off": {
-    scenario: {
-      ...THREE,
+  "quorum-of-one": hunt([], /took view \S+ for chosen|both lead epoch|without knowing/, {}),
+  "one-replica-is-enough": hunt(["witness-kill"], LOST, BRISK),
+  "lease-not-waited-out": hunt(["router-unaware"], LATE_WRITE, { ...BRISK, ackReplicas: 0 }),
+  "lowest-offset": hunt(["one-witness"], LOST, BRISK),
+  "compared-while-moving": hunt(["master-wakes"], LOST, { ...BRISK, writeEveryMs: 5 }),
+  "drain-off": hunt(
+    ["synced-master-kill"],
+    LOST,
+    {
+      ...BRISK,
       ackReplicas: 0,
       weather: { leastMs: 1, spreadMs: 3, slowOneIn: 5, lostOneIn: 0, repeatedOneIn: 0 },
-      leaseMs: 200,
       downAfterMs: 400,
-      faultEveryMs: 500,
       writeEveryMs: 5,
-      kinds: ["synced-master-kill"],
     },
-    found: LOST,
-    seeds: [1, 4],
-  },
-  "lease-unchecked": {
-    scenario: {
-      ...THREE,
-      weather: { leastMs: 0.5, spreadMs: 1, slowOneIn: 0, lostOneIn: 0, repeatedOneIn: 0 },
-      fsyncMs: 20,
-      leaseMs: 300,
-      downAfterMs: 300,
-      faultEveryMs: 500,
-      kinds: ["new-alpha-sleeps"],
-    },
-    found: STALE_ACT,
-    seeds: [1, 3],
-  },
-  "any-run-counts": {
-    scenario: {
-      ...THREE,
-      persistence: "rdb",
-      saveEveryMs: 300,
-      leaseMs: 200,
-      downAfterMs: 200,
-      faultEveryMs: 500,
-      writeEveryMs: 10,
-      kinds: ["witness-restart"],
-    },
-    found: LOST,
-    seeds: [1, 3],
-  },
-  "own-writes-count": {
-    scenario: {
-      ...THREE,
-      leaseMs: 200,
-      downAfterMs: 200,
-      faultEveryMs: 150,
-      writeEveryMs: 40,
-      kinds: ["made-master-by-hand", "master-kill"],
-    },
-    found: LOST,
-    seeds: [1, 4],
-  },
-  "one-rescue-a-run": {
-    scenario: {
-      ...THREE,
-      ackReplicas: 0,
-      leaseMs: 200,
-      downAfterMs: 200,
-      faultEveryMs: 200,
-      kinds: ["made-master-by-hand"],
-    },
-    found: /made by hand on a\d, is in no rescue/,
-    seeds: [1, 3],
-  },
-  "fence-off": {
-    scenario: {
-      ...THREE,
-      leaseMs: 200,
-      downAfterMs: 400,
-      faultEveryMs: 500,
-      kinds: ["stale-alpha"],
-    },
-    found: STALE_ACT,
-    seeds: [1, 3],
-  },
-  "wait-lies": {
-    scenario: {
-      ...THREE,
-      leaseMs: 200,
-      downAfterMs: 200,
-      faultEveryMs: 500,
-      writeEveryMs: 10,
-      kinds: ["no-witness"],
-    },
-    found: LOST,
-    seeds: [1, 3],
-  },
-  "serves-at-start": {
-    scenario: { ...THREE, faultEveryMs: 200, kinds: ["master-kill"] },
-    found: /served a write and nobody had promoted it/,
-    seeds: [1, 3],
-  },
-  "fsync-off": {
-    scenario: { ...THREE, faultEveryMs: 60, kinds: ["status-kill", "alpha-kill"] },
-    found: /without knowing|for chosen|two values|both lead/,
-    seeds: [1, 3],
-  },
-  "router-believes-one": {
-    scenario: { ...THREE, faultEveryMs: 200, kinds: ["master-kill"] },
-    found: /follows view \S+, which is not chosen/,
-    seeds: [2, 4],
-  },
-  "lease-ignored": {
-    scenario: {
-      ...THREE,
-      ackReplicas: 0,
-      leaseMs: 200,
-      downAfterMs: 200,
-      faultEveryMs: 500,
-      writeEveryMs: 10,
-      kinds: ["router-unaware"],
-    },
-    found: LATE_WRITE,
-    seeds: [1, 3],
-  },
+    [1, 4],
+  ),
+  "lease-unchecked": hunt(["new-alpha-sleeps"], STALE_ACT, {
+    weather: { leastMs: 0.5, spreadMs: 1, slowOneIn: 0, lostOneIn: 0, repeatedOneIn: 0 },
+    fsyncMs: 20,
+    leaseMs: 300,
+    downAfterMs: 300,
+    faultEveryMs: 500,
+  }),
+  "any-run-counts": hunt(["witness-restart"], LOST, {
+    ...BRISK,
+    persistence: "rdb",
+    saveEveryMs: 300,
+  }),
+  "own-writes-count": hunt(
+    ["made-master-by-hand", "master-kill"],
+    LOST,
+    { ...BRISK, faultEveryMs: 150, writeEveryMs: 40 },
+    [1, 4],
+  ),
+  "one-rescue-a-run": hunt(["made-master-by-hand"], /made by hand on a\d, is in no rescue/, {
+    ackReplicas: 0,
+    leaseMs: 200,
+    downAfterMs: 200,
+    faultEveryMs: 200,
+  }),
+  "fence-off": hunt(["stale-alpha"], STALE_ACT, {
+    leaseMs: 200,
+    downAfterMs: 400,
+    faultEveryMs: 500,
+  }),
+  "wait-lies": hunt(["no-witness"], LOST, BRISK),
+  "serves-at-start": hunt(["master-kill"], /served a write and nobody had promoted it/, {
+    faultEveryMs: 200,
+  }),
+  "fsync-off": hunt(
+    ["status-kill", "alpha-kill"],
+    /without knowing|for chosen|two values|both lead/,
+    { faultEveryMs: 60 },
+  ),
+  "router-believes-one": hunt(
+    ["master-kill"],
+    /follows view \S+, which is not chosen/,
+    { faultEveryMs: 200 },
+    [2, 4],
+  ),
+  "lease-ignored": hunt(["router-unaware"], LATE_WRITE, { ...BRISK, ackReplicas: 0 }),
 };
