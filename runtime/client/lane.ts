@@ -8,7 +8,8 @@
 //
 // Invariants: requests leave in the order they came, but for reads that pass held writes of other keys; nothing is sent
 // to a new master while replies of the old one may still come, because one of them may send its request back.
-// After a node said that it executed nothing, one request at a time probes it until one is executed.
+// After a node said that it executed nothing, or that it is no master (it may become one within a pipeline), one request
+// at a time probes it until one is executed. What it reads behind a refusal counts as refused: the write is not in it.
 // With ack-replicas a WAIT follows every batch with a write in it, and the batch's replies wait for its answer: reads
 // too, since a read may have seen a write that nobody else holds yet.
 // A lane to a replica holds nothing: what it can't send or was refused, its fallback takes.
@@ -221,6 +222,7 @@ export class Lane {
           this.#broken.delete(place);
           this.#failureCount = 0;
           this.#problem = "";
+          this.#isProbing ||= !connection.isMaster && this.#options.fallback === undefined;
           this.#pump();
         },
         onReply: (raw) => {
@@ -248,9 +250,9 @@ export class Lane {
     const { request } = sent;
     if (request === undefined) {
       this.#prove(replicasHolding(reply));
-    } else if (sent.isRefused && isError(reply)) {
+    } else if ((sent.isRefused && isError(reply)) || (this.#refused.length > 0 && request.isRead)) {
       this.#isOpen = false;
-      this.#problem = reply.toString("utf8", 1, reply.length - 2);
+      if (isError(reply)) this.#problem = reply.toString("utf8", 1, reply.length - 2);
       this.#refused.push(request);
     } else {
       this.#isProbing &&= this.#refused.length > 0;

@@ -16,7 +16,7 @@ import { decodeReply } from "../resp/decode.ts";
 import { encodeCommand } from "../resp/encode.ts";
 import { RespError } from "../resp/limits.ts";
 import { ReplyScanner } from "../resp/reply-scanner.ts";
-import { itemsOf, numberOf, textOf } from "../resp/value.ts";
+import { itemsOf, numberOf, textOf, type RespValue } from "../resp/value.ts";
 
 /** A node to speak to. */
 export interface NodeTarget {
@@ -64,6 +64,8 @@ export class NodeConnection {
   isReady = false;
   /** Known from the handshake on. */
   identity: ConnectionIdentity | undefined;
+  /** What its node called itself in the handshake. */
+  isMaster = false;
   readonly #socket: Socket;
   readonly #events: ConnectionEvents;
   readonly #scanner = new ReplyScanner();
@@ -148,6 +150,7 @@ export class NodeConnection {
     this.#greetings.push(raw);
     if (this.#greetings.length < this.#greetingsMax) return;
     this.identity ??= identityOf(this.#greetings);
+    this.isMaster = textOf(helloField(this.#greetings, "role")) === "master";
     const { runId } = this.identity;
     const alive = this.#predecessors.filter((predecessor) => predecessor.runId === runId);
     if (alive.length > 0 && !this.#isKilling) {
@@ -187,13 +190,19 @@ function handshake({ credentials, db }: NodeTarget): Buffer[] {
   return commands;
 }
 
-/** From the replies to HELLO and INFO, which are the first two. */
-function identityOf([hello, info]: readonly Buffer[]): ConnectionIdentity {
+/** A field of HELLO's reply, which is the first. */
+function helloField([hello]: readonly Buffer[], field: string): RespValue | undefined {
   const said = hello === undefined ? [] : itemsOf(decodeReply(hello));
-  const at = said.findIndex((item) => textOf(item) === "id");
+  const at = said.findIndex((item) => textOf(item) === field);
+  return at === -1 ? undefined : said[at + 1];
+}
+
+/** From the replies to HELLO and INFO, which are the first two. */
+function identityOf(greetings: readonly Buffer[]): ConnectionIdentity {
+  const [, info] = greetings;
   const text = info === undefined ? undefined : textOf(decodeReply(info));
   const runId = /^run_id:(\S+)/m.exec(text ?? "")?.[1] ?? "";
-  return { id: numberOf(said[at + 1]) ?? 0, runId };
+  return { id: numberOf(helloField(greetings, "id")) ?? 0, runId };
 }
 
 export function isSame(a: NodeTarget, b: NodeTarget | undefined): boolean {

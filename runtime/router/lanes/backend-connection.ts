@@ -16,7 +16,7 @@ import { decodeReply } from "../../resp/decode.ts";
 import { encodeCommand, type Protocol } from "../../resp/encode.ts";
 import { RespError } from "../../resp/limits.ts";
 import { ReplyScanner } from "../../resp/reply-scanner.ts";
-import { itemsOf, numberOf, textOf } from "../../resp/value.ts";
+import { itemsOf, numberOf, textOf, type RespValue } from "../../resp/value.ts";
 import {
   connectionEnded,
   connectionOpened,
@@ -173,7 +173,7 @@ export class BackendConnection {
     this.#greetings.push(Buffer.from(raw));
     if (this.#greetings.length < this.#greetingsMax) return;
     this.identity ??= identityOf(this.#greetings);
-    this.isMaster = isMasterBy(this.#greetings);
+    this.isMaster = textOf(helloField(this.#greetings, "role")) === "master";
     const predecessor = this.#predecessor;
     if (predecessor?.runId === this.identity.runId && !this.#isKilling) {
       this.#isKilling = true;
@@ -219,15 +219,10 @@ function handshake(target: BackendTarget, options: BackendOptions): Buffer[] {
 }
 
 /** A field of HELLO's reply, which is the first. */
-function helloField([hello]: readonly Buffer[], field: string) {
+function helloField([hello]: readonly Buffer[], field: string): RespValue | undefined {
   const said = hello === undefined ? [] : itemsOf(decodeReply(hello));
   const at = said.findIndex((item) => textOf(item) === field);
-  return said[at + 1];
-}
-
-function isMasterBy(greetings: readonly Buffer[]): boolean {
-  const role = helloField(greetings, "role");
-  return role !== undefined && textOf(role) === "master";
+  return at === -1 ? undefined : said[at + 1];
 }
 
 /** From the replies to HELLO and INFO, which are the first two. */
