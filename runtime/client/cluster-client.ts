@@ -14,6 +14,7 @@ import { decodeReply } from "../resp/decode.ts";
 import { itemsOf, type RespValue } from "../resp/value.ts";
 import { isError } from "../route/split.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import type { IsolatedClient } from "./isolation/isolated-client.ts";
 import type { TakeMessage } from "./own/subscription-link.ts";
 import { errorFromText, TypedCommands, type TypedCommand } from "./typed-commands.ts";
 
@@ -99,6 +100,35 @@ export abstract class ClusterClient extends TypedCommands {
   /** Commands gathered until exec(), executed as one transaction; all their keys must lie in one partition. */
   multi(): CommandChain {
     return new CommandChain("transaction", this.#sender);
+  }
+
+  /** Gives `task` a connection of its own to the partition of `key`, for WATCH and the transactions that it guards; all keys
+      must lie in that partition. Resolves with what the task gives; its exec() gives null when a watched key changed: try
+      again. The connection is given back when the task has ended. */
+  async isolated<T>(key: string | Buffer, task: (one: IsolatedClient) => Promise<T>): Promise<T> {
+    const one = await this.#isolate(Buffer.from(key));
+    try {
+      return await task(one);
+    } finally {
+      one.end();
+      this.#settled();
+    }
+  }
+
+  #isolate(key: Buffer): Promise<IsolatedClient> {
+    return new Promise((resolve, reject) => {
+      this.#outstanding++;
+      const fail = (error: Error): void => {
+        reject(error);
+        this.#settled();
+      };
+      const failed = (reply: Buffer): void => {
+        fail(errorFromText(reply.toString("utf8", 1, reply.length - 2)));
+      };
+      const run = (dispatcher: Dispatcher): Promise<void> | undefined =>
+        dispatcher.isolate(key, resolve, failed);
+      this.#add({ sinceMs: this.#timing.clock.nowMs(), run, fail });
+    });
   }
 
   /** Takes no new commands, waits for the replies that are owed, then closes everything. Blocking commands are ended, as

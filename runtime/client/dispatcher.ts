@@ -13,13 +13,15 @@ import { cursorAfter, parseCursor, tagOf, type ScanPosition } from "../route/sca
 import { answerSession } from "../route/session.ts";
 import { openSession } from "../route/session-state.ts";
 import { isError, mergeReplies, splitCommand } from "../route/split.ts";
-import { refusal } from "../route/wire-errors.ts";
+import { IsolatedClient } from "./isolation/isolated-client.ts";
+import { IsolatedLanes } from "./isolation/isolated-lanes.ts";
 import type { LaneContext } from "./lane-context.ts";
 import { Lanes } from "./lanes.ts";
 import { OwnWays } from "./own/own-ways.ts";
 import type { TakeMessage } from "./own/subscription-link.ts";
 import { strayReply, withPlaces } from "./places.ts";
 import { commandRequest, transactionRequest, type Errand, type TakeReply } from "./request.ts";
+import { examineTransaction, keyIndices } from "./transaction.ts";
 
 export interface DispatcherOptions {
   readonly context: LaneContext;
@@ -39,6 +41,7 @@ const NO_ADDRESS = "127.0.0.1:0";
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #lanes: Lanes;
+  readonly #isolated: IsolatedLanes;
   readonly #own: OwnWays;
   readonly #partitionCount: number;
   #session = openSession(1, NO_ADDRESS, false);
@@ -47,6 +50,7 @@ export class Dispatcher {
     this.#options = options;
     const { context, partitioner, onMessage } = options;
     this.#lanes = new Lanes(context);
+    this.#isolated = new IsolatedLanes(context);
     this.#own = new OwnWays({ context, partitioner, lanes: this.#lanes, onMessage });
     this.#partitionCount = options.context.topology.partitionCount;
   }
@@ -58,6 +62,7 @@ export class Dispatcher {
 
   close(): void {
     this.#own.close();
+    this.#isolated.close();
     this.#lanes.close();
   }
 
@@ -124,23 +129,14 @@ export class Dispatcher {
       done(errorReply(`TWINEDOWN nothing is routed: ${clash}`));
       return undefined;
     }
-    const found: Buffer[] = [];
-    let isRead = true;
-    for (const args of commands) {
-      const decision = decide(args, { table, partitions: this.#partitionCount });
-      const keys = keyIndices(args, decision);
-      if (keys === undefined) {
-        const isAnswer = decision.kind === "reply" && isError(decision.reply);
-        const name = args[0]?.toString("latin1") ?? "";
-        const reason = "a transaction here takes only commands whose keys say where they go";
-        done(isAnswer ? decision.reply : refusal(name, reason));
-        return undefined;
-      }
-      isRead &&= "isRead" in decision && decision.isRead;
-      found.push(...keys.map((index) => args[index] ?? NOTHING));
+    const examined = examineTransaction(commands, { table, partitions: this.#partitionCount });
+    if (examined.refused !== undefined) {
+      done(examined.refused);
+      return undefined;
     }
+    const { keys, isRead } = examined;
     const send = (places: readonly number[]): void => {
-      const stray = strayReply(found, places);
+      const stray = strayReply(keys, places);
       if (stray !== undefined) {
         done(stray);
         return;
@@ -150,7 +146,32 @@ export class Dispatcher {
       const take = this.#own.asked(partition, isRead, done);
       this.#lanes.master(partition).submit(transactionRequest(commands, facts, take));
     };
-    return withPlaces(found, partitioner, send, done);
+    return withPlaces(keys, partitioner, send, done);
+  }
+
+  /** A connection for one caller, to the key's partition, once all that was asked there before is answered. Undefined when
+      the next command may follow at once. */
+  isolate(
+    key: Buffer,
+    ready: (one: IsolatedClient) => void,
+    failed: TakeReply,
+  ): Promise<void> | undefined {
+    const { table, partitioner, context } = this.#options;
+    const begin = ([partition = 0]: readonly number[]): void => {
+      this.#own.precedenceOf(partition).afterAll(() => {
+        const one = new IsolatedClient({
+          ...{ key, table, partitioner, partitionCount: this.#partitionCount },
+          lane: this.#isolated.lend(partition),
+          nowMs: () => context.clock.nowMs(),
+          asked: (isRead, done) => this.#own.asked(partition, isRead, done),
+          release: (lane) => {
+            this.#isolated.release(lane);
+          },
+        });
+        ready(one);
+      });
+    };
+    return withPlaces([key], partitioner, begin, failed);
   }
 
   #submit(
@@ -281,16 +302,6 @@ export class Dispatcher {
 }
 
 const DBSIZE = encodeCommand(["DBSIZE"]);
-
-/** Indices into the arguments; undefined when the command goes nowhere by keys. */
-function keyIndices(args: readonly Buffer[], decision: Decision): readonly number[] | undefined {
-  // Inside a transaction nothing waits.
-  if (decision.kind === "forward" || decision.kind === "blocking") return decision.keys;
-  if (decision.kind !== "split") return undefined;
-  const keys: number[] = [];
-  for (let index = 1; index < args.length; index += decision.keyStep) keys.push(index);
-  return keys;
-}
 
 /** Gives `finish` all replies, in the order of their indices, when the last one has come. */
 function collector(

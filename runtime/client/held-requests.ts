@@ -84,3 +84,12 @@ export class HeldRequests {
     });
   }
 }
+
+/** Whether one of the keys is among those that are waited for; all keys are when they aren't known. */
+export function isAmong(
+  keys: readonly string[] | undefined,
+  waiting: ReadonlySet<string>,
+): boolean {
+  if (waiting.size === 0) return false;
+  return keys?.some((key) => waiting.has(key)) ?? true;
+}

@@ -16,7 +16,7 @@
 import { replicasHolding, underreplicated, waitCommand } from "../route/acknowledge.ts";
 import { isError } from "../route/split.ts";
 import { Fifo } from "./fifo.ts";
-import { HeldRequests } from "./held-requests.ts";
+import { HeldRequests, isAmong } from "./held-requests.ts";
 import type { LaneContext } from "./lane-context.ts";
 import {
   isSame,
@@ -26,6 +26,7 @@ import {
   type NodeTarget,
 } from "./node-connection.ts";
 import { isNotExecuted, lostReply, mayRepeat, overtaken, type Request } from "./request.ts";
+import { whyHeld } from "./why-held.ts";
 
 export interface LaneOptions {
   readonly partition: number;
@@ -33,6 +34,8 @@ export interface LaneOptions {
   target(): NodeTarget | undefined;
   /** Takes what this lane can't do. */
   readonly fallback?: Lane;
+  /** Runs when the connection ended, before there is another. */
+  readonly onLost?: () => void;
 }
 
 interface Sent {
@@ -133,10 +136,14 @@ export class Lane {
   #flush(): void {
     const connection = this.#connection;
     if (this.#unsent.length === 0) return;
-    const batch = this.#unsent;
-    this.#unsent = [];
+    const gathered = this.#unsent.splice(0);
     if (connection?.isReady !== true) {
-      this.#putBack(batch);
+      this.#putBack(gathered);
+      return;
+    }
+    const batch = gathered.filter((request) => request.leaves?.() !== false);
+    if (batch.length === 0) {
+      this.#pump();
       return;
     }
     const { ackReplicas, ackTimeoutMs, clock } = this.#context;
@@ -288,6 +295,7 @@ export class Lane {
     if (this.#connection !== connection) return;
     this.#connection = undefined;
     this.#isOpen = false;
+    this.#options.onLost?.();
     this.#problem = cause;
     for (const end of [this.#endDrain, this.#endSilence]) end?.();
     this.#endDrain = this.#endSilence = undefined;
@@ -380,20 +388,8 @@ export class Lane {
   }
 
   #reason(request: Request | undefined): string {
+    const mayGo = request?.isRead === true || this.#context.topology.mayWrite();
     const { partition } = this.#options;
-    const target = this.#target;
-    if (target === undefined) return `partition ${partition} has no master`;
-    if (this.#problem !== "") {
-      return `partition ${partition} can't be served by ${target.name}: ${this.#problem}`;
-    }
-    if (request?.isRead !== true && !this.#context.topology.mayWrite()) {
-      return `partition ${partition}: no majority of the status nodes confirms its master`;
-    }
-    return `partition ${partition}: its master ${target.name} does not answer`;
+    return whyHeld({ partition, target: this.#target, problem: this.#problem, mayGo });
   }
-}
-
-function isAmong(keys: readonly string[] | undefined, waiting: ReadonlySet<string>): boolean {
-  if (waiting.size === 0) return false;
-  return keys?.some((key) => waiting.has(key)) ?? true;
 }

@@ -24,6 +24,8 @@ export interface Request {
   keys(): readonly string[] | undefined;
   /** Done twice it leaves what it leaves when done once. */
   isRepeatable(): boolean;
+  /** Asked each time when it is about to be written; absent: it may be. False: it has answered itself. */
+  readonly leaves?: (() => boolean) | undefined;
   readonly done: TakeReply;
   /** When it was asked for. */
   readonly sinceMs: number;
@@ -64,13 +66,16 @@ export function transactionRequest(
   commands: readonly (readonly Buffer[])[],
   facts: RequestFacts,
   done: TakeReply,
+  leaves?: () => boolean,
 ): Request {
   return {
     bytes: Buffer.concat([MULTI, ...commands.map(encodeCommand), EXEC]),
     replyCount: commands.length + 2,
     isRead: facts.isRead,
     keys: () => keysOfAll(commands),
-    isRepeatable: () => facts.isRead || commands.every(isIdempotent),
+    // What a WATCH guards is not to be done without it.
+    isRepeatable: () => facts.isRead || (leaves === undefined && commands.every(isIdempotent)),
+    leaves,
     done,
     sinceMs: facts.sinceMs,
     order: 0,

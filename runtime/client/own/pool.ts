@@ -8,6 +8,7 @@
 // its node before another one to the same place is lent: a paused server would still execute what it holds (seen).
 import type { LaneContext } from "../lane-context.ts";
 import { isSame, placeOf, type ConnectionIdentity, type NodeTarget } from "../node-connection.ts";
+import { whyHeld } from "../why-held.ts";
 import { OwnConnection } from "./connection.ts";
 
 /** Someone's wish for a connection. */
@@ -273,13 +274,7 @@ export class OwnConnectionPool {
   }
 
   #reason({ partition, isRead, problem }: Waiting): string {
-    const target = this.#masters[partition];
-    if (target === undefined) return `partition ${partition} has no master`;
-    if (problem !== "")
-      return `partition ${partition} can't be served by ${target.name}: ${problem}`;
-    if (!isRead && !this.context.topology.mayWrite()) {
-      return `partition ${partition}: no majority of the status nodes confirms its master`;
-    }
-    return `partition ${partition}: its master ${target.name} does not answer`;
+    const mayGo = isRead || this.context.topology.mayWrite();
+    return whyHeld({ partition, target: this.#masters[partition], problem, mayGo });
   }
 }
