@@ -5,8 +5,8 @@
 //   rawStart        offsets[0,1]    offsets[2,3], counted from rawStart; rawEnd is where the next command begins
 //
 // Nothing is decoded, copied or allocated: advance() only moves numbers, because a router forwards most commands as they
-// came. request() makes objects of the present command for those that look closer. It is stricter than Redis about
-// numbers and line ends, so that a request it lets through is one that Redis reads in the same way.
+// came. request() copies the present command and makes objects of it for those that look closer. It is stricter than
+// Redis about numbers and line ends, so that a request it lets through is one that Redis reads in the same way.
 // https://redis.io/docs/latest/develop/reference/protocol-spec/
 import { encodeCommand } from "./encode.ts";
 import { GrowingInput } from "./growing-input.ts";
@@ -85,9 +85,9 @@ export class RequestSplitter {
     return this.advance() ? this.request() : undefined;
   }
 
-  /** The present command as slices of what was received. */
+  /** The present command as objects, in memory of its own: what was received may be overwritten soon. */
   request(): Request {
-    const raw = this.source.subarray(this.rawStart, this.rawEnd);
+    const raw = Buffer.from(this.source.subarray(this.rawStart, this.rawEnd));
     const args: Buffer[] = [];
     for (let index = 0; index < this.count * 2; index += 2) {
       args.push(raw.subarray(this.offsets[index], this.offsets[index + 1]));

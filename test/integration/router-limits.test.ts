@@ -159,6 +159,16 @@ describe.skipIf(isMissing("redis-server"))("a router's limits", () => {
     expect(await speaking.call("PING")).toBe("+PONG\r\n");
   });
 
+  test("the time that a client has waited for its reply is no silence of its own", async () => {
+    const cluster = await startRouterCluster({
+      partitions: 1,
+      settings: ["idle-timeout 300ms"],
+    });
+    const one = await cluster.client();
+    expect(await one.call("BLPOP nothing 1")).toBe("*-1\r\n");
+    expect(await one.call("PING")).toBe("+PONG\r\n");
+  });
+
   test("a client that waits for a held request is not idle", async () => {
     const cluster = await startRouterCluster({
       partitions: 1,

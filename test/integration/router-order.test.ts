@@ -121,4 +121,32 @@ describe.skipIf(isMissing("redis-server"))("router", () => {
       expect(await client.callArgs(["DEL", ...keys])).toBe(`:${count}\r\n`);
     }
   });
+
+  test("what a client has sent half of, or keeps in a transaction, is its own whatever others send meanwhile", async () => {
+    // Method: the sockets read into memory that they share; every command of one client comes in two halves, and between
+    // them another client overwrites as much.
+    const cluster = await startRouterCluster({ partitions: 3 });
+    const [one, other] = [await cluster.client(), await cluster.client()];
+    const overwrite = async (): Promise<void> => {
+      const noise = Array.from({ length: 40 }, (_, index) => ["SET", `n${index}`, "#".repeat(90)]);
+      other.send(Buffer.concat(noise.map((args) => encodeCommand(args))));
+      expect(new Set(await other.replies(noise.length))).toEqual(new Set(["+OK\r\n"]));
+    };
+    const halves = async (...args: string[]): Promise<string> => {
+      const bytes = encodeCommand(args);
+      one.send(bytes.subarray(0, bytes.length >> 1));
+      await overwrite();
+      one.send(bytes.subarray(bytes.length >> 1));
+      return await one.reply();
+    };
+    expect(await halves("SET", "a", "first")).toBe("+OK\r\n");
+    expect(await halves("MSET", "b", "second", "c", "third")).toBe("+OK\r\n");
+    expect(await one.call("MULTI")).toBe("+OK\r\n");
+    expect(await one.call("SET d fourth")).toBe("+QUEUED\r\n");
+    await overwrite();
+    expect(await one.call("EXEC")).toBe("*1\r\n+OK\r\n");
+    expect(await one.call("MGET a b c d")).toBe(
+      `*4\r\n${["first", "second", "third", "fourth"].map(bulkOf).join("")}`,
+    );
+  });
 });

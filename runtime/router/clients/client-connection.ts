@@ -13,6 +13,7 @@ import { RequestSplitter, type Request } from "../../resp/request-splitter.ts";
 import { isSessionCommand } from "../../route/decide.ts";
 import { BEFORE_AUTH, NOAUTH_REPLY } from "../../route/session.ts";
 import type { ClientFacts } from "../../route/session-state.ts";
+import { onChunk } from "./shared-reads.ts";
 import { ClientSession, type ClientSessionContext } from "./client-session.ts";
 import type { Errand } from "../dispatch/dispatch.ts";
 import type { HotRoute } from "../dispatch/hot-route.ts";
@@ -45,8 +46,6 @@ const QUIET_TURNS = 3;
     come from several partitions, and one write for all of them costs less than one for each. Turns are not time: when
     nothing else is to be done they pass at once. */
 const TURNS_WAITED_MAX = 2;
-/** As much of a command that is not whole yet is moved out of the chunk that it came in. */
-const LEFT_OVER_BYTES_MAX = 4096;
 
 export class ClientConnection implements OwnClient, ReplySink, TurnMember {
   isGone = false;
@@ -62,6 +61,7 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
   #turnsWaited = 0;
   /** Replies that may be owed before reading stops. */
   #owedMax = OWED_FIRST;
+  /** When it spoke last, or got the last reply that it was owed. */
   #heardAtMs: number;
   readonly #openedAtMs: number;
   /** A command is still being placed: the next must not overtake it. */
@@ -91,7 +91,7 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     this.#session = new ClientSession(id, socket, context);
     this.#splitter.limits = this.#session.requestLimits;
     this.#heardAtMs = this.#openedAtMs = context.turn.nowMs;
-    socket.on("data", (chunk) => {
+    onChunk(socket, (chunk) => {
       this.#receive(chunk);
     });
     socket.on("drain", () => {
@@ -147,12 +147,14 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     this.#quietTurns = 0;
     this.#splitter.push(chunk);
     this.#pump();
-    if (this.#splitter.waitingBytes <= LEFT_OVER_BYTES_MAX) this.#splitter.letGo();
+    this.#splitter.letGo();
   }
 
   take(tag: number, bytes: Buffer, start: number, end: number): void {
     if (this.isGone) return;
     this.#line.take(tag, bytes, start, end);
+    // What it waited for has come: until now it was not idle.
+    if (this.#line.owed === 0) this.#heardAtMs = this.#context.turn.nowMs;
     if (this.#isDue) return;
     // Nothing to send and nothing owed: the replies were not wanted (CLIENT REPLY), and somebody may wait for the end.
     if (!this.#line.hasOutput && this.#line.owed > 1) {

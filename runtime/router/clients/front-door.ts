@@ -11,6 +11,7 @@ import { createServer, type Server, type TLSSocket } from "node:tls";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import { errorReply } from "../../resp/encode.ts";
+import { withSharedReads } from "./shared-reads.ts";
 import { TOO_MANY_CLIENTS, type RouterRules } from "../rules/limits.ts";
 import type { ServerTls } from "../rules/tls.ts";
 
@@ -55,7 +56,8 @@ export class FrontDoor {
       return;
     }
     const { server } = rules.tls;
-    if (server === undefined || this.#tls === undefined) this.#options.welcome(socket);
+    if (server === undefined || this.#tls === undefined)
+      this.#options.welcome(withSharedReads(socket));
     else this.#look(socket, server.isPlainForAll || isLocal(socket), this.#tls);
   }
 
