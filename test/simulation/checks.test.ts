@@ -14,10 +14,14 @@ function standstill() {
   if (monitor === undefined) throw new Error("the world has no monitor");
   const first = firstView(config, "digest", monitor.name, "");
   let count = 0;
-  const choose = (change: Partial<View["partitions"][number]>): void => {
+  const choose = (
+    change: Partial<View["partitions"][number]>,
+    a1: Partial<View["nodes"][number]> = {},
+  ): void => {
     count += 1;
     const partitions = first.partitions.map((partition) => ({ ...partition, ...change }));
-    const view: View = { ...first, revision: count, partitions };
+    const nodes = first.nodes.map((node) => (node.name === "a1" ? { ...node, ...a1 } : node));
+    const view: View = { ...first, revision: count, partitions, nodes };
     const ballot = { count, proposer: monitor.name };
     const value = { heartbeat: count, epoch: 1, revision: count, body: JSON.stringify(view) };
     for (const name of ["s1", "s2"]) {
@@ -55,4 +59,17 @@ test("a node that hears of its promotion when another serves in its place takes 
   checks.sent(2);
   checks.wrote(nodeOf("a2"), [2]);
   expect(checks.violations).toEqual(["a2 executed a write that was sent when a3 was master"]);
+});
+
+test("a master that has restarted empty is not whole because a view still tells it as master", () => {
+  const { checks, choose, nodeOf } = standstill();
+  const node = nodeOf("a1");
+  node.start();
+  checks.lostData(node, 5);
+  const seen = { role: "master", inSync: true, runId: node.runId } as const;
+  choose({ master: "a1", masterRunId: "the run before" }, seen);
+  expect([...checks.wounded]).toEqual(["a1"]);
+  // Chosen again, as it is now, it is what the others follow.
+  choose({ master: "a1", masterRunId: node.runId }, seen);
+  expect([...checks.wounded]).toEqual([]);
 });

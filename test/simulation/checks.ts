@@ -221,6 +221,9 @@ export class Checks implements DataNodeWatch {
       const seen = view.nodes.find(({ name }) => name === node.name);
       // Down, it still has the run id under which it was whole.
       if (!node.process.isUp || seen?.runId !== node.runId || !seen.inSync) continue;
+      // A master that has restarted is told as one until the next view, and may be empty (seed 731913).
+      const { masterRunId } = view.partitions[node.partition] ?? {};
+      if (seen.role === "master" && masterRunId !== node.runId) continue;
       this.wounded.delete(node.name);
       this.#options.trace.note(
         `${node.name} is whole again by view ${view.epoch}.${view.revision}`,

@@ -36,7 +36,9 @@ export class StatusNode implements CommandServer {
   readonly #connections = new Set<Connection>();
   readonly #hashes = new Map<string, Map<string, string>>();
   readonly #followers = new Set<() => void>();
-  #busyUntilMs = 0;
+  /** What was asked for while another step was under way: a process that slept may not answer from what its disk lacks. */
+  #waiting: (() => void)[] = [];
+  #isBusy = false;
 
   constructor(options: StatusNodeOptions) {
     this.#options = options;
@@ -57,7 +59,8 @@ export class StatusNode implements CommandServer {
     this.process.start();
     this.acceptor.restart();
     this.#connections.clear();
-    this.#busyUntilMs = 0;
+    this.#waiting = [];
+    this.#isBusy = false;
   }
 
   end(kind: "kill" | "power"): void {
@@ -198,39 +201,47 @@ export class StatusNode implements CommandServer {
     });
   }
 
-  /** One step after another; `done` hears of it when the disk has it. */
+  /** One step after another, none before the disk has the one before it; `done` hears of it when the disk has it. */
   #once<R>(
     isWrite: boolean,
     step: () => R | Promise<R>,
     done: (reply: R) => void = () => undefined,
   ): void {
-    const { scheduler, fsyncMs, mistake, random } = this.#options;
+    const { scheduler, fsyncMs, random } = this.#options;
     const { life } = this.process;
-    const startMs = Math.max(scheduler.nowMs, this.#busyUntilMs);
     const spentMs = isWrite ? fsyncMs * (0.5 + random.next()) : 0;
-    this.#busyUntilMs = startMs + spentMs;
-    const finish = (reply: R): void => {
-      if (mistake !== "fsync-off" || random.isOnceIn(20)) this.acceptor.sync();
-      if (isWrite) this.#options.onVote(this);
-      done(reply);
-    };
-    const begin = (): void => {
+    this.#waiting.push(() => {
       this.process.run(life, () => {
         void Promise.resolve(step()).then((reply) => {
-          if (spentMs === 0) {
+          const finish = (): void => {
+            if (isWrite) this.#synced();
             done(reply);
-            return;
-          }
-          scheduler.after(spentMs, () => {
-            this.process.run(life, () => {
-              finish(reply);
+            this.#isBusy = false;
+            this.#goOn();
+          };
+          if (!isWrite) finish();
+          else {
+            scheduler.after(spentMs, () => {
+              this.process.run(life, finish);
             });
-          });
+          }
         });
       });
-    };
-    if (startMs === scheduler.nowMs) begin();
-    else scheduler.after(startMs - scheduler.nowMs, begin);
+    });
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    if (this.#isBusy) return;
+    const next = this.#waiting.shift();
+    this.#isBusy = next !== undefined;
+    next?.();
+  }
+
+  #synced(): void {
+    const { mistake, random, onVote } = this.#options;
+    if (mistake !== "fsync-off" || random.isOnceIn(20)) this.acceptor.sync();
+    onVote(this);
   }
 
   #hash(key: string): Map<string, string> {
