@@ -31,7 +31,7 @@ export function dataUsers(redisMajor: number): AclUser[] {
     {
       name: "router",
       rules:
-        `${program} +client|kill +config|get +lastsave +bgsave +bgrewriteaof ` +
+        `${program} +client|kill +client|unblock +config|get +lastsave +bgsave +bgrewriteaof ` +
         "+slowlog|get +slowlog|len +slowlog|reset +module|list",
     },
     {
