@@ -33,6 +33,7 @@ import type { NodeTarget } from "./node-connection.ts";
 import { targetOf, viewTopology } from "./view-topology.ts";
 
 export { TwineError } from "../core/errors.ts";
+export type { IsolatedClient } from "./isolation/isolated-client.ts";
 
 export interface TwineClientOptions extends ConfSource, Partial<ClientSettings> {
   /** The cluster's password. */

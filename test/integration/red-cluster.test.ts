@@ -111,6 +111,33 @@ describe.skipIf(isMissing("redis-server"))("RedCluster", () => {
     expect(await red.get("k0")).toBe("before+");
   });
 
+  test("who waits and who listens goes on at the promoted master, and isolated callers try again", async () => {
+    const sets = await startSets(2, 3);
+    const red = redOf(sets);
+    await red.ready();
+    const keys = ["a", "b", "c", "d"];
+    const heard: string[] = [];
+    red.on("message", (channel, message) => heard.push(`${channel} ${message}`));
+    expect(await red.subscribe(...keys)).toBe(4);
+    const waiting = keys.map((key) => red.blpop(`list:${key}`, 0));
+    const isGone = new Promise((resolve) => red.once("failover", resolve));
+    await sets[0]?.[0]?.kill();
+    await isGone;
+    for (const key of keys) await red.rpush(`list:${key}`, "1");
+    expect((await Promise.all(waiting)).map((found) => found?.[1])).toEqual(["1", "1", "1", "1"]);
+    for (const key of keys) {
+      await until(`${key} is heard`, async () => {
+        await red.publish(key, "x");
+        return heard.includes(`${key} x`);
+      });
+      const done = await red.isolated(key, async (one) => {
+        await one.watch(key);
+        return one.multi().incr(key).exec();
+      });
+      expect(done).toEqual([[null, 1]]);
+    }
+  });
+
   test("a silent master is replaced after down-after, and follows when it wakes", async () => {
     const sets = await startSets(1, 2);
     const [[master, replica]] = sets as [[TestRedis, TestRedis]];
