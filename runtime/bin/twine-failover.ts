@@ -62,7 +62,7 @@ async function main(): Promise<number> {
     );
   program.option(
     "--forget-rescue <node>",
-    "tell no more of this node's rescued data, for somebody has seen to it; the file stays",
+    "tell no more of this node's rescued data, for somebody has seen to it; the files stay",
   );
   program.option(
     "--what-if <node-or-host>",

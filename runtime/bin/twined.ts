@@ -39,6 +39,7 @@ const program = tool({
     "$ twined --test-alert",
     "$ curl -s localhost:7601/healthz",
   ],
+  dir: "where rescue/ is made, for what a node took that was not to be master (else the present folder)",
 })
   .argument("[name]", "a monitor of twine.conf")
   .option("--test-alert", "mail a test to alert-mail, say what became of it, and end");
@@ -129,6 +130,7 @@ async function runMonitor(
     () => monitor.view(),
   );
   let sentinel: SentinelPort | undefined;
+  let hasStarted = false;
   try {
     const app = monitorApp({
       monitor,
@@ -151,6 +153,7 @@ async function runMonitor(
       readOffsets: () => board.readOffsets(),
     });
     const server = await serveHttp(app, addresses, node.port);
+    hasStarted = true;
     monitor.emit("+start", { port: node.port, cluster: config.settings.cluster });
     await untilEnded(() => {
       config = reload(options, monitor, config);
@@ -162,7 +165,7 @@ async function runMonitor(
     mails.stop();
     failovers.stop();
     await monitor.stop();
-    monitor.emit("+stop");
+    if (hasStarted) monitor.emit("+stop");
     await board.close();
     opened.close();
   }

@@ -21,6 +21,8 @@ export interface ToolText {
   readonly summary: string;
   /** Lines of the form "$ command", shown below --help. */
   readonly examples: readonly string[];
+  /** What --dir means, where it is not what it is for the others. */
+  readonly dir?: string;
   /** code -> meaning; 0, 1 and 2 are added. */
   readonly exitCodes?: Readonly<Record<number, string>>;
 }
@@ -44,7 +46,7 @@ export function tool(text: ToolText): Command {
   const command = new Command(name)
     .description(text.summary)
     .option("--conf <file>", "the cluster's file (else $TWINE_CONF, ./twine.conf, ./roma.conf)")
-    .option("--dir <folder>", "where to write (else the folder of twine.conf)")
+    .option("--dir <folder>", text.dir ?? "where to write (else the folder of twine.conf)")
     .option("--json", "machine-readable output")
     .version(twineVersion(), "--version")
     .exitOverride()
@@ -157,21 +159,24 @@ export async function runTool(main: () => Promise<number>): Promise<void> {
   }
 }
 
+function reportProblems(problems: readonly Problem[]): void {
+  if (process.argv.includes("--json")) {
+    process.stderr.write(`${JSON.stringify({ errors: problems })}\n`);
+    return;
+  }
+  for (const problem of problems) process.stderr.write(`error: ${formatProblem(problem)}\n`);
+}
+
 function reportError(error: unknown): number {
   if (error instanceof CommanderError) {
     // commander has printed help and version itself; usage errors are ours to print.
     if (error.exitCode === 0) return EXIT.ok;
-    process.stderr.write(`${error.message}\n  remedy: see --help\n`);
+    const message = error.message.replace(/^error: /, "");
+    reportProblems([{ code: "USAGE", message, remedy: "see --help" }]);
     return EXIT.usage;
   }
   if (error instanceof TwineError) {
-    if (process.argv.includes("--json")) {
-      process.stderr.write(`${JSON.stringify({ errors: error.problems })}\n`);
-    } else {
-      for (const problem of error.problems) {
-        process.stderr.write(`error: ${formatProblem(problem)}\n`);
-      }
-    }
+    reportProblems(error.problems);
     return error.exitCode;
   }
   process.stderr.write(

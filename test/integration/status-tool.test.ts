@@ -264,6 +264,13 @@ test("an unknown format is a usage error that says what was probably meant", asy
   expect(wrong.stderr).toContain("there is no format jsno; did you mean json?");
   expect((await status("xml", "--json")).code).toBe(2);
   expect((await status("list", "more")).code).toBe(2);
+  const bogus = await status("--bogus");
+  expect(bogus.stderr).toBe("error: unknown option '--bogus'\n  remedy: see --help\n");
+  const forPrograms = await status("--bogus", "--json");
+  expect([forPrograms.code, JSON.parse(forPrograms.stderr)]).toEqual([
+    2,
+    { errors: [{ code: "USAGE", message: "unknown option '--bogus'", remedy: "see --help" }] },
+  ]);
 });
 
 test("a page of many partitions comes whole through a pipe", async () => {
