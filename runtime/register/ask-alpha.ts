@@ -45,5 +45,9 @@ export async function askAlpha(
 }
 
 function refusedBecause(message: string): TwineError {
-  return new TwineError({ code: "REFUSED", message: `the alpha refused: ${message}` });
+  return new TwineError({
+    code: "REFUSED",
+    message: `the alpha refused: ${message}`,
+    remedy: "nothing was changed; mend that (twine-status names what is wrong), and ask again",
+  });
 }
