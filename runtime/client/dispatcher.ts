@@ -19,7 +19,7 @@ import type { LaneContext } from "./lane-context.ts";
 import { Lanes } from "./lanes.ts";
 import { OwnWays } from "./own/own-ways.ts";
 import type { TakeMessage } from "./own/subscription-link.ts";
-import { strayReply, withPlaces } from "./places.ts";
+import { strayReply, withPlace, withPlaces } from "./places.ts";
 import { commandRequest, transactionRequest, type Errand, type TakeReply } from "./request.ts";
 import { examineTransaction, keyIndices } from "./transaction.ts";
 
@@ -201,6 +201,14 @@ export class Dispatcher {
   #byKeys(errand: Errand, decision: ByKeys): Promise<void> | undefined {
     const { args, done } = errand;
     const indices = keyIndices(args, decision) ?? [];
+    if (indices.length === 1) {
+      // Most commands: they shall cost no lists.
+      const at = indices[0] ?? 1;
+      const go = (partition: number): void => {
+        this.#submit(partition, errand, decision.isRead, indices);
+      };
+      return withPlace(args[at] ?? NOTHING, this.#options.partitioner, go, done);
+    }
     const keys = indices.map((index) => args[index] ?? NOTHING);
     const place = (places: readonly number[]): void => {
       this.#place(errand, decision, indices, places);

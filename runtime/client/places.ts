@@ -18,6 +18,29 @@ export function placesOf(
   return later.length === 0 ? places : Promise.all(later).then(() => places);
 }
 
+/** The same as withPlaces for one key. */
+export function withPlace(
+  key: Buffer,
+  partitioner: Partitioner,
+  use: (place: number) => void,
+  failed: (reply: Buffer) => void,
+): Promise<void> | undefined {
+  let place: number | Promise<number>;
+  try {
+    place = partitioner.partitionOf(key);
+  } catch (error) {
+    failed(hashFailed(error));
+    return undefined;
+  }
+  if (typeof place === "number") {
+    use(place);
+    return undefined;
+  }
+  return place.then(use, (error: unknown) => {
+    failed(hashFailed(error));
+  });
+}
+
 /** Hands `use` the places of the keys; `failed` gets the hash's failure as a reply. Resolves when it has, or gives undefined
     when it did at once. */
 export function withPlaces(

@@ -1,8 +1,9 @@
 // client-blocking.test.ts: TwineClient's commands that wait: on connections of their own, over kills and handovers, and
 // ended by quit() and disconnect(). And WAIT.
-import { describe, expect, test } from "vitest";
+import { connect, createServer, type Socket } from "node:net";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
-import { until } from "../support/redis-server.ts";
+import { freePort, until } from "../support/redis-server.ts";
 import {
   clientOf,
   clusterAndClient,
@@ -10,6 +11,38 @@ import {
   untilBlocked,
   untilInSync,
 } from "../support/twine-clients.ts";
+
+/** A port in front of a server that keeps what the server says while it is told to. */
+async function delayedPort(
+  port: number,
+): Promise<{ readonly port: number; readonly hold: () => void; readonly release: () => void }> {
+  const sockets: Socket[] = [];
+  const nodes: Socket[] = [];
+  const server = createServer((client) => {
+    const node = connect({ host: "127.0.0.1", port, noDelay: true });
+    sockets.push(client, node);
+    nodes.push(node);
+    client.on("data", (chunk) => node.write(chunk));
+    node.on("data", (chunk) => client.write(chunk));
+    client.on("close", () => node.destroy());
+    for (const socket of [client, node]) socket.on("error", () => undefined);
+  });
+  const own = await freePort();
+  await new Promise<void>((resolve) => server.listen(own, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return {
+    port: own,
+    hold: () => {
+      for (const node of nodes) node.pause();
+    },
+    release: () => {
+      for (const node of nodes) node.resume();
+    },
+  };
+}
 
 describe.skipIf(isMissing("redis-server"))("TwineClient waits at nodes", () => {
   test("every kind of blocking command gives what ioredis gives, and null when its time is over", async () => {
@@ -133,6 +166,32 @@ describe.skipIf(isMissing("redis-server"))("TwineClient waits at nodes", () => {
     await untilBlocked(old, 0);
   });
 
+  test("what the old master gave out before the handover arrives, though the view is faster", async () => {
+    const { client, cluster } = await clusterAndClient({ partitions: 1, nodes: 2 });
+    const [old, next] = [await cluster.server(0, 1).link(), await cluster.server(0, 2).link()];
+    const slow = await delayedPort(cluster.server(0, 1).port);
+    const nodes = (client.view?.nodes ?? []).map((node) =>
+      node.name === "p0-1" ? { ...node, port: slow.port } : node,
+    );
+    await cluster.show([1], { nodes });
+    await until(
+      "the client knows",
+      () => client.view?.nodes.some(({ port }) => port === slow.port) === true,
+    );
+    await untilInSync(old);
+    const waiting = client.blpop("q", 0);
+    await untilBlocked(old, 1);
+    slow.hold();
+    expect(await old.call("RPUSH", "q", "1")).toBe(1);
+    await untilBlocked(old, 0);
+    await next.call("REPLICAOF", "NO", "ONE");
+    client.once("failover", () => {
+      slow.release();
+    });
+    await cluster.show([2]);
+    expect(await waiting).toEqual(["q", "1"]);
+  });
+
   test("a master that was only paused takes nothing off for those who wait elsewhere", async () => {
     const { client, cluster } = await clusterAndClient({ partitions: 1, nodes: 2 });
     const old = cluster.server(0, 1);
@@ -184,6 +243,22 @@ describe.skipIf(isMissing("redis-server"))("TwineClient waits at nodes", () => {
     expect(await outcomeOf(client.blpop("q", 1))).toBe("UNDERREPLICATED");
     expect(await client.blpop("none", "0.05")).toBeNull();
     cluster.server(0, 2).signal("SIGCONT");
+  });
+
+  test("ack-replicas: a master that hangs while it counts them, and is replaced, keeps nobody waiting", async () => {
+    const { client, cluster } = await clusterAndClient(
+      { partitions: 1, nodes: 2 },
+      { ackReplicas: 2, ackTimeoutMs: 60_000 },
+    );
+    const link = await cluster.server(0, 1).link();
+    await untilInSync(link);
+    await link.call("RPUSH", "q", "1");
+    const found = outcomeOf(client.blpop("q", 0));
+    // What it waits for now is the second replica, which there is not.
+    await untilBlocked(link, 1);
+    cluster.server(0, 1).signal("SIGSTOP");
+    await cluster.show([2]);
+    expect(await found).toBe("UNDERREPLICATED");
   });
 
   test("quit ends those who wait without losing anything; disconnect says what it cannot know", async () => {

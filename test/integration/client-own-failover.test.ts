@@ -74,6 +74,14 @@ async function push(client: TwineClient, word: string, pushed: Set<string>): Pro
   }
 }
 
+async function pushUntil(
+  client: TwineClient,
+  pushed: Set<string>,
+  isOver: () => boolean,
+): Promise<void> {
+  for (let round = 0; !isOver(); round++) await push(client, `round ${round}`, pushed);
+}
+
 describe.skipIf(isMissing("redis-server"))("TwineClient's own connections over a failover", () => {
   beforeAll(async () => {
     cluster = await FaultCluster.create(`${TWO_PARTITIONS}cluster own\nack-replicas 1\n`);
@@ -139,6 +147,17 @@ describe.skipIf(isMissing("redis-server"))("TwineClient's own connections over a
     expect([code, err]).toEqual([0, ""]);
     expect(await masterOf(0)).not.toBe(handed);
     await everythingWorks("after a handover");
+    let isPushing = true;
+    const pushing = pushUntil(producer, pushed, () => !isPushing);
+    for (let round = 0; round < 4; round++) {
+      await cluster.viewWhere("OK again", ({ state }) => state === "OK");
+      const other = (await cluster.partition(round % 2)).replicas[0] ?? "";
+      const again = await runTool("runtime", "twine-failover", cluster.config.file, other);
+      expect([again.code, again.err]).toEqual([0, ""]);
+    }
+    isPushing = false;
+    await pushing;
+    await everythingWorks("after handovers under load");
     isOver = true;
     const sure = (await Promise.all(counting)).reduce((sum, one) => sum + one, 0);
     await consumers.stop();

@@ -12,7 +12,7 @@ import { isError } from "../../route/split.ts";
 import { refusal } from "../../route/wire-errors.ts";
 import { TwineError } from "../../core/errors.ts";
 import { CommandChain, type ChainSender } from "../command-chain.ts";
-import { Precedence } from "../own/precedence.ts";
+import { leave, Precedence } from "../own/precedence.ts";
 import { strayReply, withPlaces } from "../places.ts";
 import { commandRequest, transactionRequest, type TakeReply } from "../request.ts";
 import { examineTransaction, keyIndices } from "../transaction.ts";
@@ -82,10 +82,10 @@ export class IsolatedClient extends TypedCommands {
       command.fail(overError());
       return;
     }
-    const leave = this.#inside.enter();
+    const group = this.#inside.enter();
     const done = (reply: Buffer): void => {
       command.take(reply);
-      leave();
+      leave(group);
     };
     this.#inOrder(() => this.#dispatch(command.args, done));
   }
@@ -100,11 +100,11 @@ export class IsolatedClient extends TypedCommands {
           reject(overError());
           return;
         }
-        const leave = this.#inside.enter();
+        const group = this.#inside.enter();
         const done = (reply: Buffer): void => {
           if (isError(reply)) reject(errorFromText(reply.toString("utf8", 1, reply.length - 2)));
           else resolve(reply);
-          leave();
+          leave(group);
         };
         this.#inOrder(() => this.#transact(commands, done));
       }),

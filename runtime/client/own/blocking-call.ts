@@ -39,6 +39,8 @@ const TIMER_STEP_MS = 2;
 /** A node that is so late with its timeout is not there any more. */
 const LATE_MS = 30_000;
 const UNBLOCK_MS_MAX = 1000;
+/** How long the reply of a node that is no longer the master is waited for. */
+const DRAIN_MS = 200;
 const PING = encodeCommand(["PING"]);
 const NOTHING = Buffer.from("*-1\r\n");
 export const CLIENT_CLOSED: Buffer = errorReply("CLIENT_CLOSED the client was closed");
@@ -56,6 +58,7 @@ export class BlockingCall {
   #isCounting = false;
   #takeBack: (() => void) | undefined;
   #endTimer: (() => void) | undefined;
+  #endDrain: (() => void) | undefined;
   #endLeaving: (() => void) | undefined;
 
   /** Its time begins now. */
@@ -132,7 +135,7 @@ export class BlockingCall {
         this.#lose(connection, "it broke");
       },
       masterGone: () => {
-        this.#lose(connection, "its node is not the master any more");
+        this.#drain(connection);
       },
     };
     if (leftMs !== Number.POSITIVE_INFINITY) {
@@ -145,7 +148,18 @@ export class BlockingCall {
     });
   }
 
+  /** What it took off while its node was still master may be on its way: a node that was handed over says UNBLOCKED. */
+  #drain(connection: OwnConnection): void {
+    this.#endDrain ??= this.#options.pool.context.clock.after(DRAIN_MS, () => {
+      this.#endDrain = undefined;
+      const isBack = this.#options.pool.isMasters(connection);
+      if (!isBack) this.#lose(connection, "its node is not the master any more");
+    });
+  }
+
   #lose(connection: OwnConnection, cause: string): void {
+    this.#endDrain?.();
+    this.#endDrain = undefined;
     this.#connection = undefined;
     this.#options.pool.end(connection, cause, false);
     if (this.#isLeaving) this.#finish(this.#uncertain(connection));
@@ -163,6 +177,8 @@ export class BlockingCall {
   #answered(connection: OwnConnection, reply: Buffer): void {
     const { pool, isRead } = this.#options;
     this.#endTimer?.();
+    this.#endDrain?.();
+    this.#endDrain = undefined;
     if (isError(reply) && isTurnedAway(reply)) {
       this.#connection = undefined;
       pool.end(connection, "it does not wait any more", true);
@@ -185,13 +201,16 @@ export class BlockingCall {
     const { pool } = this.#options;
     const { ackReplicas, ackTimeoutMs } = pool.context;
     this.#isCounting = true;
-    connection.holder = {
-      broken: () => {
-        pool.end(connection, "it broke", true);
-        this.#finish(underreplicated(0, ackReplicas));
-      },
-      masterGone: () => undefined,
+    const giveUp = (): void => {
+      pool.end(connection, "its replicas can't be counted", true);
+      this.#finish(underreplicated(0, ackReplicas));
     };
+    // A master that was replaced may be silent for ever.
+    const masterGone = (): void => {
+      this.#endTimer ??= pool.context.clock.after(DRAIN_MS, giveUp);
+    };
+    this.#endTimer = undefined;
+    connection.holder = { broken: giveUp, masterGone };
     const commands = [PING, waitCommand(ackReplicas, ackTimeoutMs)];
     connection.ask(commands, ([, wait = Buffer.alloc(0)]) => {
       const count = replicasHolding(wait);
@@ -231,6 +250,7 @@ export class BlockingCall {
     this.#connection = undefined;
     this.#takeBack?.();
     this.#endTimer?.();
+    this.#endDrain?.();
     this.#endLeaving?.();
     this.#options.finish(reply);
   }

@@ -12,7 +12,7 @@ import { strayReply, withPlaces } from "../places.ts";
 import { commandRequest, type Errand, type TakeReply } from "../request.ts";
 import { BlockingCall, CLIENT_CLOSED } from "./blocking-call.ts";
 import { OwnConnectionPool } from "./pool.ts";
-import { Precedence } from "./precedence.ts";
+import { leave, Precedence } from "./precedence.ts";
 import type { TakeMessage } from "./subscription-link.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import { WaitCall } from "./wait-call.ts";
@@ -75,10 +75,10 @@ export class OwnWays {
   /** Something is asked of a partition over a lane. Gives what its reply must be handed to. */
   asked(partition: number, isRead: boolean, done: TakeReply): TakeReply {
     if (!isRead) this.#written.note(partition);
-    const leave = this.precedenceOf(partition).enter();
+    const group = this.precedenceOf(partition).enter();
     return (reply) => {
       done(reply);
-      leave();
+      leave(group);
     };
   }
 

@@ -103,7 +103,7 @@ export class OwnConnectionPool {
     if (!connection.isOpen) return;
     const { partition } = connection;
     const alike = this.#idle.filter((idle) => idle.connection.partition === partition);
-    const isMaster = isSame(connection.target, this.#masters[partition]);
+    const isMaster = this.isMasters(connection);
     if (this.#isClosed || !isMaster || connection.isAsking || alike.length >= IDLE_MAX) {
       connection.destroy("it is not needed");
       return;
@@ -136,16 +136,19 @@ export class OwnConnectionPool {
     this.#idle = [];
   }
 
+  /** Its node is the partition's master now. */
+  isMasters(connection: OwnConnection): boolean {
+    return isSame(connection.target, this.#masters[connection.partition]);
+  }
+
   #changed(): void {
     this.#readMasters();
-    const isMasters = (connection: OwnConnection): boolean =>
-      isSame(connection.target, this.#masters[connection.partition]);
     for (const { connection } of this.#idle) {
-      if (!isMasters(connection)) connection.destroy("it lost its role");
+      if (!this.isMasters(connection)) connection.destroy("it lost its role");
     }
-    this.#idle = this.#idle.filter(({ connection }) => isMasters(connection));
+    this.#idle = this.#idle.filter(({ connection }) => this.isMasters(connection));
     for (const connection of [...this.#lent]) {
-      if (!isMasters(connection)) connection.holder?.masterGone();
+      if (!this.isMasters(connection)) connection.holder?.masterGone();
     }
     for (const waiting of [...this.#waiting]) {
       waiting.endPause?.();
@@ -223,8 +226,7 @@ export class OwnConnectionPool {
       this.give(connection);
       return;
     }
-    const isMaster = isSame(connection.target, this.#masters[waiting.partition]);
-    if (isMaster && (waiting.isRead || this.context.topology.mayWrite())) {
+    if (this.isMasters(connection) && (waiting.isRead || this.context.topology.mayWrite())) {
       this.#lend(waiting, connection);
       return;
     }

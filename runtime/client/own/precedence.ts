@@ -6,7 +6,8 @@
 // that its client had asked of that partition before is answered. What is asked later is not waited for, so a client
 // that is never idle doesn't keep it waiting for ever.
 
-interface Group {
+/** What began between two who wait. */
+export interface Group {
   /** How many are inside; an earlier group that somebody waits for counts as one of the next. */
   left: number;
   readonly whenEmpty: (() => void)[];
@@ -15,13 +16,10 @@ interface Group {
 export class Precedence {
   #newest: Group = { left: 0, whenEmpty: [] };
 
-  /** Something begins; the returned function, called once, says that it is over. */
-  enter(): () => void {
-    const group = this.#newest;
-    group.left++;
-    return () => {
-      leave(group);
-    };
+  /** Something begins, in the returned group: leave(group), called once, says that it is over. */
+  enter(): Group {
+    this.#newest.left++;
+    return this.#newest;
   }
 
   /** Runs `task` when all that has entered so far is over; at once when nothing is inside. */
@@ -39,7 +37,7 @@ export class Precedence {
   }
 }
 
-function leave(group: Group): void {
+export function leave(group: Group): void {
   group.left--;
   if (group.left > 0) return;
   for (const task of group.whenEmpty.splice(0)) task();

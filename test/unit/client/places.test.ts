@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { expect, test } from "vitest";
-import { strayReply, withPlaces } from "../../../runtime/client/places.ts";
+import { strayReply, withPlace, withPlaces } from "../../../runtime/client/places.ts";
 import { examineTransaction } from "../../../runtime/client/transaction.ts";
 import { decodeReply } from "../../../runtime/resp/decode.ts";
 import { parseCommandTable } from "../../../runtime/route/command-table.ts";
@@ -42,6 +42,25 @@ test("a hash that fails is an error reply that says so, whichever way it fails",
   };
   expect(await told(throws)).toEqual({ said: failed, isAtOnce: true });
   expect((await told(() => Promise.reject(new Error("no")))).said).toBe(failed);
+});
+
+test("one key alone is placed in the same ways", async () => {
+  const said: string[] = [];
+  const place = (partitionOf: () => number | Promise<number>): Promise<void> | undefined =>
+    withPlace(
+      Buffer.from("a"),
+      { partitionOf, close: () => Promise.resolve() },
+      (partition) => said.push(String(partition)),
+      (reply) => said.push(reply.toString("latin1", 0, 10)),
+    );
+  expect(place(() => 1)).toBeUndefined();
+  await place(() => Promise.resolve(2));
+  await place(() => Promise.reject(new Error("no")));
+  const fails = (): number => {
+    throw new Error("no");
+  };
+  expect(place(fails)).toBeUndefined();
+  expect(said).toEqual(["1", "2", "-ERR twine:", "-ERR twine:"].map((text) => text.slice(0, 10)));
 });
 
 test("keys that lie apart are told by the first two that do", () => {
