@@ -2,7 +2,7 @@
 //
 //   probe     SET p 0, SET p 1, ...                     its gap is the figure
 //   values    SET v:0 0, SET v:1 1, ...                 each acknowledged one must be there in the end
-//   counter   INCR c, INCR c, ...                       acknowledged <= counter <= acknowledged + uncertain
+//   counter   INCR c, INCR c, ...                       acknowledged <= counter <= acknowledged + uncertain, underreplicated
 //   register  SET r 0, GET r, SET r 1, GET r, ...       a GET shows the SET before it: none older, none from later on
 //   reader    SET k 1, GET k, GET k, ...                a read is never refused
 //   wide      MSET w0 0 w1 0 ..., MGET w0 w1 ..., ...   a key in each partition: cut and merged
@@ -143,7 +143,7 @@ class CounterExam implements Exam {
   hear(reply: Buffer): boolean {
     if (reply[0] === MINUS) {
       // Any other error says that it was not executed.
-      if (reply.toString("latin1", 1, 11) === "UNCERTAIN ") this.#uncertain++;
+      if (/^-(UNCERTAIN|UNDERREPLICATED) /.test(reply.toString("latin1", 0, 20))) this.#uncertain++;
       return false;
     }
     this.#compare(numberIn(reply), this.#last + 1);

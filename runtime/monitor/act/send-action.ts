@@ -5,6 +5,7 @@ import type { RedisLink } from "../../ports/redis-link.ts";
 import type { Action } from "../decide/actions.ts";
 import { NOWHERE } from "../decide/info.ts";
 import type { Pause } from "../decide/pauses.ts";
+import { pauseWrites } from "./pause-writes.ts";
 
 /** What is sent to a node; a rescue asks for nothing that changes it. */
 export type Order = Exclude<Action, { kind: "rescue" }>;
@@ -26,12 +27,9 @@ export async function sendOrder(
     case "detach":
       await link.call("REPLICAOF", NOWHERE.host, NOWHERE.port);
       return;
-    case "pause": {
-      const sentAtMs = clock.nowMs();
-      await link.call("CLIENT", "PAUSE", Math.ceil(order.forMs), "WRITE");
-      pauses.set(order.node, { sinceMs: clock.nowMs(), untilMs: sentAtMs + order.forMs });
+    case "pause":
+      pauses.set(order.node, await pauseWrites(link, clock, order));
       return;
-    }
     case "unpause":
       await link.call("CLIENT", "UNPAUSE");
       pauses.delete(order.node);

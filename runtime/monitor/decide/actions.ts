@@ -20,12 +20,12 @@ interface Target {
 
 /**
  * promote: REPLICAOF NO ONE · repoint: REPLICAOF master · detach: REPLICAOF 127.0.0.1 1, a replica of nowhere.
- * pause: CLIENT PAUSE WRITE · unpause: CLIENT UNPAUSE · step-down: detach and unpause at once.
+ * pause: CLIENT PAUSE WRITE, with waitersFirst when nobody is in WAIT · unpause: CLIENT UNPAUSE · step-down: detach and unpause at once.
  * rescue: what it holds is streamed to a file.
  */
 export type Action =
   | (Target & { readonly kind: "promote" | "detach" | "unpause" | "step-down" })
-  | (Target & { readonly kind: "pause"; readonly forMs: number })
+  | (Target & { readonly kind: "pause"; readonly forMs: number; readonly waitersFirst: boolean })
   | (Target & { readonly kind: "rescue"; readonly runId: string; readonly revision: number })
   | (Target & {
       readonly kind: "repoint";

@@ -22,7 +22,7 @@ export interface ActionMemory {
 
 /** What is to be done to a node; leave: nothing, and no other rule applies. */
 export type PlannedStep =
-  | { readonly kind: "pause"; readonly forMs: number }
+  | { readonly kind: "pause"; readonly forMs: number; readonly waitersFirst: boolean }
   | { readonly kind: "unpause" | "step-down" | "rescue" | "leave" };
 
 export interface PlannedStepInput {
@@ -66,7 +66,7 @@ function handoverStep({ node, standing, memory }: PlannedStepInput, phase: strin
   if (phase === "step-down") return { kind: "step-down" };
   const { pauses, nowMs, attemptMs } = memory;
   const isDue = isPauseDue(pauses.get(node.name), nowMs);
-  return isDue ? { kind: "pause", forMs: 2 * attemptMs } : { kind: "leave" };
+  return isDue ? { kind: "pause", forMs: 2 * attemptMs, waitersFirst: true } : { kind: "leave" };
 }
 
 function ofRogue({ node, standing, partition, standings, memory }: PlannedStepInput): PlannedStep {
@@ -75,7 +75,7 @@ function ofRogue({ node, standing, partition, standings, memory }: PlannedStepIn
   const step = rogueStep({ node, standing, partition, standings, pauses, nowMs, rules });
   switch (step) {
     case "pause":
-      return { kind: "pause", forMs: ROGUE_PAUSE_MS };
+      return { kind: "pause", forMs: ROGUE_PAUSE_MS, waitersFirst: false };
     case "wait":
       return { kind: "leave" };
     case "rescue":

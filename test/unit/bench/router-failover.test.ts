@@ -30,6 +30,8 @@ describe("a counter that nobody else counts", () => {
     expect(judged("counter", [":1\r\n", UNCERTAIN, ":2\r\n"], ["$1\r\n2\r\n"])).toEqual(faultless);
     expect(judged("counter", [":1\r\n", UNCERTAIN, ":3\r\n"], ["$1\r\n3\r\n"])).toEqual(faultless);
     expect(judged("counter", [":1\r\n", UNCERTAIN], ["$1\r\n2\r\n"])).toEqual(faultless);
+    const under = "-UNDERREPLICATED held by 0 of 1\r\n";
+    expect(judged("counter", [":1\r\n", under, ":3\r\n"], ["$1\r\n3\r\n"])).toEqual(faultless);
   });
 
   test("one more than the uncertain ones explain was counted twice", () => {
