@@ -81,6 +81,7 @@ Ends with 1 when a client saw what it may not see.`,
 const trials: Trial[] = [];
 const clients = new Clients();
 let running: BenchCluster | undefined;
+const interruption = new AbortController();
 
 const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
@@ -106,6 +107,7 @@ function report(): void {
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {
     say("interrupted: ending every process");
+    interruption.abort();
     void end().then(() => {
       report();
       process.exit(130);
@@ -152,8 +154,11 @@ async function onePolicy(policy: Policy): Promise<void> {
 
 try {
   for (const policy of options.policies) await onePolicy(policy);
+} catch (error) {
+  // What was under way meets processes that are gone.
+  if (!interruption.signal.aborted) throw error;
 } finally {
   await end();
-  report();
+  if (!interruption.signal.aborted) report();
 }
 process.exitCode = trials.some((trial) => violationsOf(trial).length > 0) ? 1 : 0;
