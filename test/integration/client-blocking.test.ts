@@ -2,7 +2,9 @@
 // ended by quit() and disconnect(). And WAIT.
 import { connect, createServer, type Socket } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { TwineClient } from "../../runtime/client/twine-client.ts";
 import { isMissing } from "../support/programs.ts";
+import type { PublishedCluster } from "../support/published-cluster.ts";
 import { freePort, until } from "../support/redis-server.ts";
 import {
   clientOf,
@@ -12,19 +14,27 @@ import {
   untilInSync,
 } from "../support/twine-clients.ts";
 
-/** A port in front of a server that keeps what the server says while it is told to. */
-async function delayedPort(
-  port: number,
-): Promise<{ readonly port: number; readonly hold: () => void; readonly release: () => void }> {
+interface BadPort {
+  readonly port: number;
+  /** Keeps what the server says, until release(). */
+  readonly hold: () => void;
+  readonly release: () => void;
+  /** Ends all connections at the client's side alone: the server hears nothing of it, as when a cable is cut. */
+  readonly cut: () => void;
+}
+
+/** A port in front of a server, and what can go wrong between the two. */
+async function badPort(port: number): Promise<BadPort> {
   const sockets: Socket[] = [];
   const nodes: Socket[] = [];
+  const clients: Socket[] = [];
   const server = createServer((client) => {
     const node = connect({ host: "127.0.0.1", port, noDelay: true });
     sockets.push(client, node);
     nodes.push(node);
+    clients.push(client);
     client.on("data", (chunk) => node.write(chunk));
     node.on("data", (chunk) => client.write(chunk));
-    client.on("close", () => node.destroy());
     for (const socket of [client, node]) socket.on("error", () => undefined);
   });
   const own = await freePort();
@@ -41,7 +51,25 @@ async function delayedPort(
     release: () => {
       for (const node of nodes) node.resume();
     },
+    cut: () => {
+      for (const client of clients.splice(0)) client.destroy();
+    },
   };
+}
+
+/** Publishes that p0-1, the master, is reached by that port; the client knows it afterwards. */
+async function showBehind(
+  port: number,
+  client: TwineClient,
+  cluster: PublishedCluster,
+): Promise<void> {
+  const nodes = (client.view?.nodes ?? []).map((node) =>
+    node.name === "p0-1" ? { ...node, port } : node,
+  );
+  await cluster.show([1], { nodes });
+  await until("the client knows", () =>
+    (client.view?.nodes ?? []).some((node) => node.port === port),
+  );
 }
 
 describe.skipIf(isMissing("redis-server"))("TwineClient waits at nodes", () => {
@@ -92,6 +120,36 @@ describe.skipIf(isMissing("redis-server"))("TwineClient waits at nodes", () => {
     const pushed = client.rpush("b", "x", "y");
     const first = client.blpop("b", 1);
     expect([await first, await pushed]).toEqual([["b", "x"], 2]);
+  });
+
+  test("it begins after what was asked before, even where its connection is ready at once", async () => {
+    const { client } = await clusterAndClient({ partitions: 1 });
+    await client.rpush("q", "old");
+    expect(await client.blpop("none", "0.01")).toBeNull();
+    const gone = client.del("q");
+    expect(await client.blpop("q", "0.05")).toBeNull();
+    expect(await gone).toBe(1);
+  });
+
+  test("a connection that only the client has lost takes nothing off at its node any more", async () => {
+    const { client, cluster } = await clusterAndClient({ partitions: 1 });
+    const link = await cluster.server(0, 1).link();
+    const port = await badPort(cluster.server(0, 1).port);
+    await showBehind(port.port, client, cluster);
+    const waiting = client.blpop("q", 0);
+    await untilBlocked(link, 1);
+    const waitingIds = async (): Promise<string[]> =>
+      [...((await link.call("CLIENT", "LIST")) as string).matchAll(/^id=(\d+) .* flags=b /gm)].map(
+        ([, id = ""]) => id,
+      );
+    const [lost] = await waitingIds();
+    port.cut();
+    await until("another one waits, and the lost one does not", async () => {
+      const ids = await waitingIds();
+      return ids.length === 1 && ids[0] !== lost;
+    });
+    expect(await link.call("RPUSH", "q", "1")).toBe(1);
+    expect(await waiting).toEqual(["q", "1"]);
   });
 
   test("its connections are lent again, and few stay", async () => {
@@ -169,15 +227,8 @@ describe.skipIf(isMissing("redis-server"))("TwineClient waits at nodes", () => {
   test("what the old master gave out before the handover arrives, though the view is faster", async () => {
     const { client, cluster } = await clusterAndClient({ partitions: 1, nodes: 2 });
     const [old, next] = [await cluster.server(0, 1).link(), await cluster.server(0, 2).link()];
-    const slow = await delayedPort(cluster.server(0, 1).port);
-    const nodes = (client.view?.nodes ?? []).map((node) =>
-      node.name === "p0-1" ? { ...node, port: slow.port } : node,
-    );
-    await cluster.show([1], { nodes });
-    await until(
-      "the client knows",
-      () => client.view?.nodes.some(({ port }) => port === slow.port) === true,
-    );
+    const slow = await badPort(cluster.server(0, 1).port);
+    await showBehind(slow.port, client, cluster);
     await untilInSync(old);
     const waiting = client.blpop("q", 0);
     await untilBlocked(old, 1);
