@@ -34,6 +34,21 @@ export class GrowingInput {
     this.end += chunk.length;
   }
 
+  /** The chunk memory[from, from + count), whose owner leaves the bytes before it free: what is left over goes there when
+      there is room, and the chunk stays where it is. letGo() must come before the owner writes there again. */
+  pushBehindRoom(memory: Buffer, from: number, count: number): void {
+    const left = this.length;
+    if (left > from) {
+      this.push(memory.subarray(from, from + count));
+      return;
+    }
+    if (left > 0) this.bytes.copy(memory, from - left, this.start, this.end);
+    this.bytes = memory;
+    this.start = from - left;
+    this.end = from + count;
+    this.#hasSpareRoom = false;
+  }
+
   /** The chunk that came last is about to be overwritten by its owner, or is not worth being kept for what is left of
       it: what is left moves to memory of its own. */
   letGo(): void {

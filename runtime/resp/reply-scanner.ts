@@ -160,6 +160,11 @@ export class ReplyScanner {
     this.#input.push(chunk);
   }
 
+  /** As push(), of a chunk with free room before it in its memory: growing-input.ts. */
+  pushBehindRoom(memory: Buffer, from: number, count: number): void {
+    this.#input.pushBehindRoom(memory, from, count);
+  }
+
   /** The memory of the chunk that came last is about to be used again by its owner. */
   letGo(): void {
     this.#input.letGo();

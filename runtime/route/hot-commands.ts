@@ -35,11 +35,12 @@ export class HotCommands {
   /** Open addressing by nameHash; a power of two, at most half full. */
   readonly #slots: (HotCommand | undefined)[];
   readonly #mask: number;
+  #last: HotCommand | undefined;
 
   constructor(table: CommandTable, numberOf: (name: string) => number = () => 0) {
     const commands = [...table.values()].flatMap((spec) => {
-      const command = hotCommandOf(spec);
-      return command === undefined ? [] : [{ ...command, number: numberOf(spec.name) }];
+      const command = hotCommandOf(spec, numberOf(spec.name));
+      return command === undefined ? [] : [command];
     });
     let size = 64;
     while (size < commands.length * 4) size *= 2;
@@ -54,28 +55,28 @@ export class HotCommands {
 
   /** The command whose name is bytes[start, end) in any case and which may have `count` arguments with its name. */
   find(bytes: Buffer, start: number, end: number, count: number): HotCommand | undefined {
+    // A pipeline mostly repeats its command.
+    const last = this.#last;
+    if (last !== undefined && isName(last.name, bytes, start, end)) {
+      return fits(last, count) ? last : undefined;
+    }
     let at = nameHash(bytes, start, end) & this.#mask;
     for (;;) {
       const command = this.#slots[at];
       if (command === undefined) return undefined;
-      if (isName(command.name, bytes, start, end))
+      if (isName(command.name, bytes, start, end)) {
+        this.#last = command;
         return fits(command, count) ? command : undefined;
+      }
       at = (at + 1) & this.#mask;
     }
   }
 }
 
-function hotCommandOf(spec: CommandSpec): Omit<HotCommand, "number"> | undefined {
+function hotCommandOf(spec: CommandSpec, number: number): HotCommand | undefined {
   const rule = ruleOf(spec);
-  const common = {
-    name: Buffer.from(spec.name),
-    isRead: spec.flags.has("readonly"),
-    arity: spec.arity,
-  };
-  if (rule.kind === "split") {
-    const shape = { ...rule, name: spec.name, isRead: common.isRead };
-    return { ...common, kind: SPLIT, shape };
-  }
+  const isRead = spec.flags.has("readonly");
+  const isSplit = rule.kind === "split";
   const [keys, ...more] = spec.keys;
   const isOneKey =
     more.length === 0 &&
@@ -86,7 +87,16 @@ function hotCommandOf(spec: CommandSpec): Omit<HotCommand, "number"> | undefined
     keys.find.lastKey === 0;
   const isPlain =
     rule.kind === "keys" && spec.subcommands.size === 0 && !LOOKS_AT_OPTIONS.has(spec.name);
-  return isOneKey && isPlain ? { ...common, kind: ONE_KEY, shape: undefined } : undefined;
+  if (!isSplit && !(isOneKey && isPlain)) return undefined;
+  // One literal for all of them: objects of one shape are read fastest, and this one is read for every command.
+  return {
+    kind: isSplit ? SPLIT : ONE_KEY,
+    name: Buffer.from(spec.name),
+    isRead,
+    arity: spec.arity,
+    shape: isSplit ? { ...rule, name: spec.name, isRead } : undefined,
+    number,
+  };
 }
 
 function fits({ arity, shape }: HotCommand, count: number): boolean {

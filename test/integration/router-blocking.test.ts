@@ -1,4 +1,5 @@
 // router-blocking.test.ts: commands that wait, through the router: BLPOP and its kin, XREAD BLOCK, WAIT.
+import { once } from "node:events";
 import { createClient } from "@redis/client";
 import { Redis } from "ioredis";
 import { describe, expect, test } from "vitest";
@@ -168,7 +169,14 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, through the rout
     const [half, other] = [await beside.cluster.client(), await beside.cluster.client()];
     await other.call("FLUSHALL");
     await other.call("RPUSH {h}l x");
+    // Method: the write before the first wait is held until the router has seen the end of the client's side; whoever
+    // ends its side while it waits at a node has left, as at Redis.
+    beside.cluster.view.confirm(false);
     half.socket.end(pipelined(["SET {h}a 1", "BLPOP {h}l 0", "BLPOP {h}l 0"]));
+    await once(half.socket, "finish");
+    await other.call("PING");
+    await other.call("PING");
+    beside.cluster.view.confirm(true);
     expect(await half.reply()).toBe("+OK\r\n");
     expect(await half.reply()).toBe("*2\r\n$4\r\n{h}l\r\n$1\r\nx\r\n");
     expect(await half.reply()).toBe("closed");

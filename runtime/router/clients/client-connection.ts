@@ -20,7 +20,17 @@ import type { HotRoute } from "../dispatch/hot-route.ts";
 import { LEAVES, OwnWays } from "../own-connections/own-ways.ts";
 import type { OwnClient, OwnContext } from "../own-connections/own-client.ts";
 import { WrittenPartitions } from "../../route/written-partitions.ts";
-import { OUTPUT_BYTES_LEAST, OWED_FIRST, owedMaxOf } from "../rules/limits.ts";
+import {
+  AHEAD_BYTES_MAX,
+  LINGER_MS,
+  OWED_BYTES_MAX,
+  QUIET_TURNS,
+  TURNS_WAITED_MAX,
+  HTTP_WORDS,
+  OUTPUT_BYTES_LEAST,
+  OWED_FIRST,
+  owedMaxOf,
+} from "../rules/limits.ts";
 import { ReplyLine } from "../dispatch/reply-line.ts";
 import type { ReplySink, Requester } from "../lanes/reply-sink.ts";
 import type { Turn, TurnMember } from "../lanes/turn.ts";
@@ -31,21 +41,6 @@ export interface ClientContext extends OwnContext, ClientSessionContext {
   readonly clock: Clock;
   readonly log: Log;
 }
-
-/** No command is named so: it is a browser that was made to send HTTP here, and what follows could be anything. Redis
-    closes such connections too (its securityWarningCommand). */
-const HTTP_WORDS: ReadonlySet<string> = new Set(["post", "host:"]);
-
-/** Bytes of the requests of the replies that are owed to one client, before its reading stops. */
-const OWED_BYTES_MAX = 16 * 1024 * 1024;
-/** How long a client that was told the end may take to end its side. */
-const LINGER_MS = 2000;
-/** Turns of the event loop without a request, before a draining router believes that none is in its sockets. */
-const QUIET_TURNS = 3;
-/** While more replies are owed, those that have come wait for so many turns of the event loop: the replies of one pipeline
-    come from several partitions, and one write for all of them costs less than one for each. Turns are not time: when
-    nothing else is to be done they pass at once. */
-const TURNS_WAITED_MAX = 2;
 
 export class ClientConnection implements OwnClient, ReplySink, TurnMember {
   isGone = false;
@@ -202,8 +197,14 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
       this.#answer(this.#line.expect(0), errorReply(`ERR ${error.message}`));
       this.end();
     }
-    const mayRead = !this.#isPlacing || this.#own.readsAhead(this.#splitter.waitingBytes);
-    const mustPause = !mayRead || this.#isFull();
+    this.#readOrPause();
+  }
+
+  #readOrPause(): void {
+    // Who waits for its turn is read on too: whether it has ended its side should be known before it waits at a node.
+    const isWaiting = this.#whenFirst !== undefined || this.#own.isWaiting;
+    const readsAhead = isWaiting && this.#splitter.waitingBytes < AHEAD_BYTES_MAX;
+    const mustPause = (this.#isPlacing && !readsAhead) || this.#isFull();
     if (mustPause === this.#isPaused) return;
     this.#isPaused = mustPause;
     if (mustPause && !this.#isEnding) this.#socket.pause();
@@ -291,8 +292,10 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
 
   whenFirst(task: () => void): void {
     this.#isPlacing = true;
-    if (this.#line.owed > 1) this.#whenFirst = task;
-    else this.#runFirst(task);
+    if (this.#line.owed > 1) {
+      this.#whenFirst = task;
+      this.#readOrPause();
+    } else this.#runFirst(task);
   }
 
   #runFirst(task: () => void): void {
@@ -321,10 +324,8 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
   /** For CLIENT LIST. */
   get facts(): ClientFacts {
     const { nowMs } = this.#context.turn;
-    const secondsSince = (ms: number): number => Math.max(Math.floor((nowMs - ms) / 1000), 0);
-    const state = { ...this.#session.state, subscriptions: this.#own.isSubscribed ? 1 : 0 };
-    const [ageSeconds, idleSeconds] = [this.#openedAtMs, this.#heardAtMs].map(secondsSince);
-    return { state, ageSeconds: ageSeconds ?? 0, idleSeconds: idleSeconds ?? 0 };
+    const [ageMs, idleMs] = [nowMs - this.#openedAtMs, nowMs - this.#heardAtMs];
+    return this.#session.facts(ageMs, idleMs, this.#own.isSubscribed);
   }
 
   get protocol(): Protocol {

@@ -45,6 +45,12 @@ export class ClientSession {
     return answer;
   }
 
+  /** For CLIENT LIST. */
+  facts(ageMs: number, idleMs: number, isSubscribed: boolean): ClientFacts {
+    const state = { ...this.state, subscriptions: isSubscribed ? 1 : 0 };
+    return { state, ageSeconds: wholeSeconds(ageMs), idleSeconds: wholeSeconds(idleMs) };
+  }
+
   /** The users may be others now. False when this client is none of them any more. */
   recheck(): boolean {
     const { users } = this.#context.rules;
@@ -69,4 +75,8 @@ export class ClientSession {
     if (!this.state.isReadOnly || table === undefined) return undefined;
     return refusedToReader(args, table);
   }
+}
+
+function wholeSeconds(ms: number): number {
+  return Math.max(Math.floor(ms / 1000), 0);
 }

@@ -40,13 +40,16 @@ export function openCommandSource(
 ): CommandSource {
   const { viewSource, clock, log } = options;
   const waiting = new Set<(isKnown: boolean) => void>();
-  let table: CommandTable | undefined;
-  let redisVersion = REDIS_VERSION_LEAST;
+  // Plain fields, not getters over variables: every command asks, and a literal with getters in it is read slowly.
+  const known: { table: CommandTable | undefined; redisVersion: string } = {
+    table: undefined,
+    redisVersion: REDIS_VERSION_LEAST,
+  };
   const state = { isClosed: false, isAsking: false };
   const isClosed = (): boolean => state.isClosed;
   let endRetry: (() => void) | undefined;
   const ask = async (): Promise<void> => {
-    if (state.isAsking || state.isClosed || table !== undefined) return;
+    if (state.isAsking || state.isClosed || known.table !== undefined) return;
     endRetry?.();
     state.isAsking = true;
     for (const target of candidates(viewSource.current())) {
@@ -57,7 +60,7 @@ export function openCommandSource(
         log.debug("a data node told no table of commands", { node: target.name, why: told });
         continue;
       }
-      ({ table, redisVersion } = told);
+      Object.assign(known, told);
       for (const task of waiting) task(true);
       waiting.clear();
       return;
@@ -67,13 +70,7 @@ export function openCommandSource(
   };
   const endWatch = viewSource.onChange(() => void ask());
   void ask();
-  return {
-    get table() {
-      return table;
-    },
-    get redisVersion() {
-      return redisVersion;
-    },
+  return Object.assign(known, {
     whenKnown: (task, holdForMs) => {
       const endHold = clock.after(holdForMs, () => {
         if (waiting.delete(told)) task(false);
@@ -91,7 +88,7 @@ export function openCommandSource(
       for (const task of waiting) task(false);
       waiting.clear();
     },
-  };
+  } satisfies Omit<CommandSource, "table" | "redisVersion">);
 }
 
 function candidates(view: View | undefined): BackendTarget[] {

@@ -20,7 +20,8 @@ const STAR = 42;
 const COLON = 58;
 const PLUS = 43;
 const ZERO = 48;
-const POOLED_MAX = 512;
+/** As many as a hundred clients with pipelines of sixteen have on their way, and some. */
+const POOLED_MAX = 4096;
 const KEPT_BYTES_MAX = 64 * 1024;
 const HEADER_BYTES_MAX = 16;
 

@@ -74,8 +74,10 @@ export interface BackendOptions {
 const CONNECT_TIMEOUT_MS = 1000;
 const PUSH = 62;
 const ERROR = 45;
-/** All connections read into the same memory, one after the other: what is not used up at once is copied. */
-const RECEIVED = Buffer.allocUnsafeSlow(256 * 1024);
+/** All connections read into the same memory, one after the other: what is not used up at once is copied, and goes before
+    the next chunk, where there is room for it. */
+const ROOM_BYTES = 64 * 1024;
+const RECEIVED = Buffer.allocUnsafeSlow(ROOM_BYTES + 256 * 1024);
 
 export class BackendConnection {
   readonly target: BackendTarget;
@@ -107,7 +109,7 @@ export class BackendConnection {
     this.#greetingsMax = greeting.length;
     this.#socket = open(target, options.tls, (count) => {
       if (this.isReady) this.#counters.responseBytes += count;
-      this.#receive(RECEIVED.subarray(0, count));
+      this.#receive(count);
       return true;
     });
     this.#socket.write(Buffer.concat(greeting));
@@ -148,9 +150,9 @@ export class BackendConnection {
     this.#socket.destroy();
   }
 
-  #receive(chunk: Buffer): void {
+  #receive(count: number): void {
     const scanner = this.#scanner;
-    scanner.push(chunk);
+    scanner.pushBehindRoom(RECEIVED, ROOM_BYTES, count);
     try {
       while (!this.#socket.destroyed && scanner.advance()) {
         if (scanner.source[scanner.start] === PUSH) {
@@ -195,7 +197,7 @@ function open(
   tls: LinkTls | undefined,
   receive: (count: number) => boolean,
 ): Socket {
-  const onread = { buffer: RECEIVED, callback: receive };
+  const onread = { buffer: RECEIVED.subarray(ROOM_BYTES), callback: receive };
   if (tls === undefined) {
     return connectPlain({ host, port, noDelay: true, keepAlive: true, onread });
   }

@@ -5,6 +5,7 @@
 //
 // So a request that has to be sent again is still there, and the one copy from the client's bytes to the slab is the only
 // one. A slab is used anew when all of its replies have come: a reply proves that its request has left this process.
+// Requests are put and answered in one order, so which slab holds one is told by where each slab begins.
 
 import { copyBytes } from "./copy-bytes.ts";
 import type { ReplySink } from "./reply-sink.ts";
@@ -28,11 +29,18 @@ export interface Held {
   unknownAt: string | undefined;
 }
 
+/** A connection: what is written between cork() and uncork() is one system call. */
+export interface PieceWriter {
+  write(piece: Buffer): void;
+  cork(): void;
+  uncork(): void;
+}
+
 interface Slab {
   readonly bytes: Buffer;
   filled: number;
-  /** Entries whose bytes are here. */
-  count: number;
+  /** The first request whose bytes are here; the next slab's first is behind the last one. */
+  from: number;
 }
 
 const SLAB_BYTES = 64 * 1024;
@@ -42,7 +50,7 @@ const pool: Slab[] = [];
 function takeSlab(bytes: number): Slab {
   const pooled = bytes <= SLAB_BYTES ? pool.pop() : undefined;
   const size = Math.max(bytes, SLAB_BYTES);
-  return pooled ?? { bytes: Buffer.allocUnsafeSlow(size), filled: 0, count: 0 };
+  return pooled ?? { bytes: Buffer.allocUnsafeSlow(size), filled: 0, from: 0 };
 }
 
 function giveSlab(slab: Slab): void {
@@ -60,7 +68,6 @@ const NOBODY: ReplySink = {
 /** One column per fact about a request: no object per request. */
 class Ring {
   readonly sinks: ReplySink[];
-  readonly slabs: (Slab | undefined)[];
   readonly tags: Int32Array;
   readonly flags: Uint8Array;
   /** Where its bytes lie in its slab. */
@@ -71,7 +78,6 @@ class Ring {
 
   constructor(size: number) {
     this.sinks = new Array<ReplySink>(size).fill(NOBODY);
-    this.slabs = new Array<Slab | undefined>(size).fill(undefined);
     this.tags = new Int32Array(size);
     this.flags = new Uint8Array(size);
     this.starts = new Int32Array(size);
@@ -82,7 +88,6 @@ class Ring {
 
   copy(to: number, other: Ring, from: number): void {
     this.sinks[to] = other.sinks[from] ?? NOBODY;
-    this.slabs[to] = other.slabs[from];
     this.tags[to] = other.tags[from] ?? 0;
     this.flags[to] = other.flags[from] ?? 0;
     this.starts[to] = other.starts[from] ?? 0;
@@ -100,7 +105,11 @@ export class InFlight {
   #tail = 0;
   /** By place in the ring, where that is known of a request. */
   readonly #unknownAt = new Map<number, string>();
+  /** Those with requests in them and the present one, oldest first. */
+  #slabs: Slab[] = [];
   #slab: Slab | undefined;
+  /** Where the second slab begins. */
+  #nextFrom = Number.POSITIVE_INFINITY;
   /** Up to where the present slab was written. */
   #written = 0;
   /** What earlier slabs hold that was not written. */
@@ -155,7 +164,6 @@ export class InFlight {
     const at = this.#tail++ & this.#mask;
     const from = slab.filled;
     slab.filled = copyBytes(bytes, start, end, slab.bytes, from);
-    slab.count++;
     this.#ring.sinks[at] = sink;
     this.#ring.tags[at] = tag;
     this.#ring.flags[at] = flags;
@@ -163,7 +171,6 @@ export class InFlight {
     this.#ring.ends[at] = slab.filled;
     this.#ring.since[at] = sinceMs;
     this.#ring.orders[at] = order;
-    this.#ring.slabs[at] = slab;
   }
 
   putHeld(held: Held): void {
@@ -194,16 +201,22 @@ export class InFlight {
     return false;
   }
 
-  /** Gives every piece that was not written to `write`, in order. */
-  drainTo(write: (piece: Buffer) => void): void {
-    for (const piece of this.#pieces) write(piece);
-    if (this.#pieces.length > 0) this.#pieces = [];
+  /** Gives every piece that was not written to `way`, in order. */
+  drainTo(way: PieceWriter): void {
+    const earlier = this.#pieces;
+    // One piece, as mostly, goes straight to the system.
+    if (earlier.length > 0) {
+      this.#pieces = [];
+      way.cork();
+      for (const piece of earlier) way.write(piece);
+    }
     const slab = this.#slab;
     if (slab !== undefined && slab.filled > this.#written) {
       const from = this.#written;
       this.#written = slab.filled;
-      write(slab.bytes.subarray(from, slab.filled));
+      way.write(slab.bytes.subarray(from, slab.filled));
     }
+    if (earlier.length > 0) way.uncork();
     this.#sent = this.#tail;
   }
 
@@ -228,10 +241,13 @@ export class InFlight {
     const back: Held[] = [];
     for (let index = this.#sent; index < this.#tail; index++) {
       back.push(this.#heldAt(index));
-      const slab = this.#ring.slabs[index & this.#mask];
-      if (slab !== undefined) slab.count--;
     }
     this.#tail = this.#sent;
+    while (this.#slabs.length > 1 && (this.#slabs.at(-1)?.from ?? 0) >= this.#tail) {
+      const unused = this.#slabs.pop();
+      if (unused !== undefined) giveSlab(unused);
+    }
+    this.#slabsChanged();
     this.#pieces = [];
     this.#written = this.#slab?.filled ?? 0;
     return back;
@@ -246,10 +262,10 @@ export class InFlight {
     }
     this.#head = this.#sent = this.#tail = 0;
     this.#ring.sinks.fill(NOBODY);
-    this.#ring.slabs.fill(undefined);
     this.#unknownAt.clear();
-    // The system may still be reading from it: it is not used again.
-    this.#slab = undefined;
+    // The system may still be reading from them: they are not used again.
+    this.#slabs = [];
+    this.#slabsChanged();
     this.#pieces = [];
     this.#written = 0;
     return back;
@@ -257,7 +273,7 @@ export class InFlight {
 
   #heldAt(index: number): Held {
     const at = index & this.#mask;
-    const bytes = this.#ring.slabs[at]?.bytes ?? Buffer.alloc(0);
+    const bytes = this.#slabs.findLast(({ from }) => from <= index)?.bytes ?? Buffer.alloc(0);
     return {
       sink: this.#ring.sinks[at] ?? NOBODY,
       tag: this.#ring.tags[at] ?? 0,
@@ -271,17 +287,23 @@ export class InFlight {
 
   #drop(): void {
     if (this.#unknownAt.size > 0) this.#unknownAt.delete(this.#head);
-    const at = this.#head++ & this.#mask;
-    this.#ring.sinks[at] = NOBODY;
-    const slab = this.#ring.slabs[at];
-    this.#ring.slabs[at] = undefined;
-    if (slab === undefined || --slab.count > 0) return;
-    if (slab !== this.#slab) {
-      giveSlab(slab);
-    } else {
-      slab.filled = 0;
-      this.#written = 0;
-    }
+    this.#ring.sinks[this.#head & this.#mask] = NOBODY;
+    this.#head++;
+    if (this.#head >= this.#nextFrom) this.#dropSlab();
+    if (this.#head !== this.#tail) return;
+    // Nothing waits: all begins anew, with small numbers.
+    this.#head = this.#sent = this.#tail = 0;
+    const slab = this.#slab;
+    if (slab === undefined) return;
+    slab.filled = slab.from = 0;
+    this.#written = 0;
+  }
+
+  /** Its last request is answered. */
+  #dropSlab(): void {
+    const answered = this.#slabs.shift();
+    if (answered !== undefined) giveSlab(answered);
+    this.#slabsChanged();
   }
 
   #nextSlab(bytes: number): Slab {
@@ -290,10 +312,21 @@ export class InFlight {
       this.#pieces.push(full.bytes.subarray(this.#written, full.filled));
     }
     // Without requests in it nobody would give it back later.
-    if (full?.count === 0) giveSlab(full);
-    this.#slab = takeSlab(bytes);
+    if (full?.from === this.#tail) {
+      this.#slabs.pop();
+      giveSlab(full);
+    }
+    const slab = takeSlab(bytes);
+    slab.from = this.#tail;
+    this.#slabs.push(slab);
+    this.#slabsChanged();
     this.#written = 0;
-    return this.#slab;
+    return slab;
+  }
+
+  #slabsChanged(): void {
+    this.#slab = this.#slabs.at(-1);
+    this.#nextFrom = this.#slabs[1]?.from ?? Number.POSITIVE_INFINITY;
   }
 
   #grow(): void {

@@ -40,41 +40,64 @@ export interface LaneOptions {
   readonly fallback?: { adopt(requests: readonly Held[]): void };
 }
 
-/** What `rules` say is read anew each time: they may change. */
-export function laneContext(options: {
+/** What `rules` say is read anew each time: they may change. A class, because a literal with getters in it is read slowly,
+    and every command reads `turn`. */
+class RuledContext implements LaneContext {
+  readonly clock: Clock;
+  readonly credentials: Credentials | undefined;
+  readonly turn: Turn;
+  readonly stats: RouterStats;
+  heldBytes = 0;
+  readonly #rules: RouterRules;
+  readonly #viewSource: ViewSource;
+
+  constructor({ rules, viewSource, password, clock }: LaneContextOptions) {
+    this.clock = clock;
+    this.credentials = credentialsOf("router", password);
+    this.turn = new Turn(() => clock.nowMs());
+    this.stats = new RouterStats(this.turn);
+    this.#rules = rules;
+    this.#viewSource = viewSource;
+  }
+
+  get tls(): LinkTls | undefined {
+    return this.#rules.tls.nodes;
+  }
+
+  get holdForMs(): number {
+    return this.#rules.settings.holdForMs;
+  }
+
+  get holdBytesMax(): number {
+    return this.#rules.settings.holdBytes;
+  }
+
+  get ackReplicas(): number {
+    return this.#rules.settings.ackReplicas;
+  }
+
+  get ackTimeoutMs(): number {
+    return this.#rules.settings.ackTimeoutMs;
+  }
+
+  get retryUnknown(): Settings["retryUnknown"] {
+    return this.#rules.settings.retryUnknown;
+  }
+
+  isConfirmed(): boolean {
+    return this.#viewSource.isConfirmed();
+  }
+}
+
+export interface LaneContextOptions {
   readonly rules: RouterRules;
   readonly viewSource: ViewSource;
   readonly password: string | undefined;
   readonly clock: Clock;
-}): LaneContext {
-  const { rules } = options;
-  const turn = new Turn(() => options.clock.nowMs());
-  return {
-    clock: options.clock,
-    credentials: credentialsOf("router", options.password),
-    get tls() {
-      return rules.tls.nodes;
-    },
-    get holdForMs() {
-      return rules.settings.holdForMs;
-    },
-    get holdBytesMax() {
-      return rules.settings.holdBytes;
-    },
-    get ackReplicas() {
-      return rules.settings.ackReplicas;
-    },
-    get ackTimeoutMs() {
-      return rules.settings.ackTimeoutMs;
-    },
-    get retryUnknown() {
-      return rules.settings.retryUnknown;
-    },
-    heldBytes: 0,
-    isConfirmed: () => options.viewSource.isConfirmed(),
-    turn,
-    stats: new RouterStats(turn),
-  };
+}
+
+export function laneContext(options: LaneContextOptions): LaneContext {
+  return new RuledContext(options);
 }
 
 export function masterNode(view: View | undefined, partition: number): NodeView | undefined {

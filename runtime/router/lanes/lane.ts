@@ -176,11 +176,7 @@ export class Lane {
     if (this.#wire.sentCount === 0) this.#heardAtMs = turn.nowMs;
     this.#endSilence ??= this.#watchSilence(this.#silentMsMax);
     this.#counters.requests += this.#wire.unsentCount;
-    connection.cork();
-    this.#wire.drainTo((piece) => {
-      connection.write(piece);
-    });
-    connection.uncork();
+    this.#wire.drainTo(connection);
   }
 
   #pump(): void {

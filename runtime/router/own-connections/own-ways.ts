@@ -16,8 +16,6 @@ const TRANSACTION: ReadonlySet<string> = new Set(["multi", "exec", "discard", "w
 
 /** What is left by a command that the session answers. */
 export const LEAVES: ReadonlySet<string> = new Set(["reset", "quit"]);
-/** As much is read of a client that waits at a node: enough to see it leave. */
-const AHEAD_BYTES_MAX = 64 * 1024;
 
 export class OwnWays {
   readonly #client: OwnClient;
@@ -48,13 +46,8 @@ export class OwnWays {
     return this.#cancel !== undefined;
   }
 
-  /** Whether a client is read although a command of it is on its way. */
-  readsAhead(waitingBytes: number): boolean {
-    return this.isWaiting && waitingBytes < AHEAD_BYTES_MAX;
-  }
-
-  /** Any command; `refused` is what its user is told who may not use it. What needs no connection of its own goes through dispatch.ts. Undefined when the client's next one may
-      follow at once; otherwise resolves when it may. */
+  /** Any command; `refused` is what its user is told who may not use it. What needs no connection of its own goes through
+      dispatch.ts. Undefined when the client's next one may follow at once; otherwise resolves when it may. */
   dispatch(name: string, errand: Errand, refused: Buffer | undefined): Promise<void> | undefined {
     if (refused !== undefined) {
       this.#transaction?.spoil();

@@ -58,4 +58,21 @@ export function owedMaxOf(replyBytes: number, outputBytesMax: number): number {
 /** No output-bytes is below this: what is less needs no closer look. */
 export const OUTPUT_BYTES_LEAST = 64 * 1024;
 
+/** No command is named so: it is a browser that was made to send HTTP here, and what follows could be anything. Redis
+    closes such connections too (its securityWarningCommand). */
+export const HTTP_WORDS: ReadonlySet<string> = new Set(["post", "host:"]);
+
+/** Bytes of the requests of the replies that are owed to one client, before its reading stops. */
+export const OWED_BYTES_MAX = 16 * 1024 * 1024;
+/** How long a client that was told the end may take to end its side. */
+export const LINGER_MS = 2000;
+/** Turns of the event loop without a request, before a draining router believes that none is in its sockets. */
+export const QUIET_TURNS = 3;
+/** While more replies are owed, those that have come wait for so many turns of the event loop: the replies of one pipeline
+    come from several partitions, and one write for all of them costs less than one for each. Turns are not time: when
+    nothing else is to be done they pass at once. */
+export const TURNS_WAITED_MAX = 2;
+/** As much is read of a client that waits: enough to see it leave. */
+export const AHEAD_BYTES_MAX = 64 * 1024;
+
 export const TOO_MANY_CLIENTS = "-ERR max number of clients reached\r\n";

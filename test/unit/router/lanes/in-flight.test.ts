@@ -22,7 +22,13 @@ function put(wire: InFlight, sink: ReplySink, tag: number, text: string, flags =
 
 function written(wire: InFlight): string {
   let text = "";
-  wire.drainTo((piece) => (text += piece.toString("latin1")));
+  let corked = 0;
+  wire.drainTo({
+    write: (piece) => (text += piece.toString("latin1")),
+    cork: () => corked++,
+    uncork: () => corked--,
+  });
+  expect(corked).toBe(0);
   return text;
 }
 
