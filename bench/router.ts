@@ -1,28 +1,66 @@
 // router.ts: the router beside twemproxy (nutcracker) and bare Redis, one process each, interleaved round by round in one
-// run. Run: node bench/router.ts [--rounds 3] [--partitions 1,4] [--only SET,MGET] [--load P16|P1] [--json FILE]
+// run. `node bench/router.ts --help`; needs redis-server, redis-benchmark and nutcracker.
 // Throughput and p99 are medians over the rounds. Read the ratios: absolute figures belong to the machine.
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { promisify } from "node:util";
+import { Command, InvalidArgumentError } from "commander";
 import { freePort, startRedis, until } from "../test/support/redis-server.ts";
 import { RawClient } from "../test/support/router-cluster.ts";
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "3" },
-    partitions: { type: "string", default: "1,4" },
-    only: { type: "string", default: "SET,GET,INCR,LPUSH,LPOP,SADD,SPOP,LRANGE_100,MSET,MGET" },
-    load: { type: "string", default: "P16,P1" },
-    json: { type: "string" },
-  },
-});
-
+/** Long enough that what is measured is the running router, not a hundred connections being made and code being compiled. */
 const LOADS: Readonly<Record<string, { readonly args: string; readonly requests: number }>> = {
-  P16: { args: "-c 100 -P 16", requests: 200_000 },
-  P1: { args: "-c 50 -P 1", requests: 50_000 },
+  P16: { args: "-c 100 -P 16", requests: 1_000_000 },
+  P1: { args: "-c 50 -P 1", requests: 150_000 },
 };
+const TESTS = ["SET", "GET", "INCR", "LPUSH", "LPOP", "SADD", "SPOP", "LRANGE_100", "MSET", "MGET"];
+
+function whole(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("a number from 1");
+  return value;
+}
+
+function someOf(known: readonly string[]): (text: string) => string[] {
+  return (text) => {
+    const names = text.split(",");
+    const strange = names.find((name) => !known.includes(name));
+    if (strange !== undefined) throw new InvalidArgumentError(`some of ${known.join(",")}`);
+    return names;
+  };
+}
+
+const values = new Command("bench/router.ts")
+  .description("Throughput, p99 and processor time of the router beside twemproxy and bare Redis.")
+  .option("--rounds <n>", "turns of each, of which the median counts", whole, 3)
+  .option(
+    "--partitions <n,n>",
+    "numbers of partitions",
+    (text) => text.split(",").map(whole),
+    [1, 4],
+  )
+  .option("--only <tests>", TESTS.join(","), someOf(TESTS), TESTS)
+  .option(
+    "--load <loads>",
+    "P16: -c 100 -P 16; P1: -c 50 -P 1",
+    someOf(Object.keys(LOADS)),
+    Object.keys(LOADS),
+  )
+  .option("--json <file>", "where the rows are written")
+  .addHelpText(
+    "after",
+    "\nExample:\n  $ node bench/router.ts --rounds 5 --partitions 1 --only SET,GET --load P16",
+  )
+  .parse()
+  .opts<{
+    readonly rounds: number;
+    readonly partitions: number[];
+    readonly only: string[];
+    readonly load: string[];
+    readonly json?: string;
+  }>();
 /** These answer or carry ten to a hundred values each. */
 const HEAVY = new Set(["LRANGE_100", "MSET", "MGET"]);
 const MGET = ["mget", ...Array.from({ length: 10 }, () => "key:__rand_int__")];
@@ -168,9 +206,9 @@ async function compare(partitions: number, loads: readonly string[]): Promise<Ro
   };
   const rows: Row[] = [];
   for (const load of loads) {
-    for (const test of values.only.split(",")) {
+    for (const test of values.only) {
       const samples = { redis: [] as Sample[], twemproxy: [] as Sample[], twine: [] as Sample[] };
-      for (let round = 0; round < Number(values.rounds); round++) {
+      for (let round = 0; round < values.rounds; round++) {
         for (const name of ["redis", "twemproxy", "twine"] as const) {
           samples[name].push(await measure(targets[name], test, load));
         }
@@ -195,8 +233,8 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
 line(HEAD);
 try {
   const rows: Row[] = [];
-  for (const partitions of values.partitions.split(",").map(Number)) {
-    rows.push(...(await compare(partitions, values.load.split(","))));
+  for (const partitions of values.partitions) {
+    rows.push(...(await compare(partitions, values.load)));
     await end();
   }
   if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);
