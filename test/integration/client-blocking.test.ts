@@ -1,11 +1,11 @@
 // client-blocking.test.ts: TwineClient's commands that wait: on connections of their own, over kills and handovers, and
 // ended by quit() and disconnect(). And WAIT.
-import { connect, createServer, type Socket } from "node:net";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { TwineClient } from "../../runtime/client/twine-client.ts";
+import { badPort } from "../support/bad-port.ts";
 import { isMissing } from "../support/programs.ts";
 import type { PublishedCluster } from "../support/published-cluster.ts";
-import { freePort, until } from "../support/redis-server.ts";
+import { until } from "../support/redis-server.ts";
 import {
   clientOf,
   clusterAndClient,
@@ -13,49 +13,6 @@ import {
   untilBlocked,
   untilInSync,
 } from "../support/twine-clients.ts";
-
-interface BadPort {
-  readonly port: number;
-  /** Keeps what the server says, until release(). */
-  readonly hold: () => void;
-  readonly release: () => void;
-  /** Ends all connections at the client's side alone: the server hears nothing of it, as when a cable is cut. */
-  readonly cut: () => void;
-}
-
-/** A port in front of a server, and what can go wrong between the two. */
-async function badPort(port: number): Promise<BadPort> {
-  const sockets: Socket[] = [];
-  const nodes: Socket[] = [];
-  const clients: Socket[] = [];
-  const server = createServer((client) => {
-    const node = connect({ host: "127.0.0.1", port, noDelay: true });
-    sockets.push(client, node);
-    nodes.push(node);
-    clients.push(client);
-    client.on("data", (chunk) => node.write(chunk));
-    node.on("data", (chunk) => client.write(chunk));
-    for (const socket of [client, node]) socket.on("error", () => undefined);
-  });
-  const own = await freePort();
-  await new Promise<void>((resolve) => server.listen(own, "127.0.0.1", resolve));
-  onTestFinished(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return {
-    port: own,
-    hold: () => {
-      for (const node of nodes) node.pause();
-    },
-    release: () => {
-      for (const node of nodes) node.resume();
-    },
-    cut: () => {
-      for (const client of clients.splice(0)) client.destroy();
-    },
-  };
-}
 
 /** Publishes that p0-1, the master, is reached by that port; the client knows it afterwards. */
 async function showBehind(

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createClient } from "@redis/client";
 import { Redis } from "ioredis";
 import { describe, expect, test } from "vitest";
+import { badPort } from "../support/bad-port.ts";
 import { isMissing } from "../support/programs.ts";
 import { until, type TestRedis } from "../support/redis-server.ts";
 import { routerBesideRedis } from "../support/router-beside-redis.ts";
@@ -244,6 +245,22 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, while a master d
     expect(await client.reply()).toBe("*2\r\n$1\r\nl\r\n$1\r\nx\r\n");
   });
 
+  test("what the old master gave out before the handover arrives, though the view is faster", async () => {
+    const cluster = await startRouterCluster({ partitions: 1, replicas: 1 });
+    const old = cluster.servers[0];
+    const slow = await badPort(old?.port ?? 0);
+    cluster.view.show([{ port: slow.port, partition: 0 }], [slow.port]);
+    const client = await cluster.client();
+    client.send(pipelined(["BLPOP l 0"]));
+    await until("it waits", async () => (await blockedOn(cluster.servers)) === 1);
+    slow.hold();
+    expect(await (await old?.link())?.call("RPUSH", "l", "x")).toBe(1);
+    await until("it was given out", async () => (await blockedOn(cluster.servers)) === 0);
+    await promoteReplica(cluster);
+    slow.release();
+    expect(await client.reply()).toBe("*2\r\n$1\r\nl\r\n$1\r\nx\r\n");
+  });
+
   test("with nowhere to go it waits for its own time at most, or for hold-for", async () => {
     const cluster = await startRouterCluster({ partitions: 1, settings: ["hold-for 300ms"] });
     const [client, other] = [await cluster.client(), await cluster.client()];
@@ -275,6 +292,21 @@ describe.skipIf(isMissing("redis-server"))("commands that wait, while a master d
     replica?.signal("SIGSTOP");
     expect(await client.call("BLPOP l 0")).toBe("-UNDERREPLICATED held by 0 of 1\r\n");
     replica?.signal("SIGCONT");
+  });
+
+  test("ack-replicas: a master that hangs while it counts them, and is replaced, keeps nobody waiting", async () => {
+    const settings = ["ack-replicas 1", "ack-timeout 60s"];
+    const cluster = await startRouterCluster({ partitions: 1, replicas: 1, settings });
+    const [master, replica] = [cluster.servers[0], cluster.replicas[0]?.[0]];
+    const client = await cluster.client();
+    replica?.signal("SIGSTOP");
+    await (await master?.link())?.call("RPUSH", "l", "x");
+    client.send(pipelined(["BLPOP l 0"]));
+    await until("it counts", async () => (await blockedOn(cluster.servers)) === 1);
+    master?.signal("SIGSTOP");
+    replica?.signal("SIGCONT");
+    await promoteReplica(cluster);
+    expect(await client.reply()).toBe("-UNDERREPLICATED held by 0 of 1\r\n");
   });
 });
 

@@ -4,6 +4,8 @@
 //         ^                |
 //         +--- another master, a broken connection, a refusal: once more, with the time that is left
 //
+// Of a node that is the master no more the reply is waited for a moment: what it took off just before is on its way, and
+// to those that still wait it says UNBLOCKED as soon as it is a replica.
 // It is repeated whatever retry-unknown says: a client that waits for hours must not be woken by an error at each failover.
 // The price is the one that Redis itself asks when a client's connection breaks: an element that the dying master had
 // taken off for this client, and whose reply was lost, is nobody's. None is given twice by the repetition.
@@ -15,6 +17,7 @@ import {
   withTimeLeft,
   type BlockingTimeout,
 } from "../../route/blocking-timeout.ts";
+import { isSameTarget } from "../lanes/backend-connection.ts";
 import { isNotExecuted } from "../lanes/fate.ts";
 import type { OwnConnection } from "./connection.ts";
 import type { OwnConnectionPool } from "./pool.ts";
@@ -32,6 +35,8 @@ export interface BlockingRun {
 
 const MINUS = 45;
 const AGAIN_AFTER_MS = 50;
+/** How long the reply of a node that is no longer the master is waited for. */
+const DRAIN_MS = 200;
 /** A node that can be reached is asked, however short the command's time is: it may have at once what is wanted. */
 const ASKING_MS = 1000;
 /** Timers count whole milliseconds and may ring in the last one. */
@@ -52,6 +57,7 @@ class Runner {
   #connection: OwnConnection | undefined;
   #takeBack: (() => void) | undefined;
   #endPause: (() => void) | undefined;
+  #endDrain: (() => void) | undefined;
 
   constructor(run: BlockingRun) {
     this.#run = run;
@@ -67,6 +73,7 @@ class Runner {
       this.#isOver = true;
       this.#takeBack?.();
       this.#endPause?.();
+      this.#endDrain?.();
       // It still waits there: only its end makes the node forget it.
       if (this.#connection !== undefined)
         this.#run.pool.end(this.#connection, "its client is gone");
@@ -114,7 +121,12 @@ class Runner {
         this.#leave(connection, "it broke");
       },
       masterGone: () => {
-        this.#leave(connection, "its node is not the master any more");
+        this.#drain(() => {
+          this.#endDrain = undefined;
+          const { pool, partition } = this.#run;
+          const isBack = isSameTarget(connection.target, pool.masterOf(partition));
+          if (!isBack) this.#leave(connection, "its node is not the master any more");
+        });
       },
     };
     connection.ask(command, 1, ([reply = nothing(connection.protocol)]) => {
@@ -122,8 +134,18 @@ class Runner {
     });
   }
 
+  #drain(giveUp: () => void): void {
+    this.#endDrain ??= this.#run.pool.context.clock.after(DRAIN_MS, giveUp);
+  }
+
+  #drained(): void {
+    this.#endDrain?.();
+    this.#endDrain = undefined;
+  }
+
   #leave(connection: OwnConnection, cause: string): void {
     const { pool } = this.#run;
+    this.#drained();
     this.#connection = undefined;
     pool.end(connection, cause);
     pool.noteBroken(connection);
@@ -139,27 +161,14 @@ class Runner {
 
   #answered(connection: OwnConnection, reply: Buffer): void {
     const { pool, isRead } = this.#run;
-    const { ackReplicas, ackTimeoutMs } = pool.context;
     const isError = reply[0] === MINUS;
+    this.#drained();
     if (isError && isTurnedAway(reply)) {
       this.#connection = undefined;
       pool.end(connection, "its node is not the master any more");
       this.#again(AGAIN_AFTER_MS);
-    } else if (ackReplicas > 0 && !isRead && !isError && !isNull(reply)) {
-      // WAIT counts from the connection's last command: what woke it was another client's.
-      const commands = Buffer.concat([PING, waitCommand(ackReplicas, ackTimeoutMs)]);
-      connection.holder = {
-        broken: () => {
-          this.#finish(underreplicated(0, ackReplicas));
-        },
-        masterGone: () => undefined,
-      };
-      connection.ask(commands, 2, ([, wait = Buffer.alloc(0)]) => {
-        const count = replicasHolding(wait);
-        this.#connection = undefined;
-        pool.give(connection);
-        this.#finish(count >= ackReplicas ? reply : underreplicated(count, ackReplicas));
-      });
+    } else if (pool.context.ackReplicas > 0 && !isRead && !isError && !isNull(reply)) {
+      this.#count(connection, reply);
     } else {
       this.#connection = undefined;
       pool.give(connection);
@@ -167,7 +176,32 @@ class Runner {
     }
   }
 
+  /** WAIT counts from the connection's last command, which PING is: what woke this one was another client's. */
+  #count(connection: OwnConnection, reply: Buffer): void {
+    const { pool } = this.#run;
+    const { ackReplicas, ackTimeoutMs } = pool.context;
+    const giveUp = (): void => {
+      this.#connection = undefined;
+      pool.end(connection, "its replicas can't be counted");
+      this.#finish(underreplicated(0, ackReplicas));
+    };
+    // A master that was replaced may be silent for ever.
+    const masterGone = (): void => {
+      this.#drain(giveUp);
+    };
+    connection.holder = { broken: giveUp, masterGone };
+    const commands = Buffer.concat([PING, waitCommand(ackReplicas, ackTimeoutMs)]);
+    connection.ask(commands, 2, ([, wait = Buffer.alloc(0)]) => {
+      const count = replicasHolding(wait);
+      this.#drained();
+      this.#connection = undefined;
+      pool.give(connection);
+      this.#finish(count >= ackReplicas ? reply : underreplicated(count, ackReplicas));
+    });
+  }
+
   #finish(reply: Buffer): void {
+    this.#drained();
     if (this.#isOver) return;
     this.#isOver = true;
     this.#run.finish(reply);
