@@ -307,7 +307,7 @@ export class Lane {
     const again = [...this.#refused, ...this.#unsent];
     this.#refused = [];
     this.#unsent = [];
-    const stale = overtaken(unknown);
+    const stale = overtaken(unknown, this.#context.retryUnknown);
     for (const request of unknown) {
       request.unknownAt = connection.target.name;
       const isStale = stale.has(request);

@@ -116,8 +116,13 @@ export function mayRepeat(request: Request, retryUnknown: "reads" | "idempotent"
   return request.isRead || (retryUnknown === "idempotent" && request.isRepeatable());
 }
 
-/** The reads of `run`, all that was on the wire in its order, that would show a later write of this client. */
-export function overtaken(run: readonly Request[]): ReadonlySet<Request> {
+/** The reads of `run`, all that was on the wire in its order, that are not repeated because they would show a later write
+    of this client. `idempotent` is the wish for no error where that is all that can be seen. */
+export function overtaken(
+  run: readonly Request[],
+  retryUnknown: "reads" | "idempotent",
+): ReadonlySet<Request> {
+  if (retryUnknown === "idempotent") return new Set();
   return overtakenReads(
     run,
     () => ONE_OWNER,

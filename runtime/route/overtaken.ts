@@ -4,7 +4,8 @@
 //                                  |                 |                 |
 //                         must not be repeated    may be            may be: nothing stands behind it
 //
-// SET f 2 may have been executed, so a repeated GET f could answer 2: what its own client asked for later. Other
+// SET f 2 may have been executed, so a repeated GET f could answer 2: what its own client asked for later. (With
+// retry-unknown idempotent it is repeated all the same: whoever asks for that prefers it to an error.) Other
 // clients' writes don't matter: none of them was promised an order with a read that has no reply yet.
 import { isWord } from "./keys.ts";
 

@@ -87,8 +87,8 @@ const EXPECTED = {
     "here register UNCERTAIN",
     "here values UNCERTAIN",
   ],
-  // A counter must not be counted twice; a read that a later write of its own client would show is not repeated.
-  idempotent: ["here counter UNCERTAIN", "here register UNCERTAIN"],
+  // A counter must not be counted twice.
+  idempotent: ["here counter UNCERTAIN"],
 } as const;
 
 describe.skipIf(isMissing("redis-server")).each(["reads", "idempotent"] as const)(
@@ -120,7 +120,9 @@ describe.skipIf(isMissing("redis-server")).each(["reads", "idempotent"] as const
       // By chance it was an MSET over both partitions that lay on the wire, or an MGET, which is repeated.
       if (policy === "reads") seen.delete("here wide PARTIAL");
       expect([...seen].toSorted()).toEqual(EXPECTED[policy]);
-      expect([faultsOf(results, "doubled"), faultsOf(results, "ahead")]).toEqual([0, 0]);
+      expect(faultsOf(results, "doubled")).toBe(0);
+      // The other policy prefers a value from behind a read's place to an error.
+      if (policy === "reads") expect(faultsOf(results, "ahead")).toBe(0);
     });
 
     test("a planned handover: no error at all, nothing lost", async () => {

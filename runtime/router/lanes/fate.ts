@@ -18,8 +18,13 @@ export function mayRepeat(held: Held, retryUnknown: "reads" | "idempotent"): boo
   return isIdempotent(argsOf(held));
 }
 
-/** The reads of `run`, all that was on the wire in its order, that would show a later write of their own client. */
-export function overtaken(run: readonly Held[]): ReadonlySet<Held> {
+/** The reads of `run`, all that was on the wire in its order, that are not repeated because they would show a later write
+    of their own client. `idempotent` is the wish for no error where that is all that can be seen. */
+export function overtaken(
+  run: readonly Held[],
+  retryUnknown: "reads" | "idempotent",
+): ReadonlySet<Held> {
+  if (retryUnknown === "idempotent") return new Set();
   return overtakenReads(
     run,
     ({ sink }) => sink.owner,

@@ -323,7 +323,7 @@ export class Lane {
     }
     const again = [...this.#refused, ...unsent];
     this.#refused = [];
-    const stale = overtaken(unknown);
+    const stale = overtaken(unknown, this.#context.retryUnknown);
     for (const held of unknown) {
       held.unknownAt = connection.target.name;
       if (!stale.has(held) && mayRepeat(held, this.#context.retryUnknown)) again.push(held);
