@@ -4,6 +4,7 @@
 //
 // What speaks to the nodes (tls-nodes yes) shows tls-cert to those that ask and believes what tls-ca signed, as Redis
 // does; a router's own port serves with the same three.
+import { X509Certificate } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
@@ -54,6 +55,8 @@ export async function readTlsFiles(config: ClusterConfig): Promise<SecureContext
 function unusable(secure: SecureContextOptions, certPath: string | undefined): Problem[] {
   try {
     createSecureContext(secure);
+    // The context passes over an authority that is none, and nobody's certificate would be believed.
+    if (Buffer.isBuffer(secure.ca)) new X509Certificate(secure.ca);
     return [];
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);

@@ -132,6 +132,11 @@ describe.skipIf(isMissing("redis-server", "openssl"))("TLS from clients", () => 
     await authority.issue("other");
     await folder.write("router.key", await readFile(`${folder.path}/other.key`));
     await expect(reload(CERT)).rejects.toThrow(/tls-cert router.crt, tls-key .* together/);
+    await folder.write("router.key", await readFile(`${folder.path}/other.key`), 0o600);
+    await folder.write("none.crt", "no certificate");
+    await expect(
+      reload(["tls-cert other.crt", "tls-key other.key", "tls-ca none.crt"]),
+    ).rejects.toThrow(/tls-ca can't be used/);
     await folder.write("router.key", "nonsense", 0o644);
     await expect(reload(CERT)).rejects.toThrow(/tls-key .*chmod 600/s);
     await expect(reload(["tls-cert none", "tls-key none"])).rejects.toThrow(
