@@ -21,7 +21,9 @@ async function okCluster(shape: Partial<ClusterShape>, ...lines: string[]) {
     dataSettings: [],
     ...shape,
   });
-  await cluster.writeConf(`${cluster.conf}${lines.map((line) => `${line}\n`).join("")}`);
+  // A busy machine must not replace the master that a test is about to use.
+  const settings = ["down-after 3s", ...lines].map((line) => `${line}\n`).join("");
+  await cluster.writeConf(`${cluster.conf}${settings}`);
   cluster.startMonitors();
   await cluster.viewWhere("OK", ({ state }) => state === "OK");
   return cluster;
