@@ -46,8 +46,8 @@ export function crossSlot(
 ): Buffer {
   return errorReply(
     `CROSSSLOT Keys in request are in different partitions: '${shownKey(key)}' in ${partition}, ` +
-      `'${shownKey(other)}' in ${elsewhere}; with 'hash-tag {}' in twine.conf, keys like {tag}a ` +
-      "and {tag}b share one",
+      `'${shownKey(other)}' in ${elsewhere}; keys like {tag}a and {tag}b share one ` +
+      "where twine.conf says 'hash-tag {}'",
   );
 }
 

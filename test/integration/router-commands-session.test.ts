@@ -27,6 +27,8 @@ describe.skipIf(isMissing("redis-server"))("the session of a router's client", (
     ["CLIENT REPLY OFF", "MSET a 4 b 5 c 6", "KEYS *", "PING", "CLIENT REPLY ON", "MGET a b c"],
     ["CLIENT REPLY OFF", "CLIENT REPLY nonsense", "GET", "RESET", "PING"],
     ["GET a", "CLIENT REPLY OFF", "GET a", "CLIENT REPLY ON", "GET b"],
+    ["CLIENT REPLY SKIP", "SUBSCRIBE c", "UNSUBSCRIBE c", "PING"],
+    ["CLIENT REPLY OFF", "PSUBSCRIBE c*", "PUNSUBSCRIBE c*", "PING", "CLIENT REPLY ON", "PING"],
   ];
 
   test.each(REPLY_SEQUENCES.map((commands) => [commands.join("; "), commands] as const))(

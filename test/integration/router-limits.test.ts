@@ -112,6 +112,15 @@ describe.skipIf(isMissing("redis-server"))("a router's limits", () => {
     await closed(greedy);
   });
 
+  test("a client that reads as fast as it can is not closed, however long a pipeline's first replies are", async () => {
+    const cluster = await startRouterCluster({ partitions: 1, settings: ["output-bytes 1mb"] });
+    const [writer, reader] = [await cluster.client(), await cluster.client()];
+    await writer.call("SETRANGE big 3999999 x");
+    const asked = encodeCommand(["GET", "big"]);
+    reader.send(Buffer.concat(Array.from({ length: 50 }, () => asked)));
+    for (let count = 0; count < 50; count++) expect((await reader.reply()).length).toBe(4_000_012);
+  });
+
   test("one reply longer than output-bytes passes", async () => {
     const cluster = await startRouterCluster({ partitions: 1, settings: ["output-bytes 64kb"] });
     const one = await cluster.client();

@@ -169,6 +169,30 @@ describe.skipIf(isMissing("redis-server"))("a router's users", () => {
     expect(await again.call("AUTH reader new")).toBe(OK);
   });
 
+  test("who waits at a node and is gone from the users gets nothing more; who may write no more has no transaction", async () => {
+    const { cluster, folder } = await withUsers();
+    const [waiter, changer, app] = [
+      await cluster.client(),
+      await cluster.client(),
+      await cluster.client(),
+    ];
+    await app.call("AUTH secret");
+    await folder.write("users", `writer ${sha256("w")}\nother ${sha256("o")}\n`);
+    await cluster.reload(USERS);
+    await waiter.call("AUTH writer w");
+    await changer.call("AUTH other o");
+    waiter.send(Buffer.from("BLPOP q 0\r\n"));
+    expect(await changer.call("MULTI")).toBe(OK);
+    expect(await changer.call("SET a 1")).toBe("+QUEUED\r\n");
+    await folder.write("users", `other ${sha256("o")} read-only\n`);
+    await cluster.reload(USERS);
+    expect(await waiter.reply()).toBe("closed");
+    expect(await app.call("RPUSH q x")).toBe(":1\r\n");
+    expect(await app.call("LLEN q")).toBe(":1\r\n");
+    expect(await changer.call("EXEC")).toMatch(/^-EXECABORT/);
+    expect(await app.call("EXISTS a")).toBe(":0\r\n");
+  });
+
   test("a wrong users file is refused with every error, and the old users stay", async () => {
     const { cluster, folder } = await withUsers();
     await folder.write("users", "writer hunter2\napp x\n");

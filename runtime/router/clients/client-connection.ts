@@ -13,6 +13,7 @@ import { RequestSplitter, type Request } from "../../resp/request-splitter.ts";
 import { isSessionCommand } from "../../route/decide.ts";
 import { BEFORE_AUTH, NOAUTH_REPLY } from "../../route/session.ts";
 import type { ClientFacts } from "../../route/session-state.ts";
+import { OutputWatch } from "./output-watch.ts";
 import { onChunk } from "./shared-reads.ts";
 import { ClientSession, type ClientSessionContext } from "./client-session.ts";
 import type { Errand } from "../dispatch/dispatch.ts";
@@ -71,6 +72,7 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
   #hasEnded = false;
   readonly written: WrittenPartitions;
   readonly #own: OwnWays;
+  readonly #outputWatch: OutputWatch;
   /** Runs when the newest command's reply is the only one that is owed. */
   #whenFirst: (() => void) | undefined;
   /** Runs when no reply is owed any more. */
@@ -83,6 +85,13 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     this.#line = new ReplyLine(stats.tally);
     this.written = new WrittenPartitions(context.own.terms);
     this.#own = new OwnWays(this, context);
+    this.#outputWatch = new OutputWatch({
+      ...{ socket, line: this.#line, rules: context.rules, log: context.log },
+      who: () => this.#session.state,
+      close: () => {
+        this.destroy();
+      },
+    });
     this.#session = new ClientSession(id, socket, context);
     this.#splitter.limits = this.#session.requestLimits;
     this.#heardAtMs = this.#openedAtMs = context.turn.nowMs;
@@ -131,7 +140,12 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
 
   /** The limits or the users are others now. Whoever is none of the users any more is answered and leaves. */
   rulesChanged(): void {
-    if (!this.#session.recheck()) this.end();
+    const couldWrite = !this.#session.state.isReadOnly;
+    const isKnown = this.#session.recheck();
+    // Who waits at a node would still be given what it may see no more.
+    if (!isKnown && this.#own.isWaiting) this.destroy();
+    else if (!isKnown) this.end();
+    if (couldWrite && this.#session.state.isReadOnly) this.#own.spoil();
     this.#splitter.limits = this.#session.requestLimits;
   }
 
@@ -153,27 +167,15 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     if (this.#isDue) return;
     // Nothing to send and nothing owed: the replies were not wanted (CLIENT REPLY), and somebody may wait for the end.
     if (!this.#line.hasOutput && this.#line.owed > 1) {
-      if (this.#line.waitingBytes > OUTPUT_BYTES_LEAST) this.#closeWhenTooMuch();
+      if (this.#line.waitingBytes > OUTPUT_BYTES_LEAST) this.#outputWatch.look();
       return;
     }
     this.#isDue = true;
     this.#context.turn.addClient(this);
   }
 
-  /** Closes the connection of a client that doesn't take its replies. */
-  #closeWhenTooMuch(): void {
-    const { outputBytesMax } = this.#context.rules.limits;
-    const waitingBytes = this.#line.waitingBytes + this.#socket.writableLength;
-    if (waitingBytes <= outputBytesMax + this.#line.largestBytes) return;
-    const { address, name } = this.#session.state;
-    this.#context.log.warn("a client that doesn't read its replies is closed", {
-      ...{ address, name, waitingBytes, outputBytesMax },
-    });
-    this.isGone = true;
-    this.destroy();
-  }
-
   destroy(): void {
+    this.isGone = true;
     this.#socket.destroy();
   }
 
@@ -224,7 +226,6 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     this.#line.command = this.#context.stats.tally.numberOf(name);
     if (HTTP_WORDS.has(name)) {
       this.destroy();
-      this.isGone = true;
       return;
     }
     const isWithin = this.#own.takesAll;
@@ -359,7 +360,7 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     });
     const { outputBytesMax } = this.#context.rules.limits;
     this.#owedMax = owedMaxOf(this.#line.usualBytes, outputBytesMax);
-    if (this.#socket.writableLength > OUTPUT_BYTES_LEAST) this.#closeWhenTooMuch();
+    if (this.#socket.writableLength > OUTPUT_BYTES_LEAST) this.#outputWatch.look();
     if (this.#line.owed === 0) this.#idle();
     if (this.#line.owed <= 1 && this.#whenFirst !== undefined) this.#runFirst(this.#whenFirst);
     if (!this.#isEnding && this.#isPaused) this.#pump();

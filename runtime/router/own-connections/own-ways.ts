@@ -75,6 +75,11 @@ export class OwnWays {
   }
 
   /** The client is gone, or begins anew. */
+  /** Its user may write no more: what is queued must not be executed. */
+  spoil(): void {
+    this.#transaction?.spoil();
+  }
+
   leave(): void {
     this.#cancel?.();
     this.#cancel = undefined;

@@ -28,6 +28,8 @@ const UNSENT_BYTES_MAX = 32 * 1024 * 1024;
 const UNSENT_BYTES_SOFT_MAX = 8 * 1024 * 1024;
 const SOFT_MS_MAX = 60_000;
 const STAR = 42;
+const MINUS = 45;
+const NOTHING = Buffer.alloc(0);
 
 const TOPICS_BY_NAME: ReadonlyMap<string, readonly [topic: Topic, isSubscribe: boolean]> = new Map(
   (["channel", "pattern", "shard"] as const).flatMap((topic): [string, [Topic, boolean]][] => [
@@ -89,7 +91,12 @@ export class PubSub {
       const finish = (reply: Buffer): void => {
         this.#endHold?.();
         this.#endHold = undefined;
-        errand.done(reply);
+        // A confirmation is sent to whoever has switched its replies off, too, as Redis does.
+        if (reply[0] === MINUS) errand.done(reply);
+        else {
+          this.#client.push(reply, 0, reply.length);
+          errand.done(NOTHING);
+        }
         this.#pushEarly();
         resolve();
       };

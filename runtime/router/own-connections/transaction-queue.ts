@@ -77,7 +77,7 @@ export function queueCommand(
     case "own":
       return name === "unwatch"
         ? queued(raw, [], true)
-        : refused(`it can't wait for others inside a transaction`);
+        : refused(`it has a connection of its own, which a transaction can't use`);
     default:
       return refused(NOT_INSIDE);
   }
