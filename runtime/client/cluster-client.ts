@@ -117,10 +117,10 @@ export abstract class ClusterClient extends TypedCommands {
 
   #isolate(key: Buffer): Promise<IsolatedClient> {
     return new Promise((resolve, reject) => {
-      this.#outstanding++;
+      const settle = this.#begin();
       const fail = (error: Error): void => {
         reject(error);
-        this.#settled();
+        settle();
       };
       const failed = (reply: Buffer): void => {
         fail(errorFromText(reply.toString("utf8", 1, reply.length - 2)));
@@ -176,10 +176,10 @@ export abstract class ClusterClient extends TypedCommands {
   }
 
   protected override perform(command: TypedCommand): void {
-    this.#outstanding++;
+    const settle = this.#begin();
     const done = (reply: Buffer): void => {
       command.take(reply);
-      this.#settled();
+      settle();
     };
     this.#add({
       sinceMs: this.#timing.clock.nowMs(),
@@ -188,7 +188,7 @@ export abstract class ClusterClient extends TypedCommands {
       },
       fail: (error) => {
         command.fail(error);
-        this.#settled();
+        settle();
       },
     });
   }
@@ -199,16 +199,16 @@ export abstract class ClusterClient extends TypedCommands {
     },
     transaction: (commands) =>
       new Promise((resolve, reject) => {
-        this.#outstanding++;
+        const settle = this.#begin();
         const sinceMs = this.#timing.clock.nowMs();
         const done = (reply: Buffer): void => {
           if (isError(reply)) reject(errorFromText(reply.toString("utf8", 1, reply.length - 2)));
           else resolve(reply);
-          this.#settled();
+          settle();
         };
         const fail = (error: Error): void => {
           reject(error);
-          this.#settled();
+          settle();
         };
         const run = (dispatcher: Dispatcher): Promise<void> | undefined =>
           dispatcher.transact(commands, sinceMs, done);
@@ -233,7 +233,7 @@ export abstract class ClusterClient extends TypedCommands {
     let count = 0;
     for (const task of tasks) {
       count++;
-      const later = task.run(dispatcher);
+      const later = runTask(task, dispatcher);
       if (later === undefined) continue;
       this.#isBusy = true;
       void later.finally(() => {
@@ -283,6 +283,17 @@ export abstract class ClusterClient extends TypedCommands {
     });
   }
 
+  /** Counts something that a caller waits for; what it gives counts it off, once whatever happens. */
+  #begin(): () => void {
+    this.#outstanding++;
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      this.#settled();
+    };
+  }
+
   #settled(): void {
     this.#outstanding--;
     if (this.#outstanding === 0) this.#whenIdle?.();
@@ -295,6 +306,19 @@ export abstract class ClusterClient extends TypedCommands {
     this.failWaiting(closedError());
     await this.closeSources();
     this.emit("close");
+  }
+}
+
+/** A task that throws is its own caller's affair: those behind it go on. */
+function runTask(task: Task, dispatcher: Dispatcher): Promise<void> | undefined {
+  const fail = (error: unknown): void => {
+    task.fail(error instanceof Error ? error : new Error(String(error)));
+  };
+  try {
+    return task.run(dispatcher)?.catch(fail);
+  } catch (error) {
+    fail(error);
+    return undefined;
   }
 }
 

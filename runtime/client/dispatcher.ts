@@ -9,10 +9,12 @@ import { textOf } from "../resp/value.ts";
 import type { CommandTable } from "../route/command-table.ts";
 import { decide, type Decision } from "../route/decide.ts";
 import { gatherReplies } from "../route/gather.ts";
+import { isWord } from "../route/keys.ts";
 import { cursorAfter, parseCursor, tagOf, type ScanPosition } from "../route/scan-cursor.ts";
 import { answerSession } from "../route/session.ts";
 import { openSession } from "../route/session-state.ts";
 import { isError, mergeReplies, splitCommand } from "../route/split.ts";
+import { refusal } from "../route/wire-errors.ts";
 import { IsolatedClient } from "./isolation/isolated-client.ts";
 import { IsolatedLanes } from "./isolation/isolated-lanes.ts";
 import type { LaneContext } from "./lane-context.ts";
@@ -82,6 +84,11 @@ export class Dispatcher {
         done(decision.reply);
         return undefined;
       case "session": {
+        // Every caller waits for its reply: nobody can be answered by silence.
+        if (isWord(args[0], "client") && isWord(args[1], "reply")) {
+          done(refusal("client reply", "every command of this client is answered"));
+          return undefined;
+        }
         const answer = answerSession(this.#session, args, { password: undefined, redisVersion });
         this.#session = { ...answer.state, protocol: 2 };
         done(answer.reply);

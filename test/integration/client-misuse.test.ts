@@ -1,0 +1,36 @@
+// client-misuse.test.ts: what TwineClient answers to things that can't be meant: nobody is left waiting, and the others go on.
+import { describe, expect, test } from "vitest";
+import { isMissing } from "../support/programs.ts";
+import { clusterAndClient, outcomeOf } from "../support/twine-clients.ts";
+
+describe.skipIf(isMissing("redis-server"))("TwineClient, misused", () => {
+  test("CLIENT REPLY is refused by name, and the commands after it and quit() are answered", async () => {
+    const { client } = await clusterAndClient();
+    for (const way of ["OFF", "SKIP", "ON"]) {
+      const refused = client.call("CLIENT", "REPLY", way);
+      await expect(refused).rejects.toThrow(/^'client reply' is not supported: /);
+      expect(await outcomeOf(refused)).toBe("NOT_SUPPORTED");
+    }
+    const piped = await client.pipeline().client("REPLY", "OFF").set("a", "1").exec();
+    expect(piped?.map(([error, value]) => error?.name ?? value)).toEqual(["TwineError", "OK"]);
+    expect(await client.get("a")).toBe("1");
+    expect(await client.quit()).toBe("OK");
+  });
+
+  test("what throws while one command is handed over rejects that one; the others go on, and quit() ends", async () => {
+    // Method: a listener of the program's own throws in the middle of a command that begins to wait.
+    const { cluster, client } = await clusterAndClient({ partitions: 1 });
+    client.once("held", () => {
+      throw new Error("the program's own");
+    });
+    const gone = new Promise((resolve) => client.once("view", resolve));
+    await cluster.show([null]);
+    await gone;
+    const first = outcomeOf(client.set("a", "1"));
+    const second = client.set("b", "2");
+    expect(await first).toBe("Error: the program's own");
+    await cluster.show([1]);
+    expect(await second).toBe("OK");
+    expect(await client.quit()).toBe("OK");
+  });
+});
