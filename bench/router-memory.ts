@@ -1,23 +1,39 @@
 // router-memory.ts: what a router's memory does: per idle client, and over many commands at full speed.
-// Run: node bench/router-memory.ts [--clients 10000] [--commands 50000000] [--minutes 60] [--json FILE]
+// `node bench/router-memory.ts --help`; needs redis-server and redis-benchmark.
 // Resident memory is the router process's own, from /proc. Idle clients have each asked once, so what a first command
 // leaves behind counts. At full speed redis-benchmark runs SET, GET, MSET and LRANGE_100 in turn, over four partitions.
 import { execFile, spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { promisify } from "node:util";
+import { Command, InvalidArgumentError } from "commander";
 import { freePort, startRedis, until } from "../test/support/redis-server.ts";
 import { RawClient } from "../test/support/router-cluster.ts";
 
-const { values } = parseArgs({
-  options: {
-    clients: { type: "string", default: "10000" },
-    commands: { type: "string", default: "50000000" },
-    minutes: { type: "string", default: "60" },
-    json: { type: "string" },
-  },
-});
+function whole(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("a whole number");
+  return value;
+}
+
+const values = new Command("bench/router-memory.ts")
+  .description("The router's memory per idle client, and over many commands at full speed.")
+  .option("--clients <n>", "idle clients", whole, 10_000)
+  .option("--commands <n>", "commands at full speed", whole, 50_000_000)
+  .option("--minutes <n>", "as long at most", whole, 60)
+  .option("--json <file>", "where the figures are written")
+  .addHelpText(
+    "after",
+    "\nExample:\n  $ node bench/router-memory.ts --clients 1000 --commands 5000000",
+  )
+  .parse()
+  .opts<{
+    readonly clients: number;
+    readonly commands: number;
+    readonly minutes: number;
+    readonly json?: string;
+  }>();
 
 const KB = 1024;
 const MB = 1024 * KB;
@@ -78,7 +94,7 @@ function openIdle(port: number): Promise<Socket> {
 }
 
 async function measureIdle(port: number, pid: number): Promise<number> {
-  const count = Number(values.clients);
+  const count = values.clients;
   // The first thousand warm up what all of them share.
   const sockets: Socket[] = [];
   const grow = async (to: number): Promise<void> => {
@@ -105,9 +121,9 @@ async function soak(port: number, pid: number): Promise<Sample[]> {
   const startMs = performance.now();
   const samples: Sample[] = [];
   let commands = 0;
-  for (let turn = 0; commands < Number(values.commands); turn++) {
+  for (let turn = 0; commands < values.commands; turn++) {
     const seconds = Math.round((performance.now() - startMs) / 1000);
-    if (seconds > Number(values.minutes) * 60) break;
+    if (seconds > values.minutes * 60) break;
     const residentMb = Math.round((await residentBytes(pid)) / MB);
     samples.push({ commands, seconds, residentMb });
     process.stdout.write(`${commands} commands, ${seconds} s: ${residentMb} MB\n`);

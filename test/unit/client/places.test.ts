@@ -66,7 +66,7 @@ test("one key alone is placed in the same ways", async () => {
 test("keys that lie apart are told by the first two that do", () => {
   expect(strayReply(keys, [1, 1, 1])).toBeUndefined();
   expect(strayReply([], [])).toBeUndefined();
-  expect(strayReply(keys, [1, 1, 2])?.toString()).toMatch(/'a' in 1, 'ccc' in 2; with 'hash-tag/);
+  expect(strayReply(keys, [1, 1, 2])?.toString()).toMatch(/'a' in 1, 'ccc' in 2; .*'hash-tag/);
 });
 
 test("a transaction is known by its keys, and reads only when every command does", () => {
