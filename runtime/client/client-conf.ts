@@ -2,13 +2,20 @@
 //
 //   conf: a path   confText: the text   statusNodes: only where the view can be read; the view says the rest
 import { readFileSync } from "node:fs";
-import type { ClusterConfig, Settings, StatusNode } from "../core/cluster.ts";
+import { nodesOf, type ClusterConfig, type Settings, type StatusNode } from "../core/cluster.ts";
 import { completeConfig } from "../core/conf/complete.ts";
 import { DEFAULT_SETTINGS } from "../core/conf/directives.ts";
 import { parseConf } from "../core/conf/parse.ts";
-import { TwineError } from "../core/errors.ts";
+import { TwineError, type Problem } from "../core/errors.ts";
 import { hashingFrom } from "../core/hashing.ts";
 import type { View } from "../core/view.ts";
+import {
+  addressProblem,
+  optionProblems,
+  refuseProblems,
+  shown,
+  TWINE_RULES,
+} from "./client-options.ts";
 
 /** Settings that a program may have otherwise than its twine.conf says. */
 export type ClientSettings = Pick<
@@ -33,17 +40,30 @@ export interface ConfSource {
 
 const NAMELESS = "twine.conf";
 
-/** Throws CLIENT_CONF_MISSING, CONF_UNREADABLE, STATUS_ADDRESS_BAD, or every problem of the file. With `statusNodes` the
-    hashing is still that of the defaults: see withHashing. */
-export function readClientConf(
-  source: ConfSource,
-  overrides: Partial<ClientSettings>,
-): ClusterConfig {
-  const given = [source.conf, source.confText, source.statusNodes].filter(
-    (way) => way !== undefined,
-  );
+/** Throws everything that is wrong with the options at once (CLIENT_OPTION_BAD, CLIENT_CONF_MISSING, STATUS_ADDRESS_BAD),
+    CONF_UNREADABLE, every problem of the file, or CONF_ACK_REPLICAS. With `statusNodes` the hashing is still that of the
+    defaults: see withHashing. */
+export function readClientConf(options: ConfSource & Partial<ClientSettings>): ClusterConfig {
+  refuseProblems(clientProblems(options));
+  const { statusNodes, cluster } = options;
+  const config = statusNodes === undefined ? readFileOrText(options) : statusOnly(statusNodes);
+  const named = cluster === undefined ? {} : { cluster };
+  const settings = { ...config.settings, ...overridesOf(options), ...named };
+  if (statusNodes === undefined) {
+    const partitions = nodesOf(config, "data").map(({ partition }) => partition);
+    refuseProblems(ackProblems(settings.ackReplicas, partitions));
+  }
+  return { ...config, settings };
+}
+
+function clientProblems(options: unknown): Problem[] {
+  const problems = optionProblems(options, TWINE_RULES);
+  const { conf, confText, statusNodes } = (options ?? {}) as {
+    [name in keyof ConfSource]: unknown;
+  };
+  const given = [conf, confText, statusNodes].filter((way) => way !== undefined);
   if (given.length !== 1) {
-    throw new TwineError({
+    problems.push({
       code: "CLIENT_CONF_MISSING",
       message:
         given.length === 0
@@ -52,10 +72,54 @@ export function readClientConf(
       remedy: "give one of conf (a path), confText and statusNodes",
     });
   }
-  const config =
-    source.statusNodes === undefined ? readFileOrText(source) : statusOnly(source.statusNodes);
-  const cluster = source.cluster === undefined ? {} : { cluster: source.cluster };
-  return { ...config, settings: { ...config.settings, ...overrides, ...cluster } };
+  if (!Array.isArray(statusNodes)) return problems;
+  return [
+    ...problems,
+    ...statusNodes.flatMap((address: unknown): Problem[] => {
+      const why = addressProblem(typeof address === "string" ? placeOf(address) : address);
+      if (why === undefined) return [];
+      return [
+        {
+          code: "STATUS_ADDRESS_BAD",
+          message: `${shown(address)} is no address of a status node: ${why}`,
+          remedy: "write host:port, as in db1.example.com:6399, or { host, port }",
+        },
+      ];
+    }),
+  ];
+}
+
+/** Partitions that have fewer replicas than a write must reach: every write to them would be UNDERREPLICATED. `partitions`
+    names the partition of each data node. */
+export function ackProblems(ackReplicas: number, partitions: readonly number[]): Problem[] {
+  const replicas = new Map<number, number>();
+  for (const partition of partitions) replicas.set(partition, (replicas.get(partition) ?? -1) + 1);
+  const short = [...replicas].filter(([, count]) => count < ackReplicas);
+  if (short.length === 0) return [];
+  const fewest = Math.min(...short.map(([, count]) => count));
+  const names = short.map(([partition]) => partition).sort((a, b) => a - b);
+  return [
+    {
+      code: "CONF_ACK_REPLICAS",
+      message:
+        `option ackReplicas ${ackReplicas} wants more replicas than there are in ` +
+        `partition${names.length > 1 ? "s" : ""} ${names.join(", ")} (as few as ${fewest})`,
+      remedy: `give ackReplicas ${fewest}, or add data nodes to the partition`,
+    },
+  ];
+}
+
+function overridesOf(options: Partial<ClientSettings>): Partial<ClientSettings> {
+  const names = [
+    "readFrom",
+    "holdForMs",
+    "holdBytes",
+    "retryUnknown",
+    "ackReplicas",
+    "ackTimeoutMs",
+  ] as const;
+  const given = names.filter((name) => options[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, options[name]]));
 }
 
 function readFileOrText({ conf, confText }: ConfSource): ClusterConfig {
@@ -87,14 +151,10 @@ function statusOnly(addresses: readonly StatusNodeAddress[]): ClusterConfig {
   return { file, nodes, settings: { ...DEFAULT_SETTINGS, partitions: 1 } };
 }
 
+/** Of "host:port"; what it isn't is found by addressProblem. */
 function placeOf(address: string): Exclude<StatusNodeAddress, string> {
   const found = /^(.+):(\d{1,5})$/.exec(address);
-  if (found !== null) return { host: found[1] ?? "", port: Number(found[2]) };
-  throw new TwineError({
-    code: "STATUS_ADDRESS_BAD",
-    message: `'${address}' is no address of a status node`,
-    remedy: "write host:port, as in db1.example.com:6399",
-  });
+  return { host: found?.[1] ?? address, port: Number(found?.[2] ?? Number.NaN) };
 }
 
 /** The hashing of the view in the place of the defaults. Throws HASHING_UNKNOWN when the view doesn't tell it. */

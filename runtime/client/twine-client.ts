@@ -4,6 +4,7 @@
 //   twine.conf or status nodes -> follow the view -> topology -> dispatcher -> lanes -> masters (and replicas)
 import { credentialsOf } from "../core/credentials.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
+import { TwineError } from "../core/errors.ts";
 import { requireSameHashing } from "../core/hashing.ts";
 import { requireSameCluster } from "../core/same-cluster.ts";
 import type { View } from "../core/view.ts";
@@ -21,6 +22,7 @@ import { firstView, whyNoView } from "../register/open-view.ts";
 import type { ViewSource } from "../register/view-source.ts";
 import { askCommands } from "./ask-commands.ts";
 import {
+  ackProblems,
   readClientConf,
   withHashing,
   type ClientSettings,
@@ -32,7 +34,7 @@ import type { LaneContext } from "./lane-context.ts";
 import type { NodeTarget } from "./node-connection.ts";
 import { targetOf, viewTopology } from "./view-topology.ts";
 
-export { TwineError } from "../core/errors.ts";
+export { TwineError };
 export type { IsolatedClient } from "./isolation/isolated-client.ts";
 
 export interface TwineClientOptions extends ConfSource, Partial<ClientSettings> {
@@ -64,7 +66,7 @@ export class TwineClient extends ClusterClient {
 
   /** Begins to follow the view at once; commands are held until it is there. Throws what readClientConf throws. */
   constructor(options: TwineClientOptions) {
-    const config = readClientConf(options, settingsOf(options));
+    const config = readClientConf(options);
     super({ clock: systemClock, holdForMs: config.settings.holdForMs });
     this.#options = options;
     this.#config = config;
@@ -117,6 +119,7 @@ export class TwineClient extends ClusterClient {
     if (this.#options.statusNodes !== undefined) this.#config = withHashing(this.#config, view);
     requireSameCluster(view, this.#config);
     requireSameHashing(view, this.#config);
+    this.#warnOfAck(view);
     const partitioner = await loadPartitioner(this.#config);
     this.#partitioner = partitioner;
     const credentials = credentialsOf("router", password);
@@ -137,6 +140,15 @@ export class TwineClient extends ClusterClient {
     this.#watch();
     const ports = { context, partitioner, random: systemRandom, onMessage: this.takeMessage };
     this.open(new Dispatcher({ ...ports, ...known }));
+  }
+
+  /** Told of status nodes alone, it learns only now how many replicas there are. */
+  #warnOfAck({ nodes }: View): void {
+    const partitions = nodes.flatMap(({ kind, partition }) =>
+      kind === "data" ? (partition ?? []) : [],
+    );
+    const problems = ackProblems(this.#config.settings.ackReplicas, partitions);
+    if (problems.length > 0) this.emit("error", new TwineError(problems));
   }
 
   async #firstView(): Promise<View> {
@@ -206,19 +218,6 @@ export class TwineClient extends ClusterClient {
       }
     });
   }
-}
-
-function settingsOf(options: TwineClientOptions): Partial<ClientSettings> {
-  const names = [
-    "readFrom",
-    "holdForMs",
-    "holdBytes",
-    "retryUnknown",
-    "ackReplicas",
-    "ackTimeoutMs",
-  ] as const;
-  const given = names.filter((name) => options[name] !== undefined);
-  return Object.fromEntries(given.map((name) => [name, options[name]]));
 }
 
 /** Masters first. */

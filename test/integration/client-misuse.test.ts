@@ -1,7 +1,7 @@
 // client-misuse.test.ts: what TwineClient answers to things that can't be meant: nobody is left waiting, and the others go on.
 import { describe, expect, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
-import { clusterAndClient, outcomeOf } from "../support/twine-clients.ts";
+import { clientOf, clusterAndClient, outcomeOf } from "../support/twine-clients.ts";
 
 describe.skipIf(isMissing("redis-server"))("TwineClient, misused", () => {
   test("CLIENT REPLY is refused by name, and the commands after it and quit() are answered", async () => {
@@ -32,5 +32,14 @@ describe.skipIf(isMissing("redis-server"))("TwineClient, misused", () => {
     await cluster.show([1]);
     expect(await second).toBe("OK");
     expect(await client.quit()).toBe("OK");
+  });
+
+  test("told of status nodes alone, it says at the first view that ackReplicas can't be had", async () => {
+    const { cluster } = await clusterAndClient({ partitions: 1, nodes: 2 });
+    const statusNodes = [`127.0.0.1:${cluster.status.servers[0]?.port ?? 0}`];
+    const client = clientOf({ statusNodes, ackReplicas: 2 });
+    const told = new Promise<Error>((resolve) => client.once("error", resolve));
+    await client.ready();
+    expect(await told).toMatchObject({ code: "CONF_ACK_REPLICAS" });
   });
 });

@@ -5,7 +5,7 @@
 // When a master dies this process promotes one of that set's replicas and makes the others follow it (heal.ts). It decides
 // alone: for a majority that decides there are Twine's monitors and TwineClient.
 import { builtinPartition } from "../../core/hash/partition-function.ts";
-import { TwineError } from "../../core/errors.ts";
+import type { Problem } from "../../core/errors.ts";
 import type { Settings } from "../../core/cluster.ts";
 import type { Credentials } from "../../core/credentials.ts";
 import { systemClock } from "../../ports/clock.ts";
@@ -13,6 +13,13 @@ import type { LinkTls } from "../../ports/link-tls.ts";
 import { systemRandom } from "../../ports/random.ts";
 import { loadAof, type AofLoaded, type AofOptions } from "../aof/load-aof.ts";
 import { askCommands } from "../ask-commands.ts";
+import {
+  addressProblem,
+  optionProblems,
+  RED_RULES,
+  refuseProblems,
+  shown,
+} from "../client-options.ts";
 import { closedError, ClusterClient } from "../cluster-client.ts";
 import { Dispatcher } from "../dispatcher.ts";
 import type { LaneContext, Topology } from "../lane-context.ts";
@@ -53,9 +60,10 @@ export class RedCluster extends ClusterClient {
   #dispatcher: Dispatcher | undefined;
   readonly #partitionOf: (key: Uint8Array) => number;
 
-  /** Connects at once; commands are held until every set has been asked. Throws RED_SETS_BAD. */
+  /** Connects at once; commands are held until every set has been asked. Throws every CLIENT_OPTION_BAD and
+      RED_SETS_BAD at once. */
   constructor(replicaSets: readonly ReplicaSetNodes[], options: RedClusterOptions = {}) {
-    checkSets(replicaSets);
+    refuseProblems([...optionProblems(options, RED_RULES), ...setProblems(replicaSets)]);
     super({ clock: systemClock, holdForMs: options.holdForMs ?? 10_000 });
     this.#options = options;
     this.#partitionOf = builtinPartition("crc32", replicaSets.length);
@@ -187,20 +195,34 @@ function credentialsOf({ username, password }: RedClusterOptions): Credentials |
   return { username: (username ?? "default") as Credentials["username"], password };
 }
 
-function checkSets(sets: readonly ReplicaSetNodes[]): void {
+/** What is wrong with the sets: no address, or the same one twice. */
+function setProblems(sets: unknown): Problem[] {
+  const problem = (message: string): Problem => ({
+    code: "RED_SETS_BAD",
+    message,
+    remedy: "give every set its own nodes: [{ master: { host, port }, replicas: [...] }, ...]",
+  });
+  if (!Array.isArray(sets)) return [problem(`the replica sets are ${shown(sets)}`)];
+  if (sets.length === 0) return [problem("there is no replica set")];
   const seen = new Map<string, number>();
-  const remedy = "give every set its own nodes: [{ master: { host, port }, replicas: [...] }, ...]";
-  if (sets.length === 0) {
-    throw new TwineError({ code: "RED_SETS_BAD", message: "there is no replica set", remedy });
-  }
-  sets.forEach(({ master, replicas = [] }, index) => {
-    for (const { host, port } of [master, ...replicas]) {
+  return sets.flatMap((set: Partial<ReplicaSetNodes> | null, index) => {
+    const replicas: unknown = set?.replicas ?? [];
+    if (!Array.isArray(replicas)) {
+      return [problem(`the replicas of replica set ${index} are ${shown(replicas)}`)];
+    }
+    return [set?.master, ...(replicas as unknown[])].flatMap((node, number) => {
+      const which = number === 0 ? "the master" : `replica ${number}`;
+      const why = addressProblem(node);
+      if (why !== undefined) {
+        return [problem(`${which} of replica set ${index} is no address of a node: ${why}`)];
+      }
+      const { host, port } = node as RedNode;
       const name = `${host === "localhost" ? "127.0.0.1" : host}:${port}`;
       const other = seen.get(name);
       seen.set(name, index);
-      if (other === undefined) continue;
-      const message = `${name} is in replica set ${other} and again in ${index}`;
-      throw new TwineError({ code: "RED_SETS_BAD", message, remedy });
-    }
+      return other === undefined
+        ? []
+        : [problem(`${name} is in replica set ${other} and again in ${index}`)];
+    });
   });
 }
