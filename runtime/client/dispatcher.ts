@@ -112,15 +112,17 @@ export class Dispatcher {
   }
 
   /** Why a command would be refused before any node saw it, or undefined. With a hash that answers at once only. */
-  whyNot(args: readonly Buffer[]): string | undefined {
+  whyNot(args: readonly Buffer[]): { readonly why: string; readonly isStray: boolean } | undefined {
     const { table, partitioner } = this.#options;
     const decision = decide(args, { table, partitions: this.#partitionCount });
-    if (decision.kind === "reply") return decision.reply.toString("utf8", 1).trimEnd();
-    if (decision.kind === "session") return "it means something to one connection only";
+    const never = (why: string) => ({ why, isStray: false });
+    if (decision.kind === "reply") return never(decision.reply.toString("utf8", 1).trimEnd());
+    if (decision.kind === "session") return never("it means something to one connection only");
+    if (decision.kind === "blocking") return never("it may wait for ever");
     if (decision.kind !== "forward") return undefined;
     const places = decision.keys.map((index) => partitioner.partitionOf(args[index] ?? NOTHING));
     const isStray = places.some((place) => place !== places[0]);
-    return isStray ? "its keys lie in different partitions" : undefined;
+    return isStray ? { why: "its keys lie in different partitions", isStray } : undefined;
   }
 
   /** A transaction: all keys of all commands in one partition. Undefined when it was handed to its lane at once; otherwise

@@ -98,6 +98,57 @@ describe.skipIf(isMissing("redis-server"))("RedCluster.loadAofFile", () => {
     await expectAll(red);
   });
 
+  // Two ways to load, one rule: Redis lets nothing expire before the whole file is read.
+  for (const [kind, preamble] of [
+    ["with an RDB base", "yes"],
+    ["of commands alone", "no"],
+  ]) {
+    test(`keys whose TTL was extended or ended after it was written are kept: a folder ${kind}`, async () => {
+      const server = await startRedis([
+        ...["appendonly yes", "appendfsync always", "save ''"],
+        `aof-use-rdb-preamble ${preamble ?? ""}`,
+      ]);
+      const link = await server.link();
+      const names = ["lengthened", "ended", "moved", "over", "late"];
+      await link.call("SET", "lengthened", "v", "PX", 1000);
+      await link.call("SET", "ended", "41", "PX", 1000);
+      await link.call("SET", "moved", "v", "PX", 1000);
+      await link.call("SET", "over", "v", "PX", 1000);
+      await link.call("BGREWRITEAOF");
+      await until("the file is rewritten", async () =>
+        (await readdir(folderOf(server))).some((name) => name.includes(".2.base.")),
+      );
+      await link.call("PEXPIRE", "lengthened", 600_000);
+      await link.call("PERSIST", "ended");
+      await link.call("INCR", "ended");
+      await link.call("RENAME", "moved", "{moved}2");
+      await link.call("PEXPIRE", "{moved}2", 600_000);
+      await link.call("RENAME", "{moved}2", "moved");
+      // In the increment only.
+      await link.call("SET", "late", "v", "PX", 1000);
+      await link.call("PEXPIRE", "late", 600_000);
+      await server.kill();
+      const overAt = Date.now() + 1000;
+      await until("the first TTLs have passed", () => Date.now() > overAt);
+      await server.start();
+      const again = await server.link();
+      const expected = await again.call("MGET", ...names);
+      expect(expected).toEqual(["v", "42", "v", null, "v"]);
+      const untilMs = (await again.call("PEXPIRETIME", "lengthened")) as number;
+      await server.kill();
+      const red = await redOver(1);
+      await red.loadAofFile(folderOf(server));
+      expect(await red.mget(...names)).toEqual(expected);
+      expect(await red.dbsize()).toBe(4);
+      expect(await red.ttl("ended")).toBe(-1);
+      for (const name of ["lengthened", "moved", "late"]) {
+        expect(await red.ttl(name)).toBeGreaterThan(500);
+        expect(await red.ttl(name)).toBeLessThan(601);
+      }
+      if (preamble === "no") expect(await red.call("PEXPIRETIME", "lengthened")).toBe(untilMs);
+    });
+  }
+
   test("one file whose commands stand behind an RDB, as Redis before 7 wrote it", async () => {
     const server = await filled();
     const link = await server.link();
@@ -107,7 +158,7 @@ describe.skipIf(isMissing("redis-server"))("RedCluster.loadAofFile", () => {
     );
     await server.kill();
     const names = await readdir(folderOf(server));
-    const base = names.find((name) => name.endsWith(".base.rdb")) ?? "";
+    const base = names.find((name) => name.endsWith(".2.base.rdb")) ?? "";
     const file = join(server.folder, "appendonly.aof");
     const tail = Buffer.concat(
       [
@@ -118,7 +169,7 @@ describe.skipIf(isMissing("redis-server"))("RedCluster.loadAofFile", () => {
     await writeFile(file, await readFile(join(folderOf(server), base)));
     await appendFile(file, tail);
     const red = await redOver(2);
-    expect(await red.loadAofFile(file)).toMatchObject({ keys: 58, commands: 1 });
+    expect(await red.loadAofFile(file)).toMatchObject({ keys: 59, commands: 1 });
     expect(await red.get("tail")).toBe("1");
     await red.del("tail");
     await expectAll(red);
@@ -126,6 +177,25 @@ describe.skipIf(isMissing("redis-server"))("RedCluster.loadAofFile", () => {
     await truncate(file, 100);
     const half = await codeOf(red.loadAofFile(file, { allowTruncated: true }));
     expect(half).toMatch(/^AOF_RDB_TRUNCATED .* byte 100/);
+  });
+
+  test("a file that its own redis-server needs a while to load is waited for", async () => {
+    const server = await startRedis(["appendonly yes"]);
+    await server.kill();
+    const base = (await readdir(folderOf(server))).find((name) => name.endsWith(".base.rdb")) ?? "";
+    const file = join(server.folder, "long.aof");
+    const commands = Array.from({ length: 300_000 }, (_, index) =>
+      encodeCommand(["SET", `k${index % 1000}`, String(index)]),
+    );
+    await writeFile(file, await readFile(join(folderOf(server), base)));
+    await appendFile(file, Buffer.concat(commands));
+    const red = await redOver(2);
+    const seen: number[] = [];
+    const loaded = await red.loadAofFile(file, { onProgress: ({ bytes }) => seen.push(bytes) });
+    expect(loaded).toMatchObject({ keys: 1000, commands: 300_000, bytes: loaded.bytesTotal });
+    expect(seen.at(-1)).toBe(loaded.bytesTotal);
+    expect(await red.get("k999")).toBe("299999");
+    expect(await red.dbsize()).toBe(1000);
   });
 
   test("a truncated file says at which byte, writes nothing, and with allowTruncated gives what is whole", async () => {
@@ -159,10 +229,27 @@ describe.skipIf(isMissing("redis-server"))("RedCluster.loadAofFile", () => {
     expect(await load(`RENAME a ${other}`)).toMatch(
       /^AOF_COMMAND_REFUSED .*byte 32: RENAME: its keys lie in different partitions/,
     );
-    expect(await load("NONSENSE a")).toMatch(/^AOF_COMMAND_REFUSED .*unknown command/);
+    const unwritten = "must be cut out of a copy";
+    const never = [
+      "NONSENSE a",
+      "SHUTDOWN",
+      "CLIENT REPLY OFF",
+      "BLPOP a 0",
+      "XREAD BLOCK 0 STREAMS a $",
+    ];
+    for (const command of never) {
+      const refused = await load(command);
+      expect(refused).toMatch(/^AOF_COMMAND_REFUSED .*byte 32/);
+      expect(refused).toContain(unwritten);
+    }
+    expect(await load("NONSENSE a")).toContain("unknown command");
+    expect(await load("BLPOP a 0")).toContain("BLPOP: it may wait for ever");
     expect(await load("SELECT 0", "SET a 1", "SELECT 3", "SET a 2")).toMatch(
       /^AOF_SEVERAL_DATABASES .*databases 0 and 3/,
     );
+    // A file begins in database 0, whether it says so or not.
+    expect(await load("SELECT 1", "SET a 2")).toMatch(/^AOF_SEVERAL_DATABASES .*databases 0 and 1/);
+    expect(await load("SELECT abc")).toMatch(/^AOF_BROKEN .*byte 32: SELECT abc: .*number/);
     await writeFile(file, "*1\r\n$4\r\nPINGPONG\r\n");
     expect(await codeOf(red.loadAofFile(file))).toMatch(/^AOF_BROKEN .*byte 12/);
     expect(await codeOf(red.loadAofFile("/nowhere"))).toMatch(/^AOF_MISSING/);

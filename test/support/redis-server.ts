@@ -111,7 +111,7 @@ async function answers(port: number): Promise<boolean> {
     const link = await openRedisLink({ host: "127.0.0.1", port }, { connectTimeoutMs: 500 });
     const info = await link.call("INFO", "persistence");
     link.close();
-    return typeof info === "string" && info.includes("loading:0");
+    return typeof info === "string" && /^loading:0/m.test(info);
   } catch {
     return false;
   }

@@ -5,7 +5,9 @@
 //                 '- end of the keys
 //
 // An RDB doesn't say how long it is, and to skip its values one would have to know all their encodings. Its checksum says
-// it instead: the end is where eight bytes are the CRC-64 of all before them and those end in FF.
+// it instead: the end is where eight bytes are the CRC-64 of all before them and those end in FF. Of two such places side by
+// side it is the second: a last value that ends in FF, as a listpack does, and whose CRC begins with FF fits already, since
+// one FF more only shifts that CRC by a byte. What follows an RDB never begins with the 00 that this takes.
 // CRC-64 as Redis has it (src/crc64.c): Jones's polynomial, reflected, from zero; "123456789" gives E9C6D914C4B8D9CA.
 
 const [LOW, HIGH] = crcTables();
@@ -32,7 +34,10 @@ export class RdbEnd {
   /** Bytes that the checksum has seen. */
   #seen = 0;
 
-  /** The number of bytes of the RDB, or undefined while its end has not come. */
+  /** Where it ends, unless the next byte shows that it is one further. */
+  #found: number | undefined;
+
+  /** The number of bytes of the RDB, or undefined until its end and one byte more have come. */
   push(chunk: Buffer): number | undefined {
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     let [low, high] = [this.#low, this.#high];
@@ -43,12 +48,21 @@ export class RdbEnd {
       const index = (low ^ byte) & 0xff;
       low = ((low >>> 8) | (high << 24)) ^ (LOW[index] ?? 0);
       high = (high >>> 8) ^ (HIGH[index] ?? 0);
-      if (byte !== EOF_OPCODE || bytes.readInt32LE(at + 1) !== low) continue;
-      if (bytes.readInt32LE(at + 5) === high) return this.#seen + at + 1 + CHECKSUM_BYTES;
+      const isEnd =
+        byte === EOF_OPCODE &&
+        bytes.readInt32LE(at + 1) === low &&
+        bytes.readInt32LE(at + 5) === high;
+      if (isEnd) this.#found = this.#seen + at + 1 + CHECKSUM_BYTES;
+      else if (this.#found !== undefined) return this.#found;
     }
     this.#rest = bytes.subarray(at);
     this.#seen += at;
     [this.#low, this.#high] = [low, high];
     return undefined;
+  }
+
+  /** The same when nothing follows: undefined when the RDB is not whole. */
+  finish(): number | undefined {
+    return this.#found;
   }
 }

@@ -1,5 +1,5 @@
-// scratch-server.ts: a redis-server of our own, in a folder of its own and on a unix socket only, that reads an RDB, so
-// that its keys can be taken from it whatever their encoding. Ended and removed by close().
+// scratch-server.ts: a redis-server of our own, in a folder of its own and on a unix socket only, that loads an
+// append only file by Redis's own rules, so that its keys can be taken from it whatever their encoding. Ended and removed by close().
 import { spawn, type ChildProcess } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -19,25 +19,27 @@ export interface ScratchServer {
   close(): Promise<void>;
 }
 
-const RDB_NAME = "scratch.rdb";
+const AOF_NAME = "scratch.aof";
 const POLL_MS = 20;
 
-/** Where the RDB belongs in a scratch folder. */
-export function rdbPath(folder: string): string {
-  return join(folder, RDB_NAME);
+/** Where the file belongs in a scratch folder. Since Redis 7 it is moved from there into a folder with a manifest. */
+export function aofPath(folder: string): string {
+  return join(folder, AOF_NAME);
 }
 
-/** Starts one over the RDB in `folder` and waits until it is read. Throws SCRATCH_FAILED. */
+/** Starts one over the file in `folder` and waits until it is loaded. `loads` names the file in the error. The folder is
+    removed by close(), or at once when it throws. Throws SCRATCH_FAILED. */
 export async function openScratchServer(
   folder: string,
-  rdbOf: string,
+  loads: string,
   clock: Clock,
 ): Promise<ScratchServer> {
   const socket = join(folder, "s");
   const child = spawn(
     "redis-server",
-    ["--port", "0", "--unixsocket", socket, "--dir", folder, "--dbfilename", RDB_NAME].concat([
-      ...["--save", "", "--appendonly", "no", "--daemonize", "no"],
+    ["--port", "0", "--unixsocket", socket, "--dir", folder, "--save", ""].concat([
+      ...["--appendonly", "yes", "--appendfilename", AOF_NAME, "--appendfsync", "no"],
+      ...["--auto-aof-rewrite-percentage", "0", "--aof-load-truncated", "no", "--daemonize", "no"],
     ]),
     { stdio: ["ignore", "pipe", "pipe"] },
   );
@@ -60,7 +62,8 @@ export async function openScratchServer(
     const calls = new ScratchCalls(socket, clock);
     const info = await calls.call("INFO").catch(() => undefined);
     const text = textOf(info) ?? "";
-    if (text.includes("loading:0")) return serving(calls, text, { child, gone, folder });
+    // Not async_loading, which is 0 while it loads.
+    if (/^loading:0/m.test(text)) return serving(calls, text, { child, gone, folder });
     calls.close();
     await Promise.race([gone, clock.delay(POLL_MS)]);
   }
@@ -68,7 +71,7 @@ export async function openScratchServer(
   const lastLines = output.trim().split("\n").slice(-3).join(" | ");
   throw new TwineError({
     code: "SCRATCH_FAILED",
-    message: `a redis-server of its own could not read the RDB of ${rdbOf}: ${lastLines}`,
+    message: `a redis-server of its own could not load ${loads}: ${lastLines}`,
     remedy: "install a redis-server at least as new as the one that wrote the file",
   });
 }

@@ -86,7 +86,35 @@ test("an RDB ends where its checksum fits, however the bytes are cut", () => {
   }
   const exact = new RdbEnd();
   exact.push(file.subarray(0, body.length + 7));
-  expect(exact.push(file.subarray(body.length + 7, body.length + 8))).toBe(body.length + 8);
+  expect(exact.finish()).toBeUndefined();
+  exact.push(file.subarray(body.length + 7, body.length + 8));
+  expect(exact.finish()).toBe(body.length + 8);
+});
+
+test("an RDB whose last value ends in FF ends behind its checksum, also when a byte less would fit", () => {
+  // Method: search for values whose CRC-64 begins with FF, about one in 256: the byte less fits just there.
+  let tried = 0;
+  for (let value = 0; tried < 5; value++) {
+    const data = Buffer.from([value & 0xff, value >> 8, 0xff]);
+    if ((crc64(data) & 0xffn) !== 0xffn) continue;
+    tried++;
+    const body = Buffer.concat([data, Buffer.from([0xff])]);
+    const sum = Buffer.alloc(8);
+    sum.writeBigUInt64LE(crc64(body));
+    const file = Buffer.concat([body, sum, Buffer.from("*1\r\n")]);
+    for (const size of [1, 5, 12, 100]) {
+      const end = new RdbEnd();
+      const found: number[] = [];
+      for (let at = 0; at < file.length && found.length === 0; at += size) {
+        const byte = end.push(file.subarray(at, at + size));
+        if (byte !== undefined) found.push(byte);
+      }
+      expect(found).toEqual([body.length + 8]);
+    }
+    const alone = new RdbEnd();
+    alone.push(file.subarray(0, body.length + 8));
+    expect(alone.finish()).toBe(body.length + 8);
+  }
 });
 
 /** Bit by bit, as the definition says. */
