@@ -1,5 +1,6 @@
 // ask-commands.ts: the table of commands and the version, asked of the first node that answers. Masters should come first
 // in the list; a dead node answers COMMAND and INFO as well.
+import type { Problem } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { LinkTls } from "../ports/link-tls.ts";
 import { TELL_COMMANDS, toldCommands, type ToldCommands } from "../route/told-commands.ts";
@@ -60,4 +61,13 @@ function askNode(
       connection.destroy("no answer to COMMAND");
     });
   });
+}
+
+/** Why no command is sent yet, of a node that told no table. */
+export function silenceOf(target: NodeTarget, why: string): Problem {
+  const isLocked = /NOAUTH|WRONGPASS|NOPERM/.test(why);
+  const remedy = isLocked
+    ? "give the right password as option password"
+    : "see why the node does not answer; if it runs, see that both sides speak TLS or neither does";
+  return { code: "NODE_SILENT", message: `${target.name}: ${why}`, remedy };
 }

@@ -6,7 +6,7 @@
 // one key are executed in that order.
 import { EventEmitter } from "node:events";
 import type { Callback } from "ioredis";
-import { TwineError } from "../core/errors.ts";
+import { TwineError, type Problem } from "../core/errors.ts";
 import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import { CommandChain, type ChainSender } from "./command-chain.ts";
@@ -64,6 +64,7 @@ export abstract class ClusterClient extends TypedCommands {
   #isEnding = false;
   #outstanding = 0;
   #endHold: (() => void) | undefined;
+  #whyNotReady: Problem | undefined;
   /** Runs when nothing is outstanding any more. */
   #whenIdle: (() => void) | undefined;
   #ended: Promise<void> | undefined;
@@ -168,6 +169,11 @@ export abstract class ClusterClient extends TypedCommands {
     // Node's emitter throws an "error" that nobody listens to: that would end the program.
     if (event === "error" && this.#events.listenerCount("error") === 0) return;
     this.#events.emit(event, ...args);
+  }
+
+  /** Why commands wait as yet: those that have waited for too long are told it. */
+  protected tellWhyNotReady(why: Problem): void {
+    this.#whyNotReady = why;
   }
 
   /** Fails everything that waits, when the client can never become ready. */
@@ -277,8 +283,7 @@ export abstract class ClusterClient extends TypedCommands {
       const isOver = (task: Task): boolean => task.sinceMs + holdForMs <= clock.nowMs();
       const over = this.#waiting.filter(isOver);
       this.#waiting = this.#waiting.filter((task) => !over.includes(task));
-      const why = "TWINEDOWN the client has no view of the cluster yet";
-      for (const task of over) task.fail(errorFromText(why));
+      for (const task of over) task.fail(notReadyError(this.#whyNotReady));
       if (this.#waiting.length > 0) this.#watchHold();
     });
   }
@@ -326,6 +331,12 @@ const NO_BYTES = Buffer.alloc(0);
 
 function bytesOf(item: RespValue): Buffer {
   return item.type === "bulk" ? item.bytes : NO_BYTES;
+}
+
+function notReadyError(why: Problem | undefined): Error {
+  const message = "TWINEDOWN the client has no view of the cluster yet";
+  if (why === undefined) return errorFromText(message);
+  return new TwineError({ ...why, code: "TWINEDOWN", message: `${message}: ${why.message}` });
 }
 
 export function closedError(): TwineError {

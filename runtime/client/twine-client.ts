@@ -20,7 +20,7 @@ import { followView } from "../register/follow.ts";
 import { guardedView } from "../register/guarded-view.ts";
 import { firstView, whyNoView } from "../register/open-view.ts";
 import type { ViewSource } from "../register/view-source.ts";
-import { askCommands } from "./ask-commands.ts";
+import { askCommands, silenceOf } from "./ask-commands.ts";
 import {
   ackProblems,
   readClientConf,
@@ -47,8 +47,9 @@ export interface TwineClientOptions extends ConfSource, Partial<ClientSettings> 
 }
 
 const CONNECT_TIMEOUT_MS = 1000;
-/** After so long without a view, error says why; the client goes on trying. */
+/** After so long without a view, or half of hold-for, error says why; the client goes on trying. */
 const VIEW_WAIT_MS = 2500;
+const VIEW_WAIT_MS_MIN = 500;
 
 export class TwineClient extends ClusterClient {
   readonly #options: TwineClientOptions;
@@ -129,6 +130,7 @@ export class TwineClient extends ClusterClient {
       tls,
       isOver: () => this.isClosed,
       onSilence: (target, why) => {
+        this.tellWhyNotReady(silenceOf(target, why));
         this.#log.debug("a data node told no table of commands", { node: target.name, why });
       },
     });
@@ -152,16 +154,23 @@ export class TwineClient extends ClusterClient {
   }
 
   async #firstView(): Promise<View> {
-    let isTold = false;
+    // Early enough that the first commands which give up can say why.
+    const waitMs = Math.min(
+      VIEW_WAIT_MS,
+      Math.max(VIEW_WAIT_MS_MIN, this.#config.settings.holdForMs / 2),
+    );
+    let told = "";
     for (;;) {
       if (this.isClosed) throw closedError();
-      const isThere = await firstView(this.#source, this.#clock, VIEW_WAIT_MS);
+      const isThere = await firstView(this.#source, this.#clock, waitMs);
       const view = this.#source.current();
       if (isThere && view !== undefined) return view;
-      if (isTold) continue;
-      isTold = true;
       const { password } = this.#options;
-      this.emit("error", await whyNoView(this.#config, password, this.#clock, this.#openLink));
+      const why = await whyNoView(this.#config, password, this.#clock, this.#openLink);
+      if (why.code === "CLUSTER_DIFFERS") throw why;
+      for (const problem of why.problems) this.tellWhyNotReady(problem);
+      if (told !== why.code) this.emit("error", why);
+      told = why.code;
     }
   }
 

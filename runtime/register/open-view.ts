@@ -26,7 +26,7 @@ export function firstView(source: ViewSource, clock: Clock, waitMs: number): Pro
   });
 }
 
-/** Why there is no view: asks every status node once. */
+/** Why there is no view: asks every status node once. STATUS_UNREACHABLE, CLUSTER_DIFFERS or VIEW_MISSING. */
 export async function whyNoView(
   config: ClusterConfig,
   password: string | undefined,
@@ -42,15 +42,15 @@ export async function whyNoView(
       .toSorted(([a], [b]) => compareNames(a, b))
       .map(([name, why]) => `${name}: ${why}`);
     if (reading.answered.length < majorityOf(count)) {
-      const isOther = [...reading.silent.values()].some(isForeign);
+      const whys = [...reading.silent.values()];
+      const isOther = count - whys.filter(isForeign).length < majorityOf(count);
       return new TwineError({
-        code: "STATUS_UNREACHABLE",
+        // As many as a majority needs belong to another cluster: no waiting mends that.
+        code: isOther ? "CLUSTER_DIFFERS" : "STATUS_UNREACHABLE",
         message:
           `only ${reading.answered.length} of ${count} status nodes of ${config.file} answered; ` +
           silent.join("; "),
-        remedy: isOther
-          ? FOREIGN_REMEDY
-          : "start the cluster with twine-start, or look at its status nodes",
+        remedy: remedyFor(whys),
       });
     }
     return new TwineError({
@@ -61,4 +61,24 @@ export async function whyNoView(
   } finally {
     status.close();
   }
+}
+
+/** By what the silent ones or their links said, the likeliest thing that helps. Pure. */
+export function remedyFor(whys: readonly string[]): string {
+  if (whys.some(isForeign)) return FOREIGN_REMEDY;
+  if (whys.some((why) => /NOAUTH|WRONGPASS|NOPERM/.test(why))) {
+    return (
+      "give the cluster's password: a tool reads it from the file that TWINE_PASSWORD_FILE names, " +
+      "a client takes it as its option password"
+    );
+  }
+  const start = "start the cluster with twine-start, or look at its status nodes";
+  // A server that gets the other kind of greeting says nothing, closes, or sends what can't be read.
+  if (!whys.some((why) => /no answer|timed? ?out|closed|ECONNRESET|EPROTO|SSL|TLS/i.test(why))) {
+    return start;
+  }
+  return (
+    `${start}; if they run, see that both sides speak TLS or neither does ` +
+    "(tls-nodes in twine.conf, option tls of a client)"
+  );
 }

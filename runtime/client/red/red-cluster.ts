@@ -12,7 +12,7 @@ import { systemClock } from "../../ports/clock.ts";
 import type { LinkTls } from "../../ports/link-tls.ts";
 import { systemRandom } from "../../ports/random.ts";
 import { loadAof, type AofLoaded, type AofOptions } from "../aof/load-aof.ts";
-import { askCommands } from "../ask-commands.ts";
+import { askCommands, silenceOf } from "../ask-commands.ts";
 import {
   addressProblem,
   optionProblems,
@@ -139,7 +139,9 @@ export class RedCluster extends ClusterClient {
       clock: systemClock,
       tls: this.#options.tls,
       isOver: () => this.isClosed,
-      onSilence: () => undefined,
+      onSilence: (target, why) => {
+        this.tellWhyNotReady(silenceOf(target, why));
+      },
     });
     if (known === undefined) throw closedError();
     const partitioner = { partitionOf: this.#partitionOf, close: () => Promise.resolve() };
