@@ -73,11 +73,15 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   const clients = new Set<ClientConnection>();
   const context = { ...insides.context, clients };
   let lastId = options.clientIdsFrom ?? 0;
+  let nobodyLeft: (() => void) | undefined;
   const welcome = (socket: Socket): void => {
     const client = new ClientConnection(socket, ++lastId, context);
     clients.add(client);
     context.stats.clientsAccepted++;
-    socket.on("close", () => clients.delete(client));
+    socket.on("close", () => {
+      clients.delete(client);
+      if (clients.size === 0) nobodyLeft?.();
+    });
   };
   const door = new FrontDoor({ rules, clock, log, clients, welcome });
   const idleWatch = watchIdle(clients, rules, clock);
@@ -114,6 +118,10 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
     snapshot: () => snapshotOf({ ...insides.facts(), clientCount: clients.size }),
     close: async () => {
       const closing = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+      if (clients.size > 0) {
+        // The servers know only of those who are not in yet.
+        closing.push(new Promise<void>((resolve) => (nobodyLeft = resolve)));
+      }
       door.close();
       await drainClients(clients, Promise.all(closing), rules.limits.drainMs, clock);
       stop();

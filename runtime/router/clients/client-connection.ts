@@ -72,7 +72,7 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
   #hasEnded = false;
   readonly written: WrittenPartitions;
   readonly #own: OwnWays;
-  readonly #outputWatch: OutputWatch;
+  #outputWatch: OutputWatch | undefined;
   /** Runs when the newest command's reply is the only one that is owed. */
   #whenFirst: (() => void) | undefined;
   /** Runs when no reply is owed any more. */
@@ -85,13 +85,6 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     this.#line = new ReplyLine(stats.tally);
     this.written = new WrittenPartitions(context.own.terms);
     this.#own = new OwnWays(this, context);
-    this.#outputWatch = new OutputWatch({
-      ...{ socket, line: this.#line, rules: context.rules, log: context.log },
-      who: () => this.#session.state,
-      close: () => {
-        this.destroy();
-      },
-    });
     this.#session = new ClientSession(id, socket, context);
     this.#splitter.limits = this.#session.requestLimits;
     this.#heardAtMs = this.#openedAtMs = context.turn.nowMs;
@@ -167,11 +160,16 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     if (this.#isDue) return;
     // Nothing to send and nothing owed: the replies were not wanted (CLIENT REPLY), and somebody may wait for the end.
     if (!this.#line.hasOutput && this.#line.owed > 1) {
-      if (this.#line.waitingBytes > OUTPUT_BYTES_LEAST) this.#outputWatch.look();
+      if (this.#line.waitingBytes > OUTPUT_BYTES_LEAST) this.#watchOutput();
       return;
     }
     this.#isDue = true;
     this.#context.turn.addClient(this);
+  }
+
+  #watchOutput(): void {
+    this.#outputWatch ??= new OutputWatch(this, this.#socket, this.#line, this.#context);
+    this.#outputWatch.look();
   }
 
   destroy(): void {
@@ -360,7 +358,7 @@ export class ClientConnection implements OwnClient, ReplySink, TurnMember {
     });
     const { outputBytesMax } = this.#context.rules.limits;
     this.#owedMax = owedMaxOf(this.#line.usualBytes, outputBytesMax);
-    if (this.#socket.writableLength > OUTPUT_BYTES_LEAST) this.#outputWatch.look();
+    if (this.#socket.writableLength > OUTPUT_BYTES_LEAST) this.#watchOutput();
     if (this.#line.owed === 0) this.#idle();
     if (this.#line.owed <= 1 && this.#whenFirst !== undefined) this.#runFirst(this.#whenFirst);
     if (!this.#isEnding && this.#isPaused) this.#pump();

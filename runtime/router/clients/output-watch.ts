@@ -7,60 +7,67 @@
 // tells that: node:net rings it when neither side has moved a byte, and not while a long write goes on.
 import type { Socket } from "node:net";
 import type { Log } from "../../ports/log.ts";
+import type { ClientFacts } from "../../route/session-state.ts";
 import type { ReplyLine } from "../dispatch/reply-line.ts";
 import type { RouterRules } from "../rules/limits.ts";
 
 export const STALLED_MS = 5000;
 
-export interface OutputWatchOptions {
-  readonly socket: Socket;
-  readonly line: ReplyLine;
-  /** Read anew each time: they may change. */
-  readonly rules: RouterRules;
-  readonly log: Log;
-  /** Who it is, for the log. */
-  readonly who: () => { readonly address: string; readonly name: string };
-  readonly close: () => void;
+export interface WatchedClient {
+  readonly facts: ClientFacts;
+  destroy(): void;
 }
 
 export class OutputWatch {
-  readonly #options: OutputWatchOptions;
+  readonly #client: WatchedClient;
+  readonly #socket: Socket;
+  readonly #line: ReplyLine;
+  /** The rules are read anew each time: they may change. */
+  readonly #context: { readonly rules: RouterRules; readonly log: Log };
   #isArmed = false;
 
-  constructor(options: OutputWatchOptions) {
-    this.#options = options;
+  constructor(
+    client: WatchedClient,
+    socket: Socket,
+    line: ReplyLine,
+    context: { readonly rules: RouterRules; readonly log: Log },
+  ) {
+    this.#client = client;
+    this.#socket = socket;
+    this.#line = line;
+    this.#context = context;
   }
 
   /** To be called when much waits. */
   look(): void {
     if (this.#isArmed || !this.#isTooMuch()) return;
     this.#isArmed = true;
-    this.#options.socket.setTimeout(STALLED_MS, () => {
+    const socket = this.#socket;
+    socket.setTimeout(STALLED_MS);
+    socket.once("timeout", () => {
+      socket.setTimeout(0);
       this.#stalled();
     });
   }
 
   #stalled(): void {
-    const { socket, rules, log, who, close } = this.#options;
-    socket.setTimeout(0);
-    socket.removeAllListeners("timeout");
     this.#isArmed = false;
     if (!this.#isTooMuch()) return;
-    const { outputBytesMax } = rules.limits;
-    const { address, name } = who();
+    const { outputBytesMax } = this.#context.rules.limits;
+    const { address, name } = this.#client.facts.state;
     const waitingBytes = this.#waitingBytes;
-    log.warn("a client that doesn't read its replies is closed", {
+    this.#context.log.warn("a client that doesn't read its replies is closed", {
       ...{ address, name, waitingBytes, outputBytesMax },
     });
-    close();
+    this.#client.destroy();
   }
 
   get #waitingBytes(): number {
-    return this.#options.line.waitingBytes + this.#options.socket.writableLength;
+    return this.#line.waitingBytes + this.#socket.writableLength;
   }
 
   #isTooMuch(): boolean {
-    const { line, rules } = this.#options;
-    return this.#waitingBytes > rules.limits.outputBytesMax + line.largestBytes;
+    const { outputBytesMax } = this.#context.rules.limits;
+    return this.#waitingBytes > outputBytesMax + this.#line.largestBytes;
   }
 }

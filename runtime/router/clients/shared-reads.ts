@@ -44,10 +44,9 @@ export function withSharedReads(accepted: Socket): Socket {
   const handle = holder._handle;
   if (handle === undefined || handle === null) return accepted;
   holder._handle = null;
-  const socket = new SharedReadSocket(handle);
-  // The server counts the one that it has made.
-  socket.on("close", () => accepted.destroy());
-  return socket;
+  // It costs two kilobytes and is of no more use; so the server knows nothing of those who stay.
+  accepted.destroy();
+  return new SharedReadSocket(handle);
 }
 
 /** Gives `receive` what comes from `socket`; of the chunk nothing may be kept. */

@@ -169,7 +169,14 @@ export class WorkerPool {
     const livedMs = Math.round(clock.nowMs() - member.startedAtMs);
     const { pauseMs, quickDeathCount } = nextPauseMs(livedMs, this.#quickDeaths);
     this.#quickDeaths = quickDeathCount;
-    log.error("a worker died", { worker: id, workerPid: process.pid, code, signal, livedMs, pauseMs });
+    log.error("a worker died", {
+      worker: id,
+      workerPid: process.pid,
+      code,
+      signal,
+      livedMs,
+      pauseMs,
+    });
     const endPause = clock.after(pauseMs, () => {
       this.#pauses.delete(endPause);
       this.restarts++;
