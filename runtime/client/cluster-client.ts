@@ -4,19 +4,32 @@
 //
 // Invariant: commands reach the dispatcher in the order of their calls, whatever it waits for, so that two commands on
 // one key are executed in that order.
+import { AsyncLocalStorage } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import type { Callback } from "ioredis";
 import { TwineError, type Problem } from "../core/errors.ts";
 import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
-import { CommandChain, type ChainSender } from "./command-chain.ts";
+import {
+  beginPipeline,
+  beginTransaction,
+  type ChainCommands,
+  type ChainSender,
+  type CommandChain,
+  type MultiOptions,
+} from "./command-chain.ts";
 import { decodeReply } from "../resp/decode.ts";
 import { itemsOf, type RespValue } from "../resp/value.ts";
 import { isError } from "../route/split.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { IsolatedClient } from "./isolation/isolated-client.ts";
 import type { TakeMessage } from "./own/subscription-link.ts";
-import { errorFromText, TypedCommands, type TypedCommand } from "./typed-commands.ts";
+import {
+  errorFromText,
+  inheritScripts,
+  TypedCommands,
+  type TypedCommand,
+} from "./typed-commands.ts";
 
 export interface ClientEvents {
   /** Commands are sent from now on; before, they are held. */
@@ -46,6 +59,15 @@ export interface ClientTiming {
   readonly clock: Clock;
   readonly holdForMs: number;
 }
+
+/** A function of isolated(), while it runs. */
+interface Isolation {
+  readonly client: ClusterClient;
+  isOpen: boolean;
+}
+
+/** In which function of isolated() a call is made, however deep. */
+const isolations = new AsyncLocalStorage<Isolation>();
 
 interface Task {
   readonly sinceMs: number;
@@ -94,13 +116,13 @@ export abstract class ClusterClient extends TypedCommands {
   }
 
   /** Commands gathered until exec(), sent together, each to its partition; their results come in their order. */
-  pipeline(): CommandChain {
-    return new CommandChain("pipeline", this.#sender);
+  pipeline(commands?: ChainCommands): CommandChain {
+    return beginPipeline(this, this.#sender, commands);
   }
 
   /** Commands gathered until exec(), executed as one transaction; all their keys must lie in one partition. */
-  multi(): CommandChain {
-    return new CommandChain("transaction", this.#sender);
+  multi(commands?: ChainCommands | MultiOptions, options?: MultiOptions): CommandChain {
+    return beginTransaction(this, this.#sender, commands, options);
   }
 
   /** Gives `task` a connection of its own to the partition of `key`, for WATCH and the transactions that it guards; all keys
@@ -108,9 +130,12 @@ export abstract class ClusterClient extends TypedCommands {
       again. The connection is given back when the task has ended. */
   async isolated<T>(key: string | Buffer, task: (one: IsolatedClient) => Promise<T>): Promise<T> {
     const one = await this.#isolate(Buffer.from(key));
+    inheritScripts(this, one);
+    const isolation: Isolation = { client: this, isOpen: true };
     try {
-      return await task(one);
+      return await isolations.run(isolation, () => task(one));
     } finally {
+      isolation.isOpen = false;
       one.end();
       this.#settled();
     }
@@ -133,8 +158,15 @@ export abstract class ClusterClient extends TypedCommands {
   }
 
   /** Takes no new commands, waits for the replies that are owed, then closes everything. Blocking commands are ended, as
-      soon as that loses nothing: they reject with CLIENT_CLOSED. */
+      soon as that loses nothing: they reject with CLIENT_CLOSED. Inside of a function of isolated(), which it would wait
+      for, it rejects with ISOLATION_OPEN and changes nothing. */
   override async quit(callback?: Callback<"OK">): Promise<"OK"> {
+    const isolation = isolations.getStore();
+    if (isolation?.client === this && isolation.isOpen) {
+      const error = isolationOpenError();
+      callback?.(error);
+      throw error;
+    }
     this.#isEnding = true;
     this.#dispatcher?.leave();
     if (this.#outstanding > 0 && !this.#isClosed) {
@@ -331,6 +363,14 @@ const NO_BYTES = Buffer.alloc(0);
 
 function bytesOf(item: RespValue): Buffer {
   return item.type === "bulk" ? item.bytes : NO_BYTES;
+}
+
+function isolationOpenError(): TwineError {
+  return new TwineError({
+    code: "ISOLATION_OPEN",
+    message: "quit() inside of the function that isolated() was given would wait for its own end",
+    remedy: "call it when isolated() has resolved; disconnect() ends at once",
+  });
 }
 
 function notReadyError(why: Problem | undefined): Error {

@@ -40,7 +40,9 @@ export abstract class TypedCommands extends Commander<{ type: "default" }> {
 /** Every command as a method that gives the chain itself. */
 export abstract class TypedChain extends Commander<{ type: "pipeline" }> {
   override sendCommand(command: Command): unknown {
-    const typed = typedCommand(command, this);
+    // An owner of its own for each, so that a script goes as EVAL: its node may not know it yet, and within a
+    // transaction there is no second try.
+    const typed = typedCommand(command, {});
     // The chain's result tells of failures; nobody else waits for the single promises.
     typed.promise.catch(() => undefined);
     this.add(typed);
@@ -48,6 +50,14 @@ export abstract class TypedChain extends Commander<{ type: "pipeline" }> {
   }
 
   protected abstract add(command: TypedCommand): void;
+}
+
+/** Gives `to` what defineCommand has given `from`. */
+export function inheritScripts(from: TypedCommands, to: TypedCommands | TypedChain): void {
+  const { scriptsSet } = from as unknown as { readonly scriptsSet: object };
+  for (const script of Object.keys(scriptsSet)) {
+    for (const name of [script, `${script}Buffer`]) Reflect.set(to, name, Reflect.get(from, name));
+  }
 }
 
 function typedCommand(command: Command, owner: object): TypedCommand {

@@ -11,7 +11,14 @@ import { decide, type Decision } from "../../route/decide.ts";
 import { isError } from "../../route/split.ts";
 import { refusal } from "../../route/wire-errors.ts";
 import { TwineError } from "../../core/errors.ts";
-import { CommandChain, type ChainSender } from "../command-chain.ts";
+import {
+  beginPipeline,
+  beginTransaction,
+  type ChainCommands,
+  type ChainSender,
+  type CommandChain,
+  type MultiOptions,
+} from "../command-chain.ts";
 import { leave, Precedence } from "../own/precedence.ts";
 import { strayReply, withPlaces } from "../places.ts";
 import { commandRequest, transactionRequest, type TakeReply } from "../request.ts";
@@ -55,14 +62,14 @@ export class IsolatedClient extends TypedCommands {
   }
 
   /** Commands gathered until exec(), sent together. */
-  pipeline(): CommandChain {
-    return new CommandChain("pipeline", this.#sender);
+  pipeline(commands?: ChainCommands): CommandChain {
+    return beginPipeline(this, this.#sender, commands);
   }
 
   /** Commands gathered until exec(), executed as one transaction; exec() gives null when a watched key changed, or when it
       can't be known that none did. */
-  multi(): CommandChain {
-    return new CommandChain("transaction", this.#sender);
+  multi(commands?: ChainCommands | MultiOptions, options?: MultiOptions): CommandChain {
+    return beginTransaction(this, this.#sender, commands, options);
   }
 
   /** Takes no more commands, and gives the connection back when all are answered. */
