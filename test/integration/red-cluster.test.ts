@@ -177,4 +177,33 @@ describe.skipIf(isMissing("redis-server"))("RedCluster", () => {
     const twice = [{ master: node }, { master: { host: "127.0.0.1", port: 1 } }];
     expect(() => new RedCluster(twice)).toThrow(/127.0.0.1:1 is in replica set 0 and again in 1/);
   });
+
+  test("a replica of somebody else's master is neither promoted nor repointed: the error names both", async () => {
+    const theirs = await startSets(1, 2);
+    const [[foreignMaster, foreignReplica]] = theirs as [[TestRedis, TestRedis]];
+    const [own = []] = await startSets(1, 2);
+    const errors: Error[] = [];
+    const wrongMaster = redOf([[foreignReplica]], { holdForMs: 300 });
+    const wrongReplica = redOf([[...own, foreignReplica]]);
+    for (const red of [wrongMaster, wrongReplica]) red.on("error", (error) => errors.push(error));
+    await expect(wrongMaster.set("a", "1")).rejects.toThrow();
+    expect(await wrongReplica.set("a", "1")).toBe("OK");
+    await until("both tell it", () => errors.length === 2);
+    for (const { message } of errors) {
+      expect(message).toContain(`${nameOf(foreignReplica)} of replica set 0 follows`);
+      expect(message).toContain(`follows ${nameOf(foreignMaster)}, which lives and is not`);
+      expect(message).toContain("correct the port");
+    }
+    // Nor when the set needs somebody to promote.
+    await own[0]?.kill();
+    expect(await wrongReplica.set("a", "2")).toBe("OK");
+    expect(wrongReplica.masters).toEqual([nameOf(own[1])]);
+    const info = await infoOf(foreignReplica);
+    expect(info).toContain(`master_port:${foreignMaster.port}`);
+    expect(info).toContain("master_link_status:up");
+    expect(errors.length).toBe(2);
+    // A dead node outside holds nothing: what followed it may become master.
+    await foreignMaster.kill();
+    await until("it is promoted", () => wrongMaster.masters[0] === nameOf(foreignReplica));
+  });
 });

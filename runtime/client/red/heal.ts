@@ -6,6 +6,9 @@
 // A RedCluster decides alone, without a majority. What keeps several of them from pulling apart is that all choose by the
 // same rule from what the members themselves say: a master that is there is adopted, however it became one, and between
 // two the one that more members follow.
+//
+// What follows a live node outside the set, itself or through other members, is somebody else's replica: a wrong port in a
+// list must not detach it. It is neither promoted nor told anything, and is named.
 
 /** What a member says of itself by INFO replication. */
 export interface MemberInfo {
@@ -13,6 +16,8 @@ export interface MemberInfo {
   readonly role: "master" | "replica";
   /** host:port that a replica follows; null for a master. */
   readonly following: string | null;
+  /** The replication id: a replica whose link is up has that of its master, whatever address it knows it by. */
+  readonly historyId: string;
   readonly isLinkUp: boolean;
   /** Its data is being replaced, or read from disk. */
   readonly isIncomplete: boolean;
@@ -39,6 +44,14 @@ export interface Healing {
   readonly repoint: readonly string[];
   /** Two masters that nothing tells apart. Only asked of a set whose master is not known yet. */
   readonly clash: readonly string[];
+  /** Members that are replicas of a live node outside the set: left alone. */
+  readonly strangers: readonly Stranger[];
+}
+
+export interface Stranger {
+  readonly name: string;
+  /** host:port outside the set. */
+  readonly follows: string;
 }
 
 const nobody = { master: undefined, promote: undefined, repoint: [], clash: [] } as const;
@@ -48,16 +61,35 @@ interface Reached {
   readonly info: MemberInfo;
 }
 
-/** `known` is the master so far, undefined at the beginning, when `configured` is the one that ought to be it. */
-export function heal(
-  members: readonly MemberState[],
-  known: string | undefined,
-  configured: string,
-  downAfterMs: number,
-): Healing {
-  const reached = members.flatMap(({ name, state }): Reached[] =>
+export interface HealOptions {
+  /** The master so far, undefined at the beginning. */
+  readonly known: string | undefined;
+  /** The one that ought to be it then. */
+  readonly configured: string;
+  readonly downAfterMs: number;
+  /** Nodes outside the set, host:port, that answer. */
+  readonly aliveOutside: ReadonlySet<string>;
+}
+
+export function heal(members: readonly MemberState[], options: HealOptions): Healing {
+  const reached = reachedOf(members);
+  const strangers = strangersOf(members, options.aliveOutside);
+  const own = reached.filter(({ name }) => !strangers.some((stranger) => stranger.name === name));
+  return { ...healOwn(members, reached, own, options), strangers };
+}
+
+function reachedOf(members: readonly MemberState[]): Reached[] {
+  return members.flatMap(({ name, state }): Reached[] =>
     typeof state === "object" && "role" in state ? [{ name, info: state }] : [],
   );
+}
+
+function healOwn(
+  members: readonly MemberState[],
+  reached: readonly Reached[],
+  own: readonly Reached[],
+  { known, configured, downAfterMs }: HealOptions,
+): Omit<Healing, "strangers"> {
   const masters = reached.filter(({ info }) => info.role === "master");
   const { chosen, isClash } = chooseMaster(masters, reached, known ?? configured);
   if (isClash && known === undefined) {
@@ -65,14 +97,53 @@ export function heal(
   }
   const serving = isClash ? known : chosen;
   if (serving !== undefined && !isUnsure(members, known, serving, downAfterMs)) {
-    return { ...nobody, master: serving, repoint: strayFrom(reached, serving) };
+    return { ...nobody, master: serving, repoint: strayFrom(own, serving) };
   }
   const old = members.find(({ name }) => name === (known ?? configured));
   if (old !== undefined && !isLost(old, downAfterMs)) return { ...nobody, master: known };
-  const heir = furthest(reached);
+  const heir = furthest(own);
   if (heir === undefined) return nobody;
-  const repoint = reached.map(({ name }) => name).filter((name) => name !== heir);
+  const repoint = own.map(({ name }) => name).filter((name) => name !== heir);
   return { ...nobody, promote: heir, repoint };
+}
+
+/** Addresses outside the set that its members follow without a link: only asking them tells whether they live. */
+export function followedOutside(members: readonly MemberState[]): string[] {
+  const names = new Set(members.map(({ name }) => name));
+  const followed = reachedOf(members).flatMap(({ info }) =>
+    info.following === null || info.isLinkUp || names.has(info.following) ? [] : [info.following],
+  );
+  return [...new Set(followed)];
+}
+
+/** 1. Who follows an address outside the set by a link that is up, unless it has the history of a master of the set: that
+    one is known by another address then. 2. Who follows one without a link, while it answers. 3. Who follows such a
+    member. */
+function strangersOf(
+  members: readonly MemberState[],
+  aliveOutside: ReadonlySet<string>,
+): readonly Stranger[] {
+  const names = new Set(members.map(({ name }) => name));
+  const reached = reachedOf(members);
+  const histories = new Set(
+    reached.filter(({ info }) => info.role === "master").map(({ info }) => info.historyId),
+  );
+  const strangers = new Map<string, string>();
+  for (const { name, info } of reached) {
+    const { following, isLinkUp, historyId } = info;
+    if (following === null || names.has(following)) continue;
+    const isForeign = isLinkUp ? !histories.has(historyId) : aliveOutside.has(following);
+    if (isForeign) strangers.set(name, following);
+  }
+  let count: number;
+  do {
+    count = strangers.size;
+    for (const { name, info } of reached) {
+      const follows = strangers.get(info.following ?? "");
+      if (follows !== undefined) strangers.set(name, follows);
+    }
+  } while (strangers.size > count);
+  return [...strangers].map(([name, follows]) => ({ name, follows }));
 }
 
 /** Another master doesn't take the place of a silent one before that one is lost: it may be a member that came back empty
@@ -147,6 +218,7 @@ export function parseMemberInfo(text: string): MemberInfo | undefined {
     following: isMaster
       ? null
       : `${fields.get("master_host") ?? ""}:${fields.get("master_port") ?? ""}`,
+    historyId: fields.get("master_replid") ?? "",
     isLinkUp: fields.get("master_link_status") === "up",
     isIncomplete: isSyncing || fields.get("loading") === "1",
     isBarred: fields.get("slave_priority") === "0",

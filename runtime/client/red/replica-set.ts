@@ -1,7 +1,10 @@
 // replica-set.ts: one master and its replicas, watched and healed by this process alone.
 //
 //   every fifth of downAfterMs, and at once when a connection broke --> INFO of every member --> heal (pure) --> act
+//                                        before a promotion: INFO once more of who did not answer --> heal
 //
+// Silence is only what this process could have heard: when its own loop stood still, replies lay unread, so every member's
+// silence begins anew (stall-watch.ts).
 // Rounds never overlap. A member that can't be asked is asked again in the next round over a new connection.
 import type { Credentials } from "../../core/credentials.ts";
 import { TwineError } from "../../core/errors.ts";
@@ -9,7 +12,15 @@ import type { Clock } from "../../ports/clock.ts";
 import type { LinkTls } from "../../ports/link-tls.ts";
 import { LinkError, openRedisLink, type RedisLink } from "../../ports/redis-link.ts";
 import type { NodeTarget } from "../node-connection.ts";
-import { heal, parseMemberInfo, type Healing, type MemberState } from "./heal.ts";
+import {
+  followedOutside,
+  heal,
+  parseMemberInfo,
+  type Healing,
+  type MemberState,
+  type Stranger,
+} from "./heal.ts";
+import { StallWatch } from "./stall-watch.ts";
 
 export interface RedNode {
   readonly host: string;
@@ -46,6 +57,8 @@ export class ReplicaSet {
   #lastMaster: string | undefined;
   #shown = "";
   #toldClash = "";
+  #strangers: readonly Stranger[] = [];
+  readonly #stall: StallWatch;
   #round: Promise<void> | undefined;
   #isAskedAgain = false;
   #isClosed = false;
@@ -53,6 +66,7 @@ export class ReplicaSet {
 
   constructor(options: ReplicaSetOptions) {
     this.#options = options;
+    this.#stall = new StallWatch(options.clock, options.downAfterMs / 4);
     const nowMs = options.clock.nowMs();
     this.#members = options.nodes.map(({ host, port, db = 0 }) => {
       const address = host === "localhost" ? "127.0.0.1" : host;
@@ -80,7 +94,8 @@ export class ReplicaSet {
           "role" in state &&
           state.role === "replica" &&
           state.isLinkUp;
-        return isReplica && target.name !== this.#master;
+        const isStranger = this.#strangers.some(({ name }) => name === target.name);
+        return isReplica && !isStranger && target.name !== this.#master;
       })
       .map(({ target }) => target);
   }
@@ -109,18 +124,24 @@ export class ReplicaSet {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#endTimer?.();
+    this.#stall.close();
     for (const { link } of this.#members) link?.close();
     await this.#round;
     for (const { link } of this.#members) link?.close();
   }
 
   async #tendOnce(): Promise<void> {
-    await Promise.all(this.#members.map((member) => this.#ask(member)));
-    if (this.#isClosed) return;
-    const [first] = this.#members;
-    const states = this.#members.map(({ target, state }) => ({ name: target.name, state }));
     const { downAfterMs } = this.#options;
-    const healing = heal(states, this.#lastMaster, first?.target.name ?? "", downAfterMs);
+    await Promise.all(this.#members.map((member) => this.#ask(member, downAfterMs / 2)));
+    let healing = await this.#judge();
+    if (healing.promote !== undefined) {
+      // One late answer must not cost a live master its place.
+      const silent = this.#members.filter(({ link }) => link === undefined);
+      await Promise.all(silent.map((member) => this.#ask(member, downAfterMs / 4)));
+      healing = await this.#judge();
+    }
+    if (this.#isClosed) return;
+    this.#tellStrangers(healing.strangers);
     this.#tellClash(healing);
     try {
       if (healing.promote === undefined) this.#serve(healing.master);
@@ -134,9 +155,37 @@ export class ReplicaSet {
     this.#tellChange();
   }
 
-  async #ask(member: Member): Promise<void> {
-    const { clock, downAfterMs, credentials } = this.#options;
-    const waitMs = Math.max(downAfterMs / 2, 50);
+  async #judge(): Promise<Healing> {
+    const states = this.#members.map(({ target, state }) => ({ name: target.name, state }));
+    const outside = followedOutside(states);
+    const isAlive = await Promise.all(outside.map((address) => this.#isAlive(address)));
+    return heal(states, {
+      known: this.#lastMaster,
+      configured: this.#members[0]?.target.name ?? "",
+      downAfterMs: this.#options.downAfterMs,
+      aliveOutside: new Set(outside.filter((_, index) => isAlive[index])),
+    });
+  }
+
+  /** Whether a redis-server answers there, if only that it doesn't know us. */
+  async #isAlive(address: string): Promise<boolean> {
+    const { credentials, tls, downAfterMs } = this.#options;
+    const colon = address.lastIndexOf(":");
+    const node = { host: address.slice(0, colon), port: Number(address.slice(colon + 1)) };
+    try {
+      const connectTimeoutMs = Math.max(downAfterMs / 4, 50);
+      const link = await openRedisLink(node, { credentials, tls, connectTimeoutMs });
+      link.close();
+      return true;
+    } catch (error) {
+      const cause = error instanceof LinkError ? error.cause : undefined;
+      return cause instanceof Error && cause.name === "ReplyError";
+    }
+  }
+
+  async #ask(member: Member, atMostMs: number): Promise<void> {
+    const { clock, credentials } = this.#options;
+    const waitMs = Math.max(atMostMs, 50);
     try {
       if (member.link?.isOpen !== true) {
         member.link = await openRedisLink(member.target, {
@@ -156,7 +205,8 @@ export class ReplicaSet {
       member.link?.close();
       member.link = undefined;
       const isRefused = error instanceof LinkError && error.kind === "refused";
-      const silentMs = clock.nowMs() - member.heardAtMs;
+      const awakeSinceMs = this.#stall.awakeSinceMs();
+      const silentMs = clock.nowMs() - Math.max(member.heardAtMs, awakeSinceMs);
       member.state = isRefused ? "refused" : { silentMs };
     }
   }
@@ -199,6 +249,25 @@ export class ReplicaSet {
       );
     }
     this.#toldClash = text;
+  }
+
+  #tellStrangers(strangers: readonly Stranger[]): void {
+    const told = this.#strangers;
+    this.#strangers = strangers;
+    for (const { name, follows } of strangers) {
+      if (told.some((other) => other.name === name && other.follows === follows)) continue;
+      this.#options.onError(
+        new TwineError({
+          code: "RED_FOREIGN_REPLICA",
+          message:
+            `${name} of replica set ${this.#options.index} follows ${follows}, which lives and is ` +
+            "not in the set; nothing was changed",
+          remedy:
+            `correct the port, or name ${follows} in the set; to make ${name} a node of ` +
+            "this set, detach it first by REPLICAOF NO ONE",
+        }),
+      );
+    }
   }
 
   #tellChange(): void {

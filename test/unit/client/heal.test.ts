@@ -1,6 +1,7 @@
 // heal.test.ts: who becomes master of a replica set that a RedCluster keeps.
 import { expect, test } from "vitest";
 import {
+  followedOutside,
   heal,
   parseMemberInfo,
   type Healing,
@@ -10,7 +11,7 @@ import {
 
 const info: MemberInfo = {
   ...{ runId: "r", role: "master", following: null, isLinkUp: false, isIncomplete: false },
-  ...{ isBarred: false, offset: 100, wasPromoted: false },
+  ...{ isBarred: false, offset: 100, wasPromoted: false, historyId: "ours" },
 };
 const master = (name: string, more: Partial<MemberInfo> = {}): MemberState => ({
   name,
@@ -22,12 +23,17 @@ const replica = (name: string, following: string, more: Partial<MemberInfo> = {}
 });
 const refused = (name: string): MemberState => ({ name, state: "refused" });
 const silent = (name: string, silentMs: number): MemberState => ({ name, state: { silentMs } });
-const healed = (members: readonly MemberState[], known?: string): Healing =>
-  heal(members, known, "a", 1000);
+const healed = (members: readonly MemberState[], known?: string, ...alive: string[]): Healing =>
+  heal(members, {
+    ...{ known, configured: "a", downAfterMs: 1000 },
+    aliveOutside: new Set(alive),
+  });
 
 test("a set that is well is left alone", () => {
   const members = [master("a"), replica("b", "a"), replica("c", "a")];
-  const well = { master: "a", promote: undefined, repoint: [], clash: [] };
+  const well = {
+    ...{ master: "a", promote: undefined, repoint: [], clash: [], strangers: [] },
+  };
   expect(healed(members)).toEqual(well);
   expect(healed(members, "a")).toEqual(well);
 });
@@ -57,7 +63,7 @@ test("nobody is promoted who must not be, or whose data is being replaced", () =
 
 test("a master that comes back follows the one that took its place, whoever looks", () => {
   const members = [master("a"), master("b", { wasPromoted: true }), replica("c", "b")];
-  const healing = { master: "b", promote: undefined, repoint: ["a"], clash: [] };
+  const healing = { master: "b", promote: undefined, repoint: ["a"], clash: [], strangers: [] };
   expect(healed(members, "b")).toEqual(healing);
   expect(healed(members)).toEqual(healing);
   const two = [master("a"), master("b", { wasPromoted: true })];
@@ -91,6 +97,39 @@ test("a plain member that nobody promoted is made a replica of the configured ma
   expect(healed([master("a"), master("b")])).toMatchObject({ master: "a", repoint: ["b"] });
 });
 
+test("a replica of a live node outside the set is neither promoted nor told anything, and is named", () => {
+  const theirs = { historyId: "theirs" };
+  const named = { strangers: [{ name: "a", follows: "x" }] };
+  // It was named as the master.
+  expect(healed([replica("a", "x", theirs)])).toEqual({
+    ...{ master: undefined, promote: undefined, repoint: [], clash: [] },
+    ...named,
+  });
+  // Its own replicas belong to that node too.
+  const chain = [replica("a", "x", theirs), replica("b", "a", theirs)];
+  expect(healed(chain)).toMatchObject({ promote: undefined, master: undefined });
+  expect(healed(chain).strangers.map(({ name }) => name)).toEqual(["a", "b"]);
+  // It was named as a replica of ours.
+  const replicaOfOthers = [master("a"), replica("b", "a"), replica("c", "x", theirs)];
+  const left = { master: "a", repoint: [], strangers: [{ name: "c", follows: "x" }] };
+  expect(healed(replicaOfOthers, "a")).toMatchObject(left);
+  const dead = [refused("a"), replica("b", "a"), replica("c", "x", { ...theirs, offset: 900 })];
+  expect(healed(dead, "a")).toMatchObject({ promote: "b", repoint: [] });
+});
+
+test("without a link to it, a node outside the set is asked itself whether it lives", () => {
+  const cut = [replica("a", "x", { isLinkUp: false }), replica("b", "a")];
+  expect(followedOutside(cut)).toEqual(["x"]);
+  expect(healed(cut, undefined, "x")).toMatchObject({ promote: undefined, master: undefined });
+  expect(healed(cut)).toMatchObject({ promote: "a", repoint: ["b"], strangers: [] });
+  expect(followedOutside([master("a"), replica("b", "a", { isLinkUp: false })])).toEqual([]);
+});
+
+test("a replica that knows its master by another address is none of somebody else", () => {
+  const members = [master("a"), replica("b", "host-of-a:1")];
+  expect(healed(members, "a")).toMatchObject({ master: "a", repoint: ["b"], strangers: [] });
+});
+
 test("INFO is read in the wire's own words", () => {
   const text = [
     "run_id:abc",
@@ -101,11 +140,12 @@ test("INFO is read in the wire's own words", () => {
     "master_sync_in_progress:0",
     "slave_repl_offset:77",
     "slave_priority:0",
+    "master_replid:9f",
     `master_replid2:${"0".repeat(40)}`,
   ].join("\r\n");
   expect(parseMemberInfo(text)).toEqual({
     ...{ runId: "abc", role: "replica", following: "127.0.0.1:7000", isLinkUp: true },
-    ...{ isIncomplete: false, isBarred: true, offset: 77, wasPromoted: false },
+    ...{ isIncomplete: false, isBarred: true, offset: 77, wasPromoted: false, historyId: "9f" },
   });
   expect(parseMemberInfo("nothing")).toBeUndefined();
 });
