@@ -117,7 +117,9 @@ export class Dispatcher {
     const decision = decide(args, { table, partitions: this.#partitionCount });
     const never = (why: string) => ({ why, isStray: false });
     if (decision.kind === "reply") return never(decision.reply.toString("utf8", 1).trimEnd());
-    if (decision.kind === "session") return never("it means something to one connection only");
+    if (decision.kind === "session" || decision.kind === "own") {
+      return never("it means something to one connection only");
+    }
     if (decision.kind === "blocking") return never("it may wait for ever");
     if (decision.kind !== "forward") return undefined;
     const places = decision.keys.map((index) => partitioner.partitionOf(args[index] ?? NOTHING));

@@ -235,6 +235,7 @@ describe.skipIf(isMissing("redis-server"))("RedCluster.loadAofFile", () => {
       "SHUTDOWN",
       "CLIENT REPLY OFF",
       "BLPOP a 0",
+      "SUBSCRIBE a",
       "XREAD BLOCK 0 STREAMS a $",
     ];
     for (const command of never) {
