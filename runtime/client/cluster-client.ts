@@ -8,7 +8,6 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { EventEmitter } from "node:events";
 import type { Callback } from "ioredis";
 import { TwineError, type Problem } from "../core/errors.ts";
-import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import {
   beginPipeline,
@@ -23,6 +22,8 @@ import { itemsOf, type RespValue } from "../resp/value.ts";
 import { isError } from "../route/split.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { IsolatedClient } from "./isolation/isolated-client.ts";
+import type { ClientEvents } from "./client-events.ts";
+import type { LaneContext } from "./lane-context.ts";
 import type { TakeMessage } from "./own/subscription-link.ts";
 import {
   errorFromText,
@@ -30,30 +31,6 @@ import {
   TypedCommands,
   type TypedCommand,
 } from "./typed-commands.ts";
-
-export interface ClientEvents {
-  /** Commands are sent from now on; before, they are held. */
-  ready: [];
-  /** TwineClient: a new view of the cluster. */
-  view: [view: View];
-  /** A partition has another master. Node names. */
-  failover: [change: { partition: number; from: string; to: string }];
-  /** Requests of a partition wait because it can't be served; told once each time. */
-  held: [wait: { partition: number; why: string }];
-  /** A message of a channel that was subscribed. As ioredis has them: text, or as it came. */
-  message: [channel: string, message: string];
-  messageBuffer: [channel: Buffer, message: Buffer];
-  /** A message of a channel that matches a pattern which was psubscribed. */
-  pmessage: [pattern: string, channel: string, message: string];
-  pmessageBuffer: [pattern: string, channel: Buffer, message: Buffer];
-  /** A message of a channel that was ssubscribed. */
-  smessage: [channel: string, message: string];
-  smessageBuffer: [channel: Buffer, message: Buffer];
-  /** Something failed outside of any command. Without a listener it is silent. */
-  error: [error: Error];
-  /** Everything is closed. */
-  close: [];
-}
 
 export interface ClientTiming {
   readonly clock: Clock;
@@ -87,6 +64,7 @@ export abstract class ClusterClient extends TypedCommands {
   #outstanding = 0;
   #endHold: (() => void) | undefined;
   #whyNotReady: Problem | undefined;
+  readonly #heldPartitions = new Set<number>();
   /** Runs when nothing is outstanding any more. */
   #whenIdle: (() => void) | undefined;
   #ended: Promise<void> | undefined;
@@ -207,6 +185,18 @@ export abstract class ClusterClient extends TypedCommands {
   protected tellWhyNotReady(why: Problem): void {
     this.#whyNotReady = why;
   }
+
+  /** For the lanes, of which a partition has several: "held" is told once for each outage. */
+  protected readonly outages: Pick<LaneContext, "onHeld" | "onServed"> = {
+    onHeld: (partition, why) => {
+      if (this.#heldPartitions.has(partition)) return;
+      this.#heldPartitions.add(partition);
+      this.emit("held", { partition, why });
+    },
+    onServed: (partition) => {
+      this.#heldPartitions.delete(partition);
+    },
+  };
 
   /** Fails everything that waits, when the client can never become ready. */
   protected failWaiting(error: Error): void {

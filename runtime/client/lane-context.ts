@@ -38,4 +38,6 @@ export interface LaneContext {
   onFailure(partition: number, target: NodeTarget, why: string): void;
   /** A request has begun to wait although its lane has been asked to send it. */
   onHeld(partition: number, why: string): void;
+  /** The partition's master takes requests, or it has a new one and none waits: an outage that was told of is over. */
+  onServed(partition: number): void;
 }

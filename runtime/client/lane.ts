@@ -105,7 +105,12 @@ export class Lane {
 
   /** The topology changed. */
   changed(): void {
-    this.#target = this.#options.target();
+    const target = this.#options.target();
+    if (target !== undefined && (!this.#target || !isSame(target, this.#target))) {
+      this.#failureCount = 0;
+      if (this.#held.isEmpty) this.#context.onServed(this.#options.partition);
+    }
+    this.#target = target;
     this.#endPause?.();
     this.#endPause = undefined;
     this.#pump();
@@ -172,8 +177,7 @@ export class Lane {
     this.#endDrain?.();
     this.#endDrain = undefined;
     const target = this.#target;
-    const mayGo =
-      target !== undefined && this.#endPause === undefined && this.#refused.length === 0;
+    const mayGo = target !== undefined && !this.#endPause && this.#refused.length === 0;
     if (mayGo && connection === undefined && !this.#held.isEmpty) this.#open(target);
     if (mayGo && connection?.isReady === true) this.#sendHeld();
     if (!mayGo && this.#options.fallback !== undefined) this.#giveToFallback();
@@ -183,6 +187,7 @@ export class Lane {
       !this.#isProbing &&
       this.#held.isEmpty &&
       this.#context.topology.mayWrite();
+    if (this.#isOpen && !this.#options.fallback) this.#context.onServed(this.#options.partition);
     this.#tellHeld();
   }
 
@@ -201,8 +206,8 @@ export class Lane {
   }
 
   #sendHeld(): void {
-    const mayWrite = this.#context.topology.mayWrite();
     const waitingKeys = new Set<string>();
+    const mayWrite = this.#context.topology.mayWrite();
     let isBlocked = false;
     this.#held.release((request) => {
       const keys = request.keys();

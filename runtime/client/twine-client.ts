@@ -198,9 +198,7 @@ export class TwineClient extends ClusterClient {
       onFailure: (partition: number, target: NodeTarget, why: string) => {
         this.#log.debug("a connection broke", { partition, node: target.name, why });
       },
-      onHeld: (partition, why) => {
-        this.emit("held", { partition, why });
-      },
+      ...this.outages,
     };
   }
 

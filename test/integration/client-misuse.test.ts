@@ -1,6 +1,7 @@
 // client-misuse.test.ts: what TwineClient answers to things that can't be meant: nobody is left waiting, and the others go on.
 import { describe, expect, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
+import { until } from "../support/redis-server.ts";
 import { clientOf, clusterAndClient, outcomeOf } from "../support/twine-clients.ts";
 
 describe.skipIf(isMissing("redis-server"))("TwineClient, misused", () => {
@@ -41,5 +42,32 @@ describe.skipIf(isMissing("redis-server"))("TwineClient, misused", () => {
     const told = new Promise<Error>((resolve) => client.once("error", resolve));
     await client.ready();
     expect(await told).toMatchObject({ code: "CONF_ACK_REPLICAS" });
+  });
+
+  test("held is told once for a partition's outage, whoever waits, and again at the next one", async () => {
+    // Method: plain, isolated and waiting commands wait for one master, over lanes of their own.
+    const { cluster, client } = await clusterAndClient({ partitions: 1 });
+    const held: string[] = [];
+    client.on("held", ({ why }) => held.push(why));
+    const outage = async (): Promise<void> => {
+      const seen = new Promise((resolve) => client.once("view", resolve));
+      await cluster.show([null]);
+      await seen;
+    };
+    await client.set("a", "1");
+    for (const round of [1, 2]) {
+      await outage();
+      const commands = Promise.all([
+        client.set("a", "1"),
+        client.isolated("a", (one) => one.set("a", "1")),
+        client.isolated("a", (one) => one.get("a")),
+        client.get("a"),
+        client.blpop("none", 0.01),
+      ]);
+      await until("it is told", () => held.length >= round);
+      await cluster.show([1]);
+      await commands;
+      expect(held).toHaveLength(round);
+    }
   });
 });

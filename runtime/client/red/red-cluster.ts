@@ -169,9 +169,7 @@ export class RedCluster extends ClusterClient {
         const set = this.#sets[partition];
         if (set?.master?.name === target.name) void set.tend();
       },
-      onHeld: (partition, why) => {
-        this.emit("held", { partition, why });
-      },
+      ...this.outages,
     };
   }
 
