@@ -99,7 +99,7 @@ export class TwineClient extends ClusterClient {
       status nodes (CLUSTER_DIFFERS), another hashing (HASHING_DIFFERS, HASHING_UNKNOWN), a hash or a certificate that can't
       be loaded (TLS_UNREADABLE, TLS_KEY_OPEN, TLS_UNUSABLE), or a client that was closed before. */
   ready(): Promise<void> {
-    return this.#ready;
+    return this.isClosed ? Promise.reject(closedError()) : this.#ready;
   }
 
   /** The newest view, or undefined before the first. */

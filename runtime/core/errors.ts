@@ -53,6 +53,11 @@ export class TwineError extends Error {
   get code(): string {
     return this.problems[0]?.code ?? "UNKNOWN";
   }
+
+  /** What to do about the first problem that says so. */
+  get remedy(): string | undefined {
+    return this.problems.find(({ remedy }) => remedy !== undefined)?.remedy;
+  }
 }
 
 function isList(problems: Problem | readonly Problem[]): problems is readonly Problem[] {

@@ -70,4 +70,11 @@ describe.skipIf(isMissing("redis-server"))("TwineClient, misused", () => {
       expect(held).toHaveLength(round);
     }
   });
+
+  test("ready() after quit() rejects, and the error has its remedy", async () => {
+    const { client } = await clusterAndClient({ partitions: 1 });
+    await client.quit();
+    const error = await client.ready().catch((why: unknown) => why);
+    expect(error).toMatchObject({ code: "CLIENT_CLOSED", remedy: "make another client" });
+  });
 });

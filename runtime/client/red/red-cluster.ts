@@ -81,7 +81,7 @@ export class RedCluster extends ClusterClient {
 
   /** Resolves when every set was asked once and some node told its commands. */
   ready(): Promise<void> {
-    return this.#ready;
+    return this.isClosed ? Promise.reject(closedError()) : this.#ready;
   }
 
   /** The number of a key's replica set: its crc32 modulo the number of sets. */
