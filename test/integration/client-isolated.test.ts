@@ -174,17 +174,19 @@ describe.skipIf(isMissing("redis-server"))("TwineClient isolates", () => {
 
   test("quit lets it come to its end; disconnect ends it", async () => {
     const { client, cluster } = await clusterAndClient({ partitions: 1 });
-    const begun = { resolve: (): void => undefined };
-    const isBegun = new Promise<void>((resolve) => (begun.resolve = resolve));
-    let ended: Promise<unknown> = Promise.resolve();
+    const tell = { begun: (): void => undefined, quitting: (): void => undefined };
+    const begun = new Promise<void>((resolve) => (tell.begun = resolve));
+    const quitting = new Promise<void>((resolve) => (tell.quitting = resolve));
     const done = client.isolated("a", async (one) => {
       await one.watch("a");
-      ended = client.quit();
-      begun.resolve();
+      tell.begun();
+      await quitting;
       await one.get("a");
       return one.multi().set("a", "1").exec();
     });
-    await isBegun;
+    await begun;
+    const ended = client.quit();
+    tell.quitting();
     expect(await outcomeOf(client.get("a"))).toBe("CLIENT_CLOSED");
     expect(await done).toEqual([[null, "OK"]]);
     expect(await ended).toBe("OK");
