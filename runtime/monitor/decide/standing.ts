@@ -44,11 +44,18 @@ function isAgreedDown(name: string, observed: Observations, monitorCount: number
   return others + 1 >= majorityOf(monitorCount);
 }
 
-/** Data nodes that this monitor gets no answer from: what it tells the other monitors. */
+/** Data nodes that this monitor gets no answer from. */
 export function suspectsOf(data: ReadonlyMap<string, Sight>): string[] {
-  return [...data]
-    .filter(([, sight]) => sight.reach === "silent" || sight.reach === "refused")
-    .map(([name]) => name);
+  return namesOf(data, ({ reach }) => reach === "silent" || reach === "refused");
+}
+
+/** What it tells the other monitors of them: one that is cut off itself has no word on who is silent. */
+export function toldSuspectsOf(data: ReadonlyMap<string, Sight>): string[] {
+  return isCutOff(data) ? namesOf(data, ({ reach }) => reach === "refused") : suspectsOf(data);
+}
+
+function namesOf(data: ReadonlyMap<string, Sight>, fits: (sight: Sight) => boolean): string[] {
+  return [...data].filter(([, sight]) => fits(sight)).map(([name]) => name);
 }
 
 /**

@@ -39,6 +39,8 @@ export interface NodeWatch {
   poke(): void;
   /** Forget the last INFO and ask now: what was true under another alpha proves nothing. */
   refresh(): void;
+  /** A silent node has down-after from now to answer, on a fresh connection. */
+  listenAnew(): void;
   /** All that INFO tells, as text, on the standing connection; rejects when there is none, or when the node says
       nothing for twice down-after. Callers at the same time share one question. */
   details(): Promise<string>;
@@ -66,6 +68,7 @@ class StandingWatch implements NodeWatch {
   /** The standing connection has brought an answer. */
   #hasAnswered = false;
   #endPatience: () => void = () => undefined;
+  #giveUpConnecting: () => void = () => undefined;
   #sections: readonly string[] = INFO_SECTIONS;
   /** Answers to questions asked before a refresh are not kept. */
   #round = 0;
@@ -92,6 +95,18 @@ class StandingWatch implements NodeWatch {
   refresh(): void {
     this.#round += 1;
     this.#info = null;
+    this.poke();
+  }
+
+  listenAnew(): void {
+    if (!this.#isSilent) return;
+    this.#isSilent = false;
+    this.#heardAtMs = this.#options.clock.nowMs();
+    this.#waitingSinceMs = this.#heardAtMs;
+    this.#awaitWord();
+    // What was sent into a cut network is sent again late: a new packet is there sooner.
+    this.#link?.close();
+    this.#giveUpConnecting();
     this.poke();
   }
 
@@ -178,12 +193,13 @@ class StandingWatch implements NodeWatch {
 
   async #connect(): Promise<RedisLink> {
     const downAfterMs = this.#options.downAfterMs();
-    const link = await this.#options.openLink(this.address, {
+    const opening = this.#options.openLink(this.address, {
       credentials: this.#options.credentials,
       clientName: this.#options.clientName,
       connectTimeoutMs: downAfterMs,
       commandTimeoutMs: 2 * downAfterMs,
     });
+    const link = await this.#unlessGivenUp(opening);
     link.onClose(() => {
       if (this.#link !== link) return;
       // A standing connection that breaks is worth a question at once: refused is news.
@@ -192,6 +208,21 @@ class StandingWatch implements NodeWatch {
       this.poke();
     });
     return link;
+  }
+
+  #unlessGivenUp(opening: Promise<RedisLink>): Promise<RedisLink> {
+    const { host, port } = this.address;
+    return new Promise((resolve, reject) => {
+      let isGivenUp = false;
+      opening.then((link) => {
+        if (isGivenUp) link.close();
+        else resolve(link);
+      }, reject);
+      this.#giveUpConnecting = () => {
+        isGivenUp = true;
+        reject(new LinkError(`${host}:${port}: tried anew`, "other"));
+      };
+    });
   }
 
   #answered(reply: unknown, sentAtMs: number, round: number): void {

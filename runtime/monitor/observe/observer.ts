@@ -14,7 +14,7 @@ import type { OpenLink } from "../../ports/redis-link.ts";
 import type { Acceptor } from "../../register/register.ts";
 import { startChore, type Chore } from "../chore.ts";
 import type { Observations, Sight } from "../decide/observations.ts";
-import { suspectsOf } from "../decide/standing.ts";
+import { isCutOff, suspectsOf, toldSuspectsOf } from "../decide/standing.ts";
 import type { Emit } from "../emit.ts";
 import type { Board } from "./board.ts";
 import { AlphaSenses } from "./alpha-senses.ts";
@@ -76,6 +76,7 @@ class MonitorEyes implements Observer {
   readonly #senses: AlphaSenses;
   readonly #notice: Chore;
   #suspects: ReadonlySet<string> = new Set();
+  #wasCutOff = false;
   #leading: View | null = null;
   #unsettled: ReadonlySet<string> = new Set();
   #sequence = 0;
@@ -163,6 +164,7 @@ class MonitorEyes implements Observer {
   }
 
   #noteSuspects(): void {
+    this.#listenAnew();
     const now = new Set(suspectsOf(this.#sights()));
     const before = this.#suspects;
     const begun = [...now].filter((name) => !before.has(name));
@@ -174,6 +176,17 @@ class MonitorEyes implements Observer {
     if (begun.length + ended.length > 0) this.#notice.poke();
   }
 
+  /**
+   * What fell silent while this monitor was cut off may be well, and its host the last one to be reached again: counted
+   * as silence, that would fail over masters that run. So whoever is silent when most answer again gets a new chance.
+   */
+  #listenAnew(): void {
+    const wasCutOff = this.#wasCutOff;
+    this.#wasCutOff = isCutOff(this.#sights());
+    if (!wasCutOff || this.#wasCutOff) return;
+    for (const watch of this.#watches.values()) watch.listenAnew();
+  }
+
   async #writeNotice(): Promise<void> {
     const { run, confDigest, board, name, isMember } = this.#options;
     if (!isMember()) return;
@@ -181,7 +194,7 @@ class MonitorEyes implements Observer {
     const notice: Notice = {
       sequence: `${run} ${this.#sequence}`,
       confDigest: confDigest(),
-      suspects: [...this.#suspects],
+      suspects: toldSuspectsOf(this.#sights()),
     };
     await board.writeObserved(name, JSON.stringify(notice));
   }

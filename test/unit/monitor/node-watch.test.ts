@@ -140,6 +140,30 @@ test("a silent node is asked anew on a fresh connection: the old one may lead to
   watched.close();
 });
 
+test("a silent node that gets a new chance has down-after to take it, and is asked at once on a new connection", async () => {
+  const clock = new HandClock();
+  const node: Node = { answer: "nothing" };
+  const watched = watch(clock, node);
+  await clock.pass(2500);
+  expect(watched.sight().reach).toBe("silent");
+  const { links } = node;
+  watched.listenAnew();
+  expect(watched.sight().reach).toBe("unknown");
+  await clock.pass(1);
+  expect(node.links).toBe((links ?? 0) + 1);
+  await clock.pass(998);
+  expect(watched.sight().reach).toBe("unknown");
+  await clock.pass(2);
+  expect(watched.sight().reach).toBe("silent");
+  watched.listenAnew();
+  node.answer = "info";
+  await clock.pass(100);
+  expect(watched.sight().reach).toBe("up");
+  watched.listenAnew();
+  expect(watched.sight().reach).toBe("up");
+  watched.close();
+});
+
 test("a monitor that slept itself does not blame the node for it", async () => {
   const clock = new HandClock();
   const node: Node = { answer: "nothing" };
