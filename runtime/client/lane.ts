@@ -14,17 +14,12 @@
 // too, since a read may have seen a write that nobody else holds yet.
 // A lane to a replica holds nothing: what it can't send or was refused, its fallback takes.
 import { replicasHolding, underreplicated, waitCommand } from "../route/acknowledge.ts";
+import type { ConnectionIdentity } from "../route/node-greeting.ts";
 import { isError } from "../route/split.ts";
 import { Fifo } from "./fifo.ts";
 import { HeldRequests, isAmong } from "./held-requests.ts";
 import type { LaneContext } from "./lane-context.ts";
-import {
-  isSame,
-  NodeConnection,
-  placeOf,
-  type ConnectionIdentity,
-  type NodeTarget,
-} from "./node-connection.ts";
+import { isSame, NodeConnection, placeOf, type NodeTarget } from "./node-connection.ts";
 import { isNotExecuted, lostReply, mayRepeat, overtaken, type Request } from "./request.ts";
 import { whyHeld } from "./why-held.ts";
 

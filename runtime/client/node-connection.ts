@@ -12,11 +12,10 @@ import { connect as connectTls } from "node:tls";
 import type { Credentials } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
 import { tlsTo, type LinkTls } from "../ports/link-tls.ts";
-import { decodeReply } from "../resp/decode.ts";
 import { encodeCommand } from "../resp/encode.ts";
 import { RespError } from "../resp/limits.ts";
 import { ReplyScanner } from "../resp/reply-scanner.ts";
-import { itemsOf, numberOf, textOf, type RespValue } from "../resp/value.ts";
+import { greetedBy, greetingOf, type ConnectionIdentity } from "../route/node-greeting.ts";
 
 /** A node to speak to. */
 export interface NodeTarget {
@@ -30,12 +29,6 @@ export interface NodeTarget {
   readonly credentials: Credentials | undefined;
   /** Changes when its keys may lie in another order: another process, or master anew. */
   readonly incarnation: string;
-}
-
-/** A connection as its node knows it. */
-export interface ConnectionIdentity {
-  readonly id: number;
-  readonly runId: string;
 }
 
 export interface ConnectionEvents {
@@ -80,7 +73,8 @@ export class NodeConnection {
     this.target = target;
     this.#events = events;
     this.#predecessors = options.predecessors ?? [];
-    const greeting = handshake(target);
+    const { credentials, db } = target;
+    const greeting = greetingOf({ protocol: 2, credentials, clientName: "twine-client", db });
     this.#greetingsMax = greeting.length;
     this.#socket = openSocket(target, options.tls);
     this.#socket.write(Buffer.concat(greeting));
@@ -149,9 +143,10 @@ export class NodeConnection {
     }
     this.#greetings.push(raw);
     if (this.#greetings.length < this.#greetingsMax) return;
-    this.identity ??= identityOf(this.#greetings);
-    this.isMaster = textOf(helloField(this.#greetings, "role")) === "master";
-    const { runId } = this.identity;
+    const { identity, isMaster } = greetedBy(this.#greetings);
+    this.identity = identity;
+    this.isMaster = isMaster;
+    const { runId } = identity;
     const alive = this.#predecessors.filter((predecessor) => predecessor.runId === runId);
     if (alive.length > 0 && !this.#isKilling) {
       this.#isKilling = true;
@@ -176,33 +171,6 @@ function openSocket({ host, port, path }: NodeTarget, tls: LinkTls | undefined):
   socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
   return socket;
-}
-
-/** HELLO says everything in one command; a dead or loading node answers it too. */
-function handshake({ credentials, db }: NodeTarget): Buffer[] {
-  const auth =
-    credentials === undefined ? [] : ["AUTH", credentials.username, credentials.password];
-  const commands = [
-    encodeCommand(["HELLO", "2", ...auth, "SETNAME", "twine-client"]),
-    encodeCommand(["INFO", "server"]),
-  ];
-  if (db !== 0) commands.push(encodeCommand(["SELECT", String(db)]));
-  return commands;
-}
-
-/** A field of HELLO's reply, which is the first. */
-function helloField([hello]: readonly Buffer[], field: string): RespValue | undefined {
-  const said = hello === undefined ? [] : itemsOf(decodeReply(hello));
-  const at = said.findIndex((item) => textOf(item) === field);
-  return at === -1 ? undefined : said[at + 1];
-}
-
-/** From the replies to HELLO and INFO, which are the first two. */
-function identityOf(greetings: readonly Buffer[]): ConnectionIdentity {
-  const [, info] = greetings;
-  const text = info === undefined ? undefined : textOf(decodeReply(info));
-  const runId = /^run_id:(\S+)/m.exec(text ?? "")?.[1] ?? "";
-  return { id: numberOf(helloField(greetings, "id")) ?? 0, runId };
 }
 
 export function isSame(a: NodeTarget, b: NodeTarget | undefined): boolean {

@@ -5,12 +5,8 @@
 // Lanes are shared by all callers, so nothing may stay on them between two commands. What waits or listens gets a connection
 // of this kind. It asks in order and gives the replies of one question together; whoever holds it learns of its end, and
 // of the moment when its node is no longer the partition's master.
-import {
-  NodeConnection,
-  type ConnectionIdentity,
-  type ConnectionOptions,
-  type NodeTarget,
-} from "../node-connection.ts";
+import type { ConnectionIdentity } from "../../route/node-greeting.ts";
+import { NodeConnection, type ConnectionOptions, type NodeTarget } from "../node-connection.ts";
 
 /** Who holds a connection. */
 export interface OwnHolder {

@@ -6,8 +6,9 @@
 // The rules of holding are the lanes': bounded in time by hold-for and in bytes by hold-bytes; nothing that writes leaves
 // while no majority of the status nodes confirms the view. A connection that broke while something was on it is ended at
 // its node before another one to the same place is lent: a paused server would still execute what it holds (seen).
+import type { ConnectionIdentity } from "../../route/node-greeting.ts";
 import type { LaneContext } from "../lane-context.ts";
-import { isSame, placeOf, type ConnectionIdentity, type NodeTarget } from "../node-connection.ts";
+import { isSame, placeOf, type NodeTarget } from "../node-connection.ts";
 import { whyHeld } from "../why-held.ts";
 import { OwnConnection } from "./connection.ts";
 

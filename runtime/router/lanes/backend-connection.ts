@@ -12,11 +12,10 @@ import { connect as connectTls } from "node:tls";
 import type { Credentials } from "../../core/credentials.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { tlsTo, type LinkTls } from "../../ports/link-tls.ts";
-import { decodeReply } from "../../resp/decode.ts";
 import { encodeCommand, type Protocol } from "../../resp/encode.ts";
 import { RespError } from "../../resp/limits.ts";
 import { ReplyScanner } from "../../resp/reply-scanner.ts";
-import { itemsOf, numberOf, textOf, type RespValue } from "../../resp/value.ts";
+import { greetedBy, greetingOf, type ConnectionIdentity } from "../../route/node-greeting.ts";
 import {
   connectionEnded,
   connectionOpened,
@@ -40,12 +39,6 @@ export function isSameTarget(a: BackendTarget, b: BackendTarget | undefined): bo
 /** Where it listens: the same process, whatever its name. */
 export function placeOf(target: BackendTarget): string {
   return `${target.host}:${target.port}`;
-}
-
-/** A connection as its node knows it. */
-export interface ConnectionIdentity {
-  readonly id: number;
-  readonly runId: string;
 }
 
 export interface BackendEvents {
@@ -104,7 +97,9 @@ export class BackendConnection {
     this.target = target;
     this.#events = events;
     this.#counters = options.counters ?? noCounters(0);
-    const greeting = handshake(target, options);
+    const { protocol, credentials } = options;
+    const { db } = target;
+    const greeting = greetingOf({ protocol, credentials, clientName: "twine-router", db });
     this.#predecessor = options.predecessor;
     this.#greetingsMax = greeting.length;
     this.#socket = open(target, options.tls, (count) => {
@@ -174,10 +169,11 @@ export class BackendConnection {
     }
     this.#greetings.push(Buffer.from(raw));
     if (this.#greetings.length < this.#greetingsMax) return;
-    this.identity ??= identityOf(this.#greetings);
-    this.isMaster = textOf(helloField(this.#greetings, "role")) === "master";
+    const { identity, isMaster } = greetedBy(this.#greetings);
+    this.identity = identity;
+    this.isMaster = isMaster;
     const predecessor = this.#predecessor;
-    if (predecessor?.runId === this.identity.runId && !this.#isKilling) {
+    if (predecessor?.runId === identity.runId && !this.#isKilling) {
       this.#isKilling = true;
       this.#greetingsMax++;
       this.write(encodeCommand(["CLIENT", "KILL", "ID", String(predecessor.id)]));
@@ -206,31 +202,4 @@ function open(
   socket.setNoDelay(true);
   socket.setKeepAlive(true);
   return socket;
-}
-
-/** HELLO says everything in one command; a dead or loading node answers it too. */
-function handshake(target: BackendTarget, options: BackendOptions): Buffer[] {
-  const { credentials } = options;
-  const auth =
-    credentials === undefined ? [] : ["AUTH", credentials.username, credentials.password];
-  const hello = ["HELLO", String(options.protocol), ...auth, "SETNAME", "twine-router"];
-  const commands = [encodeCommand(hello)];
-  commands.push(encodeCommand(["INFO", "server"]));
-  if (target.db !== 0) commands.push(encodeCommand(["SELECT", String(target.db)]));
-  return commands;
-}
-
-/** A field of HELLO's reply, which is the first. */
-function helloField([hello]: readonly Buffer[], field: string): RespValue | undefined {
-  const said = hello === undefined ? [] : itemsOf(decodeReply(hello));
-  const at = said.findIndex((item) => textOf(item) === field);
-  return at === -1 ? undefined : said[at + 1];
-}
-
-/** From the replies to HELLO and INFO, which are the first two. */
-function identityOf(greetings: readonly Buffer[]): ConnectionIdentity {
-  const [, info] = greetings;
-  const text = info === undefined ? undefined : textOf(decodeReply(info));
-  const runId = /^run_id:(\S+)/m.exec(text ?? "")?.[1] ?? "";
-  return { id: numberOf(helloField(greetings, "id")) ?? 0, runId };
 }

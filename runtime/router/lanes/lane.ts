@@ -14,13 +14,13 @@
 // too, since a read may have seen a write that nobody else holds yet.
 // A lane to a replica (read-from replica) holds nothing: whatever it can't send or was refused, its fallback takes.
 import { replicasHolding, underreplicated, waitCommand } from "../../route/acknowledge.ts";
+import type { ConnectionIdentity } from "../../route/node-greeting.ts";
 import { isError } from "../../route/split.ts";
 import {
   BackendConnection,
   isSameTarget,
   placeOf,
   type BackendTarget,
-  type ConnectionIdentity,
 } from "./backend-connection.ts";
 import { isNotExecuted, lostReply, mayRepeat, overtaken, whyUnserved } from "./fate.ts";
 import { HeldQueue } from "./held-queue.ts";

@@ -5,11 +5,11 @@
 // Lanes are shared by all clients, so nothing may stay on them between two commands: no MULTI, no WATCH, no waiting. What
 // needs that gets a connection of this kind. It asks in order and gives the replies of one question together; whoever
 // holds it learns of its end, and of the moment when its node is no longer the partition's master.
+import type { ConnectionIdentity } from "../../route/node-greeting.ts";
 import {
   BackendConnection,
   type BackendOptions,
   type BackendTarget,
-  type ConnectionIdentity,
 } from "../lanes/backend-connection.ts";
 import type { NodeCounters } from "../stats/counters.ts";
 

@@ -8,12 +8,8 @@
 // its node before another one to the same place is lent: a paused server would still execute what it holds (seen).
 import type { View } from "../../core/view.ts";
 import { encodeCommand, type Protocol } from "../../resp/encode.ts";
-import {
-  isSameTarget,
-  placeOf,
-  type BackendTarget,
-  type ConnectionIdentity,
-} from "../lanes/backend-connection.ts";
+import type { ConnectionIdentity } from "../../route/node-greeting.ts";
+import { isSameTarget, placeOf, type BackendTarget } from "../lanes/backend-connection.ts";
 import { masterNode, targetOf, type LaneContext } from "../lanes/lane-context.ts";
 import { OwnConnection } from "./connection.ts";
 
