@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { dirname, resolve } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { seededRandom } from "../test/support/seeded-random.ts";
 import type { Contender } from "./failover/contender.ts";
 import { summarize, type Trial } from "./failover/figures.ts";
@@ -15,6 +15,7 @@ import { SentinelContender } from "./failover/sentinel.ts";
 import { runTrial } from "./failover/trial.ts";
 import { TwineContender } from "./failover/twine.ts";
 import { Writers } from "./failover/writers.ts";
+import { someOf, wholeFrom } from "./option-values.ts";
 
 /** Nothing is on a disk, not even what a full sync left there: what survives must have been replicated. The same for all. */
 const DATA_SETTINGS = [
@@ -26,21 +27,6 @@ const DATA_SETTINGS = [
 const NAMES = ["twine", "twine-ack1", "sentinel", "cluster"] as const;
 type Name = (typeof NAMES)[number];
 
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("a whole number");
-  return value;
-}
-
-function listOf<T extends string>(known: readonly T[]): (text: string) => T[] {
-  return (text) =>
-    text.split(",").map((word) => {
-      const found = known.find((name) => name === word);
-      if (found === undefined) throw new InvalidArgumentError(`one of ${known.join(", ")}`);
-      return found;
-    });
-}
-
 const kindNames = KINDS.map(({ name }) => name);
 const { kills, only, kinds, seed, downAfter, batch, valueBytes, json, timeline } = new Command(
   "bench/failover.ts",
@@ -48,13 +34,17 @@ const { kills, only, kinds, seed, downAfter, batch, valueBytes, json, timeline }
   .description(
     "Kills masters of Twine, Redis Sentinel and Redis Cluster in turn and prints how long nothing could be written, and what was lost.",
   )
-  .option("--kills <n>", "kills of each contender in each kind", whole, 20)
-  .option("--only <names>", NAMES.join(","), listOf(NAMES), [...NAMES])
-  .option("--kinds <names>", kindNames.join(","), listOf(kindNames), [...kindNames])
-  .option("--seed <n>", "varies when each kill comes", whole, 1)
-  .option("--down-after <ms>", "detection time of all, in ms", whole, 1000)
-  .option("--batch <n>", "writes per batch of the second writer; 0: none", whole, 50)
-  .option("--value-bytes <n>", "size of each value (else 100, and 4096 in kind paused)", whole)
+  .option("--kills <n>", "kills of each contender in each kind", wholeFrom(1), 20)
+  .option("--only <names>", NAMES.join(","), someOf(NAMES), [...NAMES])
+  .option("--kinds <names>", kindNames.join(","), someOf(kindNames), [...kindNames])
+  .option("--seed <n>", "varies when each kill comes", wholeFrom(0), 1)
+  .option("--down-after <ms>", "detection time of all, in ms", wholeFrom(1), 1000)
+  .option("--batch <n>", "writes per batch of the second writer; 0: none", wholeFrom(0), 50)
+  .option(
+    "--value-bytes <n>",
+    "size of each value (else 100, and 4096 in kind paused)",
+    wholeFrom(0),
+  )
   .option("--json <file>", "where every kill is written down", ".cache/bench/failover.json")
   .option("--timeline", "prints each contender's own log after each kill")
   .addHelpText(

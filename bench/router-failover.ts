@@ -7,7 +7,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { dirname, resolve } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { seededRandom } from "../test/support/seeded-random.ts";
 import { Clients } from "./router-failover/clients.ts";
 import { BenchCluster, POLICIES, type Policy } from "./router-failover/cluster.ts";
@@ -16,6 +16,7 @@ import { KINDS, type Kind } from "./router-failover/kinds.ts";
 import { LOADS, type Load } from "./router-failover/load.ts";
 import { markdownOf, tableOf } from "./router-failover/report.ts";
 import { runTrial } from "./router-failover/trial.ts";
+import { someOf, wholeFrom } from "./option-values.ts";
 
 interface Options {
   kills: number;
@@ -30,34 +31,19 @@ interface Options {
   timeline?: boolean;
 }
 
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("a whole number");
-  return value;
-}
-
-function listOf<T extends string>(known: readonly T[]): (text: string) => T[] {
-  return (text) =>
-    text.split(",").map((word) => {
-      const found = known.find((name) => name === word);
-      if (found === undefined) throw new InvalidArgumentError(`one of ${known.join(", ")}`);
-      return found;
-    });
-}
-
 const kindNames = KINDS.map(({ name }) => name);
 const options = new Command("bench/router-failover.ts")
   .description(
     "Kills, stops and hands over masters under clients of the router; prints their gaps, errors and losses.",
   )
-  .option("--kills <n>", "times of each kind under each load", whole, 20)
-  .option("--kinds <names>", kindNames.join(","), listOf(kindNames), [...kindNames])
-  .option("--loads <names>", LOADS.join(","), listOf(LOADS), [...LOADS])
-  .option("--policies <names>", "retry-unknown", listOf(POLICIES), [...POLICIES])
-  .option("--nodes <n>", "data nodes per partition", whole, 3)
-  .option("--ack-replicas <n>", "as in twine.conf", whole, 0)
-  .option("--down-after <ms>", "detection time of a silent master, in ms", whole, 1000)
-  .option("--seed <n>", "varies when each loss comes", whole, 1)
+  .option("--kills <n>", "times of each kind under each load", wholeFrom(1), 20)
+  .option("--kinds <names>", kindNames.join(","), someOf(kindNames), [...kindNames])
+  .option("--loads <names>", LOADS.join(","), someOf(LOADS), [...LOADS])
+  .option("--policies <names>", "retry-unknown", someOf(POLICIES), [...POLICIES])
+  .option("--nodes <n>", "data nodes per partition", wholeFrom(1), 3)
+  .option("--ack-replicas <n>", "as in twine.conf", wholeFrom(0), 0)
+  .option("--down-after <ms>", "detection time of a silent master, in ms", wholeFrom(1), 1000)
+  .option("--seed <n>", "varies when each loss comes", wholeFrom(0), 1)
   .option("--json <file>", "where every trial is written", ".cache/bench/router-failover.json")
   .option("--timeline", "prints what monitors and router said after each loss")
   .addHelpText(

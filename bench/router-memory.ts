@@ -7,21 +7,16 @@ import { readFile, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { freePort, startRedis, until } from "../test/support/redis-server.ts";
 import { RawClient } from "../test/support/router-cluster.ts";
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("a whole number");
-  return value;
-}
+import { wholeFrom } from "./option-values.ts";
 
 const values = new Command("bench/router-memory.ts")
   .description("The router's memory per idle client, and over many commands at full speed.")
-  .option("--clients <n>", "idle clients", whole, 10_000)
-  .option("--commands <n>", "commands at full speed", whole, 50_000_000)
-  .option("--minutes <n>", "as long at most", whole, 60)
+  .option("--clients <n>", "idle clients", wholeFrom(0), 10_000)
+  .option("--commands <n>", "commands at full speed", wholeFrom(0), 50_000_000)
+  .option("--minutes <n>", "as long at most", wholeFrom(0), 60)
   .option("--json <file>", "where the figures are written")
   .addHelpText(
     "after",

@@ -6,9 +6,10 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { freePort, startRedis, until } from "../test/support/redis-server.ts";
 import { RawClient } from "../test/support/router-cluster.ts";
+import { someOf, wholeFrom } from "./option-values.ts";
 
 /** Long enough that what is measured is the running router, not a hundred connections being made and code being compiled. */
 const LOADS: Readonly<Record<string, { readonly args: string; readonly requests: number }>> = {
@@ -17,28 +18,13 @@ const LOADS: Readonly<Record<string, { readonly args: string; readonly requests:
 };
 const TESTS = ["SET", "GET", "INCR", "LPUSH", "LPOP", "SADD", "SPOP", "LRANGE_100", "MSET", "MGET"];
 
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("a number from 1");
-  return value;
-}
-
-function someOf(known: readonly string[]): (text: string) => string[] {
-  return (text) => {
-    const names = text.split(",");
-    const strange = names.find((name) => !known.includes(name));
-    if (strange !== undefined) throw new InvalidArgumentError(`some of ${known.join(",")}`);
-    return names;
-  };
-}
-
 const values = new Command("bench/router.ts")
   .description("Throughput, p99 and processor time of the router beside twemproxy and bare Redis.")
-  .option("--rounds <n>", "turns of each, of which the median counts", whole, 3)
+  .option("--rounds <n>", "turns of each, of which the median counts", wholeFrom(1), 3)
   .option(
     "--partitions <n,n>",
     "numbers of partitions",
-    (text) => text.split(",").map(whole),
+    (text) => text.split(",").map(wholeFrom(1)),
     [1, 4],
   )
   .option("--only <tests>", TESTS.join(","), someOf(TESTS), TESTS)

@@ -3,12 +3,13 @@
 //   well ─▶ empty ─▶ writers begin ─▶ warm ─▶ before ─▶ FAULT ─▶ acknowledged again ─▶ settle ─▶ writers end
 //        ─▶ after ─▶ mend ─▶ well ─▶ count what is missing
 import { encodeCommand } from "../../runtime/resp/encode.ts";
+import { nowMs } from "../machine-clock.ts";
 import type { Contender, Place } from "./contender.ts";
 import { longestGap, type Trial } from "./figures.ts";
 import { wait, type Kind } from "./kinds.ts";
 import { Wire } from "./wire.ts";
 import { keyOf, type WriterPlan, type Written } from "./writer.ts";
-import { nowMs, type Writers } from "./writers.ts";
+import type { Writers } from "./writers.ts";
 
 export interface TrialOptions {
   readonly index: number;

@@ -1,6 +1,7 @@
 // writer-thread.ts: the writers in a thread of their own, so that what the bench does meanwhile (signals, questions) does
 // not delay a write, and no write delays a signal.
 import { parentPort } from "node:worker_threads";
+import { nowMs } from "../machine-clock.ts";
 import type { Place } from "./contender.ts";
 import { follow, type Follower } from "./follower.ts";
 import { Writer, type WriterPlan, type Written } from "./writer.ts";
@@ -20,11 +21,6 @@ export type FromThread =
 
 let writers: readonly Writer[] = [];
 let followers: readonly Follower[] = [];
-
-/** The machine's monotonic clock: the same in every thread, unlike performance.now(). */
-function nowMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
 
 function begin({ writers: wanted }: WriteOrder): void {
   const byTag = new Map<string, Follower>();

@@ -51,8 +51,3 @@ export class Writers {
     });
   }
 }
-
-/** The clock of the acknowledgements. */
-export function nowMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}

@@ -1,6 +1,7 @@
 // client-thread.ts: all clients of a trial in a thread of their own, so that the bench's own work (signals, questions to the
 // register) delays no reply's time.
 import { parentPort } from "node:worker_threads";
+import { nowMs } from "../machine-clock.ts";
 import { Client, type ClientPlan, type ClientResult } from "./client.ts";
 
 export type ToThread =
@@ -13,11 +14,6 @@ export type FromThread =
   | { readonly kind: "results"; readonly results: readonly ClientResult[] };
 
 let clients: readonly Client[] = [];
-
-/** The machine's monotonic clock: the same in every thread, unlike performance.now(). */
-function nowMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
 
 async function hear(message: ToThread): Promise<FromThread | undefined> {
   switch (message.kind) {

@@ -6,6 +6,7 @@
 //
 // The clients go on while the old master comes back: a paused one may still execute what lay in its sockets.
 import { longestGap } from "../failover/figures.ts";
+import { nowMs } from "../machine-clock.ts";
 import type { ClientResult } from "./client.ts";
 import type { Clients } from "./clients.ts";
 import type { BenchCluster } from "./cluster.ts";
@@ -147,9 +148,4 @@ async function untilWell(cluster: BenchCluster): Promise<void> {
 
 function wait(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** The clock of the clients' thread. */
-function nowMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
 }

@@ -9,7 +9,7 @@ function said(...replies: string[]): Buffer[] {
 }
 
 test("a node is greeted with everything in one HELLO, and its database is chosen where it is not the first", () => {
-  const credentials = { username: "app", password: "secret" };
+  const credentials = { username: "app" as const, password: "secret" };
   const greeting = greetingOf({ protocol: 3, credentials, clientName: "twine-router", db: 2 });
   expect(greeting.map(String)).toEqual([
     "*7\r\n$5\r\nHELLO\r\n$1\r\n3\r\n$4\r\nAUTH\r\n$3\r\napp\r\n$6\r\nsecret\r\n$7\r\nSETNAME\r\n$12\r\ntwine-router\r\n",
