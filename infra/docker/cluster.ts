@@ -32,6 +32,7 @@ import {
   EXAMPLES,
   checkSettings,
   passwordFault,
+  smtpPasswordFault,
   type DockerSettings,
   type DockerSettingsArgs,
 } from "./settings.ts";
@@ -55,6 +56,7 @@ interface Making {
   readonly plan: Plan;
   readonly settings: DockerSettings;
   readonly password: pulumi.Output<string> | undefined;
+  readonly smtpPassword: pulumi.Output<string> | undefined;
   readonly ports: ReadonlyMap<string, readonly PublishedPort[]>;
   readonly runtime: RuntimeSource;
   readonly given: GivenTexts;
@@ -110,7 +112,8 @@ function prepare(name: string, args: TwineClusterArgs): Making {
     config,
     plan: { ...plan, warnings: [...warnings, ...plan.warnings] },
     settings,
-    password: secretPassword(args),
+    password: secretOf("password", args.password, passwordFault),
+    smtpPassword: secretOf("smtpPassword", args.smtpPassword, smtpPasswordFault),
     ports: engine === undefined ? new Map() : publishedPorts(plan, settings.publish),
     runtime: settings.runtimeImage ?? prepareImageContext(packageRoot()),
     given: given.texts,
@@ -136,13 +139,18 @@ function readConf(
   };
 }
 
-function secretPassword({ password }: TwineClusterArgs): pulumi.Output<string> | undefined {
-  if (password === undefined) return undefined;
-  return pulumi.secret(password).apply((text) => {
-    const why = passwordFault(text);
+/** One that is an Output is checked as soon as it is known. */
+function secretOf(
+  key: "password" | "smtpPassword",
+  value: pulumi.Input<string> | undefined,
+  faultOf: (text: string) => string | undefined,
+): pulumi.Output<string> | undefined {
+  if (value === undefined) return undefined;
+  return pulumi.secret(value).apply((text) => {
+    const why = faultOf(text);
     if (why === undefined) return text;
-    const remedy = `for example: ${EXAMPLES.password}`;
-    throw refusal([{ code: "DOCKER_SETTING", message: `twine:password ${why}`, remedy }]);
+    const remedy = `for example: ${EXAMPLES[key]}`;
+    throw refusal([{ code: "DOCKER_SETTING", message: `twine:${key} ${why}`, remedy }]);
   });
 }
 
@@ -243,13 +251,14 @@ function createNode(
   after: readonly docker.Container[],
   templates: ReadonlyMap<string, string>,
 ): ClusterNodeComponent {
-  const { settings, password, config, prefix, given } = making;
-  const isRedis = service.dataFolder !== undefined;
+  const { settings, password, smtpPassword, config, prefix, given } = making;
+  const isRedis = service.kind === "data" || service.kind === "status";
   const container = {
     service,
     files: planned.files,
     templates,
     password,
+    smtpPassword: service.kind === "monitor" ? smtpPassword : undefined,
     name: `${making.stackName}-${service.name}`,
     image: isRedis ? host.images.redis : host.images.runtime,
     networkMode: host.networkMode,

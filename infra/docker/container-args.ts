@@ -20,6 +20,7 @@ export const REDIS_USER = "999";
 export const RUNTIME_USER = "1000";
 /** Where infra/image/Dockerfile puts Twine. */
 const RUNTIME_FOLDER = "/opt/twine";
+const SMTP_PASSWORD_FILE = `${CONTAINER_PATHS.files}/smtp-password`;
 const MB = 1024 ** 2;
 
 export interface ContainerInput {
@@ -27,6 +28,8 @@ export interface ContainerInput {
   readonly files: readonly PlannedFile[];
   readonly templates: ReadonlyMap<string, string>;
   readonly password: pulumi.Output<string> | undefined;
+  /** A monitor's, where the mail relay asks for one. */
+  readonly smtpPassword: pulumi.Output<string> | undefined;
   /** Name of the container and of its volume. */
   readonly name: string;
   readonly image: pulumi.Input<string>;
@@ -66,7 +69,7 @@ export function hardening(
 /** The container of one service. */
 export function containerArgs(input: ContainerInput): docker.ContainerArgs {
   const { service } = input;
-  const isRedis = service.dataFolder !== undefined;
+  const isRedis = service.kind === "data" || service.kind === "status";
   const user = isRedis ? REDIS_USER : RUNTIME_USER;
   const graceS = Math.ceil(service.graceMs / 1000) + (service.kind === "data" ? graceForData : 0);
   return {
@@ -77,9 +80,9 @@ export function containerArgs(input: ContainerInput): docker.ContainerArgs {
     networkMode: input.networkMode,
     ...(input.isInPod || input.extraHosts.length === 0 ? {} : { hosts: [...input.extraHosts] }),
     ...(isRedis ? { entrypoints: [...service.command] } : runtimeCommand(input)),
-    ...(isRedis
-      ? { volumes: [{ volumeName: input.name, containerPath: CONTAINER_PATHS.data }] }
-      : {}),
+    ...(service.dataFolder === undefined
+      ? {}
+      : { volumes: [{ volumeName: input.name, containerPath: CONTAINER_PATHS.data }] }),
     uploads: uploadsOf(input, user),
     healthcheck: {
       tests: isRedis
@@ -121,6 +124,7 @@ function runtimeCommand({
   service,
   isInPod,
   password,
+  smtpPassword,
 }: ContainerInput): Pick<docker.ContainerArgs, "entrypoints" | "command" | "envs" | "workingDir"> {
   const [bin = "", ...rest] = service.command;
   return {
@@ -132,6 +136,7 @@ function runtimeCommand({
       ...(isInPod ? [`TWINE_LISTEN=${service.bind.join(",")}`] : []),
       // The path of a file, never the password itself: `docker inspect` shows a container's environment.
       ...(password === undefined ? [] : [`TWINE_PASSWORD_FILE=${CONTAINER_PATHS.files}/password`]),
+      ...(smtpPassword === undefined ? [] : [`TWINE_SMTP_PASSWORD_FILE=${SMTP_PASSWORD_FILE}`]),
     ],
   };
 }
@@ -141,7 +146,12 @@ function uploadsOf(input: ContainerInput, user: string): docker.types.input.Cont
     .filter((file) => file.path.startsWith(`${input.service.folder}/`))
     .map((file) => uploadOf(input, file, user));
   const given = (input.service.given ?? []).map((file) => givenUpload(input, file, user));
-  return [...planned, ...given];
+  const { smtpPassword } = input;
+  const smtp =
+    smtpPassword === undefined
+      ? []
+      : [secretUpload(SMTP_PASSWORD_FILE, smtpPassword.apply(asLine), user)];
+  return [...planned, ...given, ...smtp];
 }
 
 function givenUpload(
@@ -156,7 +166,20 @@ function givenUpload(
     typeof text === "string" ? oneLineAtLeast(text) : pulumi.output(text).apply(oneLineAtLeast);
   const permissions = mode.toString(8).padStart(4, "0");
   if (!isSecret) return { file, content, permissions };
-  return { file, content: pulumi.secret(content), owner: user, group: "0", permissions };
+  return secretUpload(file, content, user);
+}
+
+/** For the container's user alone. */
+function secretUpload(
+  file: string,
+  content: pulumi.Input<string>,
+  user: string,
+): docker.types.input.ContainerUpload {
+  return { file, content: pulumi.secret(content), owner: user, group: "0", permissions: "0400" };
+}
+
+function asLine(text: string): string {
+  return `${text}\n`;
 }
 
 /** The provider refuses to upload nothing, and an empty line says as little: a users file may name nobody. */
@@ -174,6 +197,6 @@ function uploadOf(
     const permissions = planned.mode.toString(8).padStart(4, "0");
     return { file, content: renderFile(planned, templates), permissions };
   }
-  const content = pulumi.secret(password.apply((text) => renderFile(planned, templates, text)));
-  return { file, content, owner: user, group: "0", permissions: "0400" };
+  const content = password.apply((text) => renderFile(planned, templates, text));
+  return secretUpload(file, content, user);
 }

@@ -11,9 +11,15 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { TwineError } from "../../runtime/core/errors.ts";
+
+/** A folder that is to have an owner in the image needs something in it: builders pass over an empty one. */
+const RESCUE_README =
+  "What data nodes took while another node was master, saved by this monitor: RDB files that any redis-server loads.\n" +
+  "twine-status tells of each until twine-failover --forget-rescue NODE; the files stay until somebody removes them.\n";
 
 export interface ImageContext {
   /** Absolute. */
@@ -53,6 +59,8 @@ function fill(root: string, folder: string, cache: string): ImageContext {
   }
   copyDependencies(root, folder);
   cpSync(join(root, "infra/image/Dockerfile"), join(folder, "Dockerfile"));
+  mkdirSync(join(folder, "data/rescue"), { recursive: true });
+  writeFileSync(join(folder, "data/rescue/README"), RESCUE_README);
   const hash = hashOf(folder).slice(0, 12);
   return { folder: keep(folder, join(cache, hash)), tag: `twine-runtime:${hash}` };
 }

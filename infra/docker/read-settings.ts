@@ -4,15 +4,16 @@ import type { DockerSettingsArgs } from "./settings.ts";
 
 /** Objects, lists and booleans: Pulumi hands them over as JSON. */
 const VALUES = ["hosts", "engine", "engineAccess", "protectData", "publish", "labels"];
+const PASSWORDS = ["password", "smtpPassword"];
 /** Read elsewhere. */
 const ELSEWHERE = ["conf"];
 const NAMESPACE = "twine:";
 
 /**
  * The keys that are set, of `pulumi.runtime.allConfig()`. An empty text, list or object counts as not set: Pulumi.yaml has
- * them as defaults, because Pulumi takes a declared key without a default for a required one. The password is not
- * declared, so an empty one was set by a person. It is a plain text here, to be checked before anything is made; the
- * component makes a secret of it.
+ * them as defaults, because Pulumi takes a declared key without a default for a required one. The passwords are not
+ * declared, so an empty one was set by a person. They are plain texts here, to be checked before anything is made; the
+ * component makes secrets of them.
  */
 export function readSettings(config: Readonly<Record<string, string>>): DockerSettingsArgs {
   const found = Object.entries(config)
@@ -21,7 +22,9 @@ export function readSettings(config: Readonly<Record<string, string>>): DockerSe
       const key = name.slice(NAMESPACE.length);
       return [key, VALUES.includes(key) ? decoded(text) : text];
     })
-    .filter(([key, value]) => !ELSEWHERE.includes(key) && (key === "password" || !isEmpty(value)));
+    .filter(
+      ([key, value]) => !ELSEWHERE.includes(key) && (PASSWORDS.includes(key) || !isEmpty(value)),
+    );
   return Object.fromEntries(found);
 }
 

@@ -31,6 +31,8 @@ export interface DockerSettingsArgs {
   readonly runtimeImage?: string;
   /** The cluster's password, one word; without it everything stays on 127.0.0.1 or in the pods' network. */
   readonly password?: pulumi.Input<string>;
+  /** The password of the user that twine.conf's alert-smtp names. */
+  readonly smtpPassword?: pulumi.Input<string>;
   /** Volumes survive `pulumi destroy`, and a change that would delete one is refused. */
   readonly protectData?: boolean;
   /** Pods only: "routers", "monitors", "all", "none", NODE, NODE=PORT, NODE=ADDRESS:PORT. */
@@ -63,6 +65,7 @@ export const EXAMPLES: Readonly<Record<keyof DockerSettingsArgs, string>> = Obje
   redisImage: `pulumi config set twine:redisImage ${DEFAULT_REDIS_IMAGE}`,
   runtimeImage: "pulumi config set twine:runtimeImage registry.example.com/twine-runtime:0.1.0",
   password: "pulumi config set --secret twine:password 'one-long-word'",
+  smtpPassword: "pulumi config set --secret twine:smtpPassword 'what-the-relay-wants'",
   protectData: "pulumi config set twine:protectData true",
   publish: `pulumi config set --path 'twine:publish[0]' r1=16400`,
   memory: "pulumi config set twine:memory 1gb",
@@ -107,6 +110,7 @@ export function checkSettings(
     labels: labelsOf(args.labels, complain),
   };
   if (typeof args.password === "string") checkPassword(args.password, complain);
+  checkSmtpPassword(args, config, complain);
   if (problems.length > 0) throw new TwineError(problems, { exitCode: EXIT.usage });
   return settings;
 }
@@ -134,6 +138,36 @@ function checkPassword(password: string, complain: Complain): void {
 export function passwordFault(password: string): string | undefined {
   return password === "" || /\s/.test(password)
     ? "must be one word, and not an empty one"
+    : undefined;
+}
+
+/** A mail that can't be sent would be missed in the moment of trouble, so the login is asked for beforehand. */
+function checkSmtpPassword(
+  { smtpPassword }: DockerSettingsArgs,
+  { settings: { alertSmtp, alertMail } }: ClusterConfig,
+  complain: Complain,
+): void {
+  const user = new URL(alertSmtp).username;
+  if (smtpPassword === undefined) {
+    if (user === "" || alertMail.length === 0) return;
+    complain(
+      "smtpPassword",
+      `is missing, and alert-smtp names the user ${decodeURIComponent(user)}`,
+    );
+    return;
+  }
+  if (user === "") {
+    const example = "alert-smtp smtp://USER@mail.example.com:587 in twine.conf";
+    complain("smtpPassword", "is set, and twine.conf's alert-smtp names no user", { example });
+  }
+  const why = typeof smtpPassword === "string" ? smtpPasswordFault(smtpPassword) : undefined;
+  if (why !== undefined) complain("smtpPassword", why);
+}
+
+/** Why a text can't be it, or undefined: monitors take the first line of a file. The text itself is never repeated. */
+export function smtpPasswordFault(password: string): string | undefined {
+  return password === "" || /[\r\n]/.test(password)
+    ? "must be one line, and not an empty one"
     : undefined;
 }
 

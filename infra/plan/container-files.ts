@@ -17,7 +17,7 @@ import type { RedisUser } from "../../runtime/core/credentials.ts";
 import { registerKeys } from "../../runtime/core/register-keys.ts";
 import type { PlannedFile, PlannedSecret } from "./plan.ts";
 
-/** Where a container finds its files, and a redis-server its data. */
+/** Where a container finds its files, a redis-server its data and a monitor what it rescued. */
 export const CONTAINER_PATHS = Object.freeze({ files: "/etc/twine", data: "/data" });
 
 /** The bounds of a polite stop, seconds: the alpha's answer to a handover, then Redis's own end. */

@@ -31,7 +31,7 @@ export function planService(
     kind: node.kind,
     command: commandOf(node, options),
     folder: node.name,
-    ...(isRedis ? { dataFolder: "data" } : {}),
+    ...(isRedis || (node.kind === "monitor" && !isInFolder) ? { dataFolder: "data" } : {}),
     logFile: isRedis ? "redis.log" : "log",
     bind,
     ports: portsOf(node),
@@ -51,7 +51,9 @@ function commandOf(node: ClusterNode, { confPath, placement = "folders" }: PlanO
         ? ["redis-server", "redis.conf"]
         : ["/bin/sh", `${CONTAINER_PATHS.files}/entrypoint.sh`];
     case "monitor":
-      return ["twined", node.name, "--conf", confPath];
+      return placement === "folders"
+        ? ["twined", node.name, "--conf", confPath]
+        : ["twined", node.name, "--conf", confPath, "--dir", CONTAINER_PATHS.data];
     case "router":
       return ["twine-router", node.name, "--conf", confPath];
     default:

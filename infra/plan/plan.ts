@@ -51,7 +51,8 @@ export interface PlannedService {
   readonly command: readonly string[];
   /** Relative to the host's folder; the process runs in it. */
   readonly folder: string;
-  /** Relative to `folder`; absent for services without data. */
+  /** Relative to `folder`; absent for services without data. A monitor's holds what it rescues: its own folder does
+      for that on a machine, in a container only a volume outlives it. */
   readonly dataFolder?: string;
   /** Relative to `folder`: what the process says. */
   readonly logFile: string;

@@ -5,6 +5,7 @@ import { resolve } from "node:path";
 import { Registry } from "prom-client";
 import { createSender } from "../alert/sender.ts";
 import { sendTestAlert } from "../alert/test-alert.ts";
+import { claimFolder } from "../cli/claim-folder.ts";
 import { listenOn } from "../cli/listen.ts";
 import { readTemplate } from "../cli/read-template.ts";
 import { readSmtpPassword } from "../cli/smtp-password.ts";
@@ -39,7 +40,7 @@ const program = tool({
     "$ twined --test-alert",
     "$ curl -s localhost:7601/healthz",
   ],
-  dir: "where rescue/ is made, for what a node took that was not to be master (else the present folder)",
+  dir: "where rescue/ is made, for what a node took that was not to be master (else the present folder); a file twine-stamp there says whose it is",
 })
   .argument("[name]", "a monitor of twine.conf")
   .option("--test-alert", "mail a test to alert-mail, say what became of it, and end");
@@ -90,10 +91,15 @@ async function testAlert({ file, settings }: ClusterConfig, isJson: boolean): Pr
   return EXIT.ok;
 }
 
-/** Saves what a rogue master alone has into the folder `rescue` below `dir`. */
-function rescuerIn(dir: string, password: string | undefined): Rescuer {
+/** Saves what a rogue master alone has into the folder `rescue` below `dir`, which is claimed, or the present folder. */
+function rescuerIn(
+  dir: string | undefined,
+  { settings: { cluster } }: ClusterConfig,
+  password: string | undefined,
+): Rescuer {
+  if (dir !== undefined) claimFolder(dir, cluster);
   return createRescuer({
-    folder: resolve(dir, "rescue"),
+    folder: resolve(dir ?? ".", "rescue"),
     credentials: credentialsOf("monitor", password),
     clock: systemClock,
     openStream: openRdbStream,
@@ -121,7 +127,7 @@ async function runMonitor(
     log,
     acceptors,
     board,
-    rescuer: rescuerIn(options.dir ?? ".", password),
+    rescuer: rescuerIn(options.dir, config, password),
   });
   const mails = startMails(node.name, monitor, board, () => config, registry);
   const failovers = countFailovers(

@@ -58,7 +58,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
 
     // Every container of the engine is lost; the volumes are not, and no other was made.
     await removeContainers(pods);
-    expect((await pods.docker.listVolumes()).Volumes).toHaveLength(9);
+    expect((await pods.docker.listVolumes()).Volumes).toHaveLength(12);
     await runner.up({ refresh: true });
     await untilOk(runner, pods);
     expect(await redis(runner, pods, "GET", "foo")).toBe("bar");
@@ -71,6 +71,9 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
     await until("a node follows", async () => (await spaceOf(pods, node)) === space, 60_000);
     await untilOk(runner, pods);
     expect(await redis(runner, pods, "GET", "foo")).toBe("bar");
+
+    await expectRescue(pods);
+    await untilOk(runner, pods);
 
     // The machine loses its power.
     await pods.kill();
@@ -127,6 +130,60 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
     expect(secrets.filter((secret) => shown.some((text) => text.includes(secret)))).toEqual([]);
   }
 });
+
+/** Somebody makes a replica master by hand and writes there: it is saved before the alpha takes it back. */
+async function expectRescue(pods: EngineHost): Promise<void> {
+  const view = await statusOf(pods);
+  const replica = view.nodes.find(({ role }) => role === "replica");
+  expect(replica).toBeDefined();
+  const { name = "", port = 0 } = replica ?? {};
+  const at = ["exec", `staging-${name}`, "redis-cli", "-p", String(port)];
+  await pods.run("docker", "-H", pods.endpoint, ...at, "REPLICAOF", "NO", "ONE");
+  await pods.run("docker", "-H", pods.endpoint, ...at, "SET", "by:hand", "kept");
+  let place = "";
+  await until("the writes made by hand are saved", async () => {
+    const { nodes } = await statusOf(pods);
+    const rescue = nodes.find((node) => node.name === name)?.rescue;
+    place = rescue?.kind === "saved" ? (rescue.place ?? "") : "";
+    return place !== "";
+  });
+  const [monitor = "", path = ""] = place.split(":");
+  const saved = await pods.run(
+    "docker",
+    "-H",
+    pods.endpoint,
+    "exec",
+    `staging-${monitor}`,
+    "cat",
+    path,
+  );
+  expect(saved).toMatch(/^REDIS\d+[^]*by:hand/);
+}
+
+interface StatusSeen {
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly role: string;
+    readonly port: number;
+    readonly rescue?: { readonly kind: string; readonly place: string | null };
+  }[];
+}
+
+/** /status.json of the first monitor, asked inside its container. */
+async function statusOf(pods: EngineHost): Promise<StatusSeen> {
+  const ask = "fetch('http://127.0.0.1:7601/status.json').then(r=>r.text()).then(console.log)";
+  const answer = await pods.run(
+    "docker",
+    "-H",
+    pods.endpoint,
+    "exec",
+    "staging-m1",
+    "node",
+    "-e",
+    ask,
+  );
+  return JSON.parse(answer) as StatusSeen;
+}
 
 /** The network namespace that a container's process is in; empty while there is none. */
 async function spaceOf(engine: EngineHost, container: string): Promise<string> {

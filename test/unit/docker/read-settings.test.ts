@@ -23,6 +23,7 @@ test("objects, lists and booleans are decoded", () => {
 
 test("an empty password is handed on: nobody but a person can have set it", () => {
   expect(read({ password: "" })).toEqual({ password: "" });
+  expect(read({ smtpPassword: "" })).toEqual({ smtpPassword: "" });
 });
 
 test("a key that there is not is handed on, to be complained about", () => {

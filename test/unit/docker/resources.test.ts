@@ -1,5 +1,5 @@
 // resources.test.ts: what a twine.conf becomes on Docker, held to the property: every URN, every input, every order.
-// `TWINE_GOLDEN=accept vitest run --project unit test/unit/docker` rewrites the golden files; a diff is a change in
+// `TWINE_GOLDEN=accept vitest run --project unit-pulumi test/unit/docker` rewrites the golden files; a diff is a change in
 // what users' `pulumi up` does, a changed URN replaces what they have.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -204,6 +204,28 @@ describe("the files that twine.conf names", () => {
   });
 });
 
+describe("the mail relay's password", () => {
+  const conf = `${HOST_ARGS.conf}\nalert-mail on-call@example.com\nalert-smtp smtp://twine@mail.example.com:587\n`;
+  const args = { ...HOST_ARGS, conf, smtpPassword: "as the relay wants it" };
+
+  test("is a file of the monitors alone, and secret", async () => {
+    const { resources } = await recordProgram(args);
+    const file = "/etc/twine/smtp-password";
+    const having = resources.filter((one) => JSON.stringify(one.inputs).includes(file));
+    expect(having.map(({ name }) => name)).toEqual(["m1", "m2", "m3"]);
+    expect(uploadsOf(resources, "m2")).toContainEqual({
+      file,
+      content: "as the relay wants it\n",
+      owner: "1000",
+      group: "0",
+      permissions: "0400",
+    });
+    expect(having[0]?.inputs["envs"]).toContain(`TWINE_SMTP_PASSWORD_FILE=${file}`);
+    const inClear = JSON.stringify(resources.map((one) => withoutSecrets(one.inputs)));
+    expect(inClear).not.toContain("as the relay wants it");
+  });
+});
+
 interface Upload {
   readonly file: string;
   readonly content: string;
@@ -296,7 +318,8 @@ describe("outputs", () => {
   test("volumes that are kept are protected and listed", async () => {
     const { cluster, resources } = await recordProgram({ ...POD_ARGS, protectData: true });
     const kept = await outputValue(cluster.keptVolumes);
-    expect(kept).toHaveLength(9);
+    expect(kept).toHaveLength(12);
+    expect(kept).toContainEqual({ host: "localhost", volume: "staging-m1" });
     expect(kept).toContainEqual({ host: "localhost", volume: "staging-a6666" });
     const volumes = resources.filter((one) => one.type === VOLUME);
     expect(volumes.every((one) => one.protect && one.retainOnDelete)).toBe(true);

@@ -134,6 +134,27 @@ describe("everything else", () => {
     ]);
   });
 
+  test("the mail relay's password and its user go together, and no mail without one is told beforehand", () => {
+    const relay = (lines: string) => configOf(`${confText("twine.conf")}\n${lines}\n`);
+    const withUser = relay("alert-smtp smtp://twine%40example.com@mail.example.com:587");
+    const mailed = relay("alert-mail me@example.com\nalert-smtp smtp://me@mail.example.com:587");
+    expect(problemsOf({}, withUser)).toEqual([]);
+    expect(problemsOf({ smtpPassword: "any words" }, mailed)).toEqual([]);
+    expect(problemsOf({}, mailed)).toEqual([
+      expect.stringMatching(
+        /^twine:smtpPassword is missing, and alert-smtp names the user me \|.*--secret twine:smtp/,
+      ),
+    ]);
+    expect(problemsOf({ smtpPassword: "" }, mailed)).toEqual([
+      expect.stringMatching(/^twine:smtpPassword must be one line, and not an empty one/),
+    ]);
+    expect(problemsOf({ smtpPassword: "word" }, SHIPPED)).toEqual([
+      expect.stringMatching(
+        /^twine:smtpPassword is set, and twine.conf's alert-smtp names no user/,
+      ),
+    ]);
+  });
+
   test("an empty password is none", () => {
     expect(problemsOf({ password: "" }, SHIPPED)).toEqual([
       expect.stringMatching(/^twine:password must be one word.*--secret twine:password/),
