@@ -16,6 +16,7 @@ import {
   withSecrets,
   withoutSecrets,
   type Recorded,
+  type RecordedProgram,
 } from "./recorded-program.ts";
 
 const isAccepting = process.env["TWINE_GOLDEN"] === "accept" && process.env["CI"] === undefined;
@@ -69,6 +70,15 @@ const FILES_ARGS: TwineClusterArgs = {
   },
 };
 
+const recorded = new Map<TwineClusterArgs, Promise<RecordedProgram>>();
+
+/** The program of these arguments, run once for all tests that only look at it: it takes its time. */
+function recordedOnce(args: TwineClusterArgs): Promise<RecordedProgram> {
+  const program = recorded.get(args) ?? recordProgram(args);
+  recorded.set(args, program);
+  return program;
+}
+
 /** Long texts by their digest: they are held whole by test/golden. */
 function shortened(value: unknown): unknown {
   if (typeof value === "string" && value.includes("\n")) {
@@ -103,11 +113,11 @@ function expectAccepted(name: string, resources: readonly Recorded[]): void {
 
 describe.each(CASES)("%s", (name, args) => {
   test("its URNs, inputs and order are those that were accepted", async () => {
-    expectAccepted(name, (await recordProgram(args)).resources);
+    expectAccepted(name, (await recordedOnce(args)).resources);
   });
 
   test("no node takes a value from another node, so that replacing one replaces no other", async () => {
-    const { resources } = await recordProgram(args);
+    const { resources } = await recordedOnce(args);
     const pods = resources
       .filter((one) => one.type === "twine:docker:Host")
       .map((one) => `${CONTAINER} ${one.name}`);
@@ -118,7 +128,7 @@ describe.each(CASES)("%s", (name, args) => {
   });
 
   test("within a partition the last node comes first, and each waits for the one before", async () => {
-    const { resources } = await recordProgram(args);
+    const { resources } = await recordedOnce(args);
     const orderOf = (node: string): readonly string[] =>
       resources.find((one) => one.type === CONTAINER && one.name === node)?.dependsOn ?? [];
     const [first, second, third] =
@@ -133,7 +143,7 @@ describe.each(CASES)("%s", (name, args) => {
 
 describe("the files that twine.conf names", () => {
   test("lie in the router's container alone, beside a twine.conf that says so", async () => {
-    const { resources } = await recordProgram(FILES_ARGS);
+    const { resources } = await recordedOnce(FILES_ARGS);
     expectAccepted("router-files", resources);
     const conf = (name: string): string =>
       uploadsOf(resources, name).find(({ file }) => file === "/etc/twine/twine.conf")?.content ??
@@ -158,7 +168,7 @@ describe("the files that twine.conf names", () => {
   });
 
   test("change the router alone when their text changes, and nothing when only their path does", async () => {
-    const before = await recordProgram(FILES_ARGS);
+    const before = await recordedOnce(FILES_ARGS);
     const changed = async (args: Partial<TwineClusterArgs>): Promise<string[]> => {
       const { resources } = await recordProgram({ ...FILES_ARGS, ...args });
       const texts = (all: readonly Recorded[]): string[] =>
@@ -177,7 +187,7 @@ describe("the files that twine.conf names", () => {
   });
 
   test("are secret when they hold a secret: neither state nor docker inspect shows them", async () => {
-    const { resources } = await recordProgram(FILES_ARGS);
+    const { resources } = await recordedOnce(FILES_ARGS);
     const secrets = ["the key", "a".repeat(64)];
     const given = JSON.stringify(withSecrets(resources.map((one) => one.inputs)));
     expect(secrets.every((secret) => given.includes(secret))).toBe(true);
@@ -194,12 +204,12 @@ describe("the files that twine.conf names", () => {
   });
 
   test("make the routers' URLs rediss:// when there is a certificate among them", async () => {
-    const { cluster } = await recordProgram(FILES_ARGS);
+    const { cluster } = await recordedOnce(FILES_ARGS);
     expect(await outputValue(cluster.routerUrls)).toEqual([
       expect.stringMatching(`^rediss://app:${PASSWORD}@127\\.0\\.0\\.1:2\\d{4}$`),
     ]);
     expect(await outputValue(cluster.connection)).toMatchObject({ tls: true, username: "app" });
-    const plain = await recordProgram(HOST_ARGS);
+    const plain = await recordedOnce(HOST_ARGS);
     expect(await outputValue(plain.cluster.connection)).toMatchObject({ tls: false });
   });
 });
@@ -209,7 +219,7 @@ describe("the mail relay's password", () => {
   const args = { ...HOST_ARGS, conf, smtpPassword: "as the relay wants it" };
 
   test("is a file of the monitors alone, and secret", async () => {
-    const { resources } = await recordProgram(args);
+    const { resources } = await recordedOnce(args);
     const file = "/etc/twine/smtp-password";
     const having = resources.filter((one) => JSON.stringify(one.inputs).includes(file));
     expect(having.map(({ name }) => name)).toEqual(["m1", "m2", "m3"]);
@@ -240,7 +250,7 @@ function uploadsOf(resources: readonly Recorded[], name: string): readonly Uploa
 
 describe("every container", () => {
   test.each(CASES)("of %s is limited, checked, without rights and pinned", async (_name, args) => {
-    const { resources } = await recordProgram(args);
+    const { resources } = await recordedOnce(args);
     const containers = resources.filter((one) => one.type === CONTAINER);
     expect(containers.length).toBeGreaterThan(10);
     const unfit = containers.filter(({ inputs }) => !isFit(inputs)).map((one) => one.name);
@@ -248,7 +258,7 @@ describe("every container", () => {
   });
 
   test("has no secret in clear in state, in its environment or in its labels", async () => {
-    const { resources } = await recordProgram(HOST_ARGS);
+    const { resources } = await recordedOnce(HOST_ARGS);
     const given = JSON.stringify(withSecrets(resources.map((one) => one.inputs)));
     const secrets = [PASSWORD, ...given.matchAll(/masterauth ([0-9a-f]{64})/g)].map((found) =>
       typeof found === "string" ? found : (found[1] ?? ""),
@@ -290,7 +300,7 @@ function isFit(inputs: Readonly<Record<string, unknown>>): boolean {
 
 describe("outputs", () => {
   test("with a password the routers' URLs carry it and are secret", async () => {
-    const { cluster } = await recordProgram(HOST_ARGS);
+    const { cluster } = await recordedOnce(HOST_ARGS);
     expect(await outputValue(cluster.routerUrls)).toEqual([
       `redis://app:${PASSWORD}@db1:6400`,
       `redis://app:${PASSWORD}@db2:6410`,
