@@ -162,7 +162,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     await foreign.destroy();
     const left = (await pods.docker.listVolumes()).Volumes.map((one) => one.Name).sort();
     // Its own were kept, too: that is what twine:protectData says.
-    expect(left).toEqual(["foreign-a1", "foreign-a2", "foreign-s1"]);
+    expect(left).toEqual(["foreign-a1", "foreign-a2", "foreign-m1", "foreign-s1"]);
     for (const name of left) await pods.docker.getVolume(name).remove();
   });
 
@@ -258,7 +258,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     expect(asked).not.toMatch(/bar/);
 
     const kept = (await runner.stack.outputs())["keptVolumes"]?.value as { volume: string }[];
-    expect(kept.map(({ volume }) => volume)).toEqual(["kept-a1", "kept-a2", "kept-s1"]);
+    expect(kept.map(({ volume }) => volume)).toEqual(["kept-a1", "kept-a2", "kept-m1", "kept-s1"]);
     expect(await failure(runner.pulumi("destroy", "--yes"))).toMatch(
       /cannot be deleted\s+because it is protected/,
     );
