@@ -18,7 +18,7 @@ import { CONTAINER_PATHS } from "../plan/container-files.ts";
 import { planCluster } from "../plan/plan-cluster.ts";
 import type { Plan, PlannedHost, PlannedService } from "../plan/plan.ts";
 import { besideConf } from "../plan/given-files.ts";
-import { readGivenFiles, type GivenContents, type GivenTexts } from "./given-files.ts";
+import { readGivenFiles, type Given, type GivenContents, type GivenTexts } from "./given-files.ts";
 import { Host, engineProvider } from "./host.ts";
 import { prepareImageContext } from "./image-context.ts";
 import { engineImages, type RuntimeSource } from "./images.ts";
@@ -59,7 +59,7 @@ interface Making {
   readonly smtpPassword: pulumi.Output<string> | undefined;
   readonly ports: ReadonlyMap<string, readonly PublishedPort[]>;
   readonly runtime: RuntimeSource;
-  readonly given: GivenTexts;
+  readonly given: Given;
   readonly watch: ClusterWatch;
 }
 
@@ -116,7 +116,7 @@ function prepare(name: string, args: TwineClusterArgs): Making {
     smtpPassword: secretOf("smtpPassword", args.smtpPassword, smtpPasswordFault),
     ports: engine === undefined ? new Map() : publishedPorts(plan, settings.publish),
     runtime: settings.runtimeImage ?? prepareImageContext(packageRoot()),
-    given: given.texts,
+    given: given.contents,
     watch: new ClusterWatch(plan, settings, name),
   };
 }

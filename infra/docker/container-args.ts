@@ -12,7 +12,7 @@ import { CONTAINER_PATHS, HANDOVER_WITHIN_S } from "../plan/container-files.ts";
 import type { PlannedFile, PlannedService } from "../plan/plan.ts";
 import type { GivenFile } from "../plan/given-files.ts";
 import { renderFile } from "../render/render-file.ts";
-import type { GivenTexts } from "./given-files.ts";
+import type { Given } from "./given-files.ts";
 import { CHECK_TIMES, runtimeCheck } from "./runtime-health.ts";
 
 /** The user "redis" of the official images of Redis and Valkey; "node" in Node's. No root, and no name to look up. */
@@ -41,7 +41,7 @@ export interface ContainerInput {
   readonly memoryBytes: number;
   readonly labels: Readonly<Record<string, string>>;
   /** The files that twine.conf names; the plan says which of them this service has. */
-  readonly given: GivenTexts;
+  readonly given: Given;
 }
 
 /** What every container has, pods included. */
@@ -159,12 +159,15 @@ function givenUpload(
   { directive, name, isSecret, mode }: GivenFile,
   user: string,
 ): docker.types.input.ContainerUpload {
-  const text = given[directive];
-  assert(text !== undefined, `the file that ${directive} names was read`);
+  const held = given[directive];
+  assert(held !== undefined, `the file that ${directive} names was read`);
   const file = `${CONTAINER_PATHS.files}/${name}`;
-  const content =
-    typeof text === "string" ? oneLineAtLeast(text) : pulumi.output(text).apply(oneLineAtLeast);
   const permissions = mode.toString(8).padStart(4, "0");
+  if (typeof held === "object" && "base64" in held) {
+    return { file, contentBase64: held.base64, permissions };
+  }
+  const content =
+    typeof held === "string" ? oneLineAtLeast(held) : pulumi.output(held).apply(oneLineAtLeast);
   if (!isSecret) return { file, content, permissions };
   return secretUpload(file, content, user);
 }

@@ -6,6 +6,7 @@
 //
 // Who may read a file on this machine is its owner's business: a checkout knows no modes. In the container a secret one is
 // for the container's user alone.
+import { isUtf8 } from "node:buffer";
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
@@ -19,8 +20,15 @@ import { givenFiles, type GivenDirective, type GivenFile } from "../plan/given-f
 /** Directive that names the file -> its text. What is an Output can't be tried out before it is known. */
 export type GivenTexts = Readonly<Partial<Record<GivenDirective, pulumi.Input<string>>>>;
 
+/** A compiled hash: as a text its bytes would not survive. */
+export interface GivenBytes {
+  readonly base64: string;
+}
+
+export type Given = Readonly<Partial<Record<GivenDirective, pulumi.Input<string> | GivenBytes>>>;
+
 export interface GivenContents {
-  readonly texts: GivenTexts;
+  readonly contents: Given;
   readonly problems: readonly Problem[];
 }
 
@@ -30,30 +38,33 @@ export interface ReadConf {
   readonly places: ReadonlyMap<string, SourceAt>;
 }
 
-/** The text of every file that `conf` names; `own` ones come first. Nothing throws: whatever is wrong is a problem. */
+/** What every file that `conf` names holds; `own` texts come first. Nothing throws: whatever is wrong is a problem. */
 export function readGivenFiles(
   conf: ReadConf,
   own: GivenTexts | undefined,
   hasPassword: boolean,
 ): GivenContents {
   const files = givenFiles(conf.config.settings);
-  const texts: Partial<Record<GivenDirective, pulumi.Input<string>>> = {};
+  const given: Partial<Record<GivenDirective, pulumi.Input<string> | GivenBytes>> = {};
   const problems: Problem[] = [...nodesWithTls(conf), ...unasked(files, own)];
   for (const file of files) {
-    const text = own?.[file.directive] ?? readOne(conf, file, problems);
-    if (text !== undefined) texts[file.directive] = text;
+    const content = own?.[file.directive] ?? readOne(conf, file, problems);
+    if (content !== undefined) given[file.directive] = content;
   }
-  problems.push(...wrongUsers(conf, texts, hasPassword), ...unusableTls(conf, texts));
-  return { texts, problems };
+  problems.push(...wrongUsers(conf, given, hasPassword), ...unusableTls(conf, given));
+  return { contents: given, problems };
 }
 
 function readOne(
   { config, places }: ReadConf,
   { directive, path }: GivenFile,
   problems: Problem[],
-): string | undefined {
+): string | GivenBytes | undefined {
   try {
-    return readFileSync(resolve(dirname(config.file), path), "utf8");
+    const bytes = readFileSync(resolve(dirname(config.file), path));
+    return directive !== "hash" || isUtf8(bytes)
+      ? bytes.toString("utf8")
+      : { base64: bytes.toString("base64") };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     problems.push({
@@ -96,7 +107,7 @@ function nodesWithTls({ config, places }: ReadConf): Problem[] {
 
 function wrongUsers(
   { config: { file, settings } }: ReadConf,
-  { "users-file": text }: GivenTexts,
+  { "users-file": text }: Given,
   hasPassword: boolean,
 ): readonly Problem[] {
   if (typeof text !== "string") return [];
@@ -105,8 +116,8 @@ function wrongUsers(
 }
 
 /** What node:tls finds wrong with the files together, as a router would. */
-function unusableTls({ config: { settings }, places }: ReadConf, texts: GivenTexts): Problem[] {
-  const { "tls-cert": cert, "tls-key": key, "tls-ca": ca } = texts;
+function unusableTls({ config: { settings }, places }: ReadConf, given: Given): Problem[] {
+  const { "tls-cert": cert, "tls-key": key, "tls-ca": ca } = given;
   const { tlsCert, tlsCa } = settings;
   const isKnown =
     (tlsCert === undefined || (typeof cert === "string" && typeof key === "string")) &&
@@ -122,7 +133,7 @@ function unusableTls({ config: { settings }, places }: ReadConf, texts: GivenTex
     return [];
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const named = (["tls-cert", "tls-key", "tls-ca"] as const).filter((name) => name in texts);
+    const named = (["tls-cert", "tls-key", "tls-ca"] as const).filter((name) => name in given);
     return [
       {
         code: "DOCKER_TLS_UNUSABLE",

@@ -47,11 +47,19 @@ describe("the files that twine.conf names", () => {
   const tls = ["tls-cert certs/router.crt", "tls-key certs/router.key", "tls-ca certs/ca.crt"];
 
   test("are read from twine.conf's folder, or from where an absolute path says", () => {
-    const { texts, problems } = read([...tls, `users-file ${join(folder, "users")}`]);
+    const { contents, problems } = read([...tls, `users-file ${join(folder, "users")}`]);
     expect(problems).toEqual([]);
-    expect(Object.keys(texts).sort()).toEqual(["tls-ca", "tls-cert", "tls-key", "users-file"]);
-    expect(texts["users-file"]).toBe(USERS);
-    expect(texts["tls-key"]).toMatch(/PRIVATE KEY/);
+    expect(Object.keys(contents).sort()).toEqual(["tls-ca", "tls-cert", "tls-key", "users-file"]);
+    expect(contents["users-file"]).toBe(USERS);
+    expect(contents["tls-key"]).toMatch(/PRIVATE KEY/);
+  });
+
+  test("are uploaded byte by byte where they are a compiled hash", () => {
+    const program = Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0xff, 0xfe, 0x00, 0x0d, 0x0a]);
+    writeFileSync(join(folder, "compiled"), program);
+    writeFileSync(join(folder, "script"), "#!/bin/sh\necho é\n");
+    expect(read(["hash ./compiled"]).contents.hash).toEqual({ base64: program.toString("base64") });
+    expect(read(["hash ./script"]).contents.hash).toBe("#!/bin/sh\necho é\n");
   });
 
   test("that are missing are all told, each with its line, its path and the remedy", () => {
@@ -90,10 +98,10 @@ describe("the files that twine.conf names", () => {
   test("may be given as texts instead, also such as are not known yet", () => {
     const key = pulumi.output("made by another resource");
     const own = { "tls-cert": "anything", "tls-key": key, "tls-ca": "anything" };
-    const { texts, problems } = read(tls, own);
+    const { contents, problems } = read(tls, own);
     expect(problems).toEqual([]);
-    expect(texts).toEqual(own);
-    expect(texts["tls-key"]).toBe(key);
+    expect(contents).toEqual(own);
+    expect(contents["tls-key"]).toBe(key);
   });
 
   test("a text for which twine.conf has no line is not passed over", () => {

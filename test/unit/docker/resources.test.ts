@@ -2,7 +2,8 @@
 // `TWINE_GOLDEN=accept vitest run --project unit-pulumi test/unit/docker` rewrites the golden files; a diff is a change in
 // what users' `pulumi up` does, a changed URN replaces what they have.
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
@@ -165,6 +166,25 @@ describe("the files that twine.conf names", () => {
       "tls-ca.pem root 0644",
     ]);
     expect(filesOf("m1")).toEqual(["twine.conf root 0644", "password 1000 0400"]);
+  });
+
+  test("that are compiled come to the router byte by byte", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "twine-compiled-"));
+    try {
+      writeFileSync(join(folder, "compiled"), Buffer.from([0x7f, 0xff, 0x00, 0xfe]));
+      const conf = FILES_ARGS.conf.replace("./hashes/my-hash.mjs", "./compiled");
+      const files = { ...FILES_ARGS.files };
+      delete files.hash;
+      const confFile = join(folder, "twine.conf");
+      const { resources } = await recordProgram({ ...FILES_ARGS, conf, confFile, files });
+      expect(uploadsOf(resources, "r1")).toContainEqual({
+        file: "/etc/twine/compiled",
+        contentBase64: "f/8A/g==",
+        permissions: "0755",
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test("change the router alone when their text changes, and nothing when only their path does", async () => {
