@@ -39,7 +39,7 @@ export interface NodeWatch {
   poke(): void;
   /** Forget the last INFO and ask now: what was true under another alpha proves nothing. */
   refresh(): void;
-  /** A silent node has down-after from now to answer, on a fresh connection. */
+  /** A silent node has down-after from now to answer, on a fresh connection; once, until it was heard of again. */
   listenAnew(): void;
   /** All that INFO tells, as text, on the standing connection; rejects when there is none, or when the node says
       nothing for twice down-after. Callers at the same time share one question. */
@@ -65,6 +65,8 @@ class StandingWatch implements NodeWatch {
   /** When something was last heard of the node. */
   #heardAtMs: number;
   #isSilent = false;
+  /** Who never answers is not given one chance after the other by a network that comes and goes. */
+  #mayListenAnew = true;
   /** The standing connection has brought an answer. */
   #hasAnswered = false;
   #endPatience: () => void = () => undefined;
@@ -99,7 +101,8 @@ class StandingWatch implements NodeWatch {
   }
 
   listenAnew(): void {
-    if (!this.#isSilent) return;
+    if (!this.#isSilent || !this.#mayListenAnew) return;
+    this.#mayListenAnew = false;
     this.#isSilent = false;
     this.#heardAtMs = this.#options.clock.nowMs();
     this.#waitingSinceMs = this.#heardAtMs;
@@ -243,6 +246,7 @@ class StandingWatch implements NodeWatch {
   #heard(): void {
     this.#endPatience();
     this.#isSilent = false;
+    this.#mayListenAnew = true;
     this.#waitingSinceMs = null;
     this.#heardAtMs = this.#options.clock.nowMs();
   }

@@ -140,7 +140,7 @@ test("a silent node is asked anew on a fresh connection: the old one may lead to
   watched.close();
 });
 
-test("a silent node that gets a new chance has down-after to take it, and is asked at once on a new connection", async () => {
+test("a silent node that gets a new chance has down-after to take it, is asked at once on a new connection, and gets no second", async () => {
   const clock = new HandClock();
   const node: Node = { answer: "nothing" };
   const watched = watch(clock, node);
@@ -156,11 +156,25 @@ test("a silent node that gets a new chance has down-after to take it, and is ask
   await clock.pass(2);
   expect(watched.sight().reach).toBe("silent");
   watched.listenAnew();
-  node.answer = "info";
-  await clock.pass(100);
-  expect(watched.sight().reach).toBe("up");
-  watched.listenAnew();
-  expect(watched.sight().reach).toBe("up");
+  expect(watched.sight().reach).toBe("silent");
+  watched.close();
+});
+
+test("a silent node that takes its new chance is up, and has another one when it falls silent again", async () => {
+  const clock = new HandClock();
+  const node: Node = { answer: "nothing" };
+  const watched = watch(clock, node);
+  for (let time = 0; time < 2; time++) {
+    node.answer = "nothing";
+    await clock.pass(2500);
+    expect(watched.sight().reach).toBe("silent");
+    watched.listenAnew();
+    node.answer = "info";
+    await clock.pass(100);
+    expect(watched.sight().reach).toBe("up");
+    watched.listenAnew();
+    expect(watched.sight().reach).toBe("up");
+  }
   watched.close();
 });
 
