@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { TwineCluster } from "./docker/cluster.ts";
-import { readSettings } from "./docker/read-settings.ts";
+import { readSettings, secretsInClear } from "./docker/read-settings.ts";
 import { refusal } from "./docker/refuse.ts";
 
 // Pulumi runs the program in the folder of this file; paths count from the folder of Pulumi.yaml.
@@ -17,8 +17,15 @@ const conf = read(
   confFile,
   "name a file, relative to the folder of Pulumi.yaml; for example: pulumi config set twine:conf examples/three-hosts.conf",
 );
+const config = pulumi.runtime.allConfig();
+for (const key of secretsInClear(config, process.env["PULUMI_CONFIG_SECRET_KEYS"])) {
+  const remedy = `pulumi config set --secret ${key} 'the-same-again'`;
+  void pulumi.log.warn(
+    `${key} can be read in Pulumi.${pulumi.getStack()}.yaml\n  remedy: ${remedy}`,
+  );
+}
 const cluster = new TwineCluster(pulumi.getStack(), {
-  ...readSettings(pulumi.runtime.allConfig()),
+  ...readSettings(config),
   conf,
   confFile,
 });

@@ -84,6 +84,8 @@ const IMPURE_ROOMS = [
   "runtime/cli/",
   "infra/bin/",
   "infra/local/",
+  // The Pulumi program itself.
+  "infra/index.ts",
 ];
 
 function routerRooms(...names: readonly string[]): string[] {

@@ -59,7 +59,7 @@ function fill(root: string, folder: string, cache: string): ImageContext {
   }
   copyDependencies(root, folder);
   cpSync(join(root, "infra/image/Dockerfile"), join(folder, "Dockerfile"));
-  mkdirSync(join(folder, "data/rescue"), { recursive: true });
+  mkdirSync(join(folder, "data/rescue"), { recursive: true, mode: 0o700 });
   writeFileSync(join(folder, "data/rescue/README"), RESCUE_README);
   const hash = hashOf(folder).slice(0, 12);
   return { folder: keep(folder, join(cache, hash)), tag: `twine-runtime:${hash}` };

@@ -28,6 +28,18 @@ export function readSettings(config: Readonly<Record<string, string>>): DockerSe
   return Object.fromEntries(found);
 }
 
+/** Passwords that stand in the stack's file as everybody can read them, given the JSON list of the keys that don't. */
+export function secretsInClear(
+  config: Readonly<Record<string, string>>,
+  secretKeys: string | undefined,
+): string[] {
+  // A language host that says nothing of secrets knows of none, and of those in clear as little.
+  if (secretKeys === undefined || secretKeys === "") return [];
+  const hidden = JSON.parse(secretKeys) as readonly string[];
+  const passwords = PASSWORDS.map((key) => `${NAMESPACE}${key}`);
+  return passwords.filter((key) => key in config && !hidden.includes(key));
+}
+
 function isEmpty(value: unknown): boolean {
   if (value === "") return true;
   return typeof value === "object" && value !== null && Object.keys(value).length === 0;

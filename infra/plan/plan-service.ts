@@ -53,7 +53,7 @@ function commandOf(node: ClusterNode, { confPath, placement = "folders" }: PlanO
     case "monitor":
       return placement === "folders"
         ? ["twined", node.name, "--conf", confPath]
-        : ["twined", node.name, "--conf", confPath, "--dir", CONTAINER_PATHS.data];
+        : ["twined", node.name, "--conf", confPath, "--dir", CONTAINER_PATHS.data, "--claim"];
     case "router":
       return ["twine-router", node.name, "--conf", confPath];
     default:

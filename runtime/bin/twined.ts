@@ -40,15 +40,17 @@ const program = tool({
     "$ twined --test-alert",
     "$ curl -s localhost:7601/healthz",
   ],
-  dir: "where rescue/ is made, for what a node took that was not to be master (else the present folder); a file twine-stamp there says whose it is",
+  dir: "where rescue/ is made, for what a node took that was not to be master (else the present folder)",
 })
   .argument("[name]", "a monitor of twine.conf")
+  .option("--claim", "--dir is a volume: stamp it, and refuse one that is not this cluster's")
   .option("--test-alert", "mail a test to alert-mail, say what became of it, and end");
 
 interface TwinedOptions {
   readonly conf?: string;
   /** Rescued data goes below it; the present folder when absent. */
   readonly dir?: string;
+  readonly claim?: boolean;
   readonly json?: boolean;
   readonly testAlert?: boolean;
 }
@@ -91,15 +93,16 @@ async function testAlert({ file, settings }: ClusterConfig, isJson: boolean): Pr
   return EXIT.ok;
 }
 
-/** Saves what a rogue master alone has into the folder `rescue` below `dir`, which is claimed, or the present folder. */
+/** Saves what a rogue master alone has into the folder `rescue` below --dir, or the present folder. */
 function rescuerIn(
-  dir: string | undefined,
+  { dir = ".", claim = false }: TwinedOptions,
   { settings: { cluster } }: ClusterConfig,
   password: string | undefined,
 ): Rescuer {
-  if (dir !== undefined) claimFolder(dir, cluster);
+  const warning = claim ? claimFolder(dir, cluster) : undefined;
+  if (warning !== undefined) printWarnings([warning]);
   return createRescuer({
-    folder: resolve(dir ?? ".", "rescue"),
+    folder: resolve(dir, "rescue"),
     credentials: credentialsOf("monitor", password),
     clock: systemClock,
     openStream: openRdbStream,
@@ -127,7 +130,7 @@ async function runMonitor(
     log,
     acceptors,
     board,
-    rescuer: rescuerIn(options.dir, config, password),
+    rescuer: rescuerIn(options, config, password),
   });
   const mails = startMails(node.name, monitor, board, () => config, registry);
   const failovers = countFailovers(

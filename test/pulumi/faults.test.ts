@@ -81,6 +81,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     const wrong: StackConfig = {
       "twine:pasword": { value: "word" },
       "twine:password": { value: "two words", secret: true },
+      "twine:smtpPassword": { value: "in clear" },
       "twine:protectData": { value: "maybe" },
       "twine:labels": { value: "storage" },
     };
@@ -88,6 +89,9 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     for (const told of [await failure(runner.preview()), await failure(runner.up())]) {
       expect(told).toMatch(/twine:pasword is not .*did you mean twine:password\?\n/);
       expect(told).toMatch(/twine:password must be one word.*\n.*config set --secret/);
+      expect(told).toMatch(/twine:smtpPassword is set, and .* alert-smtp names no user/);
+      expect(told).toMatch(/twine:smtpPassword can be read in Pulumi\.mistaken\.yaml/);
+      expect(told).not.toMatch(/twine:password can be read/);
       expect(told).toMatch(/twine:labels must be an object, .* and is a text\n.*example: pulumi/);
       expect(told).toMatch(/twine:protectData must be true or false, and is "maybe"\n.*example/);
       expect(told).toMatch(
@@ -99,6 +103,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     // The stack itself, and not even the component of the cluster.
     expect(await runner.stateText()).not.toMatch(/twine:docker:/);
     await runner.stack.removeConfig("twine:pasword");
+    await runner.stack.removeConfig("twine:smtpPassword");
     await runner.stack.removeConfig("twine:labels");
     await runner.stack.setConfig("twine:protectData", { value: "false" });
     await runner.stack.setConfig("twine:password", PASSWORD);

@@ -259,12 +259,23 @@ class Opening {
   }
 
   start(opened: (connection: Connection) => void, refused: () => void): void {
-    const { network, serverAt, nextId } = this.#options;
+    const { network, serverAt } = this.#options;
     const server = serverAt(this.#address.host, this.#address.port);
     if (server === undefined) {
       refused();
       return;
     }
+    network.whenReached(this.#client, server.process, () => {
+      if (!this.#isAbandoned) this.#knock(server, opened, refused);
+    });
+  }
+
+  #knock(
+    server: CommandServer,
+    opened: (connection: Connection) => void,
+    refused: () => void,
+  ): void {
+    const { network, nextId } = this.#options;
     const { process } = server;
     network.stream(this.#client, process).send(() => {
       if (process.isMute) return;

@@ -1,7 +1,8 @@
 // network.ts: what lies between the hosts: delay, loss, repetition, and cuts of one direction.
 //
 // A stream is one direction of a TCP connection: in order, nothing lost; behind a cut it waits and is sent again when
-// the cut heals, as a kernel does. A single message stands for a request whose connection may break: it can be lost,
+// the cut heals, as a kernel does; only the first packet of a connection is sent again by the clock, after a second, after
+// two more and so on, whenever the cut healed. A single message stands for a request whose connection may break: it can be lost,
 // or be delivered twice.
 import type { SeededRandom } from "../support/seeded-random.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -81,6 +82,19 @@ export class Network {
       this.#scheduler.after(lastMs - nowMs, deliver);
     };
     return { send };
+  }
+
+  /** Calls `send` once nothing is cut between the two hosts: at once, or when a first packet would be sent again. */
+  whenReached(from: SimProcess, to: SimProcess, send: () => void, resendMs = 1000): void {
+    const isCut =
+      this.#cuts.has(`${from.host}>${to.host}`) || this.#cuts.has(`${to.host}>${from.host}`);
+    if (!isCut) {
+      send();
+      return;
+    }
+    this.#scheduler.after(resendMs, () => {
+      this.whenReached(from, to, send, 2 * resendMs);
+    });
   }
 
   post(from: SimProcess, to: SimProcess, deliver: () => void): void {

@@ -80,6 +80,16 @@ const SMTP_USER = "(?:(?:[A-Za-z0-9._~+-]|%[0-9A-Fa-f]{2})+@)?";
 const SMTP_HOST = "(?:[A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])";
 const SMTP = new RegExp(`^smtps?://${SMTP_USER}${SMTP_HOST}(?::(\\d{1,5}))?/?$`);
 
+/** It has the form of one, and so has smtp://[1], which is no address, or a user %ff, which is no text. */
+function isUrl(text: string): boolean {
+  try {
+    decodeURIComponent(new URL(text).username);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const alertSmtp = single(
   "alert-smtp",
   "URL",
@@ -92,7 +102,7 @@ const alertSmtp = single(
     }
     const form = SMTP.exec(word.text);
     const port = form === null ? 0 : Number(form[1] ?? 25);
-    if (port >= 1 && port <= 65_535) return { alertSmtp: word.text };
+    if (port >= 1 && port <= 65_535 && isUrl(word.text)) return { alertSmtp: word.text };
     const message = `alert-smtp can't be '${word.text}'`;
     return reject(reading, word, "CONF_BAD_VALUE", message, "write alert-smtp smtp://HOST:PORT");
   },

@@ -39,8 +39,11 @@ export interface NodeWatch {
   poke(): void;
   /** Forget the last INFO and ask now: what was true under another alpha proves nothing. */
   refresh(): void;
-  /** A silent node has down-after from now to answer, on a fresh connection; once, until it was heard of again. */
-  listenAnew(): void;
+  /** A node that fell silent since then has down-after from now to answer, on a fresh connection; once, until it was
+      heard of again. */
+  listenAnew(silentSinceMs: number): void;
+  /** It has such a chance now. */
+  isListeningAnew(): boolean;
   /** All that INFO tells, as text, on the standing connection; rejects when there is none, or when the node says
       nothing for twice down-after. Callers at the same time share one question. */
   details(): Promise<string>;
@@ -50,6 +53,9 @@ export interface NodeWatch {
 export function watchNode(options: WatchOptions): NodeWatch {
   return new StandingWatch(options);
 }
+
+/** A first packet that was lost, TCP's or ARP's, is sent again after a second: no chance is shorter than that. */
+const CHANCE_MS_LEAST = 1500;
 
 class StandingWatch implements NodeWatch {
   readonly address: RedisAddress;
@@ -65,6 +71,7 @@ class StandingWatch implements NodeWatch {
   /** When something was last heard of the node. */
   #heardAtMs: number;
   #isSilent = false;
+  #silentSinceMs = 0;
   /** Who never answers is not given one chance after the other by a network that comes and goes. */
   #mayListenAnew = true;
   /** The standing connection has brought an answer. */
@@ -100,17 +107,21 @@ class StandingWatch implements NodeWatch {
     this.poke();
   }
 
-  listenAnew(): void {
-    if (!this.#isSilent || !this.#mayListenAnew) return;
+  listenAnew(silentSinceMs: number): void {
+    if (!this.#isSilent || this.#silentSinceMs < silentSinceMs || !this.#mayListenAnew) return;
     this.#mayListenAnew = false;
     this.#isSilent = false;
-    this.#heardAtMs = this.#options.clock.nowMs();
-    this.#waitingSinceMs = this.#heardAtMs;
-    this.#awaitWord();
+    const { clock, downAfterMs } = this.#options;
+    const endMs = clock.nowMs() + Math.max(downAfterMs(), CHANCE_MS_LEAST);
+    this.#waitUntil(endMs, downAfterMs());
     // What was sent into a cut network is sent again late: a new packet is there sooner.
     this.#link?.close();
     this.#giveUpConnecting();
     this.poke();
+  }
+
+  isListeningAnew(): boolean {
+    return !this.#mayListenAnew && !this.#isSilent;
   }
 
   details(): Promise<string> {
@@ -171,6 +182,7 @@ class StandingWatch implements NodeWatch {
         return;
       }
       this.#isSilent = true;
+      this.#silentSinceMs = nowMs;
       onNews();
       // A host that was cut off or started anew may have forgotten this connection: a fresh one tells sooner.
       this.#link?.close();
@@ -199,7 +211,7 @@ class StandingWatch implements NodeWatch {
     const opening = this.#options.openLink(this.address, {
       credentials: this.#options.credentials,
       clientName: this.#options.clientName,
-      connectTimeoutMs: downAfterMs,
+      connectTimeoutMs: this.isListeningAnew() ? Math.max(50, downAfterMs / 4) : downAfterMs,
       commandTimeoutMs: 2 * downAfterMs,
     });
     const link = await this.#unlessGivenUp(opening);

@@ -76,7 +76,8 @@ class MonitorEyes implements Observer {
   readonly #senses: AlphaSenses;
   readonly #notice: Chore;
   #suspects: ReadonlySet<string> = new Set();
-  #wasCutOff = false;
+  /** Since when most data nodes are silent; null while they are not. */
+  #cutOffSinceMs: number | null = null;
   #leading: View | null = null;
   #unsettled: ReadonlySet<string> = new Set();
   #sequence = 0;
@@ -165,8 +166,10 @@ class MonitorEyes implements Observer {
 
   #noteSuspects(): void {
     this.#listenAnew();
-    const now = new Set(suspectsOf(this.#sights()));
     const before = this.#suspects;
+    // Whoever has a new chance has not answered yet.
+    const waited = [...before].filter((name) => this.#watches.get(name)?.isListeningAnew());
+    const now = new Set([...suspectsOf(this.#sights()), ...waited]);
     const begun = [...now].filter((name) => !before.has(name));
     const ended = [...before].filter((name) => !now.has(name));
     this.#suspects = now;
@@ -181,10 +184,13 @@ class MonitorEyes implements Observer {
    * as silence, that would fail over masters that run. So whoever is silent when most answer again gets a new chance.
    */
   #listenAnew(): void {
-    const wasCutOff = this.#wasCutOff;
-    this.#wasCutOff = isCutOff(this.#sights());
-    if (!wasCutOff || this.#wasCutOff) return;
-    for (const watch of this.#watches.values()) watch.listenAnew();
+    const sinceMs = this.#cutOffSinceMs;
+    const nowMs = this.#options.clock.nowMs();
+    this.#cutOffSinceMs = isCutOff(this.#sights()) ? (sinceMs ?? nowMs) : null;
+    if (sinceMs === null || this.#cutOffSinceMs !== null) return;
+    // They fall silent one after the other, within a down-after of one another.
+    const silentSinceMs = sinceMs - this.#settings.downAfterMs;
+    for (const watch of this.#watches.values()) watch.listenAnew(silentSinceMs);
   }
 
   async #writeNotice(): Promise<void> {

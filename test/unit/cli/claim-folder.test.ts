@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -14,33 +14,34 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-test("a folder is made, stamped, and claimed again by the same cluster", () => {
-  const below = join(folder, "volumes/m1");
-  claimFolder(below, "shop");
-  claimFolder(below, "shop");
-  expect(readFileSync(join(below, "twine-stamp"), "utf8")).toBe("cluster shop\n");
+test("a new volume is stamped, and claimed again by the same cluster whatever it holds then", () => {
+  mkdirSync(join(folder, "lost+found"));
+  mkdirSync(join(folder, "rescue"));
+  writeFileSync(join(folder, "twine-stamp"), "");
+  expect(claimFolder(folder, "shop")).toBeUndefined();
+  writeFileSync(join(folder, "something"), "");
+  expect(claimFolder(folder, "shop")).toBeUndefined();
+  expect(readFileSync(join(folder, "twine-stamp"), "utf8")).toBe("cluster shop\n");
 });
 
 test("another cluster's is refused and left as it is", () => {
   claimFolder(folder, "shop");
-  writeFileSync(join(folder, "rescued"), "");
-  expect(() => {
-    claimFolder(folder, "blog");
-  }).toThrow(/belongs to 'cluster shop', not to 'cluster blog'; nothing was touched/);
-  expect(readFileSync(join(folder, "twine-stamp"), "utf8")).toBe("cluster shop\n");
-  expect(readdirSync(folder).sort()).toEqual(["rescued", "twine-stamp"]);
-});
-
-test("a stamp that a full disk left empty is nobody's", () => {
-  writeFileSync(join(folder, "twine-stamp"), "");
-  claimFolder(folder, "shop");
+  expect(() => claimFolder(folder, "blog")).toThrow(
+    /belongs to 'cluster shop', not to 'cluster blog'; nothing was touched/,
+  );
   expect(readFileSync(join(folder, "twine-stamp"), "utf8")).toBe("cluster shop\n");
 });
 
-test("a folder that can't be one is told with what stands against it", () => {
-  const file = join(folder, "file");
-  writeFileSync(file, "");
-  expect(() => {
-    claimFolder(file, "shop");
-  }).toThrow(/the folder .*file can't be written: E/);
+test("one that holds what nobody stamped is refused and left as it is", () => {
+  writeFileSync(join(folder, "dump.rdb"), "");
+  expect(() => claimFolder(folder, "shop")).toThrow(
+    /holds dump\.rdb and no stamp that says whose it is; nothing was touched/,
+  );
+  expect(readdirSync(folder)).toEqual(["dump.rdb"]);
+});
+
+test("one that can't be used is a warning that says what is lost by it", () => {
+  const warning = claimFolder(join(folder, "nowhere"), "shop");
+  expect(warning?.message).toMatch(/nowhere can't be written \(ENOENT.*can't be rescued here/);
+  expect(warning?.remedy).toMatch(/belongs to user 1000/);
 });

@@ -79,6 +79,8 @@ describe("one wrong word", () => {
     ["alert-mail ops", "CONF_BAD_VALUE 3:12"],
     ["alert-smtp http://localhost", "CONF_BAD_VALUE 3:12"],
     ["alert-smtp smtp://localhost:99999", "CONF_BAD_VALUE 3:12"],
+    ["alert-smtp smtp://[1]:25", "CONF_BAD_VALUE 3:12"],
+    ["alert-smtp smtp://%ff@mail:25", "CONF_BAD_VALUE 3:12"],
     ["alert-smtp smtp://joe@example.com@relay", "CONF_BAD_VALUE 3:12"],
     ['backup-dir ""', "CONF_BAD_VALUE 3:12"],
     ["hash md5", "CONF_UNKNOWN_HASH 3:6"],

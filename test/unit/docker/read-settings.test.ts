@@ -1,6 +1,6 @@
 // read-settings.test.ts: `pulumi config`, which is all text, as the component's arguments.
 import { expect, test } from "vitest";
-import { readSettings } from "../../../infra/docker/read-settings.ts";
+import { readSettings, secretsInClear } from "../../../infra/docker/read-settings.ts";
 
 function read(config: Record<string, string>): object {
   const entries = Object.entries(config).map(([key, value]) => [`twine:${key}`, value] as const);
@@ -19,6 +19,14 @@ test("objects, lists and booleans are decoded", () => {
     protectData: true,
     publish: ["none"],
   });
+});
+
+test("passwords that are no secrets of the stack are told apart", () => {
+  const config = { "twine:password": "a", "twine:smtpPassword": "b", "twine:memory": "1gb" };
+  expect(secretsInClear(config, '["twine:password"]')).toEqual(["twine:smtpPassword"]);
+  expect(secretsInClear(config, "[]")).toEqual(["twine:password", "twine:smtpPassword"]);
+  expect(secretsInClear({ "twine:memory": "1gb" }, "[]")).toEqual([]);
+  expect(secretsInClear(config, undefined)).toEqual([]);
 });
 
 test("an empty password is handed on: nobody but a person can have set it", () => {

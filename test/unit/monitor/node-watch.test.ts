@@ -140,23 +140,67 @@ test("a silent node is asked anew on a fresh connection: the old one may lead to
   watched.close();
 });
 
-test("a silent node that gets a new chance has down-after to take it, is asked at once on a new connection, and gets no second", async () => {
+test("a silent node that gets a new chance has down-after to take it, is asked at once on new connections, and gets no second", async () => {
   const clock = new HandClock();
   const node: Node = { answer: "nothing" };
   const watched = watch(clock, node);
   await clock.pass(2500);
   expect(watched.sight().reach).toBe("silent");
   const { links } = node;
-  watched.listenAnew();
+  watched.listenAnew(0);
   expect(watched.sight().reach).toBe("unknown");
+  expect(watched.isListeningAnew()).toBe(true);
   await clock.pass(1);
   expect(node.links).toBe((links ?? 0) + 1);
-  await clock.pass(998);
+  await clock.pass(1498);
   expect(watched.sight().reach).toBe("unknown");
   await clock.pass(2);
   expect(watched.sight().reach).toBe("silent");
-  watched.listenAnew();
+  watched.listenAnew(0);
   expect(watched.sight().reach).toBe("silent");
+  watched.close();
+});
+
+test("who fell silent before that gets no new chance", async () => {
+  const clock = new HandClock();
+  const watched = watch(clock, { answer: "nothing" });
+  await clock.pass(1500);
+  watched.listenAnew(1400);
+  expect(watched.sight().reach).toBe("silent");
+  watched.listenAnew(600);
+  expect(watched.sight().reach).toBe("unknown");
+  watched.close();
+});
+
+test("a new chance is taken by connections that give up soon: a first packet that was lost is sent again late", async () => {
+  const clock = new HandClock();
+  const timeoutsMs: number[] = [];
+  let isReached = false;
+  const watched = watchNode({
+    address: { host: "127.0.0.1", port: 1 },
+    credentials: undefined,
+    clientName: "test",
+    clock,
+    openLink: (_address, { connectTimeoutMs }) => {
+      timeoutsMs.push(connectTimeoutMs);
+      if (isReached) return Promise.resolve(linkTo({ answer: "info" }));
+      return clock
+        .delay(connectTimeoutMs)
+        .then(() => Promise.reject(new LinkError("timeout", "timeout")));
+    },
+    downAfterMs: () => 1000,
+    restMs: () => 200,
+    wantsInfo: () => true,
+    onNews: () => undefined,
+  });
+  await clock.pass(2500);
+  expect(new Set(timeoutsMs)).toEqual(new Set([1000]));
+  watched.listenAnew(0);
+  await clock.pass(300);
+  isReached = true;
+  await clock.pass(500);
+  expect(watched.sight().reach).toBe("up");
+  expect(timeoutsMs.at(-1)).toBe(250);
   watched.close();
 });
 
@@ -168,11 +212,12 @@ test("a silent node that takes its new chance is up, and has another one when it
     node.answer = "nothing";
     await clock.pass(2500);
     expect(watched.sight().reach).toBe("silent");
-    watched.listenAnew();
+    watched.listenAnew(0);
     node.answer = "info";
     await clock.pass(100);
     expect(watched.sight().reach).toBe("up");
-    watched.listenAnew();
+    expect(watched.isListeningAnew()).toBe(false);
+    watched.listenAnew(0);
     expect(watched.sight().reach).toBe("up");
   }
   watched.close();
