@@ -48,7 +48,12 @@ export function remedyFor(place: Place, failure: Failure): string {
   if (/port is already allocated|failed to bind host port/i.test(error)) {
     return `another program or stack on ${place.host} has that port: choose another one with twine:publish, e.g. r1=16400, ${NEXT}`;
   }
-  if (/belongs to 'cluster /.test(said)) return foreignVolume(failure);
+  if (/the volume at \S+ (belongs to|holds|can't be read)/.test(said)) {
+    return foreignVolume(failure);
+  }
+  if (/unknown option/.test(said)) {
+    return `twine:runtimeImage is of an older Twine than this one: build it anew (docs/pulumi.md, "The runtime's image"), or remove the key, ${NEXT}`;
+  }
   if (/address already in use|EADDRINUSE/i.test(said)) {
     return `another program on ${place.host} has a port of ${place.node}: end it, or give ${place.node} another port in twine.conf, ${NEXT}`;
   }
@@ -96,7 +101,8 @@ function foreignVolume({ urns: { container, volume = "" }, isProtected }: Failur
   const force = isProtected ? "--force " : "";
   return (
     "the volume is in this stack's state now, and `pulumi destroy` would remove it with that cluster's data. " +
-    `To keep it, take it out of the state first: pulumi destroy --target '${container}', ` +
+    `To keep it, take it out of the state first: pulumi destroy --target-dependents --target '${container}' ` +
+    `(containers that wait for this one go, too; volumes stay), ` +
     `then pulumi state delete ${force}'${volume}'. Deploy under another stack name`
   );
 }

@@ -158,10 +158,10 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
 
     expect(notOurs).toMatch(/the volume at \/data belongs to 'cluster somebody-elses'/);
     const [, container = "", inState = ""] =
-      /pulumi destroy --target '([^']+)', then pulumi state delete --force '([^']+)'/.exec(
+      /destroy --target-dependents --target '([^']+)' \([^)]*\), then pulumi state delete --force '([^']+)'/.exec(
         notOurs,
       ) ?? [];
-    await foreign.pulumi("destroy", "--yes", "--target", container);
+    await foreign.pulumi("destroy", "--yes", "--target-dependents", "--target", container);
     await foreign.pulumi("state", "delete", "--force", inState, "--yes");
     await foreign.pulumi("state", "unprotect", "--all", "--yes");
     await foreign.destroy();

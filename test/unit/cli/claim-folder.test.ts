@@ -40,6 +40,17 @@ test("one that holds what nobody stamped is refused and left as it is", () => {
   expect(readdirSync(folder)).toEqual(["dump.rdb"]);
 });
 
+test("one that can't be looked into is refused: it may be anybody's", () => {
+  // A file in the folder's place can't be listed either, not even by root, who may read everything else.
+  const closed = join(folder, "closed");
+  writeFileSync(closed, "");
+  expect(() => claimFolder(closed, "shop")).toThrow(
+    /can't be read, so it may be somebody else's \(ENOTDIR/,
+  );
+  mkdirSync(join(folder, "twine-stamp"));
+  expect(() => claimFolder(folder, "shop")).toThrow(/can't be read.*EISDIR/);
+});
+
 test("one that can't be used is a warning that says what is lost by it", () => {
   const warning = claimFolder(join(folder, "nowhere"), "shop");
   expect(warning?.message).toMatch(/nowhere can't be written \(ENOENT.*can't be rescued here/);

@@ -36,10 +36,22 @@ test("where the engine can't be asked, the remedy says how to see whose the cont
 test("another cluster's volume is taken out of the state, so that no destroy removes it", () => {
   const said = "twine: s1: the volume at /data belongs to 'cluster other', not to 'cluster here'";
   expect(remedy({ said })).toMatch(
-    /pulumi destroy --target 'urn:container', then pulumi state delete 'urn:volume'/,
+    /pulumi destroy --target-dependents --target 'urn:container' \(.*\), then pulumi state delete 'urn:volume'/,
   );
   // With twine:protectData Pulumi refuses the second command otherwise.
   expect(remedy({ said, isProtected: true })).toMatch(/pulumi state delete --force 'urn:volume'/);
+});
+
+test.each([
+  "twine: a1: the volume at /data holds /data/base and no stamp that says whose it is",
+  "error: the volume at /data can't be read, so it may be somebody else's (EACCES)",
+])("so is one that nobody stamped, or that can't be looked into: %s", (said) => {
+  expect(remedy({ said })).toMatch(/pulumi state delete 'urn:volume'/);
+});
+
+test("a runtime of an older Twine is named by its key", () => {
+  const said = "error: unknown option '--claim'\n  remedy: see --help";
+  expect(remedy({ said })).toMatch(/^twine:runtimeImage is of an older Twine .* or remove the key/);
 });
 
 test("a health check that took too long names what the host is short of", () => {
