@@ -10,7 +10,7 @@ import { join } from "node:path";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { packageRoot } from "../../runtime/cli/package-root.ts";
-import type { ClusterConfig } from "../../runtime/core/cluster.ts";
+import { runsRedis, type ClusterConfig } from "../../runtime/core/cluster.ts";
 import { completeConfig } from "../../runtime/core/conf/complete.ts";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
 import { TwineError, assert, formatProblem, type Problem } from "../../runtime/core/errors.ts";
@@ -252,7 +252,6 @@ function createNode(
   templates: ReadonlyMap<string, string>,
 ): ClusterNodeComponent {
   const { settings, password, smtpPassword, config, prefix, given } = making;
-  const isRedis = service.kind === "data" || service.kind === "status";
   const container = {
     service,
     files: planned.files,
@@ -260,7 +259,7 @@ function createNode(
     password,
     smtpPassword: service.kind === "monitor" ? smtpPassword : undefined,
     name: `${making.stackName}-${service.name}`,
-    image: isRedis ? host.images.redis : host.images.runtime,
+    image: runsRedis(service.kind) ? host.images.redis : host.images.runtime,
     networkMode: host.networkMode,
     isInPod: settings.engine !== undefined,
     extraHosts: [...(settings.hosts ?? [])].flatMap(([name, { address }]) =>

@@ -6,7 +6,7 @@
 // property to come from another node, replacing that one would replace them all at once.
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { NodeKind } from "../../runtime/core/cluster.ts";
+import { runsRedis, type NodeKind } from "../../runtime/core/cluster.ts";
 import { assert } from "../../runtime/core/errors.ts";
 import { CONTAINER_PATHS, HANDOVER_WITHIN_S } from "../plan/container-files.ts";
 import type { PlannedFile, PlannedService } from "../plan/plan.ts";
@@ -69,7 +69,7 @@ export function hardening(
 /** The container of one service. */
 export function containerArgs(input: ContainerInput): docker.ContainerArgs {
   const { service } = input;
-  const isRedis = service.kind === "data" || service.kind === "status";
+  const isRedis = runsRedis(service.kind);
   const user = isRedis ? REDIS_USER : RUNTIME_USER;
   const graceS = Math.ceil(service.graceMs / 1000) + (service.kind === "data" ? graceForData : 0);
   return {

@@ -1,5 +1,10 @@
 // plan-service.ts: one node of twine.conf as a process: what runs, where, on which ports, in which order. Pure.
-import type { ClusterNode, NodeKind, Settings } from "../../runtime/core/cluster.ts";
+import {
+  runsRedis,
+  type ClusterNode,
+  type NodeKind,
+  type Settings,
+} from "../../runtime/core/cluster.ts";
 import { CONTAINER_PATHS } from "./container-files.ts";
 import { givenFiles } from "./given-files.ts";
 import type { HealthCheck, PlanOptions, PlannedPort, PlannedService } from "./plan.ts";
@@ -23,7 +28,7 @@ export function planService(
   options: PlanOptions,
   after?: readonly string[],
 ): PlannedService {
-  const isRedis = node.kind === "data" || node.kind === "status";
+  const isRedis = runsRedis(node.kind);
   const isInFolder = (options.placement ?? "folders") === "folders";
   const given = node.kind !== "router" || isInFolder ? [] : givenFiles(settings);
   return {

@@ -1,4 +1,5 @@
 // troubles.ts: what in a view is worth a mail, each trouble under a name of its own. Pure.
+import { runsRedis } from "../core/cluster.ts";
 import type { NodeView, PartitionView, View } from "../core/view.ts";
 
 export interface Trouble {
@@ -38,7 +39,7 @@ function haltOf({ index, lastMaster, needs }: PartitionView): Trouble {
 
 function deathOf({ name, kind, host, port, partition }: NodeView): Trouble {
   const place = partition === null ? "" : ` of partition ${partition}`;
-  const word = kind === "data" || kind === "status" ? `${kind} node` : kind;
+  const word = runsRedis(kind) ? `${kind} node` : kind;
   return {
     id: `dead ${name}`,
     kind: "dead",

@@ -138,6 +138,11 @@ export function addressOf(host: string): string {
   return host === "localhost" ? "127.0.0.1" : host;
 }
 
+/** Whether such a node is a redis-server; the others are processes of Twine's own. */
+export function runsRedis(kind: NodeKind): kind is "data" | "status" {
+  return kind === "data" || kind === "status";
+}
+
 /** Nodes of one kind, first to last. */
 export function nodesOf<K extends NodeKind>(
   config: ClusterConfig,

@@ -18,20 +18,20 @@ export interface WatchedClient {
   destroy(): void;
 }
 
+/** The rules are read anew each time: they may change. */
+interface WatchContext {
+  readonly rules: RouterRules;
+  readonly log: Log;
+}
+
 export class OutputWatch {
   readonly #client: WatchedClient;
   readonly #socket: Socket;
   readonly #line: ReplyLine;
-  /** The rules are read anew each time: they may change. */
-  readonly #context: { readonly rules: RouterRules; readonly log: Log };
+  readonly #context: WatchContext;
   #isArmed = false;
 
-  constructor(
-    client: WatchedClient,
-    socket: Socket,
-    line: ReplyLine,
-    context: { readonly rules: RouterRules; readonly log: Log },
-  ) {
+  constructor(client: WatchedClient, socket: Socket, line: ReplyLine, context: WatchContext) {
     this.#client = client;
     this.#socket = socket;
     this.#line = line;
@@ -57,7 +57,10 @@ export class OutputWatch {
     const { address, name } = this.#client.facts.state;
     const waitingBytes = this.#waitingBytes;
     this.#context.log.warn("a client that doesn't read its replies is closed", {
-      ...{ address, name, waitingBytes, outputBytesMax },
+      address,
+      name,
+      waitingBytes,
+      outputBytesMax,
     });
     this.#client.destroy();
   }

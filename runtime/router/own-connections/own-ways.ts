@@ -74,12 +74,12 @@ export class OwnWays {
     return this.#waiting(errand);
   }
 
-  /** The client is gone, or begins anew. */
   /** Its user may write no more: what is queued must not be executed. */
   spoil(): void {
     this.#transaction?.spoil();
   }
 
+  /** The client is gone, or begins anew. */
   leave(): void {
     this.#cancel?.();
     this.#cancel = undefined;

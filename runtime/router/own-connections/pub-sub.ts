@@ -10,6 +10,7 @@
 // command come in the order of its names, and before any message of those names.
 import { errorReply } from "../../resp/encode.ts";
 import type { CommandSpec } from "../../route/command-table.ts";
+import { isError } from "../../route/split.ts";
 import { unknownCommand, wrongArity } from "../../route/wire-errors.ts";
 import type { Errand } from "../dispatch/dispatch.ts";
 import { partitionsOf, type OwnClient, type OwnContext } from "./own-client.ts";
@@ -28,7 +29,6 @@ const UNSENT_BYTES_MAX = 32 * 1024 * 1024;
 const UNSENT_BYTES_SOFT_MAX = 8 * 1024 * 1024;
 const SOFT_MS_MAX = 60_000;
 const STAR = 42;
-const MINUS = 45;
 const NOTHING = Buffer.alloc(0);
 
 const TOPICS_BY_NAME: ReadonlyMap<string, readonly [topic: Topic, isSubscribe: boolean]> = new Map(
@@ -92,7 +92,7 @@ export class PubSub {
         this.#endHold?.();
         this.#endHold = undefined;
         // A confirmation is sent to whoever has switched its replies off, too, as Redis does.
-        if (reply[0] === MINUS) errand.done(reply);
+        if (isError(reply)) errand.done(reply);
         else {
           this.#client.push(reply, 0, reply.length);
           errand.done(NOTHING);

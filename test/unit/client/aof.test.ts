@@ -67,6 +67,16 @@ describe("commands of an append only file", () => {
   });
 });
 
+/** Where the RDB is found to end when its file comes in chunks of `size` bytes. */
+function endFound(file: Buffer, size: number): number | undefined {
+  const end = new RdbEnd();
+  for (let at = 0; at < file.length; at += size) {
+    const byte = end.push(file.subarray(at, at + size));
+    if (byte !== undefined) return byte;
+  }
+  return undefined;
+}
+
 test("an RDB ends where its checksum fits, however the bytes are cut", () => {
   // The check value of this CRC-64 is in Redis's own src/crc64.c.
   const checked = Buffer.from("123456789");
@@ -76,13 +86,7 @@ test("an RDB ends where its checksum fits, however the bytes are cut", () => {
   expect(crc64(checked)).toBe(0xe9c6d914c4b8d9can);
   const file = Buffer.concat([body, sum, Buffer.from("*1\r\n$4\r\nPING\r\n")]);
   for (const size of [1, 3, 8, 9, 100]) {
-    const end = new RdbEnd();
-    const found: number[] = [];
-    for (let at = 0; at < file.length && found.length === 0; at += size) {
-      const byte = end.push(file.subarray(at, at + size));
-      if (byte !== undefined) found.push(byte);
-    }
-    expect(found).toEqual([body.length + 8]);
+    expect(endFound(file, size)).toBe(body.length + 8);
   }
   const exact = new RdbEnd();
   exact.push(file.subarray(0, body.length + 7));
@@ -103,13 +107,7 @@ test("an RDB whose last value ends in FF ends behind its checksum, also when a b
     sum.writeBigUInt64LE(crc64(body));
     const file = Buffer.concat([body, sum, Buffer.from("*1\r\n")]);
     for (const size of [1, 5, 12, 100]) {
-      const end = new RdbEnd();
-      const found: number[] = [];
-      for (let at = 0; at < file.length && found.length === 0; at += size) {
-        const byte = end.push(file.subarray(at, at + size));
-        if (byte !== undefined) found.push(byte);
-      }
-      expect(found).toEqual([body.length + 8]);
+      expect(endFound(file, size)).toBe(body.length + 8);
     }
     const alone = new RdbEnd();
     alone.push(file.subarray(0, body.length + 8));
