@@ -1,7 +1,9 @@
-// plan.ts: how long a file of 4,096 nodes takes to read, complete and plan. Run with `node bench/plan.ts
-// [RUNS]`. The target is one second for all of it together. What follows of a plan on Docker hosts, the preview of 256
+// plan.ts: how long a file of 4,096 nodes takes to read, complete and plan, and how long twine-plan takes for it and for a
+// difference. Run with `node bench/plan.ts [RUNS]`. The targets are one second for all steps together, two for twine-plan. What follows of a plan on Docker hosts, the preview of 256
 // nodes on 8 hosts, is measured by preview.ts, which this runs last.
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { planCluster } from "../infra/plan/plan-cluster.ts";
 import type { ClusterConfig } from "../runtime/core/cluster.ts";
@@ -56,6 +58,32 @@ steps.forEach(([name], index) => {
   const slowest = Math.max(...times);
   process.stdout.write(`| ${name} | ${median(times).toFixed(1)} | ${slowest.toFixed(1)} |\n`);
 });
+
+const folder = mkdtempSync(join(tmpdir(), "twine-bench-"));
+try {
+  const [file, old] = [join(folder, "twine.conf"), join(folder, "old.conf")];
+  writeFileSync(file, text);
+  // Every 16th node on another host, a replica less, another limit.
+  const moved = text
+    .replace(/^n4095=.*\n?/m, "")
+    .replace("maxmemory 1gb", "maxmemory 2gb")
+    .replace(/^(n\d*[02468]0=data \d+) db\d+/gm, "$1 db63");
+  writeFileSync(old, moved);
+  const tool = join(import.meta.dirname, "../infra/bin/twine-plan.ts");
+  for (const args of [[], ["--diff", old]]) {
+    const times = Array.from({ length: RUNS }, () => {
+      const startMs = performance.now();
+      const ran = spawnSync(process.execPath, [tool, "--conf", file, ...args]);
+      if (ran.status !== (args.length === 0 ? 0 : 3)) throw new Error(String(ran.stderr));
+      return performance.now() - startMs;
+    });
+    const name = `twine-plan${args.length === 0 ? "" : " --diff"}, the whole process`;
+    const slowest = Math.max(...times);
+    process.stdout.write(`| ${name} | ${median(times).toFixed(1)} | ${slowest.toFixed(1)} |\n`);
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
 
 process.stdout.write("\nA preview of Docker hosts (bench/preview.ts): ");
 spawnSync(process.execPath, [join(import.meta.dirname, "preview.ts")], { stdio: "inherit" });

@@ -23,7 +23,7 @@ try {
   const [first] = servers;
   if (config === undefined || first === undefined) throw new Error("the bench's own conf is wrong");
   const ports = { config, password: undefined, clock: systemClock, openLink: openRedisLink };
-  const opened = openAcceptors(ports);
+  const opened = openAcceptors(ports, () => undefined);
   const { acceptors } = opened;
   const { cluster } = config.settings;
   const proposer = createProposer({ name: "m1", cluster, acceptors, random: systemRandom });

@@ -8,7 +8,8 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Command } from "commander";
-import { freePort, startRedis, until } from "../test/support/redis-server.ts";
+import { freePort } from "../test/support/port-claims.ts";
+import { startRedis, until } from "../test/support/redis-server.ts";
 import { RawClient } from "../test/support/router-cluster.ts";
 import { wholeFrom } from "./option-values.ts";
 

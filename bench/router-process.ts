@@ -3,7 +3,7 @@
 import { parseConf } from "../runtime/core/conf/parse.ts";
 import { systemClock } from "../runtime/ports/clock.ts";
 import { loadPartitioner } from "../runtime/ports/hash-source.ts";
-import { pinoLog } from "../runtime/ports/log.ts";
+import { pinoLog } from "../runtime/ports/process-log.ts";
 import { startRouter } from "../runtime/router/server.ts";
 import { HandKeptView } from "../test/support/router-cluster.ts";
 

@@ -1,15 +1,15 @@
 // router.ts: the router beside twemproxy (nutcracker) and bare Redis, one process each, interleaved round by round in one
 // run. `node bench/router.ts --help`; needs redis-server, redis-benchmark and nutcracker.
 // Throughput and p99 are medians over the rounds. Read the ratios: absolute figures belong to the machine.
-import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Command } from "commander";
-import { freePort, startRedis, until } from "../test/support/redis-server.ts";
-import { RawClient } from "../test/support/router-cluster.ts";
+import { freePort } from "../test/support/port-claims.ts";
+import { startRedis } from "../test/support/redis-server.ts";
 import { someOf, wholeFrom } from "./option-values.ts";
+import { endAll, onEnd, startNutcracker, startProcess, type Target } from "./side-by-side.ts";
 
 /** Long enough that what is measured is the running router, not a hundred connections being made and code being compiled. */
 const LOADS: Readonly<Record<string, { readonly args: string; readonly requests: number }>> = {
@@ -59,11 +59,6 @@ interface Sample {
   readonly cpuUs: number;
 }
 
-interface Target {
-  readonly port: number;
-  readonly pid: number;
-}
-
 interface Row {
   readonly load: string;
   readonly partitions: number;
@@ -73,56 +68,11 @@ interface Row {
   readonly redis: Sample;
 }
 
-const cleanUps: (() => Promise<void>)[] = [];
-
-/** Bare bytes: twemproxy closes the connection at a client's usual handshake. */
-async function answers(port: number): Promise<boolean> {
-  const client = await RawClient.open(port).catch(() => undefined);
-  const reply = await client?.call("GET none");
-  client?.socket.destroy();
-  return reply === "$-1\r\n";
-}
-
-async function startProcess(
-  port: number,
-  program: string,
-  args: readonly string[],
-): Promise<number> {
-  const child: ChildProcess = spawn(program, args, { stdio: "ignore" });
-  cleanUps.push(
-    () =>
-      new Promise((resolve) => {
-        child.once("exit", () => {
-          resolve();
-        });
-        if (!child.kill("SIGTERM")) resolve();
-      }),
-  );
-  await until(`${program} answers`, () => answers(port));
-  return child.pid ?? 0;
-}
-
 /** User and system time so far. Linux counts in ticks of 10 ms. */
 async function cpuMs(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, "latin1");
   const [, , , , , , , , , , , user, system] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(user) + Number(system)) * 10;
-}
-
-async function startNutcracker(masters: readonly number[]): Promise<Target> {
-  const [port, statsPort] = [await freePort(), await freePort()];
-  const folder = await mkdtemp(join(tmpdir(), "twine-bench-"));
-  cleanUps.push(() => rm(folder, { recursive: true, force: true }));
-  const file = join(folder, "nutcracker.yml");
-  const servers = masters.map((master) => `    - 127.0.0.1:${master}:1`).join("\n");
-  // Its crc32a is the plain CRC-32 that Twine uses, so the keys are spread alike.
-  await writeFile(
-    file,
-    `pool:\n  listen: 127.0.0.1:${port}\n  hash: crc32a\n  distribution: modula\n` +
-      `  redis: true\n  servers:\n${servers}\n`,
-  );
-  const args = ["-c", file, "-s", String(statsPort), "-a", "127.0.0.1"];
-  return { port, pid: await startProcess(port, "nutcracker", args) };
 }
 
 async function measure({ port, pid }: Target, test: string, load: string): Promise<Sample> {
@@ -178,7 +128,7 @@ function show({ load, partitions, test, twine, twemproxy, redis }: Row): void {
 
 async function compare(partitions: number, loads: readonly string[]): Promise<Row[]> {
   const servers = await Promise.all(
-    Array.from({ length: partitions }, () => startRedis([], (task) => cleanUps.push(task))),
+    Array.from({ length: partitions }, () => startRedis([], onEnd)),
   );
   const masters = servers.map(({ port }) => port);
   const routerPort = await freePort();
@@ -209,21 +159,17 @@ async function compare(partitions: number, loads: readonly string[]): Promise<Ro
   return rows;
 }
 
-async function end(): Promise<void> {
-  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
-}
-
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  process.once(signal, () => void end().then(() => process.exit(1)));
+  process.once(signal, () => void endAll().then(() => process.exit(1)));
 }
 line(HEAD);
 try {
   const rows: Row[] = [];
   for (const partitions of values.partitions) {
     rows.push(...(await compare(partitions, values.load)));
-    await end();
+    await endAll();
   }
   if (values.json !== undefined) await writeFile(values.json, `${JSON.stringify(rows, null, 2)}\n`);
 } finally {
-  await end();
+  await endAll();
 }

@@ -6,6 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { TwineCluster } from "./docker/cluster.ts";
 import { readSettings, secretsInClear } from "./docker/read-settings.ts";
 import { refusal } from "./docker/refuse.ts";
+import { errorText } from "../runtime/core/error-text.ts";
 
 // Pulumi runs the program in the folder of this file; paths count from the folder of Pulumi.yaml.
 const confFile = resolve(
@@ -35,13 +36,15 @@ export const monitorUrls = cluster.monitorUrls;
 export const nodes = cluster.nodes;
 export const confHash = cluster.confHash;
 export const keptVolumes = cluster.keptVolumes;
+// "conf" is this program's own file.
+export const runningConf = cluster.conf;
 export const connection = cluster.connection;
 
 function read(file: string, remedy: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorText(cause);
     const problem = { code: "CONF_MISSING", message: `twine:conf: ${why}`, remedy };
     throw refusal([problem], cause);
   }

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { format, resolveConfig } from "prettier";
 import { decodeReply } from "../runtime/resp/decode.ts";
-import { parseCommandTable } from "../runtime/route/command-table.ts";
-import { describeTable } from "../runtime/route/describe.ts";
+import { parseCommandTable } from "../runtime/route/commands/command-table.ts";
+import { describeTable } from "../runtime/route/commands/describe.ts";
 import { ROOT } from "./steps.ts";
 
 const PAGE = join(ROOT, "docs/commands.md");

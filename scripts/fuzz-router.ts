@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { encodeCommand } from "../runtime/resp/encode.ts";
 import { fuzzRouter } from "../test/support/fuzz-router.ts";
-import { freePort, startRedis, until } from "../test/support/redis-server.ts";
+import { freePort } from "../test/support/port-claims.ts";
+import { startRedis, until } from "../test/support/redis-server.ts";
 import { RawClient } from "../test/support/router-cluster.ts";
 
 /** Throws what makes commander name the option and end. */

@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ROOT, runLanes, STATIC_LANES } from "./steps.ts";
+import { ROOT, runSequences, STATIC_STEPS } from "./steps.ts";
 
 interface Summary {
   readonly numPassedTests: number;
@@ -46,7 +46,7 @@ function runProjects(names: readonly string[]): Summary {
 }
 
 mkdirSync(cache, { recursive: true });
-const steps = await runLanes(STATIC_LANES);
+const steps = await runSequences([STATIC_STEPS]);
 const parts = PARTS.map(runProjects);
 const sum = (count: (part: Summary) => number): number =>
   parts.reduce((total, part) => total + count(part), 0);

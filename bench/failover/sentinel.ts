@@ -3,7 +3,8 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, until } from "../../test/support/redis-server.ts";
+import { freePort } from "../../test/support/port-claims.ts";
+import { until } from "../../test/support/redis-server.ts";
 import type { Contender, Place, Roles, Victim } from "./contender.ts";
 import { RedisProcess, askPort, hasReplicasInSync, infoOf } from "./redis-process.ts";
 import { redisLogSince } from "./redis-log.ts";

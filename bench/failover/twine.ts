@@ -8,8 +8,6 @@ import { askPort } from "./redis-process.ts";
 /** By crc32 over two partitions the tag "a" lies in 1 and "d" in 0. */
 const PARTITION = 1;
 const TAG = "a";
-/** Of every line of a log, and said otherwise or not worth saying. */
-const COMMON_FIELDS = ["time", "name", "msg", "level", "pid", "hostname"];
 const ELSEWHERE_TAG = "d";
 
 export class TwineContender implements Contender {
@@ -91,18 +89,8 @@ export class TwineContender implements Contender {
   }
 
   /** Events of all monitors and the router, by the time of the machine that they share. */
-  async timeline(killedAt: Date): Promise<readonly string[]> {
-    const since = killedAt.getTime();
-    const logs = await Promise.all(["m1", "m2", "m3", "r1"].map((name) => this.#running.log(name)));
-    return logs
-      .flat()
-      .filter(({ time }) => Number(time) >= since)
-      .toSorted((a, b) => Number(a["time"]) - Number(b["time"]))
-      .map((line) => {
-        const fields = Object.entries(line).filter(([field]) => !COMMON_FIELDS.includes(field));
-        const more = JSON.stringify(Object.fromEntries(fields));
-        return `+${Number(line["time"]) - since} ${String(line["name"])} ${String(line["msg"])} ${more}`;
-      });
+  timeline(killedAt: Date): Promise<readonly string[]> {
+    return this.#running.timeline(killedAt);
   }
 
   async stop(): Promise<void> {

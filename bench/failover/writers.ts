@@ -14,7 +14,7 @@ export class Writers {
   }
 
   begin(order: WriteOrder): void {
-    this.#tell({ kind: "begin", order });
+    this.#report({ kind: "begin", order });
   }
 
   /** When each writer, in the order of begin, last had a write acknowledged; 0: never. */
@@ -32,7 +32,7 @@ export class Writers {
     await this.#worker.terminate();
   }
 
-  #tell(message: ToThread): void {
+  #report(message: ToThread): void {
     if (this.#failed !== undefined) throw this.#failed;
     this.#worker.postMessage(message);
   }
@@ -47,7 +47,7 @@ export class Writers {
         this.#worker.off("error", onError);
         resolve(answer);
       });
-      this.#tell(message);
+      this.#report(message);
     });
   }
 }

@@ -2,6 +2,7 @@
 // a process of its own. Nothing is on a disk: what survives must have been replicated.
 import { builtinPartition } from "../../runtime/core/hash/partition-function.ts";
 import type { View } from "../../runtime/core/view.ts";
+import { clusterConf } from "../../test/support/cluster-conf.ts";
 import { FaultCluster } from "../../test/support/fault-cluster.ts";
 import { runTool } from "../../test/support/run-tool.ts";
 import { askPort } from "../failover/redis-process.ts";
@@ -17,24 +18,16 @@ export interface ClusterOptions {
   readonly downAfterMs: number;
 }
 
-/** Of every line of a log, and said otherwise or not worth saying. */
-const COMMON_FIELDS = ["time", "name", "msg", "level", "pid", "hostname"];
-
 function confOf({ policy, ackReplicas, nodesPerPartition, downAfterMs }: ClusterOptions): string {
-  const lines = ["cluster router-bench", "hash-tag {}", `down-after ${downAfterMs}ms`];
-  for (let partition = 0; partition < PARTITIONS; partition++) {
-    for (let number = 1; number <= nodesPerPartition; number++) {
-      const name = `p${partition}n${number}`;
-      lines.push(`${name}=data ${partition} localhost {${name}} 0`);
-    }
-  }
-  for (const number of [1, 2, 3]) {
-    lines.push(`s${number}=status localhost {s${number}} 0`);
-    lines.push(`m${number}=monitor localhost {m${number}}`);
-  }
-  lines.push("r1=router localhost {r1}", `retry-unknown ${policy}`, `ack-replicas ${ackReplicas}`);
-  lines.push('redis save ""', "redis appendonly no", "redis rdb-del-sync-files yes");
-  return `${lines.join("\n")}\n`;
+  return clusterConf({
+    ...{ partitions: PARTITIONS, nodesPerPartition, statusNodes: 3, monitors: 3, routers: 1 },
+    nameOf: (partition, number) => `p${partition}n${number}`,
+    lines: [
+      ...["cluster router-bench", "hash-tag {}", `down-after ${downAfterMs}ms`],
+      ...[`retry-unknown ${policy}`, `ack-replicas ${ackReplicas}`],
+      ...['redis save ""', "redis appendonly no", "redis rdb-del-sync-files yes"],
+    ],
+  });
 }
 
 /** By partition, the first letter that lies in it. */
@@ -108,19 +101,8 @@ export class BenchCluster {
   }
 
   /** Events of all monitors and the router since then, as "+MS NAME WHAT FIELDS"; the machine's clock is theirs, too. */
-  async timeline(since: Date): Promise<string[]> {
-    const sinceMs = since.getTime();
-    const names = ["m1", "m2", "m3", "r1"];
-    const logs = await Promise.all(names.map((name) => this.#cluster.log(name)));
-    return logs
-      .flat()
-      .filter(({ time }) => Number(time) >= sinceMs)
-      .toSorted((a, b) => Number(a["time"]) - Number(b["time"]))
-      .map((line) => {
-        const fields = Object.entries(line).filter(([field]) => !COMMON_FIELDS.includes(field));
-        const more = JSON.stringify(Object.fromEntries(fields));
-        return `+${Number(line["time"]) - sinceMs} ${String(line["name"])} ${String(line["msg"])} ${more}`;
-      });
+  timeline(since: Date): Promise<string[]> {
+    return this.#cluster.timeline(since);
   }
 
   async stop(): Promise<void> {

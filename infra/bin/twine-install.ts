@@ -1,22 +1,22 @@
 #!/usr/bin/env node
-// twine-install: finds redis-server or valkey-server, or installs it, or says how.
+// twine-install: finds redis-server or valkey-server, or installs it, or prints how to install it.
 import { runTool, tool, type ToolOptions } from "../../runtime/cli/tool.ts";
 import { EXIT } from "../../runtime/core/errors.ts";
-import { ensureRedis, type Installed } from "../local/install.ts";
-import { findRedis, redisMissing } from "../local/redis-program.ts";
+import { ensureRedis, type Installed } from "../local/install/install.ts";
+import { findRedis, redisMissing } from "../local/install/redis-program.ts";
 
 async function main(): Promise<number> {
   const program = tool({
     name: "twine-install",
     summary:
-      "Finds redis-server or valkey-server on this machine; without one, installs it with apt-get, dnf or brew where this user may, or says how.",
+      "Finds redis-server or valkey-server on this machine; without one, installs it with apt-get, dnf or brew if this user may. Otherwise it prints the commands.",
     examples: [
       "$ twine-install",
       "$ twine-install --check",
       "$ twine-install --json | jq -r .path",
     ],
     exitCodes: { 1: "there is none, and it could not be installed" },
-  }).option("--check", "only look");
+  }).option("--check", "only look for it; install nothing");
   program.parse();
   const options = program.opts<ToolOptions & { readonly check?: boolean }>();
   const { program: redis, isNew } = options.check === true ? await look() : await install(options);

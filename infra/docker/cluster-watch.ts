@@ -1,18 +1,21 @@
-// cluster-watch.ts: what the hooks of one cluster know of its resources. It is filled while they are made, and asked when
-// an engine is about to be used (engine-guard.ts) or one of them can't be made (failure-hook.ts).
+// cluster-watch.ts: records the resources of one cluster for its hooks. It is filled while the resources are created, and
+// read when an engine is about to be used (engine-guard.ts) or a resource can't be created (failure-hook.ts).
 import type * as pulumi from "@pulumi/pulumi";
 import { assert } from "../../runtime/core/errors.ts";
 import type { Plan } from "../plan/plan.ts";
 import { engineGuard, warnIfDead, type GuardedEngine } from "./engine-guard.ts";
 import { LOCAL_ENGINE, type EndpointArgs } from "./endpoints.ts";
+import { enginePlatform } from "./engine-platform.ts";
 import { failureHook, hasHooks, watchKey, type Watched } from "./failure-hook.ts";
 import type { Place } from "./failure-remedy.ts";
 import type { ClusterHooks } from "./host.ts";
 import type { RuntimeSource } from "./images.ts";
+import { warnOfTakenPorts } from "./port-check.ts";
+import type { PublishedPort } from "./published-ports.ts";
 import { EXAMPLES, type DockerSettings } from "./settings.ts";
 
 export class ClusterWatch {
-  /** Without any in Pulumi's own test mode. */
+  /** Empty in Pulumi's own test mode. */
   readonly hooks: ClusterHooks;
   readonly #plan: Plan;
   readonly #settings: DockerSettings;
@@ -21,7 +24,7 @@ export class ClusterWatch {
   readonly #engines = new Map<string, GuardedEngine>();
   readonly #hasHooks = hasHooks();
 
-  /** `stackName` is what containers are called by: <stackName>-<node>. */
+  /** `stackName`: prefix of the containers' names: <stackName>-<node>. */
   constructor(plan: Plan, settings: DockerSettings, stackName: string) {
     this.#plan = plan;
     this.#settings = settings;
@@ -34,13 +37,13 @@ export class ClusterWatch {
       : { engine: {}, failure: {} };
   }
 
-  /** The engine of a host, or of all; `resource` is its provider's name. To be called before that is made. */
+  /** The engine of a host, or of all; `resource` is its provider's name. Call it before the provider is created. */
   engine(resource: string, host?: string): void {
     const hosts = this.#plan.hosts.filter(({ name }) => host === undefined || name === host);
     const services = hosts.flatMap(({ services }) => services.map(({ name }) => name));
     const path = host === undefined ? "twine:engine" : `twine:hosts["${host}"]`;
     const { engine, protectData } = this.#settings;
-    // An endpoint with its access is an object; its address stands one level deeper.
+    // An endpoint with access settings is an object; its address is one level deeper.
     const isBare = host === undefined || Object.keys(this.#endpointOf(host)).length === 1;
     const command = `pulumi config set --path '${path}${isBare ? "" : ".docker"}'`;
     this.#engines.set(resource, {
@@ -55,16 +58,25 @@ export class ClusterWatch {
     });
   }
 
-  /** Says so, too, when an engine is dead that nothing changed at. */
+  /** Also warns when an unchanged engine does not answer. */
   provider(resource: string, provider: pulumi.ProviderResource): void {
     const engine = this.#engines.get(resource);
     assert(engine !== undefined, `the engine of ${resource} is known before its provider`);
     if (this.#hasHooks) warnIfDead(engine, provider);
   }
 
-  /** Both images of one place, called as images.ts calls them. */
+  /** The platform that images are built for: twine:platform, else that of the engine itself. */
+  platform(resource: string): pulumi.Input<string | undefined> {
+    const engine = this.#engines.get(resource);
+    assert(engine !== undefined, `the engine of ${resource} is known before its images`);
+    const { platform } = this.#settings;
+    if (platform !== undefined || !this.#hasHooks) return platform;
+    return enginePlatform(engine.endpoint);
+  }
+
+  /** The images of one place, with the names that images.ts gives them. */
   images(place: string, host: string, runtime: RuntimeSource, component: pulumi.Resource): void {
-    const { redisImage } = this.#settings;
+    const { redisImage, platform } = this.#settings;
     const redis = { key: "twine:redisImage", example: EXAMPLES.redisImage };
     const ours = { key: "twine:runtimeImage", example: EXAMPLES.runtimeImage };
     const isBuilt = typeof runtime !== "string";
@@ -90,6 +102,15 @@ export class ClusterWatch {
         setting: ours,
         host,
         component,
+        platform,
+      })
+      .set(watchKey("build", `${place}-monitor-build`), {
+        kind: "build",
+        what: `the monitors' image, of twine-runtime and ${redisImage}`,
+        setting: ours,
+        host,
+        component,
+        platform,
       });
   }
 
@@ -105,7 +126,7 @@ export class ClusterWatch {
     });
   }
 
-  /** A node's or pod's container, and its volume when it has one. */
+  /** A node's or pod's container, and its volume if it has one. */
   container(
     resource: string,
     place: Omit<Place, "cluster">,
@@ -127,6 +148,11 @@ export class ClusterWatch {
       host,
       component,
     });
+  }
+
+  /** Warns when other programs have a pod's ports. */
+  ports(host: string, ports: readonly PublishedPort[], pod: pulumi.Resource): void {
+    if (this.#hasHooks) warnOfTakenPorts(this.#endpointOf(host), ports, pod);
   }
 
   #endpointOf(host: string): EndpointArgs {

@@ -4,32 +4,51 @@
 //                                   │            └─ DataNode a1 ──── volume, container
 //                                   └─ Host db2 ...
 //
-// It decides nothing: the plan says what there is and in which order, settings.ts what a person configured.
-import { readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+// It makes no decisions: the plan contains all resources and their order, settings.ts the user's configuration.
+import { resolve } from "node:path";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { packageRoot } from "../../runtime/cli/package-root.ts";
-import { runsRedis, type ClusterConfig } from "../../runtime/core/cluster.ts";
+import { nodesOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
 import { completeConfig } from "../../runtime/core/conf/complete.ts";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
+import { printConf } from "../../runtime/core/conf/print.ts";
 import { TwineError, assert, formatProblem, type Problem } from "../../runtime/core/errors.ts";
 import { CONTAINER_PATHS } from "../plan/container-files.ts";
 import { planCluster } from "../plan/plan-cluster.ts";
-import type { Plan, PlannedHost, PlannedService } from "../plan/plan.ts";
-import { besideConf } from "../plan/given-files.ts";
-import { readGivenFiles, type Given, type GivenContents, type GivenTexts } from "./given-files.ts";
+import type { Plan, PlanOptions, PlannedHost, PlannedService } from "../plan/plan.ts";
+import { besideConf } from "../plan/user-files.ts";
+import {
+  readUserFiles,
+  type ReadUserFiles,
+  type UserFileContents,
+  type UserFileTexts,
+} from "./user-files.ts";
+import { uploadsOf, type FilesInput } from "./container-args.ts";
+import type { EndpointArgs } from "./endpoints.ts";
+import { hasHooks } from "./failure-hook.ts";
 import { Host, engineProvider } from "./host.ts";
 import { prepareImageContext } from "./image-context.ts";
-import { engineImages, type RuntimeSource } from "./images.ts";
+import { readTemplates } from "./read-templates.ts";
+import {
+  engineImages,
+  imageOf,
+  redisMajorOf,
+  type ImageSource,
+  type RuntimeSource,
+} from "./images.ts";
+import { changeGate } from "./live/change-gate.ts";
+import { lastConfOf } from "./live/last-deployment.ts";
+import { adopted, rotatePassword } from "./live/live-cluster.ts";
 import { memoryBytesOf } from "./memory.ts";
-import { NODE_COMPONENTS, type ClusterNodeComponent } from "./node.ts";
+import { NODE_COMPONENTS, type ClusterNodeComponent, type NodeArgs } from "./node.ts";
 import { outputsOf, type ClusterOutputs } from "./outputs.ts";
+import { logDifference } from "./preview-words.ts";
 import { publishedPorts, type PublishedPort } from "./published-ports.ts";
-import { orRefuse, refusal } from "./refuse.ts";
+import { awsProfile } from "./backup-settings.ts";
+import { orRefuse } from "./refuse.ts";
+import { secretOf } from "./secret-setting.ts";
 import { ClusterWatch } from "./cluster-watch.ts";
 import {
-  EXAMPLES,
   checkSettings,
   passwordFault,
   smtpPasswordFault,
@@ -37,36 +56,51 @@ import {
   type DockerSettingsArgs,
 } from "./settings.ts";
 
+/** Twine's own folder, with package.json and templates/: above the sources, or above dist/. */
+const TWINE_FOLDER = resolve(
+  import.meta.dirname,
+  import.meta.url.endsWith(".ts") ? "../.." : "../../..",
+);
+
 export interface TwineClusterArgs extends DockerSettingsArgs {
   /** The text of a twine.conf. */
   readonly conf: string;
-  /** Its path, as complaints call it: the files that it names are looked for in its folder. "twine.conf" when absent. */
+  /** Its path, shown in complaints: the files that it names are searched in its folder. "twine.conf" when absent. */
   readonly confFile?: string;
-  /** Instead of a file that twine.conf names, its text, by the directive: {"tls-key": key.privateKeyPem}. */
-  readonly files?: GivenTexts;
+  /** The text of a file that twine.conf names, by directive, instead of the file: {"tls-key": key.privateKeyPem}. */
+  readonly files?: UserFileTexts;
+  /** Create all containers at once without waiting for any: for a cluster that is started only once. @default false */
+  readonly atOnce?: boolean;
   /** The cluster's identity, stamped into volumes and register: PROJECT-STACK when absent. */
   readonly cluster?: string;
 }
 
-/** What the constructor's steps share. */
+/** Shared by the constructor's steps. */
 interface Making {
   readonly prefix: string;
   readonly stackName: string;
   readonly config: ClusterConfig;
   readonly plan: Plan;
+  readonly planOptions: PlanOptions;
   readonly settings: DockerSettings;
   readonly password: pulumi.Output<string> | undefined;
+  /** The valid passwords: the password, and twine:oldPassword if it is set. */
+  readonly passwords: pulumi.Output<readonly string[]> | undefined;
+  readonly templates: ReadonlyMap<string, string>;
   readonly smtpPassword: pulumi.Output<string> | undefined;
+  readonly awsProfile: pulumi.Output<string> | undefined;
+  readonly backupFolder: string | undefined;
   readonly ports: ReadonlyMap<string, readonly PublishedPort[]>;
   readonly runtime: RuntimeSource;
-  readonly given: Given;
+  readonly userFiles: UserFileContents;
   readonly watch: ClusterWatch;
+  readonly isAtOnce: boolean;
 }
 
 /**
- * A cluster on Docker. Containers and volumes are called NAME-NODE, NAME being the component's; the resources NODE
- * when NAME is the stack's, NAME-NODE otherwise, so that a program may hold several clusters.
- * Throws a pulumi.RunError with everything that is wrong in `conf`, or in the settings; its cause is the TwineError.
+ * A cluster on Docker. Containers and volumes are named NAME-NODE, NAME being the component's; the resources NODE when NAME
+ * is the stack's, NAME-NODE otherwise, so that a program may contain several clusters. Throws a pulumi.RunError with every
+ * error in `conf` or in the settings; its cause is the TwineError.
  */
 export class TwineCluster extends pulumi.ComponentResource implements ClusterOutputs {
   readonly routerUrls: ClusterOutputs["routerUrls"];
@@ -75,16 +109,18 @@ export class TwineCluster extends pulumi.ComponentResource implements ClusterOut
   readonly confHash: ClusterOutputs["confHash"];
   readonly keptVolumes: ClusterOutputs["keptVolumes"];
   readonly connection: ClusterOutputs["connection"];
+  /** The text of the running twine.conf, with this cluster's identity: for the tools. */
+  readonly conf: pulumi.Output<string | undefined>;
 
   constructor(name: string, args: TwineClusterArgs, options: pulumi.ComponentResourceOptions = {}) {
-    // Before there is anything: what is refused must leave nothing in the state, not even this component.
+    // First of all: a refusal must leave nothing in the state, not even this component.
     const making = orRefuse(() => prepare(name, args));
     super("twine:docker:Cluster", name, {}, options);
     for (const warning of making.plan.warnings) {
       void pulumi.log.warn(formatProblem(warning), this);
     }
     const hosts = createHosts(making, this);
-    const nodes = createNodes(making, hosts);
+    const nodes = createNodes(making, hosts, gateOf(making, this));
     const outputs = outputsOf({ ...making, nodes });
     this.routerUrls = outputs.routerUrls;
     this.monitorUrls = outputs.monitorUrls;
@@ -92,40 +128,56 @@ export class TwineCluster extends pulumi.ComponentResource implements ClusterOut
     this.confHash = outputs.confHash;
     this.keptVolumes = outputs.keptVolumes;
     this.connection = outputs.connection;
-    this.registerOutputs({ ...outputs });
+    const { config, plan, planOptions } = making;
+    if (hasHooks()) logDifference(this, { config, plan }, planOptions);
+    // The text is stored in the state once everything is done: the next preview compares it with its own.
+    const done = allDone(making, nodes).then(() => printConf(config));
+    // The uncaught promise `done` reports a failure; until everything is done, the output is the previous text.
+    this.conf = pulumi.output(done.catch(() => lastConfOf(this)));
+    this.registerOutputs({ ...outputs, conf: this.conf });
   }
 }
 
 function prepare(name: string, args: TwineClusterArgs): Making {
-  const { config, warnings, given } = readConf(name, args);
-  const settings = checkSettings(args, config, given.problems);
+  const { config, warnings, userFiles } = readConf(name, args);
+  const settings = checkSettings(args, config, userFiles.problems);
   const { engine } = settings;
-  const plan = planCluster(config, {
+  const planOptions: PlanOptions = {
     confPath: `${CONTAINER_PATHS.files}/twine.conf`,
     hasPassword: settings.hasPassword,
     redisMajor: redisMajorOf(settings.redisImage),
     placement: engine === undefined ? "containers" : "pods",
-  });
+  };
+  const plan = planCluster(config, planOptions);
+  const password = secretOf("password", args.password, passwordFault);
+  const aws = awsProfile(args.backup ?? {});
+  const old = secretOf("oldPassword", args.oldPassword, passwordFault);
   return {
     prefix: name === pulumi.getStack() ? "" : `${name}-`,
     stackName: name,
     config,
     plan: { ...plan, warnings: [...warnings, ...plan.warnings] },
+    planOptions,
     settings,
-    password: secretOf("password", args.password, passwordFault),
+    password,
+    passwords: password && pulumi.all(old === undefined ? [password] : [password, old]),
+    templates: readTemplates(TWINE_FOLDER),
     smtpPassword: secretOf("smtpPassword", args.smtpPassword, smtpPasswordFault),
+    awsProfile: aws === undefined ? undefined : pulumi.secret(aws),
+    backupFolder: args.backup?.folder,
     ports: engine === undefined ? new Map() : publishedPorts(plan, settings.publish),
-    runtime: settings.runtimeImage ?? prepareImageContext(packageRoot()),
-    given: given.contents,
+    runtime: settings.runtimeImage ?? prepareImageContext(TWINE_FOLDER),
+    userFiles: userFiles.contents,
     watch: new ClusterWatch(plan, settings, name),
+    isAtOnce: args.atOnce === true,
   };
 }
 
-/** twine.conf as it will stand in the containers: with the identity of this stack, and beside the files that it names. */
+/** The twine.conf of the containers: with the identity of this stack, and the files that it names next to it. */
 function readConf(
   name: string,
   args: TwineClusterArgs,
-): { config: ClusterConfig; warnings: readonly Problem[]; given: GivenContents } {
+): { config: ClusterConfig; warnings: readonly Problem[]; userFiles: ReadUserFiles } {
   const { errors, places, ...parsed } = parseConf(args.conf, args.confFile ?? "twine.conf");
   if (parsed.config === undefined) throw new TwineError(errors);
   const { config, warnings } = completeConfig(parsed.config);
@@ -135,34 +187,13 @@ function readConf(
   return {
     config: { ...config, settings },
     warnings: [...parsed.warnings, ...warnings],
-    given: readGivenFiles({ config, places }, args.files, args.password !== undefined),
+    userFiles: readUserFiles({ config, places }, args.files, args.password !== undefined),
   };
-}
-
-/** One that is an Output is checked as soon as it is known. */
-function secretOf(
-  key: "password" | "smtpPassword",
-  value: pulumi.Input<string> | undefined,
-  faultOf: (text: string) => string | undefined,
-): pulumi.Output<string> | undefined {
-  if (value === undefined) return undefined;
-  return pulumi.secret(value).apply((text) => {
-    const why = faultOf(text);
-    if (why === undefined) return text;
-    const remedy = `for example: ${EXAMPLES[key]}`;
-    throw refusal([{ code: "DOCKER_SETTING", message: `twine:${key} ${why}`, remedy }]);
-  });
-}
-
-/** The major version that an image's tag tells; a digest tells none, and then it is taken for 7 or later. */
-function redisMajorOf(image: string): number {
-  const [, major] = /(?:^|\/)redis:v?(\d+)(?:[.-]|$|@)/.exec(image) ?? [];
-  return major === undefined ? 7 : Number(major);
 }
 
 function createHosts(making: Making, parent: pulumi.Resource): Map<string, Host> {
   const { settings, plan, runtime, prefix, watch } = making;
-  const { engine, redisImage } = settings;
+  const { engine } = settings;
   if (engine === undefined) {
     return new Map(
       plan.hosts.map(({ name: host }) => {
@@ -172,7 +203,7 @@ function createHosts(making: Making, parent: pulumi.Resource): Map<string, Host>
         watch.engine(resource, host);
         const made = new Host(
           resource,
-          { host, endpoint, redisImage, runtime, hooks: watch.hooks },
+          { host, endpoint, images: imageSource(making, resource), hooks: watch.hooks },
           { parent },
         );
         watch.images(resource, host, runtime, made);
@@ -185,14 +216,15 @@ function createHosts(making: Making, parent: pulumi.Resource): Map<string, Host>
   watch.engine(place);
   const provider = engineProvider(place, engine, { parent, hooks: watch.hooks.engine });
   watch.provider(place, provider);
-  const its = { parent, provider, hooks: watch.hooks.failure };
-  const images = engineImages(place, redisImage, runtime, its);
+  const resourceOptions = { parent, provider, hooks: watch.hooks.failure };
+  const source = imageSource(making, place);
+  const images = engineImages(place, source, resourceOptions);
   watch.images(place, "the engine", runtime, parent);
   const networkName = making.stackName;
   const network = new docker.Network(
     `${prefix}network`,
     { name: networkName, driver: "bridge" },
-    its,
+    resourceOptions,
   );
   watch.network(`${prefix}network`, networkName, parent);
   return new Map(
@@ -211,18 +243,28 @@ function createHosts(making: Making, parent: pulumi.Resource): Map<string, Host>
       };
       const pod = new Host(`${prefix}${host}`, args, { parent });
       watch.container(`${prefix}${host}`, { node: host, container: podName, host }, pod);
+      watch.ports(host, args.ports, pod);
       return [host, pod];
     }),
   );
 }
 
-/** In the order of the chain, so that what a service waits for is there when it is made. */
+/** The images of one engine; `resource` is its provider's name. */
+function imageSource(making: Making, resource: string): ImageSource {
+  const { config, runtime, watch } = making;
+  const { redisImage, platform } = making.settings;
+  const buildPlatform = typeof runtime === "string" ? undefined : watch.platform(resource);
+  const hasBackups = config.settings.backupDirs.length > 0;
+  return { redisImage, runtime, platform, buildPlatform, hasBackups };
+}
+
+/** In the order of the chain: a service is created after those that it waits for. */
 function createNodes(
   making: Making,
   hosts: ReadonlyMap<string, Host>,
+  gate: Promise<void>,
 ): Map<string, ClusterNodeComponent> {
   const made = new Map<string, ClusterNodeComponent>();
-  const templates = readTemplates();
   const planned = new Map(
     making.plan.hosts.flatMap((host) =>
       host.services.map((service) => [service.name, { host, service }] as const),
@@ -234,8 +276,8 @@ function createNodes(
     const place = planned.get(name);
     const host = hosts.get(place?.host.name ?? "");
     assert(place !== undefined && host !== undefined, `the plan knows ${name} and its host`);
-    const after = (place.service.after ?? []).map((before) => make(before).container);
-    const node = createNode(making, place.host, place.service, host, after, templates);
+    const after = making.isAtOnce ? [] : (place.service.after ?? []).map(make);
+    const node = createNode(making, place.host, place.service, host, { after, gate });
     made.set(name, node);
     return node;
   };
@@ -243,23 +285,59 @@ function createNodes(
   return made;
 }
 
+function gateOf(making: Making, component: pulumi.Resource): Promise<void> {
+  const { config, plan, planOptions: options, settings, prefix } = making;
+  const place = settings.engine === undefined ? (plan.hosts[0]?.name ?? "") : "engine";
+  const gate = changeGate(
+    component,
+    {
+      ...{ now: { config, plan }, options, redisImage: settings.redisImage },
+      imageResource: `${prefix}${place}-redis`,
+    },
+    settings.force,
+  );
+  const services = plan.hosts.flatMap((host) =>
+    host.services.map((service) => ({
+      ...{ service, resource: `${prefix}${service.name}`, endpoint: endpointOf(making, host) },
+      uploadsWith: (passwords: readonly string[]) => {
+        const password = pulumi.secret(passwords);
+        return uploadsOf({ ...filesInput(making, host, service), password });
+      },
+    })),
+  );
+  const open = gate.then(() => rotatePassword(services, making.passwords, component));
+  // Every node waits for it, and each would report the error.
+  open.catch(() => undefined);
+  return open;
+}
+
+/** No resource may be removed before that; Pulumi removes them when the program has ended. */
+async function allDone(
+  { config, plan, isAtOnce }: Making,
+  nodes: ReadonlyMap<string, ClusterNodeComponent>,
+): Promise<void> {
+  if (isAtOnce) return;
+  await Promise.all([...nodes.values()].map(({ ready }) => ready));
+  const statusNodes = nodesOf(config, "status").flatMap(({ name, db }) => {
+    const node = nodes.get(name);
+    return node === undefined ? [] : [{ live: node.live, container: node.container, db }];
+  });
+  await adopted(plan, statusNodes);
+}
+
 function createNode(
   making: Making,
   planned: PlannedHost,
   service: PlannedService,
   host: Host,
-  after: readonly docker.Container[],
-  templates: ReadonlyMap<string, string>,
+  waits: Pick<NodeArgs, "after" | "gate">,
 ): ClusterNodeComponent {
-  const { settings, password, smtpPassword, config, prefix, given } = making;
+  const { settings, config, prefix } = making;
   const container = {
-    service,
-    files: planned.files,
-    templates,
-    password,
-    smtpPassword: service.kind === "monitor" ? smtpPassword : undefined,
+    ...filesInput(making, planned, service),
+    backupFolder: service.kind === "monitor" ? making.backupFolder : undefined,
     name: `${making.stackName}-${service.name}`,
-    image: runsRedis(service.kind) ? host.images.redis : host.images.runtime,
+    image: imageOf(service.kind, host.images),
     networkMode: host.networkMode,
     isInPod: settings.engine !== undefined,
     extraHosts: [...(settings.hosts ?? [])].flatMap(([name, { address }]) =>
@@ -267,12 +345,13 @@ function createNode(
     ),
     memoryBytes: memoryBytesOf(service.kind, config, settings.dataMemoryBytes),
     labels: labelsOf(making, service.name, service.kind),
-    given,
   };
   const args = {
     container,
     provider: host.provider,
-    after,
+    endpoint: endpointOf(making, planned),
+    ...waits,
+    isAtOnce: making.isAtOnce,
     protectData: settings.protectData,
     hooks: making.watch.hooks.failure,
   };
@@ -284,6 +363,23 @@ function createNode(
   return node;
 }
 
+function endpointOf({ settings }: Making, { name }: PlannedHost): EndpointArgs {
+  const endpoint = settings.engine ?? settings.hosts?.get(name);
+  assert(endpoint !== undefined, `the host ${name} has a checked endpoint`);
+  return endpoint;
+}
+
+function filesInput(
+  { templates, passwords: password, userFiles, ...making }: Making,
+  { files }: PlannedHost,
+  service: PlannedService,
+): FilesInput {
+  const isMonitor = service.kind === "monitor";
+  const smtpPassword = isMonitor ? making.smtpPassword : undefined;
+  const awsProfile = isMonitor ? making.awsProfile : undefined;
+  return { service, files, templates, password, smtpPassword, awsProfile, userFiles };
+}
+
 function labelsOf(making: Making, name: string, kind: string): Record<string, string> {
   return {
     ...making.settings.labels,
@@ -291,10 +387,4 @@ function labelsOf(making: Making, name: string, kind: string): Record<string, st
     "twine.name": name,
     "twine.kind": kind,
   };
-}
-
-function readTemplates(): Map<string, string> {
-  const folder = join(packageRoot(), "templates");
-  const names = readdirSync(folder).filter((name) => name.endsWith(".hbs"));
-  return new Map(names.map((name) => [name, readFileSync(join(folder, name), "utf8")]));
 }

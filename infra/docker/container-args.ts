@@ -1,50 +1,64 @@
-// container-args.ts: one planned service as the arguments of a docker.Container, hardened. Pure but for Pulumi's
-// secret values. What can't be had (docs/adr/0007-hardening.md): a read-only root below uploaded files, and a limit on
-// the number of processes of one container alone.
+// container-args.ts: one planned service as the arguments of a docker.Container, hardened. Pure except for Pulumi's secret
+// values. Not possible (docs/adr/0007-hardening.md): a read-only root below uploaded files, and a limit on the number of
+// processes of a single container.
 //
-// Every property is a text that is known before anything runs, but for the image's id and the pod's: were a node's
-// property to come from another node, replacing that one would replace them all at once.
+// Every property is a text that is known before anything runs, except for the ids of the image and the pod: if a property
+// came from another node, replacing that node would replace all nodes at once.
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { runsRedis, type NodeKind } from "../../runtime/core/cluster.ts";
 import { assert } from "../../runtime/core/errors.ts";
 import { CONTAINER_PATHS, HANDOVER_WITHIN_S } from "../plan/container-files.ts";
 import type { PlannedFile, PlannedService } from "../plan/plan.ts";
-import type { GivenFile } from "../plan/given-files.ts";
+import type { UserFile } from "../plan/user-files.ts";
 import { renderFile } from "../render/render-file.ts";
-import type { Given } from "./given-files.ts";
+import { BACKUP_FOLDER } from "./backup-settings.ts";
+import type { UserFileContents } from "./user-files.ts";
 import { CHECK_TIMES, runtimeCheck } from "./runtime-health.ts";
 
-/** The user "redis" of the official images of Redis and Valkey; "node" in Node's. No root, and no name to look up. */
+/** The user "redis" of the official images of Redis and Valkey; "node" in Node's. Not root, and no name that must be looked
+    up. */
 export const REDIS_USER = "999";
 export const RUNTIME_USER = "1000";
-/** Where infra/image/Dockerfile puts Twine. */
+/** The folder of Twine in infra/image/Dockerfile. */
 const RUNTIME_FOLDER = "/opt/twine";
 const SMTP_PASSWORD_FILE = `${CONTAINER_PATHS.files}/smtp-password`;
+const AWS_FILE = `${CONTAINER_PATHS.files}/aws`;
 const MB = 1024 ** 2;
+
+/** The inputs of a container's files. */
+export type FilesInput = Pick<
+  ContainerInput,
+  "service" | "files" | "templates" | "password" | "smtpPassword" | "awsProfile" | "userFiles"
+>;
 
 export interface ContainerInput {
   readonly service: PlannedService;
   readonly files: readonly PlannedFile[];
   readonly templates: ReadonlyMap<string, string>;
-  readonly password: pulumi.Output<string> | undefined;
-  /** A monitor's, where the mail relay asks for one. */
+  /** The valid passwords, the one to use first. */
+  readonly password: pulumi.Output<readonly string[]> | undefined;
+  /** Only for a monitor whose mail relay requires a password. */
   readonly smtpPassword: pulumi.Output<string> | undefined;
+  /** Only for a monitor: its credentials for the S3 store of its backups. */
+  readonly awsProfile: pulumi.Output<string> | undefined;
+  /** Only for a monitor: the folder of its host that is mounted as BACKUP_FOLDER. */
+  readonly backupFolder: string | undefined;
   /** Name of the container and of its volume. */
   readonly name: string;
   readonly image: pulumi.Input<string>;
   /** "host", or the pod's namespace. */
   readonly networkMode: pulumi.Input<string>;
-  /** All addresses instead of those that follow from the host's name. */
+  /** Listen on all addresses instead of those of the host's name. */
   readonly isInPod: boolean;
   readonly extraHosts: readonly { readonly host: string; readonly ip: string }[];
   readonly memoryBytes: number;
   readonly labels: Readonly<Record<string, string>>;
-  /** The files that twine.conf names; the plan says which of them this service has. */
-  readonly given: Given;
+  /** The files that twine.conf names; the plan selects those of this service. */
+  readonly userFiles: UserFileContents;
 }
 
-/** What every container has, pods included. */
+/** Settings of every container, pods included. */
 export function hardening(
   memoryBytes: number,
   labels: Readonly<Record<string, string>>,
@@ -54,23 +68,23 @@ export function hardening(
     capabilities: { drops: ["ALL"] },
     securityOpts: ["no-new-privileges:true"],
     privileged: false,
-    // Equal: no swap, where a Redis would be alive and useless.
+    // Equal: no swap, with which Redis would run but be unusably slow.
     memory: memoryMb,
     memorySwap: memoryMb,
     ulimits: [{ name: "nproc", soft: 4096, hard: 4096 }],
     logDriver: "json-file",
     logOpts: { "max-size": "10m", "max-file": "3" },
-    // A data node starts dead, so an empty one that comes back serves nobody until a monitor gives it a role.
+    // A data node starts dead, so an empty one that comes back serves no client until a monitor gives it a role.
     restart: "unless-stopped",
     labels: Object.entries(labels).map(([label, value]) => ({ label, value })),
   };
 }
 
-/** The container of one service. */
+/** The container of one service, without its files: see uploadsOf(). */
 export function containerArgs(input: ContainerInput): docker.ContainerArgs {
   const { service } = input;
   const isRedis = runsRedis(service.kind);
-  const user = isRedis ? REDIS_USER : RUNTIME_USER;
+  const user = userOf(service.kind);
   const graceS = Math.ceil(service.graceMs / 1000) + (service.kind === "data" ? graceForData : 0);
   return {
     ...hardening(input.memoryBytes, input.labels),
@@ -80,10 +94,7 @@ export function containerArgs(input: ContainerInput): docker.ContainerArgs {
     networkMode: input.networkMode,
     ...(input.isInPod || input.extraHosts.length === 0 ? {} : { hosts: [...input.extraHosts] }),
     ...(isRedis ? { entrypoints: [...service.command] } : runtimeCommand(input)),
-    ...(service.dataFolder === undefined
-      ? {}
-      : { volumes: [{ volumeName: input.name, containerPath: CONTAINER_PATHS.data }] }),
-    uploads: uploadsOf(input, user),
+    ...volumesOf(input),
     healthcheck: {
       tests: isRedis
         ? ["CMD", "/bin/sh", `${CONTAINER_PATHS.files}/health.sh`]
@@ -103,17 +114,36 @@ export function containerArgs(input: ContainerInput): docker.ContainerArgs {
   };
 }
 
-/** A handover is asked for and awaited before Redis is told to stop. */
+function volumesOf({
+  service,
+  name,
+  backupFolder,
+}: ContainerInput): Pick<docker.ContainerArgs, "volumes"> {
+  const volumes: docker.types.input.ContainerVolume[] = [];
+  if (service.dataFolder !== undefined) {
+    volumes.push({ volumeName: name, containerPath: CONTAINER_PATHS.data });
+  }
+  if (backupFolder !== undefined) {
+    volumes.push({ hostPath: backupFolder, containerPath: BACKUP_FOLDER });
+  }
+  return volumes.length === 0 ? {} : { volumes };
+}
+
+function userOf(kind: NodeKind): string {
+  return runsRedis(kind) ? REDIS_USER : RUNTIME_USER;
+}
+
+/** The handover comes first, then Redis is stopped. */
 const graceForData = HANDOVER_WITHIN_S + 10;
 
-/** How long `pulumi up` waits for a container to get healthy: on a machine without spare CPU all of it takes its time. */
+/** The time limit of `pulumi up` until a container is healthy: on a machine without spare CPU every step is slow. */
 const WAIT_S: Readonly<Record<NodeKind, number>> = {
   status: 120,
   data: 180,
   monitor: 180,
   router: 180,
 };
-/** A replica copies everything that its master holds: slow disks and a busy network give this much of it a second. */
+/** A replica copies all data of its master: slow disks and a busy network copy this much per second. */
 const COPY_BYTES_S = 32 * MB;
 
 function waitS(kind: NodeKind, memoryBytes: number): number {
@@ -125,6 +155,7 @@ function runtimeCommand({
   isInPod,
   password,
   smtpPassword,
+  awsProfile,
 }: ContainerInput): Pick<docker.ContainerArgs, "entrypoints" | "command" | "envs" | "workingDir"> {
   const [bin = "", ...rest] = service.command;
   return {
@@ -136,43 +167,51 @@ function runtimeCommand({
       ...(isInPod ? [`TWINE_LISTEN=${service.bind.join(",")}`] : []),
       // The path of a file, never the password itself: `docker inspect` shows a container's environment.
       ...(password === undefined ? [] : [`TWINE_PASSWORD_FILE=${CONTAINER_PATHS.files}/password`]),
+      ...(awsProfile === undefined
+        ? []
+        : [`AWS_CONFIG_FILE=${AWS_FILE}`, `AWS_SHARED_CREDENTIALS_FILE=${AWS_FILE}`]),
       ...(smtpPassword === undefined ? [] : [`TWINE_SMTP_PASSWORD_FILE=${SMTP_PASSWORD_FILE}`]),
     ],
   };
 }
 
-function uploadsOf(input: ContainerInput, user: string): docker.types.input.ContainerUpload[] {
+/** The files of the service in /etc/twine. */
+export function uploadsOf(input: FilesInput): docker.types.input.ContainerUpload[] {
+  const user = userOf(input.service.kind);
   const planned = input.files
     .filter((file) => file.path.startsWith(`${input.service.folder}/`))
     .map((file) => uploadOf(input, file, user));
-  const given = (input.service.given ?? []).map((file) => givenUpload(input, file, user));
-  const { smtpPassword } = input;
+  const userFiles = (input.service.userFiles ?? []).map((file) =>
+    userFileUpload(input, file, user),
+  );
+  const { smtpPassword, awsProfile } = input;
   const smtp =
     smtpPassword === undefined
       ? []
       : [secretUpload(SMTP_PASSWORD_FILE, smtpPassword.apply(asLine), user)];
-  return [...planned, ...given, ...smtp];
+  const aws = awsProfile === undefined ? [] : [secretUpload(AWS_FILE, awsProfile, user)];
+  return [...planned, ...userFiles, ...smtp, ...aws];
 }
 
-function givenUpload(
-  { given }: ContainerInput,
-  { directive, name, isSecret, mode }: GivenFile,
+function userFileUpload(
+  { userFiles }: FilesInput,
+  { directive, name, isSecret, mode }: UserFile,
   user: string,
 ): docker.types.input.ContainerUpload {
-  const held = given[directive];
-  assert(held !== undefined, `the file that ${directive} names was read`);
+  const read = userFiles[directive];
+  assert(read !== undefined, `the file that ${directive} names was read`);
   const file = `${CONTAINER_PATHS.files}/${name}`;
   const permissions = mode.toString(8).padStart(4, "0");
-  if (typeof held === "object" && "base64" in held) {
-    return { file, contentBase64: held.base64, permissions };
+  if (typeof read === "object" && "base64" in read) {
+    return { file, contentBase64: read.base64, permissions };
   }
   const content =
-    typeof held === "string" ? oneLineAtLeast(held) : pulumi.output(held).apply(oneLineAtLeast);
+    typeof read === "string" ? oneLineAtLeast(read) : pulumi.output(read).apply(oneLineAtLeast);
   if (!isSecret) return { file, content, permissions };
   return secretUpload(file, content, user);
 }
 
-/** For the container's user alone. */
+/** Readable by the container's user only. */
 function secretUpload(
   file: string,
   content: pulumi.Input<string>,
@@ -185,13 +224,13 @@ function asLine(text: string): string {
   return `${text}\n`;
 }
 
-/** The provider refuses to upload nothing, and an empty line says as little: a users file may name nobody. */
+/** The provider refuses an empty upload, and an empty line has the same meaning: a users file may be empty. */
 function oneLineAtLeast(text: string): string {
   return text === "" ? "\n" : text;
 }
 
 function uploadOf(
-  { templates, password, service }: ContainerInput,
+  { templates, password, service }: FilesInput,
   planned: PlannedFile,
   user: string,
 ): docker.types.input.ContainerUpload {
@@ -200,6 +239,6 @@ function uploadOf(
     const permissions = planned.mode.toString(8).padStart(4, "0");
     return { file, content: renderFile(planned, templates), permissions };
   }
-  const content = password.apply((text) => renderFile(planned, templates, text));
+  const content = password.apply((list) => renderFile(planned, templates, { list: () => list }));
   return secretUpload(file, content, user);
 }

@@ -1,15 +1,15 @@
-// endpoints.ts: twine:hosts, twine:engine and twine:engineAccess, checked against the hosts of twine.conf. Pure.
+// endpoints.ts: checks twine:hosts, twine:engine and twine:engineAccess against the hosts of twine.conf. Pure.
 //
 //   hosts of twine.conf -> an engine each (hosts), or all of them as pods on one engine (engine, engineAccess)
 //
-// Nothing that a person wrote is passed over: what has no effect where it stands is a mistake as much as what is wrong.
+// No setting is silently ignored: a setting without effect is as much an error as a wrong one.
 import { isIP } from "node:net";
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
 import { hostsOf } from "../../runtime/core/cluster.ts";
 import { didYouMean } from "../../runtime/core/conf/suggest.ts";
 import { isLoopback } from "../../runtime/core/listen-addresses.ts";
 
-/** What it takes to get to an engine, beside its address. */
+/** Settings to connect to an engine, besides its address. */
 export interface EndpointAccess {
   /** Options of the ssh program, e.g. ["-o", "ControlMaster=auto"]. */
   readonly sshOpts?: readonly string[];
@@ -21,16 +21,16 @@ export interface EndpointAccess {
   readonly key?: string;
 }
 
-/** One Docker engine, as a person names it: only the address, or with what it takes to get there. */
+/** One Docker engine as the user writes it: only the address, or with the settings to connect. */
 export interface EndpointArgs extends EndpointAccess {
   /** ssh://user@host, tcp://host:2376 or unix:///var/run/docker.sock */
   readonly docker: string;
-  /** Of a host, not of an engine for all: its IP address, written into the containers' /etc/hosts where DNS does not
+  /** For a host, not for an engine of all hosts: its IP address, written into the containers' /etc/hosts if DNS does not
       know the name. */
   readonly address?: string;
 }
 
-/** The arguments that this reads; a person may have written anything. */
+/** The arguments that this module reads; a user may have written any value. */
 export interface PlacesArgs {
   readonly hosts?: unknown;
   readonly engine?: unknown;
@@ -38,12 +38,12 @@ export interface PlacesArgs {
 }
 
 export interface Places {
-  /** Host of twine.conf -> its engine; undefined when all are pods on `engine`. */
+  /** Host of twine.conf -> its engine; undefined when all hosts are pods on `engine`. */
   readonly hosts: ReadonlyMap<string, EndpointArgs> | undefined;
   readonly engine: EndpointArgs | undefined;
 }
 
-/** `path` is what follows the key, as in `pulumi config set --path`; `example` stands for the key's own one. */
+/** `path` follows the key, as in `pulumi config set --path`; `example` replaces the key's own example. */
 export type ComplainPlace = (
   key: "hosts" | "engine" | "engineAccess" | "password",
   message: string,
@@ -81,7 +81,7 @@ export function placesOf(
   return { hosts: undefined, engine: engineOf(engine ?? LOCAL_ENGINE, engineAccess, complain) };
 }
 
-/** What a host's engine is set with. */
+/** An example command for a host's engine. */
 export function exampleFor(host: string): string {
   return `pulumi config set --path 'twine:hosts["${host}"]' ssh://root@${host}`;
 }
@@ -113,10 +113,10 @@ function endpointsOf(
   }
   for (const host of hosts.filter((name) => named[name] !== undefined)) {
     const where = { path: `["${host}"]`, example: exampleFor(host) };
-    const told: ComplainPlace = (key, message, { path = "" } = {}) => {
+    const complainHere: ComplainPlace = (key, message, { path = "" } = {}) => {
       complain(key, message, { ...where, path: `${where.path}${path}` });
     };
-    const endpoint = endpointOf(named[host], "hosts", told);
+    const endpoint = endpointOf(named[host], "hosts", complainHere);
     if (endpoint !== undefined) endpoints.set(host, endpoint);
   }
   if (!hasPassword && hosts.length > 1) {
@@ -128,7 +128,7 @@ function endpointsOf(
   return endpoints;
 }
 
-/** The address of one key with the access of the other: each complaint names the key under which a person finds it. */
+/** The address of one key with the access settings of the other: each complaint names the key that contains the error. */
 function engineOf(
   engine: unknown,
   access: unknown,
@@ -197,19 +197,22 @@ function checkAccess(
   }
 }
 
-/** A pod's name is how the others find it, and 127.0.0.1 is each pod's own. */
+/** Pods find each other by their names, and 127.0.0.1 is each pod itself. */
 function checkPods(config: ClusterConfig, hosts: readonly string[], complain: ComplainPlace): void {
   const nameless = hosts.filter((host) => isLoopback(host) || /^[\d.]+$|:/.test(host));
   if (hosts.length > 1 && nameless.length > 0) {
     complain("engine", `makes each host a pod, and a pod can't be called ${nameless.join(", ")}`);
   }
-  const clash = hosts.filter((host) => config.nodes.some((node) => node.name === host));
-  if (clash.length > 0) {
-    complain("engine", `makes each host a container, and ${clash.join(", ")} is a node's name too`);
+  const doubled = hosts.filter((host) => config.nodes.some((node) => node.name === host));
+  if (doubled.length > 0) {
+    complain(
+      "engine",
+      `makes each host a container, and ${doubled.join(", ")} is a node's name too`,
+    );
   }
 }
 
-/** What a person wrote instead, without its value: that may be a key. */
+/** The kind of a wrong value, without the value itself: it may be a key. */
 export function kindOf(value: unknown): string {
   if (Array.isArray(value)) return value.every(isText) ? "a list" : "a list of other things";
   if (isRecord(value)) return "an object";

@@ -1,9 +1,9 @@
-// engine-call.ts: asks a Docker engine something by its own HTTP API, over the way that the docker provider takes.
+// engine-call.ts: calls a Docker engine's HTTP API over the same connections as the docker provider.
 //
 //   unix://, npipe://   its socket             tcp://   HTTP, with certificates HTTPS
 //   ssh://              `ssh HOST docker system dial-stdio`, whose two ends are the stream
 //
-// Only GET: whatever asks here changes nothing. Docker's API: https://docs.docker.com/reference/api/engine/
+// Docker's API: https://docs.docker.com/reference/api/engine/
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import http from "node:http";
@@ -11,52 +11,130 @@ import https from "node:https";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
+import { systemClock } from "../../runtime/ports/clock.ts";
 import type { EndpointArgs } from "./endpoints.ts";
 
-/** As long as the slowest sshd may take; the docker provider itself gives up earlier. */
+/** Enough for the slowest sshd; the docker provider itself gives up earlier. */
 const ANSWER_WITHIN_MS = 15_000;
-/** Docker's head of each piece of a log: one byte of stream, three of nothing, four of length. */
+/** Docker's header before each piece of a log: one byte for the stream, three unused, four for the length. */
 const LOG_HEAD_BYTES = 8;
 
-/** Rejects with the engine's own words where it refuses, with the reason where nothing answers. */
-export async function callEngine(endpoint: EndpointArgs, path: string): Promise<Buffer> {
+/** A request that changes something. */
+export interface EngineOrder {
+  readonly method: "POST" | "PUT" | "DELETE";
+  /** Absent: no body. An object is sent as JSON, bytes as a tar archive. */
+  readonly body?: object | Buffer;
+  /** The time limit of the engine. @default 15000 */
+  readonly withinMs?: number;
+}
+
+/** Sends a request; with `order` one that changes something. Rejects with the engine's error, or with the reason when it
+    can't be reached. */
+export async function callEngine(
+  endpoint: EndpointArgs,
+  path: string,
+  order?: EngineOrder,
+): Promise<Buffer> {
   const { options, whyEnded } = await wayTo(endpoint);
+  const withinMs = order?.withinMs ?? ANSWER_WITHIN_MS;
+  const { headers, body } = bodyOf(order);
   const request = {
     ...options,
+    headers: { ...(options.headers as http.OutgoingHttpHeaders | undefined), ...headers },
     path,
-    signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+    method: order?.method ?? "GET",
+    signal: AbortSignal.timeout(withinMs),
   };
-  const begin = "cert" in options ? https.get : http.get;
+  const begin = "cert" in options ? https.request : http.request;
   try {
     const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
-      begin(request, resolve).once("error", reject);
+      begin(request, resolve).once("error", reject).end(body);
     });
-    const body = await buffer(response);
-    if ((response.statusCode ?? 500) < 300) return body;
-    const words = body.toString().trim();
+    const answer = await buffer(response);
+    if ((response.statusCode ?? 500) < 300) return answer;
+    const words = answer.toString().trim();
     throw new Error(`the engine answers ${response.statusCode ?? "?"}: ${words}`);
   } catch (cause) {
     if (request.signal.aborted) {
-      throw new Error(`no answer in ${ANSWER_WITHIN_MS / 1000} s`, { cause });
+      throw new Error(`no answer in ${withinMs / 1000} s`, { cause });
     }
     const why = await whyEnded?.();
     throw why === undefined ? cause : new Error(why, { cause });
   }
 }
 
-/** What the engine answers as JSON. */
-export async function askEngine(endpoint: EndpointArgs, path: string): Promise<unknown> {
-  return JSON.parse((await callEngine(endpoint, path)).toString()) as unknown;
+function bodyOf(order: EngineOrder | undefined): {
+  readonly headers: Readonly<Record<string, string | number>>;
+  readonly body: Buffer | undefined;
+} {
+  if (order?.body === undefined) return { headers: {}, body: undefined };
+  const isTar = Buffer.isBuffer(order.body);
+  const body = Buffer.isBuffer(order.body) ? order.body : Buffer.from(JSON.stringify(order.body));
+  const type = isTar ? "application/x-tar" : "application/json";
+  return { headers: { "content-type": type, "content-length": body.length }, body };
 }
 
-/** The last lines that a container wrote, both its outputs. */
+/** The engine's reply, parsed from JSON. */
+export async function askEngine(
+  endpoint: EndpointArgs,
+  path: string,
+  order?: EngineOrder,
+): Promise<unknown> {
+  return JSON.parse((await callEngine(endpoint, path, order)).toString()) as unknown;
+}
+
+/** The result of a program that was run in a container: both outputs together, and the exit code. */
+export interface RunInContainer {
+  readonly said: string;
+  readonly exitCode: number;
+}
+
+/** Runs a program in a container, as the container's user. `docker inspect` does not show `env`. */
+export async function runInContainer(
+  endpoint: EndpointArgs,
+  container: string,
+  command: readonly string[],
+  { env = [], withinMs = ANSWER_WITHIN_MS }: { env?: readonly string[]; withinMs?: number } = {},
+): Promise<RunInContainer> {
+  const made = { AttachStdout: true, AttachStderr: true, Cmd: command, Env: env };
+  const { Id: id } = (await askEngine(endpoint, `/containers/${container}/exec`, {
+    method: "POST",
+    body: made,
+  })) as { Id: string };
+  const begin = { method: "POST", body: { Detach: false, Tty: false }, withinMs } as const;
+  const raw = await callEngine(endpoint, `/exec/${id}/start`, begin);
+  return { said: withoutHeads(raw), exitCode: await exitCodeOf(endpoint, id, withinMs) };
+}
+
+const LOOK_EVERY_MS = 50;
+
+/** A busy engine records the exit some time after the last output. */
+async function exitCodeOf(endpoint: EndpointArgs, id: string, withinMs: number): Promise<number> {
+  const endMs = systemClock.nowMs() + withinMs;
+  for (;;) {
+    const { ExitCode: exitCode } = (await askEngine(endpoint, `/exec/${id}/json`)) as {
+      ExitCode: number | null;
+    };
+    if (exitCode !== null) return exitCode;
+    if (systemClock.nowMs() > endMs)
+      throw new Error(`a program does not end in ${withinMs / 1000} s`);
+    await systemClock.delay(LOOK_EVERY_MS);
+  }
+}
+
+/** The last log lines of a container, both outputs; `isDated`: each line begins with its time. */
 export async function containerLog(
   endpoint: EndpointArgs,
   container: string,
   lineCount: number,
+  isDated = false,
 ): Promise<string> {
-  const query = `stdout=1&stderr=1&tail=${lineCount}`;
-  const raw = await callEngine(endpoint, `/containers/${container}/logs?${query}`);
+  const query = `stdout=1&stderr=1&tail=${lineCount}${isDated ? "&timestamps=1" : ""}`;
+  return withoutHeads(await callEngine(endpoint, `/containers/${container}/logs?${query}`));
+}
+
+/** Docker's stream of both outputs as one text. */
+function withoutHeads(raw: Buffer): string {
   const pieces: Buffer[] = [];
   for (let at = 0; at + LOG_HEAD_BYTES <= raw.length;) {
     const end = at + LOG_HEAD_BYTES + raw.readUInt32BE(at + 4);
@@ -66,12 +144,12 @@ export async function containerLog(
   return Buffer.concat(pieces).toString();
 }
 
-/** HTTP wants a host, and these ways lead to none. Not over TLS: there the certificate must be for what stands here. */
+/** HTTP requires a host, and these connections have none. Not for TLS: there the certificate must match the host. */
 const NO_HOST = { host: "docker" };
 
 interface Way {
   readonly options: https.RequestOptions;
-  /** Of a way through a program: what it said when it failed. */
+  /** For a connection through a program: its error output when it failed. */
   readonly whyEnded?: () => Promise<string | undefined>;
 }
 
@@ -108,7 +186,7 @@ function throughSsh(url: URL, options: readonly string[]): Way {
   child.stderr.on("data", (chunk: Buffer) => {
     said += chunk.toString();
   });
-  // Its outputs end before it does, so the stream alone would only say that it hung up.
+  // Its outputs end before it exits, so the stream alone would only report a closed connection.
   const ended = new Promise<string | undefined>((resolve) => {
     child.once("error", (error) => {
       resolve(error.message);

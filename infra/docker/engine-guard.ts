@@ -1,16 +1,16 @@
-// engine-guard.ts: nothing is begun on an engine that does not answer, and a stack is never moved to another engine
-// by a change of its configuration.
+// engine-guard.ts: refuses an engine that does not answer, and an engine other than the one that has the stack's data.
 //
 //   provider is created or updated -> Pulumi calls the hook, in a preview too -> does the engine answer? is it the same?
 //
-// Why: Pulumi updates a provider in place and takes it that what is in its state is there, wherever the endpoint points.
-// A dead endpoint would stand in the state, and `pulumi destroy` needs it; on another engine nothing would be made, or
-// with a refresh everything anew and empty, and what the old one holds would be forgotten:
+// Why: Pulumi updates a provider in place and assumes that the resources in its state exist behind the new endpoint. A dead
+// endpoint would be stored in the state, but `pulumi destroy` needs a working one. On another engine Pulumi would create
+// nothing, or after a refresh everything again and empty, and the old engine's data would be lost from the state:
 // docs/adr/0013-a-stack-stays-on-its-engine.md.
 import * as pulumi from "@pulumi/pulumi";
 import { formatProblem } from "../../runtime/core/errors.ts";
 import { askEngine, callEngine } from "./engine-call.ts";
 import type { EndpointArgs } from "./endpoints.ts";
+import { errorText } from "../../runtime/core/error-text.ts";
 
 /** One provider of the cluster. */
 export interface GuardedEngine {
@@ -18,30 +18,30 @@ export interface GuardedEngine {
   readonly host: string | undefined;
   /** The key that names it, e.g. twine:hosts["db1"]. */
   readonly key: string;
-  /** The command that sets the key, without the endpoint. */
+  /** The command that sets the key, without the endpoint's value. */
   readonly command: string;
-  /** An endpoint as it might be. */
+  /** An example of an endpoint. */
   readonly example: string;
   readonly endpoint: EndpointArgs;
   readonly cluster: string;
-  /** What this cluster has on it: names of containers, which are those of its volumes too. */
+  /** The cluster's containers on it, by name; their volumes have the same names. */
   readonly names: ReadonlySet<string>;
-  /** Whether volumes are protected: then Pulumi forgets them by force alone. */
+  /** Whether volumes are protected: then Pulumi removes them from its state only by force. */
   readonly isProtected: boolean;
 }
 
 /**
- * What one engine holds of a cluster: each a mark that no other engine has. Docker's own id of an engine is none: clones
+ * Resources of a cluster on one engine; no other engine has the same ones. Docker's own id of an engine is not used: clones
  * of a machine share it, and so do the engines of one machine.
  */
 export interface Holding {
   /** Container ids. */
   readonly containers: readonly string[];
-  /** Names with the moment of creation. */
+  /** Names with their creation time. */
   readonly volumes: readonly string[];
 }
 
-/** The hooks of one cluster's providers; `engines` is filled while they are made, by the provider's resource name. */
+/** The hooks of one cluster's providers; `engines` is filled while they are created, by the provider's resource name. */
 export function engineGuard(
   cluster: string,
   engines: ReadonlyMap<string, GuardedEngine>,
@@ -57,7 +57,7 @@ export function engineGuard(
   return { beforeCreate: [hook], beforeUpdate: [hook] };
 }
 
-/** Of an engine that nothing changed at: Pulumi's own error names neither the key nor what to do. */
+/** For an unchanged engine: Pulumi's own error names neither the key nor the remedy. */
 export function warnIfDead(engine: GuardedEngine, provider: pulumi.ProviderResource): void {
   provider.urn.apply(async () => {
     const why = await reasonOf(callEngine(engine.endpoint, "/_ping"));
@@ -84,7 +84,7 @@ async function judge(
     holdingOf(engine.endpoint, engine),
     holdingOf(before, engine),
   ]);
-  if (now.status === "rejected") return { refused: unreachable(engine, messageOf(now.reason)) };
+  if (now.status === "rejected") return { refused: unreachable(engine, errorText(now.reason)) };
   const old = then.status === "fulfilled" ? then.value : undefined;
   switch (judgeMove(now.value, old, engine.host !== undefined)) {
     case "same":
@@ -97,10 +97,9 @@ async function judge(
 }
 
 /**
- * Whether what the state says is on the old engine may be looked for on the new one.
- * same: it holds this host's containers, or the same volumes, or there is nothing to lose. replaces: one host of several
- * is gone, and another machine takes its place. other: what the old one holds would be forgotten.
- * `old` is undefined when it does not answer.
+ * Whether the resources that the state has on the old engine may be used on the new one. same: it has this host's
+ * containers, or the same volumes, or there is nothing to lose. replaces: one host of several is gone, and another machine
+ * replaces it. other: the resources of the old one would be forgotten. `old` is undefined when it does not answer.
  */
 export function judgeMove(
   now: Holding,
@@ -139,15 +138,15 @@ function unreachable({ key, command, example, endpoint }: GuardedEngine, why: st
   return formatProblem({
     code: "DOCKER_ENGINE",
     message: `${key} ${endpoint.docker}: no Docker engine answers there: ${why}`,
-    remedy: `see that Docker runs there and this machine gets to it, or mend the endpoint; for example: ${command} ${example}`,
+    remedy: `check that Docker runs there and that this machine can connect to it, or correct the endpoint; for example: ${command} ${example}`,
   });
 }
 
 function replaced({ key, endpoint, host }: GuardedEngine, before: EndpointArgs): string {
   return formatProblem({
     code: "DOCKER_ENGINE_REPLACED",
-    message: `${key} ${endpoint.docker} takes the place of ${before.docker}, which does not answer: what that one holds is given up`,
-    remedy: `run \`pulumi up --refresh\` next, whatever else this one says: it makes ${host ?? ""}'s nodes on the new engine, and they copy their partitions' data. If the old one only sleeps, set it back instead`,
+    message: `${key} ${endpoint.docker} replaces ${before.docker}, which does not answer; the data on the old engine is no longer used`,
+    remedy: `run \`pulumi up --refresh\` next, even when this \`up\` reports other errors: it creates the nodes of ${host ?? "the host"} on the new engine, and they copy their partitions' data. If the old engine comes back, set its endpoint again instead`,
   });
 }
 
@@ -161,9 +160,9 @@ function elsewhere(
   const force = isProtected ? "--force " : "";
   const ways =
     host === undefined
-      ? `To move, take the data along yourself, run pulumi destroy there, then name the new one. ` +
-        `Where the old engine is gone for good: pulumi state delete ${force}--target-dependents '${urn}'`
-      : `To replace ${host} by another machine, end Docker on the old one first, for good`;
+      ? `To move the cluster, copy its data yourself, run pulumi destroy, then set the new endpoint. ` +
+        `If the old engine is lost for good: pulumi state delete ${force}--target-dependents '${urn}'`
+      : `To replace ${host} by another machine, first stop Docker on the old one for good`;
   return formatProblem({
     code: "DOCKER_ENGINE_OTHER",
     message: `${key} ${endpoint.docker} is another Docker engine, and this stack's containers and data are on ${before.docker}${silent}`,
@@ -171,7 +170,7 @@ function elsewhere(
   });
 }
 
-/** The endpoint in a provider's inputs: its names are the docker provider's, and what is no text is JSON. */
+/** The endpoint in a provider's inputs: with the docker provider's names; values that are not text are JSON. */
 async function endpointOf(
   inputs: Readonly<Record<string, unknown>> | undefined,
 ): Promise<EndpointArgs | undefined> {
@@ -197,7 +196,7 @@ async function endpointOf(
   };
 }
 
-/** Pulumi hands secrets to a hook as outputs. */
+/** Pulumi passes secrets to a hook as outputs. */
 function plain(value: unknown): Promise<unknown> {
   if (!pulumi.Output.isInstance(value)) return Promise.resolve(value);
   return new Promise((resolve) => {
@@ -210,10 +209,6 @@ function plain(value: unknown): Promise<unknown> {
 async function reasonOf(asking: Promise<unknown>): Promise<string | undefined> {
   return asking.then(
     () => undefined,
-    (error: unknown) => messageOf(error),
+    (error: unknown) => errorText(error),
   );
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

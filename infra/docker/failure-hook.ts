@@ -1,20 +1,20 @@
-// failure-hook.ts: when something can't be made, tells why and what to do. The provider says "container failed to be in
-// healthy state" and no more: the reason stands in the container's log, on some host.
+// failure-hook.ts: when a resource can't be created, logs the reason and the remedy. The provider only reports "container
+// failed to be in healthy state"; the reason is in the container's log, on some host.
 //
 //   create fails -> Pulumi calls the hook -> the engine: inspect, logs -> one message with the remedy
 //
-// It asks the host's engine in a bounded time; where that does not answer, the remedy says where to look. It never
-// retries and changes nothing, so it can make no failure worse.
+// It asks the host's engine within a time limit. Without an answer the remedy names where to look. It never retries and
+// changes nothing.
 import * as pulumi from "@pulumi/pulumi";
 import { askEngine, containerLog } from "./engine-call.ts";
 import type { EndpointArgs } from "./endpoints.ts";
 import { remedyFor, remedyForPart, type Part, type Place } from "./failure-remedy.ts";
 
-/** A container that may fail, and the component under whose name its failure is told. */
+/** A container that may fail, and the component with which its failure is logged. */
 export interface WatchedContainer extends Place {
   readonly endpoint: EndpointArgs;
   readonly component: pulumi.Resource;
-  /** The resource of its volume, when it has one. */
+  /** The resource of its volume, if it has one. */
   readonly volume: pulumi.Resource | undefined;
   readonly isProtected: boolean;
 }
@@ -26,7 +26,7 @@ export interface WatchedPart extends Part {
 
 export type Watched = WatchedContainer | WatchedPart;
 
-/** The docker provider's names of what is watched. */
+/** The docker provider's type names of the watched resources. */
 export const WATCHED_TYPES = Object.freeze({
   container: "docker:index/container:Container",
   volume: "docker:index/volume:Volume",
@@ -38,12 +38,12 @@ export const WATCHED_TYPES = Object.freeze({
 const LOG_LINES = 40;
 const SHOWN_LINES = 6;
 
-/** Where `watched` has a resource. */
+/** The key of a resource in `watched`. */
 export function watchKey(kind: keyof typeof WATCHED_TYPES, name: string): string {
   return `${WATCHED_TYPES[kind]} ${name}`;
 }
 
-/** The hook of one cluster's resources; `watched` is filled while they are made, by watchKey. */
+/** The hook of one cluster's resources; `watched` is filled while they are created, by watchKey. */
 export function failureHook(
   cluster: string,
   watched: ReadonlyMap<string, Watched>,
@@ -51,11 +51,11 @@ export function failureHook(
   return new pulumi.ErrorHook(`${cluster}-failure`, async (failed) => {
     const one = watched.get(`${failed.type} ${failed.name}`);
     if (one === undefined || failed.failedOperation === "delete") return false;
-    const told =
+    const report =
       "container" in one
         ? await explain(one, failed.errors, failed.urn)
-        : `${one.what} can't be had on ${one.host}\n  remedy: ${remedyForPart(one, failed.errors)}`;
-    await pulumi.log.error(told, one.component);
+        : `${one.what} can't be created on ${one.host}\n  remedy: ${remedyForPart(one, failed.errors)}`;
+    await pulumi.log.error(report, one.component);
     return false;
   });
 }
@@ -87,17 +87,17 @@ async function explain(
   ]);
   const { Config: config, State: state } = (found ?? {}) as Inspected;
   const owner = found === undefined ? undefined : (config?.Labels?.["twine.cluster"] ?? "");
-  // A container of the same name that is not this one has nothing to say about it.
+  // The log of another container with the same name does not explain this failure.
   const said = owner === one.cluster ? [...lastLines(log), ...lastCheck(state?.Health?.Log)] : [];
   const volume = one.volume === undefined ? undefined : await urnOf(one.volume);
   const urns = { container: urn, volume };
   const remedy = remedyFor(one, { errors, said: said.join("\n"), owner, urns, isProtected });
   const words = said.map((line) => `\n    ${line}`).join("");
-  const heard = said.length === 0 ? "" : `; what it says itself:${words}\n`;
-  return `${node} can't be brought up (container ${container} on ${host})${heard}\n  remedy: ${remedy}`;
+  const heard = said.length === 0 ? "" : `; its last log lines:${words}\n`;
+  return `${node} can't be created (container ${container} on ${host})${heard}\n  remedy: ${remedy}`;
 }
 
-/** Of a container that starts again and again, each line once, the latest. */
+/** For a container that restarts again and again: each line once, the latest. */
 function lastLines(log: string): string[] {
   const lines = log.split("\n").map((line) => line.trim());
   const distinct = new Map(lines.map((line) => [line.replace(/\d/g, ""), line]));

@@ -1,40 +1,42 @@
-// failure-remedy.ts: what to do about something that could not be made, from what the engine and the container said.
-// Pure. Each rule knows one cause by its own words (Docker's, redis-server's, the entrypoint's); the last one knows none
-// and says where to look.
+// failure-remedy.ts: chooses the remedy for a resource that could not be created, from the errors of the engine and the
+// container. Pure. Each rule matches one cause by the words of its error (Docker's, redis-server's, the entrypoint's); the
+// last rule matches everything and names where to look.
 
-/** One container of the cluster, as a person finds it. */
+/** One container of the cluster, as the user finds it. */
 export interface Place {
-  /** Node or pod, as twine.conf calls it. */
+  /** Node or pod, by its name in twine.conf. */
   readonly node: string;
-  /** As Docker calls it. */
+  /** By its name in Docker. */
   readonly container: string;
-  /** As twine.conf calls it. */
+  /** By its name in twine.conf. */
   readonly host: string;
-  /** The identity that stands in the container's labels. */
+  /** The identity in the container's labels. */
   readonly cluster: string;
 }
 
 export interface Failure {
   /** The operation's errors, newest first. */
   readonly errors: readonly string[];
-  /** What the container's log and its health check said last; empty when they could not be asked. */
+  /** The last output of the container's log and health check; empty when they could not be read. */
   readonly said: string;
-  /** The label twine.cluster of the container that has the name now; undefined when it could not be asked. */
+  /** The label twine.cluster of the container that has the name now; undefined when it could not be read. */
   readonly owner: string | undefined;
   readonly urns: { readonly container: string; readonly volume: string | undefined };
-  /** Whether twine:protectData is on: Pulumi then takes the volume out of its state by force alone. */
+  /** Whether twine:protectData is on: Pulumi then removes the volume from its state only by force. */
   readonly isProtected: boolean;
 }
 
 /** An image, volume or network of the cluster. */
 export interface Part {
   readonly kind: "image" | "build" | "volume" | "network";
-  /** What it is to a person: twine:redisImage redis:7.2-bookworm, the volume staging-a1. */
+  /** Its name for the user: twine:redisImage redis:7.2-bookworm, the volume staging-a1. */
   readonly what: string;
   /** The key that names an image, and its example. */
   readonly setting: { readonly key: string; readonly example: string } | undefined;
-  /** As twine.conf calls it, or the engine of all of them. */
+  /** By its name in twine.conf, or the engine of all hosts. */
   readonly host: string;
+  /** twine:platform; only for an image. */
+  readonly platform?: string | undefined;
 }
 
 const AGAIN = "and run `pulumi up` again";
@@ -45,47 +47,56 @@ export function remedyFor(place: Place, failure: Failure): string {
   const { errors, said } = failure;
   const [error = ""] = errors;
   if (/container name .* is already in use/i.test(error)) return nameTaken(place, failure.owner);
-  if (/port is already allocated|failed to bind host port/i.test(error)) {
-    return `another program or stack on ${place.host} has that port: choose another one with twine:publish, e.g. r1=16400, ${NEXT}`;
+  if (isPortTaken(error)) {
+    // The engine knows only the ports of containers, so this error appears only when the old pod is already gone.
+    return `another program or stack on ${place.host} has that port: \`ss -ltnp\` there shows which; end it, or choose another port with twine:publish, e.g. r1=16400, ${NEXT}`;
   }
   if (/the volume at \S+ (belongs to|holds|can't be read)/.test(said)) {
     return foreignVolume(failure);
   }
-  if (/unknown option/.test(said)) {
+  // This Twine has already parsed the user's file: only an older version does not know the option.
+  if (/unknown (option|directive)/.test(said)) {
     return `twine:runtimeImage is of an older Twine than this one: build it anew (docs/pulumi.md, "The runtime's image"), or remove the key, ${NEXT}`;
   }
   if (/address already in use|EADDRINUSE/i.test(said)) {
-    return `another program on ${place.host} has a port of ${place.node}: end it, or give ${place.node} another port in twine.conf, ${NEXT}`;
+    return `another program on ${place.host} has a port of ${place.node}: \`ss -ltnp\` there shows which; end it, or give ${place.node} another port in twine.conf, ${NEXT}`;
   }
   if (/Health check exceeded timeout/i.test(said)) {
-    return `${place.host} is too slow to answer in time, which is short of CPU or disk: give it more, or fewer containers, ${NEXT}`;
+    return `${place.host} is short of CPU or disk, so the health check took too long: give it more, or fewer containers, ${NEXT}`;
   }
-  return `mend what it says, ${NEXT}. More of it: docker logs ${place.container}, on ${place.host}`;
+  return `correct what the message says, ${NEXT}. The whole log: docker logs ${place.container}, on ${place.host}`;
+}
+
+/** A port that the engine would publish: taken by a container ("allocated"), or by a program outside Docker ("userland proxy"). */
+function isPortTaken(error: string): boolean {
+  return /port is already allocated|failed to bind host port|userland proxy.*address already in use/is.test(
+    error,
+  );
 }
 
 /** One or two sentences in the imperative. */
 export function remedyForPart(
-  { kind, what, setting, host }: Part,
+  { kind, what, setting, host, platform }: Part,
   errors: readonly string[],
 ): string {
   const { key = "", example = "" } = setting ?? {};
   switch (kind) {
     case "image":
-      return `see that ${key} is spelt as its registry has it and that ${host} gets there (docker pull, docker login, or docker load), ${AGAIN}; for example: ${example}`;
+      return `check the spelling of ${key} and that ${host} can pull it (docker pull, docker login, or docker load), ${AGAIN}; for example: ${example}`;
     case "build":
-      return `see that ${host} has or can pull the image in infra/image/Dockerfile's ARG (docker pull node:24-bookworm-slim), or name a runtime that is built already, ${AGAIN}; for example: ${example}`;
+      return `check that ${host} has or can pull the image in infra/image/Dockerfile's ARG (docker pull node:24-bookworm-slim)${platform === undefined ? "" : ` for twine:platform ${platform}`}, or name an image that is already built, ${AGAIN}; for example: ${example}`;
     case "network":
       return /address pool/i.test(errors[0] ?? "")
         ? `${host} has no addresses left for another network: remove those that nobody uses (docker network prune), ${AGAIN}`
-        : `mend what it says on ${host}, ${AGAIN}`;
+        : `correct what the message says on ${host}, ${AGAIN}`;
     case "volume":
-      return `mend what it says on ${host} (docker volume inspect, docker system df), ${AGAIN}; ${what} itself is left as it is`;
+      return `correct what the message says on ${host} (docker volume inspect, docker system df), ${AGAIN}; ${what} itself is not changed`;
     default:
       return kind satisfies never;
   }
 }
 
-/** What an `up` that was killed leaves behind is in no state; another stack's container must not be touched. */
+/** Remains of a killed `up` are in no state; another stack's container must not be touched. */
 function nameTaken({ container, cluster, host }: Place, owner: string | undefined): string {
   if (owner === cluster) {
     return `an interrupted \`pulumi up\` of this stack left it behind: docker rm -f ${container}, on ${host} (its volume stays), ${NEXT}`;
@@ -96,7 +107,7 @@ function nameTaken({ container, cluster, host }: Place, owner: string | undefine
   return `see on ${host} whose ${container} is: if its label twine.cluster is ${cluster}, an interrupted \`pulumi up\` left it behind: docker rm -f ${container} (its volume stays), ${NEXT}`;
 }
 
-/** Docker adopted the volume, so it is in the state now, and a destroy would remove what is not this cluster's. */
+/** Docker adopted the volume, so it is in the state now, and a destroy would remove another cluster's data. */
 function foreignVolume({ urns: { container, volume = "" }, isProtected }: Failure): string {
   const force = isProtected ? "--force " : "";
   return (

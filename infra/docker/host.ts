@@ -1,27 +1,28 @@
 // host.ts: one host of twine.conf as a component: its engine, and as a pod the namespace that its containers share.
 //
 //   real host   provider (its own engine), images        containers use the host's network
-//   pod         the cluster's engine and images          a container that sleeps holds the network namespace
+//   pod         the cluster's engine and images          a sleeping container keeps the network namespace open
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { isLoopback } from "../../runtime/core/listen-addresses.ts";
 import { CONTAINER_PATHS } from "../plan/container-files.ts";
 import { REDIS_USER, hardening } from "./container-args.ts";
 import { ALSO_REPLACED_BY } from "./node.ts";
-import { engineImages, type Images, type RuntimeSource } from "./images.ts";
+import { lastDeployment } from "./live/last-deployment.ts";
+import { isLive } from "./live/live-cluster.ts";
+import { engineImages, type ImageSource, type Images } from "./images.ts";
 import type { PublishedPort } from "./published-ports.ts";
 import type { EndpointArgs } from "./endpoints.ts";
 
 export interface RealHostArgs {
-  /** As twine.conf calls it. */
+  /** By its name in twine.conf. */
   readonly host: string;
   readonly endpoint: EndpointArgs;
-  readonly redisImage: string;
-  readonly runtime: RuntimeSource;
+  readonly images: ImageSource;
   readonly hooks: ClusterHooks;
 }
 
-/** What runs before a provider is used, and when one of its resources can't be made. */
+/** Hooks that run before a provider is used, and when one of its resources can't be created. */
 export interface ClusterHooks {
   readonly engine: pulumi.ResourceHookBinding;
   readonly failure: pulumi.ResourceHookBinding;
@@ -42,7 +43,7 @@ export interface PodArgs {
 
 const POD_MEMORY_BYTES = 32 * 1024 ** 2;
 
-/** One host: `networkMode` and `images` are what its containers need to know. */
+/** One host: `networkMode` and `images` are used by its containers. */
 export class Host extends pulumi.ComponentResource {
   readonly provider: docker.Provider;
   readonly images: Images;
@@ -58,21 +59,21 @@ export class Host extends pulumi.ComponentResource {
     if ("endpoint" in args) {
       const { engine, failure } = args.hooks;
       this.provider = engineProvider(name, args.endpoint, { parent: this, hooks: engine });
-      const its = { parent: this, provider: this.provider, hooks: failure };
-      this.images = engineImages(name, args.redisImage, args.runtime, its);
+      const resourceOptions = { parent: this, provider: this.provider, hooks: failure };
+      this.images = engineImages(name, args.images, resourceOptions);
       this.networkMode = "host";
     } else {
       this.provider = args.provider;
       this.images = args.images;
-      const pod = new docker.Container(name, podArgs(args), {
+      const pod = new docker.Container(name, podArgs(args, podImage(name, args.images)), {
         parent: this,
         provider: args.provider,
         dependsOn: [args.network],
         replaceOnChanges: [...ALSO_REPLACED_BY],
         hooks: args.hooks.failure,
       });
-      // By id and not by name: Docker stores the id anyway, so nothing differs after a refresh, and a new pod has a new
-      // one, so those that share its namespace are replaced with it (docs/adr/0008-pods-by-id.md).
+      // By id and not by name: Docker stores the id anyway, so nothing differs after a refresh, and a new pod has a new id,
+      // so the containers that share its namespace are replaced with it (docs/adr/0008-pods-by-id.md).
       this.networkMode = pulumi.interpolate`container:${pod.id}`;
     }
     this.registerOutputs({ host: args.host });
@@ -100,18 +101,25 @@ export function engineProvider(
   );
 }
 
-/** Nothing in here follows from what changes often: with the pod everything in it is replaced. */
-function podArgs(args: PodArgs): docker.ContainerArgs {
+/** The image that the pod already has: it only sleeps, and a new pod would replace every container of its host at once. */
+function podImage(name: string, { redis }: Images): pulumi.Input<string> {
+  if (!isLive()) return redis;
+  const last = pulumi.output(lastDeployment().then((all) => all.imageOf(name)));
+  return last.apply((image) => (image === undefined ? redis : pulumi.output(image)));
+}
+
+/** No input may change often: replacing the pod replaces everything in it. */
+function podArgs(args: PodArgs, image: pulumi.Input<string>): docker.ContainerArgs {
   const { host, networkName, ports } = args;
-  // A name that stands for a loopback address is each container's own already.
+  // A name that resolves to a loopback address is each container itself.
   const isNamed = !isLoopback(host);
   return {
     ...hardening(POD_MEMORY_BYTES, args.labels),
     name: args.podName,
-    image: args.images.redis,
+    image,
     user: REDIS_USER,
     readOnly: true,
-    // The image declares /data a volume; without this every pod would leave an anonymous one on the engine.
+    // The image declares /data as a volume; without this every pod would leave an anonymous volume on the engine.
     tmpfs: { [CONTAINER_PATHS.data]: "size=64k,mode=555" },
     entrypoints: [
       "/bin/sh",

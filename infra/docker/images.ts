@@ -1,55 +1,153 @@
-// images.ts: the two images of a cluster on one engine, each pinned by its id: a tag that moves on changes nothing
-// until the next `up` that is told to, and a running cluster never mixes two builds of one name.
-// Both stay on the engine when the stack goes: others may use them.
+// images.ts: the images of a cluster on one engine, each pinned by its id: a tag that moves on changes nothing
+// until the name or digest in the configuration changes, and a running cluster never mixes two builds of one name.
+// They stay on the engine when the stack goes: others may use them.
+import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
+import { relative, sep } from "node:path";
+import { runsRedis, type NodeKind } from "../../runtime/core/cluster.ts";
 import type { ImageContext } from "./image-context.ts";
 
 export interface Images {
   /** sha256:... */
   readonly redis: pulumi.Output<string>;
   readonly runtime: pulumi.Output<string>;
+  /** The runtime's, or with backups the one that has a redis-server, too. */
+  readonly monitor: pulumi.Output<string>;
 }
 
-/** Either an image's name, or what to build one from. */
+/** Either an image's name, or the context to build one from. */
 export type RuntimeSource = string | ImageContext;
 
-/** The images on one engine. `place` tells them apart when there are several engines. */
+export interface ImageSource {
+  readonly redisImage: string;
+  readonly runtime: RuntimeSource;
+  /** twine:platform. Absent: an engine pulls images for its own platform. */
+  readonly platform: string | undefined;
+  /**
+   * Only for an image that is built. Always set, because the docker provider would take the platform of the machine that
+   * runs pulumi: from a laptop with another processor every container would fail, and two machines would change the stack
+   * back and forth.
+   */
+  readonly buildPlatform: pulumi.Input<string | undefined>;
+  /** Monitors take and restore backups, which needs a redis-server beside them. */
+  readonly hasBackups: boolean;
+}
+
+/** The images on one engine. `place` distinguishes them when there are several engines. */
 export function engineImages(
   place: string,
-  redisImage: string,
-  runtime: RuntimeSource,
+  source: ImageSource,
   options: pulumi.CustomResourceOptions,
 ): Images {
-  const redis = new docker.RemoteImage(
-    `${place}-redis`,
-    { name: redisImage, keepLocally: true },
-    options,
-  );
-  return { redis: redis.imageId, runtime: runtimeImage(place, runtime, options).imageId };
+  const redis = remoteImage(`${place}-redis`, source.redisImage, source, options);
+  const runtime = runtimeImage(place, source, options);
+  const context = source.runtime;
+  const monitor =
+    typeof context === "string" || !source.hasBackups
+      ? runtime
+      : monitorImage(place, { source, context, redis }, options);
+  return { redis: redis.imageId, runtime: runtime.imageId, monitor: monitor.imageId };
+}
+
+/** The image of a node's container. */
+export function imageOf(
+  kind: NodeKind,
+  { redis, runtime, monitor }: Images,
+): pulumi.Output<string> {
+  if (runsRedis(kind)) return redis;
+  return kind === "monitor" ? monitor : runtime;
+}
+
+function remoteImage(
+  resource: string,
+  name: string,
+  { platform }: ImageSource,
+  options: pulumi.CustomResourceOptions,
+): docker.RemoteImage {
+  const args = { name, keepLocally: true, ...(platform === undefined ? {} : { platform }) };
+  return new docker.RemoteImage(resource, args, options);
 }
 
 function runtimeImage(
   place: string,
-  source: RuntimeSource,
+  source: ImageSource,
   options: pulumi.CustomResourceOptions,
 ): docker.RemoteImage {
-  if (typeof source === "string") {
-    return new docker.RemoteImage(`${place}-runtime`, { name: source, keepLocally: true }, options);
+  const { runtime, buildPlatform } = source;
+  if (typeof runtime === "string") {
+    return remoteImage(`${place}-runtime`, runtime, source, options);
   }
-  const built = new docker.Image(
-    `${place}-runtime-build`,
-    {
-      imageName: source.tag,
-      build: { context: source.folder, dockerfile: `${source.folder}/Dockerfile` },
-      skipPush: true,
-    },
+  const { tag } = runtime;
+  const build = { context: runtime, target: "runtime", tag, platform: buildPlatform } as const;
+  const built = builtImage(`${place}-runtime`, build, options);
+  return remoteImage(`${place}-runtime`, tag, source, { ...options, dependsOn: [built] });
+}
+
+/** Of the same context; its redis-server is that of the cluster's own Redis image, which must be on the engine before. */
+function monitorImage(
+  place: string,
+  from: {
+    readonly source: ImageSource;
+    readonly context: ImageContext;
+    readonly redis: docker.RemoteImage;
+  },
+  options: pulumi.CustomResourceOptions,
+): docker.RemoteImage {
+  const { source, context, redis } = from;
+  const { redisImage, buildPlatform: platform } = source;
+  const tag = monitorTag(context, redisImage);
+  const args = { REDIS_IMAGE: redisImage };
+  const build = { context, target: "monitor", tag, platform, args } as const;
+  const built = builtImage(`${place}-monitor`, build, { ...options, dependsOn: [redis] });
+  return remoteImage(`${place}-monitor`, tag, source, { ...options, dependsOn: [built] });
+}
+
+/** e.g. twine-monitor:3f2a91c04d7e: another Twine or another name of the Redis image is another tag. */
+export function monitorTag({ tag }: ImageContext, redisImage: string): string {
+  const hash = createHash("sha256").update(`${tag}\0${redisImage}`).digest("hex");
+  return `twine-monitor:${hash.slice(0, 12)}`;
+}
+
+/** The tag is a hash of the content, so it is known beforehand, and the build comes first by order only. */
+function builtImage(
+  resource: string,
+  build: {
+    readonly context: ImageContext;
+    readonly target: "runtime" | "monitor";
+    readonly tag: string;
+    readonly platform: pulumi.Input<string | undefined>;
+    readonly args?: Readonly<Record<string, string>>;
+  },
+  options: pulumi.CustomResourceOptions,
+): docker.Image {
+  const { tag, target, platform, args } = build;
+  const context = fromProviderFolder(build.context.folder);
+  const dockerfile = `${context}/Dockerfile`;
+  const inputs = {
+    ...{ context, dockerfile, target, platform, ...(args === undefined ? {} : { args }) },
+    // What it runs asks nobody, and there are engines whose containers reach nobody.
+    network: "none",
+  };
+  return new docker.Image(
+    `${resource}-build`,
+    { imageName: tag, build: inputs, skipPush: true },
     options,
   );
-  // The tag is a hash of the content, so it is a text that is known beforehand and the build comes first by order only.
-  return new docker.RemoteImage(
-    `${place}-runtime`,
-    { name: source.tag, keepLocally: true },
-    { ...options, dependsOn: [built] },
-  );
+}
+
+/**
+ * The path that the docker provider gets. An absolute path would be stored in the state, and the same stack from another
+ * folder would show a change. `pulumi` starts the provider in the folder in which it runs the program, so a relative path
+ * works; an inline program of the Automation API has no such folder.
+ */
+function fromProviderFolder(folder: string): string {
+  if (pulumi.runtime.getRootDirectory() === "") return folder;
+  return relative(process.cwd(), folder).replaceAll(sep, "/");
+}
+
+/** The major version in an image's tag; 7 when there is none, as in a digest. */
+export function redisMajorOf(image: string): number {
+  const [, major] = /(?:^|\/)redis:v?(\d+)(?:[.-]|$|@)/.exec(image) ?? [];
+  return major === undefined ? 7 : Number(major);
 }

@@ -1,13 +1,13 @@
-// memory.ts: how much memory each kind of container may take. Pure.
-// Too little and the kernel kills a node that did nothing wrong; without a limit one node can take the host with it.
-import type { ClusterConfig, NodeKind } from "../../runtime/core/cluster.ts";
+// memory.ts: the memory limit of each kind of container. Pure.
+// With too little, the kernel kills a healthy node; without a limit, one node can take down the host.
+import type { ClusterConfig, NodeKind, Settings } from "../../runtime/core/cluster.ts";
 
 const MB = 1024 ** 2;
 
-/** The limit of one container, bytes; `dataMemoryBytes` is what a data node may take. */
+/** The limit of one container, bytes; `dataMemoryBytes` is the limit of a data node. */
 export function memoryBytesOf(
   kind: NodeKind,
-  { settings }: ClusterConfig,
+  { settings }: Pick<ClusterConfig, "settings">,
   dataMemoryBytes: number,
 ): number {
   switch (kind) {
@@ -16,11 +16,20 @@ export function memoryBytesOf(
     case "status":
       return 128 * MB;
     case "monitor":
-      return 384 * MB;
+      return 384 * MB + playedPartitions(settings) * dataMemoryBytes;
     case "router":
-      // Each of its processes may hold back hold-bytes of requests while a partition has no master.
+      // Each of its processes may buffer hold-bytes of requests while a partition has no master.
       return 256 * MB + settings.workers * (128 * MB + settings.holdBytes);
     default:
       return kind satisfies never;
   }
+}
+
+/**
+ * As many partitions as redis-servers beside the monitor hold at once: a restore runs one up to its cut; a rehearsal holds all
+ * of them, and one a second time.
+ */
+function playedPartitions({ backupDirs, backupRehearseMs, partitions }: Settings): number {
+  if (backupDirs.length === 0) return 0;
+  return backupRehearseMs === undefined ? 1 : partitions + 1;
 }

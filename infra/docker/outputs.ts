@@ -1,4 +1,4 @@
-// outputs.ts: what a cluster tells those who use it. Pure but for Pulumi's secret values.
+// outputs.ts: the outputs of a cluster. Pure except for Pulumi's secret values.
 import * as pulumi from "@pulumi/pulumi";
 import { addressOf, type ClusterConfig, type NodeKind } from "../../runtime/core/cluster.ts";
 import { byName } from "../../runtime/core/natural-order.ts";
@@ -20,7 +20,7 @@ export interface KeptVolume {
   readonly volume: string;
 }
 
-/** For a StackReference: all that a client needs. */
+/** For a StackReference: everything that a client needs. */
 export interface Connection {
   readonly cluster: string;
   readonly routers: readonly {
@@ -35,14 +35,14 @@ export interface Connection {
 }
 
 export interface ClusterOutputs {
-  /** redis:// URLs, rediss:// with a tls-cert; secret when they carry a password. */
+  /** redis:// URLs, rediss:// with a tls-cert; secret when they contain a password. */
   readonly routerUrls: pulumi.Output<readonly string[]>;
   /** http:// URLs of the monitors: /healthz, /status.json. */
   readonly monitorUrls: pulumi.Output<readonly string[]>;
   readonly nodes: pulumi.Output<readonly NodeOutput[]>;
-  /** Digest of the deployed twine.conf, as the view names it. */
+  /** Digest of the deployed twine.conf, the same as in the view. */
   readonly confHash: pulumi.Output<string>;
-  /** The volumes that outlive `pulumi destroy`, first to last. */
+  /** The volumes that remain after `pulumi destroy`, in natural order. */
   readonly keptVolumes: pulumi.Output<readonly KeptVolume[]>;
   readonly connection: pulumi.Output<Connection>;
 }

@@ -1,7 +1,7 @@
-// published-ports.ts: which ports of a cluster of pods the engine publishes, and as which. Pure.
-// The outer port follows from the cluster's identity and the node's name, so it is the same at every `up`, and stacks
-// side by side on one engine rarely want the same; where they do, NODE=PORT decides. What two nodes of one cluster
-// both want goes to the first of them, the other takes the next free one.
+// published-ports.ts: which ports of a cluster of pods the engine publishes, and at which numbers. Pure.
+// The outer port is computed from the cluster's identity and the node's name, so it is the same at every `up`, and stacks
+// on one engine rarely conflict; if they do, set NODE=PORT. If two nodes of one cluster want the same port, the first one
+// gets it, the other takes the next free one.
 //
 //   20000 ... 29999   below the ports that Linux hands out by itself (32768 and up)
 import { createHash } from "node:crypto";
@@ -13,7 +13,7 @@ const FIRST_PORT = 20_000;
 const PORT_COUNT = 10_000;
 const HERE = "127.0.0.1";
 
-/** What a person asked for; `named` are nodes by name, with a port and address when those were given. */
+/** The user's setting; `named`: nodes by name, with a port and address if they were given. */
 export interface Publish {
   readonly kinds: readonly NodeKind[];
   readonly named: ReadonlyMap<string, { readonly port?: number; readonly address: string }>;
@@ -22,9 +22,9 @@ export interface Publish {
 export interface PublishedPort {
   readonly node: string;
   readonly purpose: string;
-  /** In the pod. */
+  /** The port in the pod. */
   readonly internal: number;
-  /** At the engine's machine. */
+  /** The port on the engine's machine. */
   readonly external: number;
   readonly address: string;
 }
@@ -36,7 +36,7 @@ const WORDS: Readonly<Record<string, readonly NodeKind[]>> = Object.freeze({
   none: [],
 });
 
-/** Reads the entries of twine:publish; each fault is a sentence's end. */
+/** Reads the entries of twine:publish; each fault is the end of a sentence. */
 export function parsePublish(
   entries: readonly string[],
   config: ClusterConfig,
@@ -80,7 +80,7 @@ function doubles(named: Publish["named"]): string[] {
   return [...new Set(twice)].map((port) => `gives port ${port} to two nodes`);
 }
 
-/** Host of twine.conf -> what its pod publishes, first to last by node. */
+/** Host of twine.conf -> the published ports of its pod, in the natural order of nodes. */
 export function publishedPorts(plan: Plan, publish: Publish): Map<string, PublishedPort[]> {
   const taken = new Set([...publish.named.values()].map(({ port }) => port));
   const places = byName(
@@ -112,7 +112,7 @@ function portsOf(
       purpose,
       internal: port,
       external,
-      // Statistics know no password: they don't leave the machine with the router.
+      // Statistics need no password: they are not published beyond the machine, even if the router is.
       address: purpose === "stats" ? HERE : (wish?.address ?? HERE),
     };
   });

@@ -1,18 +1,27 @@
-// read-settings.ts: `pulumi config` as the component's arguments. Nothing is checked here: a value that can't be read is
-// handed on as the text that it is, and so is a key that there is not; settings.ts complains about all of them together.
+// read-settings.ts: `pulumi config` as the component's arguments. Nothing is checked here: a value that can't be parsed
+// stays a text, and unknown keys are kept; settings.ts reports all errors together.
 import type { DockerSettingsArgs } from "./settings.ts";
 
-/** Objects, lists and booleans: Pulumi hands them over as JSON. */
-const VALUES = ["hosts", "engine", "engineAccess", "protectData", "publish", "labels"];
-const PASSWORDS = ["password", "smtpPassword"];
+/** Objects, lists and booleans: Pulumi passes them as JSON. */
+const VALUES = [
+  "hosts",
+  "engine",
+  "engineAccess",
+  "protectData",
+  "force",
+  "publish",
+  "labels",
+  "backup",
+];
+const PASSWORDS = ["password", "oldPassword", "smtpPassword"];
 /** Read elsewhere. */
 const ELSEWHERE = ["conf"];
 const NAMESPACE = "twine:";
 
 /**
- * The keys that are set, of `pulumi.runtime.allConfig()`. An empty text, list or object counts as not set: Pulumi.yaml has
- * them as defaults, because Pulumi takes a declared key without a default for a required one. The passwords are not
- * declared, so an empty one was set by a person. They are plain texts here, to be checked before anything is made; the
+ * The keys that are set, from `pulumi.runtime.allConfig()`. An empty text, list or object counts as not set: Pulumi.yaml
+ * has them as defaults, because Pulumi requires a value for a declared key without a default. The passwords are not
+ * declared, so an empty one was set by the user. They are plain texts here, to be checked before anything is created; the
  * component makes secrets of them.
  */
 export function readSettings(config: Readonly<Record<string, string>>): DockerSettingsArgs {
@@ -28,15 +37,19 @@ export function readSettings(config: Readonly<Record<string, string>>): DockerSe
   return Object.fromEntries(found);
 }
 
-/** Passwords that stand in the stack's file as everybody can read them, given the JSON list of the keys that don't. */
+/** Passwords that are unencrypted in the stack's file; the argument is the JSON list of the encrypted keys. */
 export function secretsInClear(
   config: Readonly<Record<string, string>>,
   secretKeys: string | undefined,
 ): string[] {
-  // A language host that says nothing of secrets knows of none, and of those in clear as little.
+  // A language host that reports no secret keys gives no information about unencrypted ones either.
   if (secretKeys === undefined || secretKeys === "") return [];
   const hidden = JSON.parse(secretKeys) as readonly string[];
   const passwords = PASSWORDS.map((key) => `${NAMESPACE}${key}`);
+  // An object is secret as a whole as soon as one value in it is secret.
+  if (config[`${NAMESPACE}backup`]?.includes("secretAccessKey") === true) {
+    passwords.push(`${NAMESPACE}backup`);
+  }
   return passwords.filter((key) => key in config && !hidden.includes(key));
 }
 

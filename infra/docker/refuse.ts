@@ -1,9 +1,10 @@
-// refuse.ts: how the Pulumi program says no: with the words of a TwineError alone. Pulumi prints any other error as an
-// unhandled exception, with its stack and, of ours, every problem a second time.
+// refuse.ts: refuses in the Pulumi program, with only the text of a TwineError. Pulumi prints any other error as an
+// unhandled exception, with its stack and, for a TwineError, every problem a second time.
 import * as pulumi from "@pulumi/pulumi";
 import { TwineError, formatProblem, type Problem } from "../../runtime/core/errors.ts";
 
-/** What `work` gives. Throws a pulumi.RunError with all problems of a TwineError; every other error as it is. */
+/** Returns the result of `work`. Throws a pulumi.RunError with all problems of a TwineError; every other error
+    unchanged. */
 export function orRefuse<T>(work: () => T): T {
   try {
     return work();
@@ -12,8 +13,12 @@ export function orRefuse<T>(work: () => T): T {
   }
 }
 
-/** One problem to a line, with its remedy below it. */
+/** One problem per line, with its remedy below it. */
 export function refusal(problems: readonly Problem[], cause?: unknown): pulumi.RunError {
   const words = problems.map(formatProblem).join("\n");
-  return cause === undefined ? new pulumi.RunError(words) : new pulumi.RunError(words, { cause });
+  const error =
+    cause === undefined ? new pulumi.RunError(words) : new pulumi.RunError(words, { cause });
+  // For an error from a promise, Pulumi prints its stack anyway.
+  error.stack = words;
+  return error;
 }

@@ -1,18 +1,18 @@
-// runtime-health.ts: the health check of a monitor or router, as its container runs it. Pure.
+// runtime-health.ts: the health check of a monitor or router in its container. Pure.
 //
 //   /bin/sh -> bash asks by /dev/tcp         a few milliseconds of CPU
 //           -> node, where there is no bash  (an image made on Alpine)
 //
-// Why not node alone: Docker asks each of a cluster's monitors and routers every few seconds, and starting Node a hundred
-// times a minute takes what a small machine has; then checks time out, and healthy monitors are called unhealthy.
+// Why not node alone: Docker checks each monitor and router every few seconds, and starting Node a hundred times a minute
+// uses all CPU of a small machine; then checks time out, and healthy monitors count as unhealthy.
 import type { HealthCheck } from "../plan/plan.ts";
 
-/** How often, and when a check has taken too long: without CPU to spare, slow is not unhealthy. */
+/** The timeouts of a check: on a machine without spare CPU, slow does not mean unhealthy. */
 export const CHECK_TIMES = Object.freeze({ timeout: "30s", startPeriod: "30s", retries: 5 });
 
 /**
  * In a pod it also ends a process whose namespace has lost its network, so that Docker starts it in the pod's new one:
- * templates/container-health.sh.hbs says why.
+ * templates/container-health.sh.hbs explains why.
  */
 const REJOIN = `alone=yes
 while read -r interface _; do
@@ -25,8 +25,8 @@ if [ -n "$alone" ]; then
 fi
 `;
 
-// Neither of the next four may hold a single quote: they stand between two. $1 is the host, $2 the port, $3 the path.
-// Bash itself says why it could not connect.
+// None of the next four may contain a single quote: each is put between two. $1 is the host, $2 the port, $3 the path. Bash
+// itself prints why it could not connect.
 const BASH_CONNECT = `exec 3<>"/dev/tcp/$1/$2" || exit 1`;
 const BASH_GET = `${BASH_CONNECT}
 printf "GET %s HTTP/1.0\\r\\n\\r\\n" "$3" >&3
@@ -40,7 +40,7 @@ const NODE_CONNECT =
 const NODE_GET =
   'const[,h,p,path]=process.argv;fetch(`http://${h.includes(":")?`[${h}]`:h}:${p}${path}`).then((r)=>process.exit(r.ok?0:1),(e)=>{console.log(String(e.cause??e));process.exit(1)})';
 
-/** What Docker runs: an HTTP check passes on status 200, any other on a connection that is taken. */
+/** The command for Docker: an HTTP check passes on status 200, any other on an accepted connection. */
 export function runtimeCheck(health: HealthCheck, address: string, isInPod: boolean): string[] {
   const isHttp = health.kind === "http";
   const [bash, node] = isHttp ? [BASH_GET, NODE_GET] : [BASH_CONNECT, NODE_CONNECT];

@@ -1,5 +1,5 @@
-// settings.ts: what a person configures of the Docker side, checked against twine.conf, every mistake at once. Pure.
-// The same check serves `pulumi config` (values that were text) and programs that use the component.
+// settings.ts: the user's settings for Docker, checked against twine.conf, all errors at once. Pure.
+// The same check is used for `pulumi config` (whose values were text) and for programs that use the component.
 import type * as pulumi from "@pulumi/pulumi";
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
 import { parseSize } from "../../runtime/core/conf/sizes.ts";
@@ -15,26 +15,35 @@ import {
   type EndpointArgs,
   type Places,
 } from "./endpoints.ts";
+import { checkBackup, type BackupArgs } from "./backup-settings.ts";
 import { parsePublish, type Publish } from "./published-ports.ts";
 
-/** The settings of a cluster on Docker; each is also a key of `pulumi config`, as twine:NAME. */
+/** The settings of a cluster on Docker; each is also a key of `pulumi config`, named twine:NAME. */
 export interface DockerSettingsArgs {
   /** Host of twine.conf -> its Docker engine. */
   readonly hosts?: Readonly<Record<string, string | EndpointArgs>>;
   /** One Docker engine for all hosts: each host becomes a pod. Instead of `hosts`. */
   readonly engine?: string | EndpointArgs;
-  /** What it takes to get to `engine`, when that is only an address. */
+  /** Settings to connect to `engine`, if that is only an address. */
   readonly engineAccess?: EndpointAccess;
   /** Image of Redis or Valkey, e.g. "redis:7.2-bookworm" or "redis@sha256:...". */
   readonly redisImage?: string;
   /** Image of Twine's own runtime; built from infra/image when absent. */
   readonly runtimeImage?: string;
-  /** The cluster's password, one word; without it everything stays on 127.0.0.1 or in the pods' network. */
+  /** The platform of both images, e.g. "linux/amd64"; each engine's own when absent. */
+  readonly platform?: string;
+  /** The cluster's password, one word; without it everything is reachable only on 127.0.0.1 or in the pods' network. */
   readonly password?: pulumi.Input<string>;
-  /** The password of the user that twine.conf's alert-smtp names. */
+  /** The previous password: it is accepted besides `password` until this setting is removed. */
+  readonly oldPassword?: pulumi.Input<string>;
+  /** The password of the user in twine.conf's alert-smtp. */
   readonly smtpPassword?: pulumi.Input<string>;
+  /** Settings with which the monitors' containers store backups in twine.conf's backup-dir. */
+  readonly backup?: BackupArgs;
   /** Volumes survive `pulumi destroy`, and a change that would delete one is refused. */
   readonly protectData?: boolean;
+  /** Makes a change that may lose data or service, if it is possible at all. */
+  readonly force?: boolean;
   /** Pods only: "routers", "monitors", "all", "none", NODE, NODE=PORT, NODE=ADDRESS:PORT. */
   readonly publish?: readonly string[];
   /** Memory limit of a data node, e.g. "1gb"; the default follows `redis maxmemory`. */
@@ -46,8 +55,10 @@ export interface DockerSettingsArgs {
 export interface DockerSettings extends Places {
   readonly redisImage: string;
   readonly runtimeImage: string | undefined;
+  readonly platform: string | undefined;
   readonly hasPassword: boolean;
   readonly protectData: boolean;
+  readonly force: boolean;
   readonly publish: Publish;
   readonly dataMemoryBytes: number;
   readonly labels: Readonly<Record<string, string>>;
@@ -57,23 +68,27 @@ export const DEFAULT_REDIS_IMAGE = "redis:7.2-bookworm";
 
 const MB = 1024 ** 2;
 
-/** An example of each key, shown with every complaint about it. */
+/** An example for each key, shown in every complaint about it. */
 export const EXAMPLES: Readonly<Record<keyof DockerSettingsArgs, string>> = Object.freeze({
   hosts: exampleFor("db1"),
   engine: `pulumi config set twine:engine ${LOCAL_ENGINE}`,
   engineAccess: "pulumi config set --path twine:engineAccess.certPath /etc/docker/certs",
   redisImage: `pulumi config set twine:redisImage ${DEFAULT_REDIS_IMAGE}`,
   runtimeImage: "pulumi config set twine:runtimeImage registry.example.com/twine-runtime:0.1.0",
+  platform: "pulumi config set twine:platform linux/amd64",
   password: "pulumi config set --secret twine:password 'one-long-word'",
+  oldPassword: "pulumi config set --secret twine:oldPassword 'the-word-before'",
   smtpPassword: "pulumi config set --secret twine:smtpPassword 'what-the-relay-wants'",
+  backup: "pulumi config set --secret --path twine:backup.secretAccessKey 'what-the-store-gave'",
   protectData: "pulumi config set twine:protectData true",
+  force: "pulumi config set twine:force true",
   publish: `pulumi config set --path 'twine:publish[0]' r1=16400`,
   memory: "pulumi config set twine:memory 1gb",
   labels: `pulumi config set --path 'twine:labels["team"]' storage`,
 });
 
-/** What the component takes beside the settings: each is no key of its own, but no unknown one either. */
-const OTHER_ARGS = ["conf", "confFile", "files", "cluster"];
+/** The component's arguments besides the settings: they are no keys, but known. */
+const OTHER_ARGS = ["conf", "confFile", "files", "cluster", "atOnce"];
 
 type Complain = (
   key: keyof DockerSettingsArgs,
@@ -81,10 +96,25 @@ type Complain = (
   where?: { readonly path?: string; readonly example?: string },
 ) => void;
 
+/** Their files are planned for containers, but Twine has no image with nutcracker, and no volume keeps Sentinel's state. */
+function stackProblems({ settings: { router, failover } }: ClusterConfig): Problem[] {
+  const lines = [
+    ...(router === "twemproxy" ? ["router twemproxy"] : []),
+    ...(failover === "sentinel" ? ["failover sentinel"] : []),
+  ];
+  if (lines.length === 0) return [];
+  return [
+    {
+      code: "DOCKER_STACK",
+      message: `${lines.join(" and ")} of twine.conf run as processes of a host, not in containers`,
+      remedy: "use twine-setup and twine-start on each host, or router twine and failover twine",
+    },
+  ];
+}
+
 /**
- * The settings, defaults filled in.
- * Throws a TwineError with DOCKER_SETTING for every wrong, missing or unknown value; each names its key and an example.
- * What was found before (`found`) is told together with them.
+ * The settings with defaults. Throws a TwineError with DOCKER_SETTING for every wrong, missing or unknown value; each names
+ * its key and an example. The problems in `found` are reported together with them.
  */
 export function checkSettings(
   args: DockerSettingsArgs,
@@ -96,26 +126,31 @@ export function checkSettings(
     const remedy = `for example: ${example}`;
     problems.push({ code: "DOCKER_SETTING", message: `twine:${key}${path} ${message}`, remedy });
   };
-  problems.push(...unknownKeys(args));
+  problems.push(...unknownKeys(args), ...stackProblems(config));
   const hasPassword = args.password !== undefined;
   const places = placesOf(args, config, hasPassword, complain);
   const settings: DockerSettings = {
     ...places,
     redisImage: imageOf("redisImage", args.redisImage, complain) ?? DEFAULT_REDIS_IMAGE,
     runtimeImage: imageOf("runtimeImage", args.runtimeImage, complain),
+    platform: platformOf(args.platform, complain),
     hasPassword,
-    protectData: booleanOf(args.protectData, complain),
+    protectData: booleanOf("protectData", args.protectData, complain),
+    force: booleanOf("force", args.force, complain),
     publish: publishOf(args, config, hasPassword, complain),
     dataMemoryBytes: memoryOf(args.memory, config, complain),
     labels: labelsOf(args.labels, complain),
   };
-  if (typeof args.password === "string") checkPassword(args.password, complain);
+  checkPasswords(args, complain);
   checkSmtpPassword(args, config, complain);
+  checkBackup(args.backup, config, (message, where) => {
+    complain("backup", message, where);
+  });
   if (problems.length > 0) throw new TwineError(problems, { exitCode: EXIT.usage });
   return settings;
 }
 
-/** A key that nobody reads would be a mistake without a word: twine:engin, twine:pasword. */
+/** A misspelt key (twine:engin, twine:pasword) would have no effect. */
 function unknownKeys(args: DockerSettingsArgs): Problem[] {
   const known = Object.keys(EXAMPLES);
   const keys = known.concat("conf").map((key) => `twine:${key}`);
@@ -129,19 +164,30 @@ function unknownKeys(args: DockerSettingsArgs): Problem[] {
     });
 }
 
-function checkPassword(password: string, complain: Complain): void {
-  const why = passwordFault(password);
-  if (why !== undefined) complain("password", why);
+function checkPasswords({ password, oldPassword }: DockerSettingsArgs, complain: Complain): void {
+  for (const [key, value] of [
+    ["password", password],
+    ["oldPassword", oldPassword],
+  ] as const) {
+    const why = typeof value === "string" ? passwordFault(value) : undefined;
+    if (why !== undefined) complain(key, why);
+  }
+  if (oldPassword === undefined) return;
+  const example = "pulumi config rm twine:oldPassword";
+  if (password === undefined) complain("oldPassword", "is set without twine:password", { example });
+  else if (typeof password === "string" && password === oldPassword) {
+    complain("oldPassword", "is the same as twine:password", { example });
+  }
 }
 
-/** Why a text can't be the password, or undefined. The text itself is never repeated. */
+/** Why a text can't be the password, or undefined. The text itself is never printed. */
 export function passwordFault(password: string): string | undefined {
   return password === "" || /\s/.test(password)
     ? "must be one word, and not an empty one"
     : undefined;
 }
 
-/** A mail that can't be sent would be missed in the moment of trouble, so the login is asked for beforehand. */
+/** A mail that can't be sent would be missed during an incident, so the login is required beforehand. */
 function checkSmtpPassword(
   { smtpPassword }: DockerSettingsArgs,
   { settings: { alertSmtp, alertMail } }: ClusterConfig,
@@ -164,7 +210,8 @@ function checkSmtpPassword(
   if (why !== undefined) complain("smtpPassword", why);
 }
 
-/** Why a text can't be it, or undefined: monitors take the first line of a file. The text itself is never repeated. */
+/** Why a text can't be the SMTP password, or undefined: monitors read the first line of a file. The text itself is never
+    printed. */
 export function smtpPasswordFault(password: string): string | undefined {
   return password === "" || /[\r\n]/.test(password)
     ? "must be one line, and not an empty one"
@@ -182,9 +229,16 @@ function imageOf(
   return undefined;
 }
 
-function booleanOf(value: unknown, complain: Complain): boolean {
+function platformOf(value: unknown, complain: Complain): string | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value === "string" && /^linux\/[a-z0-9_]+(\/[a-z0-9]+)?$/.test(value)) return value;
+  complain("platform", `must be linux/ARCHITECTURE, and is ${JSON.stringify(value)}`);
+  return undefined;
+}
+
+function booleanOf(key: "protectData" | "force", value: unknown, complain: Complain): boolean {
   if (value !== undefined && typeof value !== "boolean") {
-    complain("protectData", `must be true or false, and is ${JSON.stringify(value)}`);
+    complain(key, `must be true or false, and is ${JSON.stringify(value)}`);
   }
   return value === true;
 }
@@ -209,7 +263,7 @@ function publishOf(
   return parsed.publish;
 }
 
-/** Twice maxmemory and something: a fork that saves may copy everything that changes meanwhile. */
+/** Twice maxmemory and a margin: during a save, the fork may copy all memory that changes. */
 function memoryOf(value: unknown, config: ClusterConfig, complain: Complain): number {
   const maxmemory = parseSize(
     config.settings.redis.findLast(({ name }) => name.toLowerCase() === "maxmemory")?.value ?? "0",
@@ -240,7 +294,7 @@ function labelsOf(value: unknown, complain: Complain): Readonly<Record<string, s
   return Object.fromEntries(Object.entries(value).map(([label, text]) => [label, String(text)]));
 }
 
-/** `pulumi config set --path` makes a number of 7 and a boolean of true, whatever a person meant. */
+/** `pulumi config set --path` makes a number of 7 and a boolean of true, even if the user meant a text. */
 function isPlain(value: unknown): boolean {
   return ["string", "number", "boolean"].includes(typeof value);
 }

@@ -1,44 +1,75 @@
-// ask.ts: is a service there, and what role has it? One short question on a connection of its own.
+// ask.ts: does a service answer, and what is its role? Sends one short request on a new connection.
 import { connect } from "node:net";
 import { get } from "node:http";
 import { Redis } from "ioredis";
-import type { Credentials } from "../../runtime/core/credentials.ts";
+import { otherCredentials, type Credentials } from "../../runtime/core/credentials.ts";
+import { failureKindOf, failureKindOfWords } from "../../runtime/core/failure.ts";
 import type { HealthCheck } from "../plan/plan.ts";
 
 const ANSWER_WITHIN_MS = 2000;
 
+/** loading: it reads its data. busy: it runs a script longer than busy-reply-threshold, and refuses all other commands. */
+export type NodeAnswer =
+  | { readonly kind: "role"; readonly role: "master" | "replica" }
+  | { readonly kind: "loading" | "busy" }
+  /** login: a wrong user or password. none: no connection, or no answer in time. */
+  | { readonly kind: "login" | "none"; readonly why: string };
+
 export type RedisRole = "master" | "replica" | "loading";
 
-/** What ROLE answers; undefined when nobody answers. A dead node says replica, of 127.0.0.1 port 1. */
+/** The reply of ROLE; undefined when there is no valid reply. A dead node reports itself as replica of 127.0.0.1 port 1. */
 export async function askRole(
   address: string,
   port: number,
   credentials: Credentials | undefined,
 ): Promise<RedisRole | undefined> {
-  const said = await roleOrError(address, port, credentials);
-  return said instanceof Error ? undefined : said;
+  return roleIn(await askNode(address, port, credentials));
 }
 
-/** Whether a node is there and lets nobody in with these credentials; false as well when nobody answers. */
+export function roleIn(answer: NodeAnswer): RedisRole | undefined {
+  if (answer.kind === "role") return answer.role;
+  return answer.kind === "loading" ? "loading" : undefined;
+}
+
+/** Whether the node answers and refuses these credentials; also false when it does not answer. */
 export async function refusesLogin(
   address: string,
   port: number,
   credentials: Credentials | undefined,
 ): Promise<boolean> {
-  const said = await roleOrError(address, port, credentials);
-  return said instanceof Error && isLoginRefusal(said.message);
+  return (await askNode(address, port, credentials)).kind === "login";
 }
 
-/** Redis's own words: a wrong user or password; none given; one given to a node that has none. */
-export function isLoginRefusal(words: string): boolean {
-  return /WRONGPASS|NOAUTH|without any password/.test(words);
+export interface NodeAddress {
+  readonly address: string;
+  readonly port: number;
+  readonly credentials: Credentials | undefined;
 }
 
-async function roleOrError(
-  address: string,
-  port: number,
-  credentials: Credentials | undefined,
-): Promise<RedisRole | Error> {
+/**
+ * Runs `task` over one connection to a node, which is tried once and closed at the end. Rejects with the error of `task`,
+ * or with the connection's error. `answerMs`: the time limit of each reply; null: none.
+ * While the password is being rotated, a second connection uses the other password when the first is refused.
+ */
+export async function withNode<T>(
+  node: NodeAddress,
+  task: (redis: Redis) => Promise<T>,
+  answerMs: number | null = ANSWER_WITHIN_MS,
+): Promise<T> {
+  try {
+    return await withNodeAs(node, task, answerMs);
+  } catch (error) {
+    const credentials = otherCredentials(node.credentials);
+    if (credentials === undefined || failureKindOf(error) !== "login") throw error;
+    return withNodeAs({ ...node, credentials }, task, answerMs);
+  }
+}
+
+async function withNodeAs<T>(
+  { address, port, credentials }: NodeAddress,
+  task: (redis: Redis) => Promise<T>,
+  answerMs: number | null,
+): Promise<T> {
   const redis = new Redis({
     host: address,
     port,
@@ -48,7 +79,7 @@ async function roleOrError(
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
     connectTimeout: ANSWER_WITHIN_MS,
-    commandTimeout: ANSWER_WITHIN_MS,
+    ...(answerMs === null ? {} : { commandTimeout: answerMs }),
     ...(credentials ?? {}),
   });
   let broken: Error | undefined;
@@ -57,31 +88,55 @@ async function roleOrError(
   });
   try {
     await redis.connect();
-    const role = (await redis.call("ROLE")) as readonly unknown[];
-    if (await isLoadingStill(redis)) return "loading";
-    return role[0] === "master" ? "master" : "replica";
+    return await task(redis);
   } catch (error) {
-    const cause = broken ?? (error instanceof Error ? error : new Error(String(error)));
-    // While it loads its data it answers little else: it is there all the same.
-    const isLoading = [error, cause].some((each) => /^(\w*Error: )?LOADING/.test(String(each)));
-    return isLoading ? "loading" : cause;
+    // ioredis's rejection only says that the connection is closed; its event has the reason.
+    throw broken ?? error;
   } finally {
     redis.disconnect();
   }
 }
 
-/** ROLE is answered while data is loaded, and a dead node refuses PING for another reason; INFO answers always. */
+export async function askNode(
+  address: string,
+  port: number,
+  credentials: Credentials | undefined,
+): Promise<NodeAnswer> {
+  try {
+    return await withNode({ address, port, credentials }, async (redis): Promise<NodeAnswer> => {
+      const role = (await redis.call("ROLE")) as readonly unknown[];
+      if (await isLoadingStill(redis)) return { kind: "loading" };
+      return { kind: "role", role: role[0] === "master" ? "master" : "replica" };
+    });
+  } catch (error) {
+    return answerIn(textOf(error));
+  }
+}
+
+/** Redis's error codes: a node that loads or runs a script refuses ROLE, but is there. */
+function answerIn(why: string): NodeAnswer {
+  const code = (name: string): boolean => new RegExp(`^(\\w*Error: )?${name} `).test(why);
+  if (code("LOADING")) return { kind: "loading" };
+  if (code("BUSY")) return { kind: "busy" };
+  return { kind: failureKindOfWords(why) === "login" ? "login" : "none", why };
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : "an error without a message";
+}
+
+/** ROLE works during loading, and a dead node refuses PING for another reason; only INFO always works. */
 async function isLoadingStill(redis: Redis): Promise<boolean> {
   return /^loading:1/m.test(await redis.info("persistence"));
 }
 
-/** Whether somebody takes a connection. */
-export function takesConnection(address: string, port: number): Promise<boolean> {
+/** Whether something accepts a connection. */
+export function acceptsConnection(address: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: address, port, timeout: ANSWER_WITHIN_MS });
-    const end = (taken: boolean): void => {
+    const end = (accepted: boolean): void => {
       socket.destroy();
-      resolve(taken);
+      resolve(accepted);
     };
     socket.once("connect", () => {
       end(true);
@@ -95,7 +150,7 @@ export function takesConnection(address: string, port: number): Promise<boolean>
   });
 }
 
-/** Whether an HTTP server answers, whatever it answers. */
+/** Whether an HTTP server answers, with any status. */
 function answersHttp(address: string, port: number, path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const request = get({ host: address, port, path, timeout: ANSWER_WITHIN_MS }, (response) => {
@@ -111,10 +166,10 @@ function answersHttp(address: string, port: number, path: string): Promise<boole
   });
 }
 
-/** loading: it answers, but still reads its data, on which it may yet end. */
-export type Presence = "up" | "loading" | "absent";
+/** loading: it answers, but still reads its data, and may exit if it can't. busy: it runs a long script. */
+export type Presence = "up" | "loading" | "busy" | "absent";
 
-/** Whether the service is up. `credentials`: of the user that may ask ROLE. */
+/** Whether the service is up. `credentials`: of a user with the right to call ROLE. */
 export async function askPresence(
   health: HealthCheck,
   address: string,
@@ -122,16 +177,16 @@ export async function askPresence(
 ): Promise<Presence> {
   switch (health.kind) {
     case "redis-role": {
-      // Cheap first: most of the waiting is for the port to open.
-      if (!(await takesConnection(address, health.port))) return "absent";
-      const role = await askRole(address, health.port, credentials);
-      if (role === undefined) return "absent";
-      return role === "loading" ? "loading" : "up";
+      // The cheap check first: most of the time is spent until the port opens.
+      if (!(await acceptsConnection(address, health.port))) return "absent";
+      const { kind } = await askNode(address, health.port, credentials);
+      if (kind === "none" || kind === "login") return "absent";
+      return kind === "role" ? "up" : kind;
     }
     case "http":
       return (await answersHttp(address, health.port, health.path)) ? "up" : "absent";
     case "tcp":
-      return (await takesConnection(address, health.port)) ? "up" : "absent";
+      return (await acceptsConnection(address, health.port)) ? "up" : "absent";
     default:
       return health satisfies never;
   }

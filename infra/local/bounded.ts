@@ -1,4 +1,4 @@
-// bounded.ts: many things at once, but not all.
+// bounded.ts: runs many tasks with a limit on how many run at once.
 
 /** Runs `work` on every item, at most `limit` at a time; never rejects: each item has its own outcome, in order. */
 export async function eachBounded<T>(
@@ -22,7 +22,7 @@ export async function eachBounded<T>(
   return outcomes;
 }
 
-/** The reasons of those that failed. */
+/** The errors of the failed ones. */
 export function failuresOf(outcomes: readonly PromiseSettledResult<void>[]): Error[] {
   return outcomes
     .filter((outcome) => outcome.status === "rejected")

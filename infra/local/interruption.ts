@@ -1,10 +1,10 @@
-// interruption.ts: Ctrl-C as a signal that the work itself can see.
-// Imports nothing, so that a tool can listen before it loads all that it is made of.
+// interruption.ts: Ctrl-C as an AbortSignal for the work.
+// Imports nothing, so that a tool can listen before it loads its other modules.
 
 /**
- * Aborts at the first SIGINT, SIGTERM or SIGHUP. Further ones are swallowed until the process ends: tidying up must end, and
- * what has become of the work must be said. (Node itself lets go of signals in its last moment; who sends one then sees
- * the process die of it, with everything done and said.)
+ * Aborts at the first SIGINT, SIGTERM or SIGHUP. Further ones are ignored until the process ends, because the clean-up must
+ * finish and the result must be printed. (Node itself stops handling signals in its last moment; a signal sent then ends
+ * the process, after all is done and printed.)
  */
 export function interruption(): AbortSignal {
   const controller = new AbortController();

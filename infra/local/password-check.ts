@@ -1,16 +1,16 @@
-// password-check.ts: do the nodes that run have the password that this command was given?
-// Redis reads users.acl at its start alone, so a changed password reaches nobody until everything was stopped and
-// started; until then every tool would be shut out of what runs.
+// password-check.ts: do the running nodes have the password that this command was given?
+// Redis reads users.acl only at its start: a file edited by hand has no effect until the nodes restart, and until then the
+// running nodes would refuse every tool. twine-password changes both the nodes and the files.
 import { TwineError } from "../../runtime/core/errors.ts";
 import { refusesLogin } from "./ask.ts";
 import { eachBounded, failuresOf } from "./bounded.ts";
 import type { LocalContext } from "./context.ts";
-import { namesOf } from "./names.ts";
+import { namesOf } from "./files/names.ts";
 import { askAddress, healthCredentials, type Target } from "./targets.ts";
 
 const AT_ONCE = 64;
 
-/** Throws PASSWORD_DIFFERS when a running node refuses `context.password`. One that doesn't answer is no matter here. */
+/** Throws PASSWORD_DIFFERS when a running node refuses `context.password`. Nodes that don't answer are ignored. */
 export async function checkPassword(
   context: LocalContext,
   targets: readonly Target[],
@@ -35,20 +35,20 @@ export async function checkPassword(
   throw passwordDiffers(refusing, context.password !== undefined, has);
 }
 
-/** `has`: what those nodes have in its place. */
+/** `has`: the passwords of those nodes. */
 export function passwordDiffers(
   nodes: readonly string[],
   isGiven: boolean,
   has: "a password" | "another one" | "none" | "another one, or none",
 ): TwineError {
   const given = isGiven
-    ? "the password in the file that TWINE_PASSWORD_FILE names is not theirs"
+    ? "the running nodes have another password than the file that TWINE_PASSWORD_FILE names"
     : "TWINE_PASSWORD_FILE names no password";
   return new TwineError({
     code: "PASSWORD_DIFFERS",
     message: `${given}: ${namesOf(nodes)} run with ${has}`,
     remedy:
-      "a changed password counts once everything was stopped: twine-stop on every host, then twine-up; " +
-      "or set TWINE_PASSWORD_FILE as it was when they were started",
+      "let TWINE_PASSWORD_FILE name the password with which they run; to change it while they serve: twine-password --rotate; " +
+      "to begin or end with a password: twine-stop --force on every host, then twine-up",
   });
 }

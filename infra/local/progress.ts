@@ -1,18 +1,18 @@
-// progress.ts: what a person sees while many things start or stop: a counting line on a terminal, plain lines elsewhere,
-// nothing when the answer is JSON.
+// progress.ts: shows progress while many processes start or stop: a counting line on a terminal, plain lines elsewhere,
+// nothing with --json.
 import { Listr } from "listr2";
 import { formatProblem, type Problem } from "../../runtime/core/errors.ts";
 
 export interface Stage {
-  /** One more is done. */
+  /** One more item is done. */
   item(name: string, what: string): void;
-  /** No more comes, because all are done or because of an error. */
+  /** No more items follow, because all are done or because of an error. */
   end(error?: unknown): Promise<void>;
 }
 
 export interface Progress {
   stage(title: string, total: number): Stage;
-  /** A sentence for people, e.g. why it takes long. */
+  /** A sentence for the user, e.g. why it takes long. */
   note(text: string): void;
 }
 
@@ -21,12 +21,12 @@ export const silentProgress: Progress = {
   note: () => undefined,
 };
 
-/** Prints what went wrong, while the rest went on, on standard error. */
+/** Prints on standard error what failed while the rest continued. */
 export function printProblems(problems: readonly Problem[]): void {
   for (const problem of problems) process.stderr.write(`error: ${formatProblem(problem)}\n`);
 }
 
-/** One line per thing done. */
+/** One line per finished item. */
 export function plainProgress(write: (line: string) => void): Progress {
   return {
     stage: () => ({
@@ -39,7 +39,7 @@ export function plainProgress(write: (line: string) => void): Progress {
   };
 }
 
-/** One line per stage that counts, on a terminal. NO_COLOR is honoured by listr2. */
+/** One line per stage, with a count, on a terminal. listr2 respects NO_COLOR. */
 export function terminalProgress(write: (line: string) => void): Progress {
   return { stage: terminalStage, note: write };
 }
@@ -67,7 +67,7 @@ function terminalStage(title: string, total: number): Stage {
         },
       },
     ],
-    // The error itself is shown once, by the tool, with its remedy.
+    // The tool prints the error once, with its remedy.
     {
       exitOnError: true,
       rendererOptions: { showErrorMessage: false },

@@ -1,16 +1,16 @@
-// targets.ts: the services of some hosts as things to start and stop here, with who runs already.
+// targets.ts: the services of some hosts as targets to start and stop here, with their running processes.
 import { access } from "node:fs/promises";
 import { credentialsOf, type Credentials } from "../../runtime/core/credentials.ts";
 import type { PlannedHost, PlannedService } from "../plan/plan.ts";
 import type { LocalContext } from "./context.ts";
-import { hostFolder, servicePaths, type ServicePaths } from "./layout.ts";
-import { runningProcess, type RunningProcess } from "./pid-file.ts";
+import { hostFolder, servicePaths, type ServicePaths } from "./files/layout.ts";
+import { runningProcess, type RunningProcess } from "./files/pid-file.ts";
 
 export interface Target {
   readonly host: string;
   readonly service: PlannedService;
   readonly paths: ServicePaths;
-  /** The process that twine-start started, when it still runs. */
+  /** The process that twine-start started, if it still runs. */
   readonly running: RunningProcess | undefined;
 }
 
@@ -39,12 +39,12 @@ export async function isSetUp(context: LocalContext, host: PlannedHost): Promise
   );
 }
 
-/** The user that may ask a node for its role. */
+/** The user with the right to ask a node for its role. */
 export function healthCredentials(context: LocalContext): Credentials | undefined {
   return credentialsOf("health", context.password);
 }
 
-/** The address to ask a service at. */
+/** The address at which a service is asked. */
 export function askAddress(service: PlannedService): string {
   return service.bind[0] ?? "127.0.0.1";
 }

@@ -1,7 +1,7 @@
-// tool-progress.ts: which progress a tool shows.
+// tool-progress.ts: chooses how a tool shows progress.
 import { plainProgress, silentProgress, terminalProgress, type Progress } from "./progress.ts";
 
-/** JSON: silence; a terminal: counting lines; else plain lines. */
+/** With --json nothing; on a terminal counting lines; otherwise plain lines. */
 export function toolProgress(json: boolean): Progress {
   if (json) return silentProgress;
   const write = (line: string): void => {

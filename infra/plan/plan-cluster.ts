@@ -1,12 +1,13 @@
-// plan-cluster.ts: from a twine.conf to everything that will exist. Pure and deterministic: the order of the lines
-// of twine.conf changes nothing.
+// plan-cluster.ts: computes everything that will exist from a twine.conf. Pure and deterministic: the order of the lines of
+// twine.conf has no effect.
 //
 //   partitions/HOST/               the host's folder, to which file and service paths are relative
 //     NAME/redis.conf users.acl    each node's own folder; it can be copied elsewhere and started there
-//     NAME/data/twine-stamp        whose data this is
+//     NAME/data/twine-stamp        the cluster of this data
 //     appendonly/compact.sh        when the data nodes write append only files
+//     monit/ systemd/              files for a supervisor (supervisor-files.ts)
 //
-// In containers a service's files are the same, but for container-files.ts, which also says what is there besides.
+// In containers a service has the same files, except for those in container-files.ts, which also lists the additional ones.
 import {
   addressOf,
   hostsOf,
@@ -14,30 +15,34 @@ import {
   type ClusterConfig,
   type ClusterNode,
   type DataNode,
+  type Settings,
   type StatusNode,
 } from "../../runtime/core/cluster.ts";
 import { confDigest } from "../../runtime/core/conf/digest.ts";
 import { TwineError, type Problem } from "../../runtime/core/errors.ts";
 import { isLoopback, listenAddresses } from "../../runtime/core/listen-addresses.ts";
 import { byName, compareNames } from "../../runtime/core/natural-order.ts";
+import { groupBy } from "./group-by.ts";
 import { aclSecrets, dataUsers, statusUsers, type AclUser } from "./acl.ts";
 
 import { CONTAINER_PATHS, containerFiles } from "./container-files.ts";
 import type { Plan, PlanOptions, PlannedFile, PlannedHost, PlannedSecret } from "./plan.ts";
 import { planService } from "./plan-service.ts";
 import { dataSettings, isAppendOnly } from "./redis-settings.ts";
+import { firstRoles, stackFiles } from "./stack-files.ts";
 import { startChain } from "./start-chain.ts";
+import { supervisorFiles } from "./supervisor-files.ts";
 
 const NO_SECRETS: Readonly<Record<string, PlannedSecret>> = {};
 
 /**
- * Everything that will exist for `config`.
- * Throws a TwineError with PLAN_NAME_UNUSABLE for every name that can't be a folder's.
+ * Everything that will exist for `config`. Throws a TwineError with PLAN_NAME_UNUSABLE for every name that can't be a
+ * folder's.
  */
 export function planCluster(config: ClusterConfig, options: PlanOptions): Plan {
   const problems = unusableNames(config.nodes);
   if (problems.length > 0) throw new TwineError(problems);
-  const nodesByHost = groupByHost(config.nodes);
+  const nodesByHost = groupBy(config.nodes, ({ host }) => host);
   const after = isInContainer(options) ? startChain(config) : undefined;
   const hosts = [...nodesByHost]
     .map(([host, nodes]) => planHost(config, host, byName(nodes), options, after))
@@ -48,16 +53,6 @@ export function planCluster(config: ClusterConfig, options: PlanOptions): Plan {
     hosts,
     warnings: reachWarnings(config, options),
   };
-}
-
-function groupByHost(nodes: readonly ClusterNode[]): Map<string, ClusterNode[]> {
-  const groups = new Map<string, ClusterNode[]>();
-  for (const node of nodes) {
-    const group = groups.get(node.host);
-    if (group === undefined) groups.set(node.host, [node]);
-    else group.push(node);
-  }
-  return groups;
 }
 
 function planHost(
@@ -80,12 +75,9 @@ function planHost(
   if (hasCron && dataNodes.length > 0 && isAppendOnly(config.settings.redis)) {
     files.push(compactScript(config.settings.cluster, dataNodes));
   }
-  return {
-    name: host,
-    address: addressOf(host),
-    files,
-    services: services.sort((a, b) => a.order - b.order || compareNames(a.name, b.name)),
-  };
+  services.sort((a, b) => a.order - b.order || compareNames(a.name, b.name));
+  files.push(...supervisorFiles(config, host, services, options.installation, options.confPath));
+  return { name: host, address: addressOf(host), files, services };
 }
 
 function isInContainer({ placement = "folders" }: PlanOptions): boolean {
@@ -101,15 +93,18 @@ function filesOfNode(
   const inContainer = isInContainer(options)
     ? containerFiles(config, node, bind, options.hasPassword)
     : [];
-  if (node.kind === "monitor" || node.kind === "router") return inContainer;
+  if (node.kind === "monitor" || node.kind === "router") {
+    return [...stackFiles(config, node, bind, options), ...inContainer];
+  }
   const { cluster } = config.settings;
   const major = options.redisMajor ?? 7;
-  const users = node.kind === "data" ? dataUsers(major) : statusUsers(cluster, major);
+  const users =
+    node.kind === "data" ? dataUsers(major, config.settings.failover) : statusUsers(cluster, major);
   return [
     node.kind === "data"
       ? dataConf(config, node, bind, options)
       : statusConf(cluster, node, bind, options),
-    ...(options.hasPassword ? [usersAcl(cluster, node, users)] : []),
+    ...(options.hasPassword ? [usersAcl(config.settings, node, users)] : []),
     ...(isInContainer(options) ? inContainer : [stampFile(cluster, node)]),
   ];
 }
@@ -131,16 +126,18 @@ function dataConf(
   bind: readonly string[],
   options: PlanOptions,
 ): PlannedFile {
-  const { cluster, redis } = config.settings;
+  const { cluster, redis, downAfterMs } = config.settings;
   return {
     path: `${node.name}/redis.conf`,
-    purpose: "generated",
+    // Sentinel makes the nodes write their roles into it.
+    purpose: config.settings.failover === "sentinel" ? "rewritten" : "generated",
     template: "redis-data.conf.hbs",
     values: {
       ...redisBase(cluster, node, bind, options),
+      ...firstRoles(config, node),
       partition: node.partition,
       announceAddress: addressOf(node.host),
-      settings: dataSettings(redis, options.redisMajor ?? 7),
+      settings: dataSettings(redis, options.redisMajor ?? 7, downAfterMs),
     },
     secrets: options.hasPassword ? { masterauth: { user: "replica", form: "plain" } } : NO_SECRETS,
     mode: options.hasPassword ? 0o600 : 0o644,
@@ -178,7 +175,7 @@ function redisBase(
     databases: Math.max(16, node.db + 1),
     hasPassword: options.hasPassword,
     isInContainer: isInContainer(options),
-    // A pod has a private network, and without a password nobody could be told from anybody else anyway.
+    // A pod has a private network, and without a password clients can't be distinguished anyway.
     protectedMode: options.placement === "pods" && !options.hasPassword ? "no" : "yes",
     paths: isInContainer(options)
       ? { data: CONTAINER_PATHS.data, log: "", acl: `${CONTAINER_PATHS.files}/users.acl` }
@@ -186,12 +183,18 @@ function redisBase(
   };
 }
 
-function usersAcl(cluster: string, node: ClusterNode, users: readonly AclUser[]): PlannedFile {
+function usersAcl(
+  { cluster, router }: Settings,
+  node: ClusterNode,
+  users: readonly AclUser[],
+): PlannedFile {
+  // twemproxy sends a password without a user. The default user has every right anyway.
+  const isDefaultOn = router === "twemproxy" && node.kind === "data";
   return {
     path: `${node.name}/users.acl`,
     purpose: "generated",
     template: "users.acl.hbs",
-    values: { cluster, node: node.name, users },
+    values: { cluster, node: node.name, users, isDefaultOn },
     secrets: aclSecrets(users),
     mode: 0o600,
   };
@@ -208,7 +211,7 @@ function compactScript(cluster: string, nodes: readonly ClusterNode[]): PlannedF
   };
 }
 
-/** Names become folders: "." and ".." are taken, and a host must be one folder's name. */
+/** Names become folders: "." and ".." exist already, and a host must be the name of a single folder. */
 function unusableNames(nodes: readonly ClusterNode[]): Problem[] {
   const isUsable = (name: string): boolean => !/^\.{1,2}$|[/\\\0]/.test(name);
   return nodes.flatMap((node) =>

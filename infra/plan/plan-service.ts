@@ -1,4 +1,4 @@
-// plan-service.ts: one node of twine.conf as a process: what runs, where, on which ports, in which order. Pure.
+// plan-service.ts: one node of twine.conf as a process: command, folder, ports, order of start. Pure.
 import {
   runsRedis,
   type ClusterNode,
@@ -6,18 +6,18 @@ import {
   type Settings,
 } from "../../runtime/core/cluster.ts";
 import { CONTAINER_PATHS } from "./container-files.ts";
-import { givenFiles } from "./given-files.ts";
+import { userFiles, type UserFile, type UserFileDirective } from "./user-files.ts";
 import type { HealthCheck, PlanOptions, PlannedPort, PlannedService } from "./plan.ts";
 
-/** Status nodes come first, because everything reads the view from them; routers last, because they need it. */
+/** Status nodes come first, because all others read the view from them; routers last, because they need the view. */
 const ORDER: Readonly<Record<NodeKind, number>> = { status: 0, data: 1, monitor: 2, router: 3 };
 
-/** A data node may have to write its RDB before it ends; 10 s is also how long it waits for a slow replica. */
+/** A data node may have to write its RDB before it ends; Redis also waits up to 10 s for a slow replica. */
 const GRACE_MS: Readonly<Record<NodeKind, number>> = {
   status: 10_000,
   data: 20_000,
   monitor: 5_000,
-  // After drain-for, which is added.
+  // In addition to drain-for.
   router: 2_000,
 };
 
@@ -29,26 +29,65 @@ export function planService(
   after?: readonly string[],
 ): PlannedService {
   const isRedis = runsRedis(node.kind);
+  const isSentinel = node.kind === "monitor" && settings.failover === "sentinel";
   const isInFolder = (options.placement ?? "folders") === "folders";
-  const given = node.kind !== "router" || isInFolder ? [] : givenFiles(settings);
+  const isTwines = !isSentinel && !isTwemproxy(node, settings);
+  const files = isInFolder || !isTwines ? [] : userFilesOf(node.kind, settings);
   return {
     name: node.name,
     kind: node.kind,
-    command: commandOf(node, options),
+    command: isSentinel ? sentinelCommand(options) : commandOf(node, settings, options),
     folder: node.name,
     ...(isRedis || (node.kind === "monitor" && !isInFolder) ? { dataFolder: "data" } : {}),
     logFile: isRedis ? "redis.log" : "log",
-    bind,
-    ports: portsOf(node),
-    health: healthOf(node),
+    bind: isTwemproxy(node, settings) ? bind.slice(0, 1) : bind,
+    ports: isSentinel ? [{ port: node.port, purpose: "sentinel" }] : portsOf(node),
+    health: isSentinel ? { kind: "tcp", port: node.port } : healthOf(node),
     order: ORDER[node.kind],
-    graceMs: GRACE_MS[node.kind] + (node.kind === "router" ? settings.drainForMs : 0),
-    ...(given.length === 0 ? {} : { given }),
+    graceMs: GRACE_MS[node.kind] + drainMs(node, settings),
+    ...(files.length === 0 ? {} : { userFiles: files }),
     ...(after === undefined ? {} : { after }),
   };
 }
 
-function commandOf(node: ClusterNode, { confPath, placement = "folders" }: PlanOptions): string[] {
+/** twemproxy listens on one address, and ends in its own way. */
+function isTwemproxy(node: ClusterNode, settings: Settings): boolean {
+  return node.kind === "router" && settings.router === "twemproxy";
+}
+
+function drainMs(node: ClusterNode, settings: Settings): number {
+  return node.kind === "router" && !isTwemproxy(node, settings) ? settings.drainForMs : 0;
+}
+
+function sentinelCommand({ placement = "folders" }: PlanOptions): string[] {
+  return placement === "folders"
+    ? ["redis-server", "sentinel.conf", "--sentinel"]
+    : ["/bin/sh", `${CONTAINER_PATHS.files}/entrypoint.sh`];
+}
+
+/** Monitors compare the hash with the view's, require the token, and encrypt the backups. Routers read all other files. */
+const OF_MONITORS: ReadonlySet<UserFileDirective> = new Set(["hash", "http-token", "backup-key"]);
+
+function userFilesOf(kind: ClusterNode["kind"], settings: Settings): UserFile[] {
+  const files = userFiles(settings);
+  if (kind === "router") return files.filter(({ directive }) => directive !== "backup-key");
+  return kind === "monitor" ? files.filter(({ directive }) => OF_MONITORS.has(directive)) : [];
+}
+
+function commandOf(
+  node: ClusterNode,
+  settings: Settings,
+  { confPath, placement = "folders" }: PlanOptions,
+): string[] {
+  if (isTwemproxy(node, settings)) {
+    const files = placement === "folders" ? "." : CONTAINER_PATHS.files;
+    const live = placement === "folders" ? "." : CONTAINER_PATHS.data;
+    return [
+      ...["twine-twemproxy", node.name, "--conf", confPath],
+      ...["--file", `${live}/nutcracker.yml`],
+      ...(placement === "folders" ? [] : ["--from", `${files}/nutcracker.yml`]),
+    ];
+  }
   switch (node.kind) {
     case "data":
     case "status":

@@ -1,26 +1,29 @@
 // plan.ts: everything that will exist, as data. Pure.
-// Appliers only carry it out: what is not in here is not decided downstream.
+// The plan contains every decision; appliers only carry it out.
 //
-//   Plan -> hosts -> files     (a template, its values, the secrets it wants)
+//   Plan -> hosts -> files     (a template, its values, the names of its secrets)
 //                 -> services  (what runs, where, on which ports, in which order)
 import type { RedisUser } from "../../runtime/core/credentials.ts";
 import type { NodeKind } from "../../runtime/core/cluster.ts";
 import type { Problem } from "../../runtime/core/errors.ts";
-import type { GivenFile } from "./given-files.ts";
+import type { UserFile } from "./user-files.ts";
 
-/** A secret is never in the plan, only its name: whoever renders the file has the cluster's password. */
+/** The plan never contains a secret, only its name: the code that renders the file has the cluster's password. */
 export interface PlannedSecret {
   readonly user: RedisUser;
-  /** plain: as a client sends it; sha256: in hex, as an ACL file keeps it. */
-  readonly form: "plain" | "sha256";
+  /** plain: as a client sends it; lines: all valid passwords, one per line, the one to use first; sha256: #HEX for each
+      valid password, as in an ACL file. */
+  readonly form: "plain" | "lines" | "sha256";
 }
 
 /** One generated file. `path` is relative to the host's folder (local: partitions/HOST). */
 export interface PlannedFile {
   readonly path: string;
-  /** generated: written anew when it changes, unless a person edited it. stamp: says whose data folder this is;
-      written once, never replaced, and another cluster's is refused. */
-  readonly purpose: "generated" | "stamp";
+  /** generated: written again when it changes, unless it was edited by hand. stamp: names the cluster of a data folder;
+      written once, never replaced, and another cluster's is refused. rewritten: its process writes the current master into
+      it (CONFIG REWRITE, Sentinel, twine-twemproxy), so its text on the disk is the newer one; written again when the
+      plan's own text changes, and the process's notes are kept. */
+  readonly purpose: "generated" | "stamp" | "rewritten";
   /** A name in templates/, e.g. "redis-data.conf.hbs". */
   readonly template: string;
   readonly values: Readonly<Record<string, unknown>>;
@@ -30,8 +33,8 @@ export interface PlannedFile {
   readonly mode: number;
 }
 
-/** How an applier asks whether a service is up; health beyond that (role, in sync) is the monitors' business.
-    redis-role: ROLE is answered, or refused because it still loads; http: any answer; tcp: a connection is taken. */
+/** How an applier checks whether a service is up; monitors check the rest (role, in sync). redis-role: ROLE gets a reply,
+    or an error because it still loads; http: any answer; tcp: it accepts a connection. */
 export type HealthCheck =
   | { readonly kind: "redis-role"; readonly port: number }
   | { readonly kind: "http"; readonly port: number; readonly path: string }
@@ -51,22 +54,22 @@ export interface PlannedService {
   readonly command: readonly string[];
   /** Relative to the host's folder; the process runs in it. */
   readonly folder: string;
-  /** Relative to `folder`; absent for services without data. A monitor's holds what it rescues: its own folder does
-      for that on a machine, in a container only a volume outlives it. */
+  /** Relative to `folder`; absent for services without data. A monitor stores rescued data in it: on a machine that is its
+      own folder, in a container a volume, because only a volume outlives the container. */
   readonly dataFolder?: string;
-  /** Relative to `folder`: what the process says. */
+  /** Relative to `folder`: the output of the process. */
   readonly logFile: string;
-  /** Addresses that it listens on, the one to ask it at first. */
+  /** Addresses that it listens on; the first one is used for checks. */
   readonly bind: readonly string[];
   readonly ports: readonly PlannedPort[];
   readonly health: HealthCheck;
-  /** Started from the lowest to the highest; stopped the other way round. Status nodes 0, data nodes 1,
-      monitors 2, routers 3. */
+  /** Started from the lowest to the highest; stopped in reverse order. Status nodes 0, data nodes 1, monitors 2, routers
+      3. */
   readonly order: number;
-  /** Time a polite stop may take before it is worth a warning (redis) or a kill (the others), ms. */
+  /** Time that a stop by SIGTERM may take before a warning (redis) or a kill (the others), ms. */
   readonly graceMs: number;
-  /** In containers: the files of a person's own that lie beside its twine.conf. */
-  readonly given?: readonly GivenFile[];
+  /** In containers: the user files next to its twine.conf. */
+  readonly userFiles?: readonly UserFile[];
   /** In containers: the services that must be healthy before this one is created or replaced, by name. */
   readonly after?: readonly string[];
 }
@@ -74,7 +77,7 @@ export interface PlannedService {
 export interface PlannedHost {
   /** As written in twine.conf. */
   readonly name: string;
-  /** localhost becomes 127.0.0.1. */
+  /** 127.0.0.1 for localhost. */
   readonly address: string;
   readonly files: readonly PlannedFile[];
   readonly services: readonly PlannedService[];
@@ -83,23 +86,39 @@ export interface PlannedHost {
 export interface Plan {
   readonly cluster: string;
   readonly confDigest: string;
-  /** First to last by name. */
+  /** In the natural order of names. */
   readonly hosts: readonly PlannedHost[];
   readonly warnings: readonly Problem[];
 }
 
-/** What a plan needs to know besides twine.conf. */
+/** Facts about the machine for the files of a supervisor; absolute paths. */
+export interface Installation {
+  /** The folder above partitions/. */
+  readonly folder: string;
+  /** The program that runs Twine's tools. */
+  readonly node: string;
+  readonly redis: string;
+  readonly tool: (name: string) => string;
+  /** Environment of the tools and nodes: PATH, and TWINE_PASSWORD_FILE when there is one. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The user of the processes; absent for units of `systemctl --user`. */
+  readonly user?: string;
+}
+
+/** Inputs of a plan besides twine.conf. */
 export interface PlanOptions {
-  /** What monitors and routers get as --conf. */
+  /** The value of --conf for monitors and routers. */
   readonly confPath: string;
   readonly hasPassword: boolean;
-  /** Major version of redis-server (Valkey counts as 7 or more); 7 when absent. 6 lacks shutdown-on-sigterm and
-      the ACL rules that grant reading alone. */
+  /** Major version of redis-server (Valkey counts as 7 or more); 7 when absent. 6 lacks shutdown-on-sigterm and the ACL
+      rules that grant reading alone. */
   readonly redisMajor?: number;
-  /** Hosts whose name stands for a loopback address besides localhost and 127.x. */
+  /** Hosts whose name resolves to a loopback address besides localhost and 127.x. */
   readonly loopbackHosts?: readonly string[];
-  /** folders (the default): processes of a host, below partitions/HOST. containers: each service in a container of
-      its own on the host's network. pods: the same, but a host's containers share one private network namespace, so
-      they listen on all its addresses and whoever publishes a port decides who reaches it. */
+  /** For the files of a supervisor; without it there are none. */
+  readonly installation?: Installation;
+  /** folders (the default): processes of a host, below partitions/HOST. containers: each service in its own container on
+      the host's network. pods: the same, but a host's containers share one private network namespace, so they listen on all
+      its addresses, and the published ports decide who can connect. */
   readonly placement?: "folders" | "containers" | "pods";
 }

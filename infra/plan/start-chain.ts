@@ -1,12 +1,12 @@
-// start-chain.ts: in containers, what each service waits for before it is created, and so before it is replaced. Pure.
+// start-chain.ts: in containers, the services that each service waits for before it is created or replaced. Pure.
 //
 //   s1 -> s2 -> s3 -> m1 -> m2 -> m3 -> a3 -> a2 -> a1 -> r1 -> r2
 //                                   \-> b3 -> b2 -> b1 -/
 //
-// A data node is healthy once it has its role, which monitors give, so monitors come before data nodes; and they need
-// the status nodes. Within a partition it goes from the last node to the first, one at a time, because roles move where
-// this order can't see them and the alpha prefers the first node as master. Nothing else is ever down by twos either:
-// a majority of the status nodes and of the monitors stays.
+// A data node is healthy once it has its role, which monitors give, so monitors come before data nodes; and they need the
+// status nodes. Within a partition the order is from the last node to the first, one at a time, because this order can't
+// know the roles and the alpha prefers the first node as master. Two status nodes or two monitors are never down at once
+// either: a majority of each stays.
 import { nodesOf, type ClusterConfig, type ClusterNode } from "../../runtime/core/cluster.ts";
 
 /** Service name -> the names that it waits for. Every service is a key. */

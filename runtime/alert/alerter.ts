@@ -1,10 +1,11 @@
-// alerter.ts: joins the rules of incidents.ts to a board and a mail server. Every monitor looks; only the alpha mails.
+// alerter.ts: connects the rules of incidents.ts with the shared hashes and a mail server. Every monitor runs it; only the
+// alpha sends mail.
 //
-//   look (view) --> book --due--> mail --taken--> told --> record on the status nodes
+//   look (view) --> book --due--> mail --accepted--> mailed --> record on the status nodes
 //
-// Nothing here is waited for: look() returns at once, and at most one piece of work is under way. A mail counts as told
-// once a server took it, and is recorded after that: an alpha that dies in between has its last mail repeated, which is
-// better than a mail that nobody sent.
+// No caller waits: look() returns at once, and at most one task is under way. A mail counts as sent when a server has
+// accepted it, and is recorded after that. If the alpha dies in between, its last mail is sent again, which is better than
+// a lost mail.
 import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import { itemsDue, lookOn, retryMs, toldOf, type Book, type Item } from "./incidents.ts";
@@ -12,9 +13,10 @@ import { incidentMail, type MailTemplates } from "./mail.ts";
 import { adoptRecord, recordOf } from "./record.ts";
 import type { MailRoute, SendMail } from "./sender.ts";
 import { troublesOf } from "./troubles.ts";
+import { errorText } from "../core/error-text.ts";
 
-/** Where the alpha's book is kept for its successors. */
-export interface MailedBoard {
+/** The record of the alpha's incidents for its successors. */
+export interface MailedHash {
   /** null before the first record. */
   readMailed(): Promise<string | null>;
   writeMailed(json: string): Promise<void>;
@@ -34,22 +36,22 @@ export interface AlerterOptions {
   readonly name: string;
   readonly clock: Clock;
   readonly settings: () => AlertSettings;
-  readonly board: MailedBoard;
+  readonly hashes: MailedHash;
   readonly send: SendMail;
   readonly templates: MailTemplates;
   readonly onNews: (news: AlertNews) => void;
-  /** The board could not be read or written; it is tried again. */
+  /** Called when the shared hashes could not be read or written; this is tried again. */
   readonly onTrouble: (error: unknown) => void;
 }
 
 export interface Alerter {
-  /** `view` as this monitor knows it; `isAlpha`: it leads, with a lease that stands. */
+  /** `view`: this monitor's view; `isAlpha`: it leads, and its lease has not ended. */
   look(view: View, isAlpha: boolean): void;
   stop(): void;
 }
 
-/** The board is asked again after this long when it failed. */
-const BOARD_REST_MS = 2000;
+/** The pause after a failed access to the shared hashes. */
+const HASHES_REST_MS = 2000;
 
 export function createAlerter(options: AlerterOptions): Alerter {
   return new RunningAlerter(options);
@@ -65,7 +67,7 @@ class RunningAlerter implements Alerter {
   #lastMailMs: number | null = null;
   #failures = 0;
   #notBeforeMs = -Infinity;
-  #boardNotBeforeMs = -Infinity;
+  #hashesNotBeforeMs = -Infinity;
 
   constructor(options: AlerterOptions) {
     this.#options = options;
@@ -110,8 +112,8 @@ class RunningAlerter implements Alerter {
   }
 
   async #adopt(): Promise<void> {
-    await this.#onBoard(async (board) => {
-      const record = await board.readMailed();
+    await this.#withHashes(async (hashes) => {
+      const record = await hashes.readMailed();
       this.#book = adoptRecord(this.#book, record, this.#options.clock.nowMs());
       this.#written = record ?? "";
       this.#isAdopted = true;
@@ -138,7 +140,7 @@ class RunningAlerter implements Alerter {
       this.#failures += 1;
       const retryInMs = retryMs(this.#failures);
       this.#notBeforeMs = clock.nowMs() + retryInMs;
-      const why = error instanceof Error ? error.message : String(error);
+      const why = errorText(error);
       onNews({ kind: "failed", fields: { subject: mail.subject, why, retryInMs } });
     }
   }
@@ -146,29 +148,29 @@ class RunningAlerter implements Alerter {
   #compose(view: View, items: readonly Item[]) {
     const { name, templates, settings } = this.#options;
     const due = new Set(items.map(({ incident }) => incident.id));
-    const standing = [...this.#book.values()].filter(
+    const health = [...this.#book.values()].filter(
       ({ id, phase }) => phase === "open" && !due.has(id),
     );
     const { alertAfterMs } = settings();
-    return incidentMail({ view, monitor: name, items, standing, alertAfterMs }, templates);
+    return incidentMail({ view, monitor: name, items, health, alertAfterMs }, templates);
   }
 
   async #record(): Promise<void> {
     const record = recordOf(this.#book);
     if (record === this.#written || (this.#written === "" && isEmpty(this.#book))) return;
-    await this.#onBoard(async (board) => {
-      await board.writeMailed(record);
+    await this.#withHashes(async (hashes) => {
+      await hashes.writeMailed(record);
       this.#written = record;
     });
   }
 
-  async #onBoard(task: (board: MailedBoard) => Promise<void>): Promise<void> {
-    const { board, clock, onTrouble } = this.#options;
-    if (clock.nowMs() < this.#boardNotBeforeMs) return;
+  async #withHashes(task: (hashes: MailedHash) => Promise<void>): Promise<void> {
+    const { hashes, clock, onTrouble } = this.#options;
+    if (clock.nowMs() < this.#hashesNotBeforeMs) return;
     try {
-      await task(board);
+      await task(hashes);
     } catch (error) {
-      this.#boardNotBeforeMs = clock.nowMs() + BOARD_REST_MS;
+      this.#hashesNotBeforeMs = clock.nowMs() + HASHES_REST_MS;
       onTrouble(error);
     }
   }

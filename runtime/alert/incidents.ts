@@ -1,32 +1,32 @@
-// incidents.ts: from troubles seen over time to what is to be mailed. Pure.
+// incidents.ts: decides from the troubles over time which incidents to mail. Pure.
 //
 //   brewing --has lasted--> open --well for long enough--> over --mailed--> resting --well for an hour--> forgotten
 //      ^  | it ended         ^ |  the trouble came back     |                  |
 //      |  +--> forgotten     | +--(still the same one)      |                  |
 //      +---------------------+------------------------------+------------------+  trouble again
 //
-// Rules, so that a person gets few mails and each says something:
-// 1. A node's death becomes an incident when it has lasted alert-after; a partition without a master after five seconds,
-//    or alert-after where that is shorter: a failover takes less. A partition that never had a master waits for
-//    alert-after, for the cluster is only starting.
-// 2. An incident is over when its trouble has been gone for alert-after, at least five seconds and at most a minute. A
-//    trouble that comes back before that is the same incident: no mail.
-// 3. The k-th incident of the same partition or node must stay well 2^(k-1) times as long, an hour at most, before it is
-//    over; after an hour without trouble counting starts anew. So what flaps costs at most two mails an hour in the end.
-// 4. One mail when an incident begins and one when it is over; one in all when it was over before the first could go.
-// 5. What begins or ends within three seconds goes into one mail.
-// 6. Between two mails lie thirty seconds at least, unless a partition has lost its master.
+// Rules, so that an operator gets few mails and each is useful:
+// 1. A dead node is an incident after alert-after; a partition without a master after five seconds, or after alert-after if
+//    that is shorter: a failover takes less. For a partition that never had a master it is alert-after, because the cluster
+//    is only starting.
+// 2. An incident is over when its trouble has been gone for alert-after, but at least five seconds and at most a minute. If
+//    the trouble comes back before that, it is the same incident: no mail.
+// 3. The k-th incident of the same partition or node must be well for 2^(k-1) times as long, an hour at most, before it is
+//    over. After an hour without trouble counting starts again. So a flapping node ends up with two mails an hour at most.
+// 4. One mail when an incident begins and one when it is over; only one if it was over before the first could be sent.
+// 5. Incidents that begin or end within three seconds are in one mail.
+// 6. Two mails are at least thirty seconds apart, unless a partition has lost its master.
 import type { Trouble } from "./troubles.ts";
 
 export type IncidentPhase = "brewing" | "open" | "over" | "resting";
 
 export interface Incident extends Omit<Trouble, "isFirstStart"> {
   readonly phase: IncidentPhase;
-  /** Since when it is in this phase, by this monitor's monotonic clock. */
+  /** When this phase began, by this monitor's monotonic clock. */
   readonly sinceMs: number;
-  /** Since when the trouble is gone; null while it is there. */
+  /** When the trouble ended; null while it lasts. */
   readonly wellSinceMs: number | null;
-  /** How many incidents this subject has had without an hour of rest between, this one included. */
+  /** The number of this subject's incidents without an hour of rest between them, this one included. */
   readonly times: number;
   /** Its beginning was mailed. */
   readonly isTold: boolean;
@@ -43,11 +43,11 @@ export interface Look {
   readonly nowMs: number;
   readonly wallTime: string;
   readonly alertAfterMs: number;
-  /** Only the alpha keeps what is over until it is mailed; the others trust it to do so. */
+  /** Only the alpha keeps an incident that is over until it is mailed; other monitors let it rest at once. */
   readonly isAlpha: boolean;
 }
 
-/** begun, over: as they happened; passed: over before its beginning could be mailed. */
+/** begun, over: the incident began, or is over; passed: it was over before its beginning could be mailed. */
 export interface Item {
   readonly kind: "begun" | "over" | "passed";
   readonly incident: Incident;
@@ -60,7 +60,7 @@ const GATHER_MS = 3000;
 const MAIL_GAP_MS = 30_000;
 const RETRY_MS = { first: 5000, most: 300_000 };
 
-/** The book after one more look at the troubles there are. */
+/** The book after a new look at the present troubles. */
 export function lookOn(book: Book, look: Look): Book {
   const present = new Map(look.troubles.map((trouble) => [trouble.id, trouble]));
   const next = new Map<string, Incident>();
@@ -90,7 +90,7 @@ function brewing(trouble: Trouble, { nowMs, wallTime }: Look, times: number): In
   };
 }
 
-/** undefined: nothing is left to remember. */
+/** undefined: the incident is forgotten. */
 function stepOf(
   incident: Incident,
   trouble: Trouble | undefined,
@@ -108,7 +108,7 @@ function stepOf(
         ? ending(incident, look)
         : { ...incident, ...worded(trouble), wellSinceMs: null, endedAt: null };
     case "over":
-      // It came back before anybody was told that it had gone: the same incident goes on.
+      // The trouble came back before its end was mailed: the same incident continues.
       if (trouble !== undefined) {
         return { ...incident, phase: "open", sinceMs: nowMs, wellSinceMs: null, endedAt: null };
       }
@@ -141,7 +141,7 @@ function rested(incident: Incident, nowMs: number): Incident {
 
 /** Rule 1. */
 function lastsMs({ kind, isFirstStart }: Trouble, { alertAfterMs }: Look): number {
-  return kind === "dead" || isFirstStart ? alertAfterMs : Math.min(alertAfterMs, HALT_AFTER_MS);
+  return kind !== "halt" || isFirstStart ? alertAfterMs : Math.min(alertAfterMs, HALT_AFTER_MS);
 }
 
 /** Rules 2 and 3: how long the `times`-th incident must be well before it is over. */
@@ -150,7 +150,7 @@ export function settleMs(times: number, alertAfterMs: number): number {
   return Math.min(HOUR_MS, onceMs * 2 ** Math.max(0, times - 1));
 }
 
-/** What nobody was told yet, by rule 4. */
+/** The items that were not mailed yet, by rule 4. */
 export function untoldOf(book: Book): Item[] {
   return [...book.values()].flatMap((incident): Item[] => {
     if (incident.phase === "open" && !incident.isTold) return [{ kind: "begun", incident }];
@@ -159,12 +159,12 @@ export function untoldOf(book: Book): Item[] {
   });
 }
 
-/** The items of a mail that is to go now, by rules 5 and 6; empty when it is not yet time. `lastMailMs` is null before
-    the first. */
+/** The items of a mail that is due now, by rules 5 and 6; empty when none is due. `lastMailMs` is null before the first
+    mail. */
 export function itemsDue(book: Book, nowMs: number, lastMailMs: number | null): Item[] {
   const items = untoldOf(book);
   const halts = items.filter(({ kind, incident }) => kind === "begun" && incident.kind === "halt");
-  // Whatever else waits is taken along, but the partitions of one outage are gathered all the same.
+  // All items go into the mail, but it still waits for the other partitions of the same outage.
   const gathered = halts.length > 0 ? halts : items;
   const firstMs = Math.min(...gathered.map(({ incident }) => incident.sinceMs));
   if (items.length === 0 || nowMs - firstMs < GATHER_MS) return [];
@@ -172,7 +172,7 @@ export function itemsDue(book: Book, nowMs: number, lastMailMs: number | null): 
   return halts.length > 0 || hasGap ? items : [];
 }
 
-/** The book once a mail with `items` was taken by the server. It may have moved on while the mail was under way. */
+/** The book after a server accepted a mail with `items`. It may have changed while the mail was under way. */
 export function toldOf(book: Book, items: readonly Item[], nowMs: number): Book {
   const next = new Map(book);
   for (const { kind, incident } of items) {
@@ -180,13 +180,13 @@ export function toldOf(book: Book, items: readonly Item[], nowMs: number): Book 
     if (now === undefined) continue;
     if (kind === "begun") next.set(now.id, { ...now, isTold: true });
     else if (now.phase === "over") next.set(now.id, rested(now, nowMs));
-    // It was called over, and has come back: that is a new beginning to tell.
+    // Its end was mailed, but the trouble came back meanwhile: a new incident to mail.
     else if (now.phase === "open") next.set(now.id, openedOf(now, nowMs));
   }
   return next;
 }
 
-/** How long to wait after the n-th failed attempt in a row, from 1 on. */
+/** The pause after the n-th failed attempt in a row; n counts from 1. */
 export function retryMs(failures: number): number {
   return Math.min(RETRY_MS.most, RETRY_MS.first * 2 ** Math.min(16, failures - 1));
 }

@@ -1,5 +1,5 @@
-// mail.ts: what a mail says: subject, text and HTML from the same model. Pure: the caller reads the templates.
-// templates/mail-alert.txt.hbs and mail-alert.html.hbs decide how it looks.
+// mail.ts: a mail's subject, text and HTML from the same model. Pure: the caller reads the templates.
+// templates/mail-alert.txt.hbs and mail-alert.html.hbs have the layout.
 import Handlebars from "handlebars";
 import type { View } from "../core/view.ts";
 import { settleMs, type Incident, type Item } from "./incidents.ts";
@@ -17,15 +17,15 @@ export interface MailTemplates {
 
 export interface MailFacts {
   readonly view: View;
-  /** The monitor that writes. */
+  /** The monitor that sends the mail. */
   readonly monitor: string;
   readonly items: readonly Item[];
-  /** Incidents that were mailed before and are not over. */
-  readonly standing: readonly Incident[];
+  /** Open incidents that were mailed before. */
+  readonly health: readonly Incident[];
   readonly alertAfterMs: number;
 }
 
-/** A dead host may have hundreds of nodes; nobody reads beyond these. */
+/** The most incidents in a list: a dead host may have hundreds of nodes. */
 const ITEMS_SHOWN = 50;
 const NAMES_SHOWN = 4;
 
@@ -35,29 +35,34 @@ const TITLES = {
   passed: "What was over before it could be mailed",
 } as const;
 
-/** A mail about incidents. Throws what Handlebars throws for a broken template. */
+/** A mail about incidents. Throws Handlebars's error for a broken template. */
 export function incidentMail(facts: MailFacts, templates: MailTemplates): Mail {
-  const { view, items, standing, alertAfterMs, monitor } = facts;
+  const { view, items, health, alertAfterMs, monitor } = facts;
   const subject = `[twine ${view.cluster}] ${subjectOf(items)}`;
   const sections = (["begun", "over", "passed"] as const).map((kind) => ({
     title: TITLES[kind],
     ...shown(items.filter((item) => item.kind === kind).map(({ incident }) => incident)),
   }));
-  const all = [...sections, { title: "What is still so", ...shown(standing) }];
+  const all = [...sections, { title: "What is still so", ...shown(health) }];
   const model = {
     subject,
     cluster: view.cluster,
     state: view.state,
-    intro: `The cluster ${view.cluster} is ${view.state}.`,
+    intro: `The cluster ${view.cluster} is ${view.state}.${rotationText(view)}`,
     sections: all
       .filter(({ rows }) => rows.length > 0)
       .map((section) => ({
         ...section,
         rows: section.rows.map((incident) => rowOf(incident, alertAfterMs)),
       })),
-    footer: `From monitor ${monitor}, alpha of epoch ${view.epoch}. twine-status tells how it is now.`,
+    footer: `From monitor ${monitor}, alpha of epoch ${view.epoch}. twine-status shows the present state.`,
   };
   return rendered(model, templates);
+}
+
+function rotationText({ rotation }: View): string {
+  if (rotation === undefined) return "";
+  return ` Its password is being rotated since ${utc(rotation.since)} (twine-password shows how far).`;
 }
 
 /** The mail of `twined --test-alert`. */
@@ -76,7 +81,7 @@ export function testMail(cluster: string, monitor: string, templates: MailTempla
 interface MailModel {
   readonly subject: string;
   readonly cluster: string;
-  /** Empty in a test. */
+  /** Empty in a test mail. */
   readonly state: string;
   readonly intro: string;
   readonly sections: readonly {
@@ -122,10 +127,11 @@ function pastOf(what: string): string {
   return what
     .replace(" has no master", " had no master")
     .replace(" can be neither", " could be neither")
-    .replace(/ is dead$/, " was dead");
+    .replace(/ is dead$/, " was dead")
+    .replace(/^the backup fails/, "the backup failed");
 }
 
-/** The worst first; at most four names of each. */
+/** Worst first; at most four names of each kind. */
 function subjectOf(items: readonly Item[]): string {
   const subjects = (kind: Item["kind"][], what: Incident["kind"]): string[] =>
     items
@@ -134,10 +140,13 @@ function subjectOf(items: readonly Item[]): string {
   const parts = [
     sentence(subjects(["begun"], "halt"), "HALT: ", "has no master", "have no master"),
     sentence(subjects(["begun"], "dead"), "", "is dead", "are dead"),
+    sentence(subjects(["begun"], "backup"), "", "fails", "fail"),
     sentence(subjects(["over"], "halt"), "", "has a master again", "have masters again"),
     sentence(subjects(["over"], "dead"), "", "is back", "are back"),
+    sentence(subjects(["over"], "backup"), "", "works again", "work again"),
     sentence(subjects(["passed"], "halt"), "", "had no master", "had no master"),
     sentence(subjects(["passed"], "dead"), "", "was dead", "were dead"),
+    sentence(subjects(["passed"], "backup"), "", "failed", "failed"),
   ];
   return parts.filter((part) => part !== "").join("; ");
 }
@@ -160,7 +169,7 @@ function secondsText(ms: number): string {
   return seconds < 120 ? `${seconds} seconds` : `${Math.ceil(seconds / 60)} minutes`;
 }
 
-/** 2026-03-01T10:00:07.123Z -> 2026-03-01 10:00:07 UTC; anything else stays as it is. */
+/** 2026-03-01T10:00:07.123Z -> 2026-03-01 10:00:07 UTC; any other text is returned unchanged. */
 function utc(time: string): string {
   return time.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z$/, "$1 $2 UTC");
 }

@@ -1,11 +1,11 @@
-// record.ts: the alpha's book of incidents as it stands on the status nodes, so that a new alpha neither repeats what its
-// predecessor mailed nor forgets what it had not mailed yet. Pure.
-// Monotonic times stay behind: they mean nothing to another monitor, which has watched the same views itself.
+// record.ts: the alpha's book of incidents as text on the status nodes, so that a new alpha neither repeats its
+// predecessor's mails nor forgets those that were not sent yet. Pure.
+// Monotonic times are not recorded: they mean nothing to another monitor, which has watched the same views itself.
 import type { Book, Incident } from "./incidents.ts";
 
 type Recorded = Omit<Incident, "sinceMs" | "wellSinceMs">;
 
-/** JSON; the same text for the same book, whatever the time. */
+/** JSON; the same book gives the same text at any time. */
 export function recordOf(book: Book): string {
   const incidents = [...book.values()]
     .filter(({ phase, times }) => phase !== "brewing" || times > 0)
@@ -21,12 +21,12 @@ function recorded(incident: Incident): Recorded {
 }
 
 /**
- * A new alpha's book: its own, and what its predecessor recorded.
- * 1. What was mailed is known from the record alone; whether the trouble is there, from this monitor's own eyes.
- * 2. Recorded as open: open, and over once this monitor has seen it well for long enough.
+ * A new alpha's book, from its own observations and its predecessor's record.
+ * 1. Only the record shows what was mailed; only this monitor's observations show whether the trouble is present.
+ * 2. Recorded as open: open, and over when this monitor has seen it well for long enough.
  * 3. Recorded as over and not yet mailed: still to be mailed, unless the trouble is back.
- * 4. Recorded as at rest: what this monitor sees now is new, and the count of times goes on.
- * 5. Not recorded: nobody was told.
+ * 4. Recorded as resting: a present trouble is a new incident, and the count continues.
+ * 5. Not recorded: no mail was sent.
  */
 export function adoptRecord(own: Book, text: string | null, nowMs: number): Book {
   const next = new Map<string, Incident>();
@@ -47,7 +47,7 @@ function adopted(entry: Recorded, own: Incident | undefined, nowMs: number): Inc
   return { ...base, wellSinceMs: own?.wellSinceMs ?? nowMs };
 }
 
-/** Empty for null and for what is no record: another version's words are left alone. */
+/** Empty for null and for an invalid record, for example another version's. */
 function parseRecord(text: string | null): Recorded[] {
   if (text === null) return [];
   try {
@@ -64,7 +64,7 @@ function isRecorded(value: unknown): value is Recorded {
   const words = [id, subject, what, need, beganAt];
   return (
     words.every((word) => typeof word === "string") &&
-    (kind === "halt" || kind === "dead") &&
+    (kind === "halt" || kind === "dead" || kind === "backup") &&
     (phase === "open" || phase === "over" || phase === "resting") &&
     typeof times === "number" &&
     typeof isTold === "boolean" &&

@@ -1,19 +1,23 @@
-// sender.ts: hands one mail to an SMTP server, nodemailer behind it. One connection per mail, everything bounded, nothing
-// kept: a monitor mails a few times a year, and must never wait for a mail server.
+// sender.ts: sends one mail to an SMTP server, by nodemailer. One connection per mail, every step with a time limit, and no
+// state: a monitor sends mail a few times a year, and must never wait for a mail server.
 //
-// TLS: smtps:// and whoever logs in get a verified one. Without a login, smtp:// takes what the server offers, unverified,
-// as mail servers do among themselves (https://www.rfc-editor.org/rfc/rfc7435): refusing would mean plain text instead.
+// TLS: required and verified for smtps:// and for a login, except a login at this machine's own smtp:// server. Otherwise
+// smtp:// uses the TLS that the server offers, unverified, as mail servers do with each other
+// (https://www.rfc-editor.org/rfc/rfc7435): refusing it would mean plain text.
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import { createTransport } from "nodemailer";
 import { addressOf } from "../core/cluster.ts";
 import { TwineError, type Problem } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Mail } from "./mail.ts";
+import { errorText } from "../core/error-text.ts";
 
 export interface MailRoute {
   readonly to: readonly string[];
   /** smtp://[USER@]HOST[:PORT] or smtps://... */
   readonly smtp: string;
-  /** The twine.conf that says so, for errors. */
+  /** The twine.conf with these settings, for errors. */
   readonly file: string;
 }
 
@@ -28,59 +32,89 @@ export interface SenderOptions {
 export interface Sent {
   readonly accepted: readonly string[];
   readonly rejected: readonly string[];
-  /** The server's last words. */
+  /** The server's last reply. */
   readonly response: string;
 }
 
 /** Rejects with ALERT_SMTP_REFUSED, ALERT_SMTP_SILENT, ALERT_SMTP_LOGIN, ALERT_SMTP_TLS, ALERT_MAIL_REFUSED or
-    ALERT_FAILED, each with its remedy; also when `signal` ends it. */
+    ALERT_FAILED, each with its remedy; also when `signal` is aborted. */
 export type SendMail = (route: MailRoute, mail: Mail, signal: AbortSignal) => Promise<Sent>;
 
 const CONNECT_MS = 5000;
 const ANSWER_MS = 10_000;
-/** For all of it: a server that sends a byte now and then would otherwise never end. */
+/** For the whole mail: otherwise a server that sends a byte now and then would never end. */
 const WHOLE_MS = 30_000;
 
 export function createSender(options: SenderOptions): SendMail {
   return async (route, mail, signal) => {
     const server = serverOf(route);
     const password = server.user === undefined ? undefined : passwordFor(server.user, options);
+    const late = new AbortController();
+    const cancel = options.clock.after(WHOLE_MS, () => {
+      late.abort();
+    });
+    const ended = AbortSignal.any([signal, late.signal]);
+    const address = await lookUp(server.host, ended).catch((cause: unknown) => {
+      cancel();
+      throw sendError(route, server, cause);
+    });
     const transport = createTransport({
-      host: addressOf(server.host),
+      host: address,
       port: server.port,
       secure: server.isSecure,
       ...(password === undefined ? {} : { auth: { user: server.user ?? "", pass: password } }),
       requireTLS: password !== undefined && !server.isLocal,
-      tls: { rejectUnauthorized: server.isSecure || (password !== undefined && !server.isLocal) },
+      tls: {
+        rejectUnauthorized: server.isSecure || (password !== undefined && !server.isLocal),
+        ...(isIP(server.host) === 0 ? { servername: server.host } : {}),
+      },
       connectionTimeout: CONNECT_MS,
-      dnsTimeout: CONNECT_MS,
       greetingTimeout: CONNECT_MS,
       socketTimeout: ANSWER_MS,
       disableFileAccess: true,
       disableUrlAccess: true,
-    });
-    const late = new AbortController();
-    const takeBack = options.clock.after(WHOLE_MS, () => {
-      late.abort();
     });
     try {
       const info = await transport.sendMail({
         from: { name: "Twine", address: senderOf(server.user, options.hostName) },
         to: [...route.to],
         ...mail,
-        // https://www.rfc-editor.org/rfc/rfc3834: nobody's holiday notice shall answer.
+        // https://www.rfc-editor.org/rfc/rfc3834: asks for no out-of-office reply.
         headers: { "Auto-Submitted": "auto-generated" },
-        signal: AbortSignal.any([signal, late.signal]),
+        signal: ended,
       });
       const { accepted, rejected, response } = info;
       return { accepted, rejected, response };
     } catch (cause) {
       throw sendError(route, server, cause);
     } finally {
-      takeBack();
+      cancel();
       transport.close();
     }
   };
+}
+
+/**
+ * The address of the relay by the system's lookup, which uses /etc/hosts even while DNS does not answer. nodemailer asks
+ * DNS itself first, and fails before it reads that file.
+ */
+async function lookUp(host: string, ended: AbortSignal): Promise<string> {
+  const found = lookup(addressOf(host)).catch((error: unknown) => {
+    const message = error instanceof Error ? error.message : "no address";
+    throw Object.assign(new Error(message, { cause: error }), { code: "EDNS" });
+  });
+  let stop: (() => void) | undefined;
+  const late = new Promise<never>((_, reject) => {
+    stop = () => {
+      reject(Object.assign(new Error(`no answer for the name ${host}`), { code: "EDNS" }));
+    };
+    ended.addEventListener("abort", stop);
+  });
+  try {
+    return (await Promise.race([found, late])).address;
+  } finally {
+    if (stop !== undefined) ended.removeEventListener("abort", stop);
+  }
 }
 
 interface Server {
@@ -121,7 +155,7 @@ function senderOf(user: string | undefined, hostName: string): string {
 function sendError(route: MailRoute, server: Server, cause: unknown): TwineError {
   const { host, port } = server;
   const place = `${host}:${port}, the alert-smtp of ${route.file}`;
-  const said = cause instanceof Error ? cause.message : String(cause);
+  const said = errorText(cause);
   return new TwineError({ ...problemOf(codeOf(cause), route, place, said) }, { cause });
 }
 
@@ -176,7 +210,7 @@ function problemOf(code: string, route: MailRoute, place: string, said: string):
   }
 }
 
-/** nodemailer's code, or the system's where nodemailer only says that the socket failed. */
+/** nodemailer's code; the system's code when nodemailer only reports that the socket failed. */
 function codeOf(cause: unknown): string {
   if (!(cause instanceof Error)) return "";
   const code = "code" in cause ? String(cause.code) : "";

@@ -1,25 +1,25 @@
-// test-alert.ts: one mail on demand, so that nobody learns in an emergency that mail doesn't get through.
+// test-alert.ts: sends one mail on demand, so that broken mail is found before an emergency.
 import { TwineError } from "../core/errors.ts";
 import { testMail, type MailTemplates } from "./mail.ts";
 import type { MailRoute, SendMail, Sent } from "./sender.ts";
 
 export interface TestAlert {
   readonly cluster: string;
-  /** Who sends, for the reader. */
+  /** The sender, for the reader of the mail. */
   readonly from: string;
   readonly route: MailRoute;
   readonly templates: MailTemplates;
   readonly send: SendMail;
 }
 
-/** Sends it once. Rejects with ALERT_UNSET without an address, ALERT_MAIL_REFUSED when some were refused, and with the
+/** Sends one mail. Rejects with ALERT_UNSET without an address, ALERT_MAIL_REFUSED when some addresses were refused, or the
     sender's errors. */
 export async function sendTestAlert(test: TestAlert): Promise<Sent> {
   const { route, send, cluster, from, templates } = test;
   if (route.to.length === 0) {
     throw new TwineError({
       code: "ALERT_UNSET",
-      message: `${route.file} names nobody to mail`,
+      message: `${route.file} has no alert-mail line`,
       remedy: "add a line: alert-mail NAME@DOMAIN",
     });
   }

@@ -1,39 +1,38 @@
 #!/usr/bin/env node
-// twine-failover: asks the alpha, through the status nodes, to make a data node master; or says what a loss would bring.
+// twine-failover: asks the alpha, through the status nodes, to make a data node master; or shows the effect of a loss.
 //
-//   check the view -> leave the request on the board -> wait for the alpha's answer
+//   check the view -> write the request into the shared hashes -> wait for the alpha's answer
 //   --what-if: read the view, ask the data nodes -> the alpha's own rules, run here -> print
 //
-// The tool changes nothing itself: the alpha knows what the nodes hold at the moment of acting, the tool does not.
+// The tool changes nothing itself: only the alpha knows what the nodes hold at the moment of the change.
+import { requireTwinesMonitors, sentinelFailoverCommand } from "../core/not-with-sentinel.ts";
 import { randomUUID } from "node:crypto";
 import { loadConf, readPassword, runTool, tool, type ToolOptions } from "../cli/tool.ts";
 import { hostsOf, type ClusterConfig } from "../core/cluster.ts";
 import { didYouMean } from "../core/conf/suggest.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
 import { namedNode } from "../core/named-node.ts";
-import type { RequestBody } from "../core/request.ts";
-import { requireSameCluster } from "../core/same-cluster.ts";
+import type { NodeRequest } from "../core/request.ts";
 import type { View } from "../core/view.ts";
 import { whatIf, type Loss, type WhatIf } from "../monitor/decide/what-if.ts";
-import { parseLastSeen } from "../monitor/observe/notices.ts";
+import { parseLastSeen } from "../monitor/observe/peer-reports.ts";
 import { readInfos } from "../monitor/observe/read-infos.ts";
 import { whatIfText } from "../monitor/what-if-text.ts";
 import { systemClock } from "../ports/clock.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "../register/acceptors.ts";
 import { askAlpha } from "../register/ask-alpha.ts";
-import { createNoticeBoard } from "../register/notice-board.ts";
+import { readChosenView, requireView } from "../register/chosen-view.ts";
 import { lookTwice } from "../register/look-twice.ts";
-import { FOREIGN_REMEDY, isForeign, readRegister } from "../register/read.ts";
+import { openSharedHashes } from "../register/shared-hashes.ts";
 import { knowledgeOf } from "../status/knowledge.ts";
-import { parseView } from "../status/parse-view.ts";
 
-/** As twine-status says HALT. */
+/** The same as twine-status for HALT. */
 const WOULD_HALT = 20;
-/** An alpha answers within a lease or two; a new one has to be found first. */
+/** An alpha answers within a lease or two; a new alpha must first be elected. */
 const ANSWER_WITHIN_MS = 15_000;
 
-/** A data node that takes longer counts as one that does not answer. */
+/** A data node that takes longer counts as not answering. */
 const INFO_WITHIN_MS = 1000;
 
 type Options = ToolOptions & { acceptLoss?: string; forgetRescue?: string; whatIf?: string };
@@ -42,7 +41,7 @@ async function main(): Promise<number> {
   const program = tool({
     name: "twine-failover",
     summary:
-      "Makes a data node the master of its partition: without any loss, or accepting one after an outage.",
+      "Makes a data node the master of its partition: without loss of data, or after an outage with the loss that you accept.",
     examples: [
       "$ twine-failover a6667",
       "$ twine-failover --what-if a6666",
@@ -52,26 +51,30 @@ async function main(): Promise<number> {
     ],
     exitCodes: {
       [WOULD_HALT]:
-        "--what-if: some partition would be left without a master, or no write would be taken",
+        "--what-if: some partition would be left without a master, or no write would be accepted",
     },
   })
-    .argument("[node]", "the data node that is to be master; nothing is lost and no client notices")
+    .argument(
+      "[node]",
+      "the data node that is to become master; no data is lost and clients see no error",
+    )
     .option(
       "--accept-loss <node>",
-      "make this node master of a partition that has none, whatever the others may have held",
+      "make this node master of a partition without one; writes that only other nodes had are lost",
     );
   program.option(
     "--forget-rescue <node>",
-    "tell no more of this node's rescued data, for somebody has seen to it; the files stay",
+    "mark this node's rescued data as handled: twine-status no longer shows it; the files stay",
   );
   program.option(
     "--what-if <node-or-host>",
-    "change nothing: say what the loss of this node, or of all nodes of this host, would bring",
+    "change nothing: show the effect of losing this node, or all nodes of this host",
   );
   program.parse();
   const options = program.opts<Options>();
   const body = requestOf(program.args[0], options);
   const { config } = loadConf(options);
+  requireTwinesMonitors(config, "twine-failover", sentinelFailoverCommand(config));
   if (body === undefined) return sayWhatIf(config, options.whatIf ?? "", options.json === true);
   namedNode(config, "data", body.node);
   const message = await ask(config, body);
@@ -83,22 +86,22 @@ async function main(): Promise<number> {
   return EXIT.ok;
 }
 
-/** undefined: --what-if, which asks for nothing. */
+/** undefined for --what-if, which sends no request. */
 function requestOf(
   node: string | undefined,
   { acceptLoss, forgetRescue, whatIf }: Options,
-): RequestBody | undefined {
+): NodeRequest | undefined {
   const asked = [node, acceptLoss, forgetRescue, whatIf].filter((what) => what !== undefined);
   if (asked.length > 1) {
     const remedy =
       "give one of NODE, --accept-loss NODE, --forget-rescue NODE, --what-if NODE-OR-HOST";
-    throw usage("TWO_ASKED", "two things were asked for", remedy);
+    throw usage("TWO_ASKED", "more than one action was given", remedy);
   }
   if (whatIf !== undefined) return undefined;
   if (acceptLoss !== undefined) return { kind: "accept-loss", node: acceptLoss };
   if (forgetRescue !== undefined) return { kind: "forget-rescue", node: forgetRescue };
   if (node !== undefined) return { kind: "promote-to", node };
-  throw usage("NOTHING_ASKED", "nothing was asked for", "name a data node; see --help");
+  throw usage("NOTHING_ASKED", "no action was given", "name a data node; see --help");
 }
 
 function portsOf(config: ClusterConfig) {
@@ -110,10 +113,10 @@ async function sayWhatIf(config: ClusterConfig, subject: string, isJson: boolean
   const nodes = namedNodes(config, subject);
   const ports = portsOf(config);
   const { view, isLed, silentStatus } = await readLife(ports);
-  const board = createNoticeBoard(ports);
+  const hashes = openSharedHashes(ports);
   try {
     const [offsets, infos] = await Promise.all([
-      board.readOffsets(),
+      hashes.readOffsets(),
       readInfos(view, { ...ports, withinMs: INFO_WITHIN_MS }),
     ]);
     const lastSeen = new Map(
@@ -130,11 +133,11 @@ async function sayWhatIf(config: ClusterConfig, subject: string, isJson: boolean
     const isHalt = [losses.killed, losses.silent].some(({ state }) => state === "HALT");
     return isHalt ? WOULD_HALT : EXIT.ok;
   } finally {
-    await board.close();
+    await hashes.close();
   }
 }
 
-/** Every node of that host, or the one node of that name; a host is meant first. */
+/** Every node of that host, or the one node of that name; a host takes precedence. */
 function namedNodes(config: ClusterConfig, subject: string): string[] {
   const onHost = config.nodes.filter(({ host }) => host === subject).map(({ name }) => name);
   if (onHost.length > 0) return onHost;
@@ -147,55 +150,27 @@ function namedNodes(config: ClusterConfig, subject: string): string[] {
   );
 }
 
-async function ask(config: ClusterConfig, body: RequestBody): Promise<string> {
+async function ask(config: ClusterConfig, body: NodeRequest): Promise<string> {
   const ports = portsOf(config);
-  const view = await readView(ports);
-  const board = createNoticeBoard(ports);
+  const view = await readChosenView(ports);
+  const hashes = openSharedHashes({ ...ports, user: "monitor" });
   try {
     requirePartition(view, body);
     if (process.stderr.isTTY) {
       const what =
         body.kind === "forget-rescue"
-          ? `to tell no more of what was rescued from ${body.node}`
+          ? `to mark the rescued data of ${body.node} as handled`
           : `to make ${body.node} master`;
       process.stderr.write(`asking the alpha ${what} ...\n`);
     }
     const { clock } = ports;
-    return await askAlpha(board, body, { clock, id: randomUUID(), withinMs: ANSWER_WITHIN_MS });
+    return await askAlpha(hashes, body, { clock, id: randomUUID(), withinMs: ANSWER_WITHIN_MS });
   } finally {
-    await board.close();
+    await hashes.close();
   }
 }
 
-async function readView(ports: Parameters<typeof openAcceptors>[0]): Promise<View> {
-  const opened = openAcceptors(ports);
-  try {
-    const reading = await readRegister(opened.acceptors, ports.config.settings.cluster);
-    const body = reading.value?.body ?? null;
-    return requireView(body === null ? null : parseView(body), reading.silent, ports.config);
-  } finally {
-    opened.close();
-  }
-}
-
-/** Throws NO_VIEW with why the silent status nodes don't count, and CLUSTER_DIFFERS. */
-function requireView(
-  view: View | null,
-  silent: ReadonlyMap<string, string>,
-  config: ClusterConfig,
-): View {
-  requireSameCluster(view, config);
-  if (view !== null) return view;
-  const reasons = [...silent].map(([name, why]) => `${name} ${why}`).join("; ");
-  const isOther = [...silent.values()].some(isForeign);
-  throw new TwineError({
-    code: "NO_VIEW",
-    message: `the status nodes hold no view that is known to be chosen${reasons === "" ? "" : ` (${reasons})`}`,
-    remedy: isOther ? FOREIGN_REMEDY : "start the status nodes and a monitor: twine-start",
-  });
-}
-
-/** The view, whether anybody leads, and who of the status nodes doesn't count: a view outlives its monitors. */
+/** The view, whether there is a living alpha, and which status nodes do not count: a view outlives its monitors. */
 async function readLife(ports: Parameters<typeof openAcceptors>[0]) {
   const knowledge = knowledgeOf(await lookTwice(ports));
   const { silent, emptied, alphaAlive: isLed } = knowledge;
@@ -203,8 +178,8 @@ async function readLife(ports: Parameters<typeof openAcceptors>[0]) {
   return { view, isLed, silentStatus: new Set([...silent.keys(), ...emptied]) };
 }
 
-/** The cluster must know the node; and a loss can be accepted only where a partition has no master. */
-function requirePartition(view: View, { kind, node: name }: RequestBody): void {
+/** The cluster must know the node; and a loss can be accepted only when the partition has no master. */
+function requirePartition(view: View, { kind, node: name }: NodeRequest): void {
   const partition = view.partitions.find(
     ({ index }) => index === view.nodes.find((node) => node.name === name)?.partition,
   );
@@ -212,7 +187,7 @@ function requirePartition(view: View, { kind, node: name }: RequestBody): void {
     throw new TwineError({
       code: "NODE_NOT_ADOPTED",
       message: `${name} is in twine.conf and not yet in the cluster's view`,
-      remedy: "send SIGHUP to the monitors so that they read twine.conf again",
+      remedy: "run twine-reload on the hosts of the monitors",
     });
   }
   if (kind !== "accept-loss" || partition.master === null) return;

@@ -1,19 +1,18 @@
 #!/usr/bin/env node
-// twine-hash: prints the partition of a key, by the hash of twine.conf; without a twine.conf by
-// crc32.
+// twine-hash: prints the partition of a key, by the hash of twine.conf; without a twine.conf by crc32.
 //
-// The key is 7-bit ASCII, as in the first Twine: a shell hands over text in an encoding that only
-// it knows, and a key typed in another one would land elsewhere. Routers and clients hash any
-// bytes. An empty key is a key.
+// The key is 7-bit ASCII, as in the first Twine: the tool does not know the encoding of the shell's text, and a key in
+// another encoding has another hash. Routers and clients hash any bytes. An empty key is a key.
 import { dirname } from "node:path";
 import { findConf, loadConf, runTool, tool, type ToolOptions } from "../cli/tool.ts";
 import type { ClusterConfig, HashSetting } from "../core/cluster.ts";
 import { parseHash, printHash } from "../core/conf/hash-setting.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
-import { openPartitioner } from "../ports/hash-source.ts";
+import { loadHashing, openPartitioner } from "../ports/hash-source.ts";
 
 interface HashOptions extends ToolOptions {
   readonly hash?: string;
+  readonly fingerprint?: boolean;
 }
 
 async function main(): Promise<number> {
@@ -26,16 +25,23 @@ async function main(): Promise<number> {
       "$ twine-hash foo 64 --hash twemproxy-fnv1a_64",
       "$ twine-hash foo 64 --hash ./my-hash.mjs --json",
       "$ twine-hash --json -- -foo 2  # a key that begins with a dash",
+      "$ twine-hash --fingerprint     # of the function in twine.conf; twine-status json has the cluster's",
     ],
     exitCodes: {
       2: "wrong usage, such as a key that is not 7-bit ASCII or a modulus below 1",
     },
   })
-    .argument("<key>", "7-bit ASCII, may be empty")
-    .argument("[modulus]", "how many partitions there are (else those of twine.conf)")
-    .option("--hash <name>", "a hash as in twine.conf (else that of twine.conf, else crc32)");
+    .argument("[key]", "7-bit ASCII, may be empty")
+    .argument("[modulus]", "number of partitions (default: that of twine.conf)")
+    .option("--hash <name>", "a hash as in twine.conf (default: that of twine.conf, else crc32)")
+    .option(
+      "--fingerprint",
+      "print the fingerprint of twine.conf's hash, 16 hex digits, instead of a partition",
+    );
   program.parse();
   const options = program.opts<HashOptions>();
+  if (options.fingerprint === true) return printFingerprint(options, program.args);
+  if (program.args.length === 0) program.error("missing required argument 'key'");
   const [key = "", modulusText] = program.args;
   requireAscii(key);
   const modulus = modulusText === undefined ? undefined : modulusFrom(modulusText);
@@ -45,8 +51,7 @@ async function main(): Promise<number> {
   const hash = named ?? config?.settings.hash ?? { kind: "builtin", name: "crc32" };
   const partitions = modulus ?? config?.settings.partitions;
   if (partitions === undefined) throw modulusMissing();
-  // A hash named on the command line is looked for where the caller stands, one of twine.conf
-  // beside twine.conf.
+  // The path of a hash on the command line is relative to the current folder, that of twine.conf to twine.conf's folder.
   const isOfConf = named === undefined && config !== undefined;
   const folder = isOfConf ? dirname(config.file) : process.cwd();
   const partition = await partitionOf(key, {
@@ -58,6 +63,26 @@ async function main(): Promise<number> {
   const answer = { key, modulus: partitions, hash: printHash(hash), partition };
   process.stdout.write(options.json === true ? `${JSON.stringify(answer)}\n` : `${partition}\n`);
   return EXIT.ok;
+}
+
+/** The hashing that the cluster of twine.conf would compare with the view's. */
+async function printFingerprint(options: HashOptions, args: readonly string[]): Promise<number> {
+  if (args.length > 0 || options.hash !== undefined) throw fingerprintUsage();
+  const hashing = await loadHashing(loadConf(options).config);
+  const text = options.json === true ? JSON.stringify(hashing) : (hashing.fingerprint ?? "");
+  process.stdout.write(`${text}\n`);
+  return EXIT.ok;
+}
+
+function fingerprintUsage(): TwineError {
+  return new TwineError(
+    {
+      code: "FINGERPRINT_USAGE",
+      message: "--fingerprint takes neither a key nor --hash: it uses the hash of twine.conf",
+      remedy: "twine-hash --fingerprint --conf FILE",
+    },
+    { exitCode: EXIT.usage },
+  );
 }
 
 async function partitionOf(
@@ -72,10 +97,7 @@ async function partitionOf(
   }
 }
 
-/**
- * The cluster's file when there is one: a file that was named must exist, one that was not may be
- * missing.
- */
+/** The cluster's file, if there is one: a named file must exist, a default one may be missing. */
 function confIfAny(options: ToolOptions): ClusterConfig | undefined {
   const isNamed = options.conf !== undefined || (process.env["TWINE_CONF"] ?? "") !== "";
   if (!isNamed) {
@@ -136,7 +158,7 @@ function hashFrom(text: string): HashSetting {
     {
       code: "HASH_UNKNOWN",
       message: hash,
-      remedy: "name a built-in hash, or the path of a module or an executable with a / in it",
+      remedy: "write a built-in hash, or ./FILE for a module or an executable of your own",
     },
     { exitCode: EXIT.usage },
   );

@@ -1,46 +1,55 @@
 #!/usr/bin/env node
-// twine-router: one hash router of twine.conf in the foreground: any Redis client on the whole cluster.
+// twine-router: runs one router of twine.conf in the foreground: the whole cluster for any Redis client.
+import { requireTwinesMonitors } from "../core/not-with-sentinel.ts";
 import cluster from "node:cluster";
 import { hostname } from "node:os";
 import { listenOn } from "../cli/listen.ts";
 import { loadConf, printWarnings, readPassword, runTool, tool, twineVersion } from "../cli/tool.ts";
 import { nodesOf, type ClusterConfig, type RouterNode } from "../core/cluster.ts";
+import type { Secret } from "../core/credentials.ts";
 import { EXIT } from "../core/errors.ts";
+import { isKnownHost } from "../core/known-hosts.ts";
 import { namedNode } from "../core/named-node.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadPartitioner } from "../ports/hash-source.ts";
-import { pinoLog } from "../ports/log.ts";
+import { readHttpToken } from "../ports/http-token.ts";
+import { pinoLog, type ProcessLog } from "../ports/process-log.ts";
+import { openFilesMax } from "../ports/open-files.ts";
+import { requireFree } from "../ports/listen.ts";
 import { openRedisLink, type OpenLink } from "../ports/redis-link.ts";
+import type { RouterSnapshot } from "../engine/stats/snapshot.ts";
+import { readAdoptedConf } from "../register/adopted-conf.ts";
+import { watchConfDrift, type ConfDrift } from "../register/conf-drift.ts";
 import { followView } from "../register/follow.ts";
-import { demandFree } from "../router/free-port.ts";
 import { takeChangedConf } from "../router/rules/reload.ts";
 import { startRouter } from "../router/server.ts";
 import type { RouterFacts } from "../router/stats/metrics.ts";
 import { startStatsServer, type Figures, type StatsServer } from "../router/stats/server.ts";
 import { loadTls } from "../router/rules/tls.ts";
 import { WorkerPool, WorkersFailed } from "../router/workers/pool.ts";
-import { answerParent, clientIdsFrom, leaveParent } from "../router/workers/process.ts";
+import { answerParent, clientIdsFrom, releaseParent } from "../router/workers/process.ts";
 
 const program = tool({
   name: "twine-router",
   summary:
-    "Runs one router of the cluster in the foreground: clients speak to it as to one Redis. SIGTERM answers what is owed and ends; SIGHUP reads twine.conf anew.",
+    "Runs one router of the cluster in the foreground: clients speak to it as to one Redis. SIGTERM sends the outstanding replies and ends; SIGHUP reads twine.conf again and reopens the log.",
   examples: ["$ twine-router r1 --conf twine.conf", "$ redis-cli -p 6400 set foo bar"],
 }).argument("<name>", "a router of twine.conf");
 
-/** A worker has drain-for to answer what it owes, and so long to end after that. */
+/** A worker has drain-for to send the outstanding replies, and this time to end after that. */
 const END_MARGIN_MS = 2000;
 
 interface Start {
   readonly config: ClusterConfig;
   readonly node: RouterNode;
-  readonly password: string | undefined;
+  readonly password: Secret | undefined;
   readonly addresses: readonly string[];
 }
 
 async function main(): Promise<number> {
   program.parse();
   const { config, warnings } = loadConf(program.opts<{ conf?: string }>());
+  requireTwinesMonitors(config, "twine-router", "twine-start, which starts twemproxy");
   if (cluster.isPrimary) printWarnings(warnings);
   const node = namedNode(config, "router", program.args[0] ?? "");
   const password = readPassword();
@@ -56,7 +65,7 @@ async function runRouter({ config, node, password, addresses }: Start): Promise<
   const log = pinoLog(worker === undefined ? node.name : `${node.name}/${worker.id}`);
   const partitioner = await loadPartitioner(config);
   const ports = { config, password, clock: systemClock, log };
-  const { nodes: tls } = await loadTls(config);
+  const { nodes: tls } = loadTls(config);
   const openLink: OpenLink = (address, options) => openRedisLink(address, { ...options, tls });
   const viewSource = followView({ ...ports, openLink, user: "router" });
   let stats: StatsServer | undefined;
@@ -65,25 +74,36 @@ async function runRouter({ config, node, password, addresses }: Start): Promise<
     const ofWorker =
       worker === undefined ? {} : { isPortShared: true, clientIdsFrom: clientIdsFrom(worker.id) };
     const { name } = node;
-    const ownPorts = { ...ports, viewSource, partitioner, listen };
+    const ownPorts = { ...ports, viewSource, partitioner, listen, descriptors: openFilesMax() };
     const router = await startRouter({ ...ownPorts, name, ...ofWorker });
+    const drift = watchConfDrift({
+      ...{ config, viewSource, log },
+      readConf: (digest) => readAdoptedConf({ ...ports, openLink, user: "router" }, digest),
+    });
+    const snapshot = (): RouterSnapshot => withDrift(router.snapshot(), drift);
     const read = (): ClusterConfig => loadConf(program.opts<{ conf?: string }>()).config;
+    const reload = async (changed: ClusterConfig): Promise<readonly string[]> => {
+      const waiting = await router.reload(changed);
+      drift.reload(changed);
+      return waiting;
+    };
     let reloading = Promise.resolve();
     process.on("SIGHUP", () => {
-      reloading = reloading.then(() => takeChangedConf(router, read, log));
+      log.reopen();
+      reloading = reloading.then(() => takeChangedConf({ reload }, read, log));
     });
     const ended = untilEnded();
     if (worker === undefined) {
-      const facts = factsOf(config, node);
-      stats = await openStats(addresses, node, () =>
-        Promise.resolve({ snapshot: router.snapshot(), facts: facts(0) }),
+      const facts = factsOf(config, node, log);
+      stats = await openStats(config, addresses, node, () =>
+        Promise.resolve({ snapshot: snapshot(), facts: facts(0) }),
       ).catch(async (error: unknown) => {
         await router.close();
         throw error;
       });
       log.info("started", { port: node.port, cluster: config.settings.cluster });
     } else {
-      answerParent(process, () => router.snapshot());
+      answerParent(process, snapshot);
     }
     await ended;
     log.info("draining");
@@ -97,14 +117,23 @@ async function runRouter({ config, node, password, addresses }: Start): Promise<
   }
 }
 
+function withDrift(snapshot: RouterSnapshot, drift: ConfDrift): RouterSnapshot {
+  const confDiffers = drift.difference() === null ? 0 : 1;
+  return { ...snapshot, levels: { ...snapshot.levels, confDiffers } };
+}
+
 /** The parent of several workers. */
 async function runWorkers({ config, node, addresses }: Start): Promise<number> {
   const { workers: count, cluster: name } = config.settings;
   const log = pinoLog(node.name);
-  await demandFree(addresses.map((host) => ({ host, port: node.port })));
+  await requireFree(
+    addresses.map((host) => ({ host, port: node.port })),
+    "the router",
+  );
   const pool = new WorkerPool({ cluster, count, clock: systemClock, log });
   process.on("SIGHUP", () => {
-    pool.hangUp();
+    log.reopen();
+    pool.reload();
   });
   const endWaitMs = config.settings.drainForMs + END_MARGIN_MS;
   let stats: StatsServer | undefined;
@@ -112,8 +141,8 @@ async function runWorkers({ config, node, addresses }: Start): Promise<number> {
   try {
     if ((await Promise.race([pool.listening(), ended])) === "ended")
       return await pool.end(endWaitMs);
-    const facts = factsOf(config, node);
-    stats = await openStats(addresses, node, async () => ({
+    const facts = factsOf(config, node, log);
+    stats = await openStats(config, addresses, node, async () => ({
       snapshot: await pool.snapshot(),
       facts: facts(pool.restarts),
     }));
@@ -121,7 +150,7 @@ async function runWorkers({ config, node, addresses }: Start): Promise<number> {
     await ended;
   } catch (error) {
     await pool.end(endWaitMs);
-    // The worker has said it.
+    // The worker has logged its error.
     if (error instanceof WorkersFailed) return error.exitCode;
     throw error;
   } finally {
@@ -132,24 +161,40 @@ async function runWorkers({ config, node, addresses }: Start): Promise<number> {
   return exitCode;
 }
 
-function openStats(
+async function openStats(
+  config: ClusterConfig,
   addresses: readonly string[],
   { statsPort: port }: RouterNode,
   collect: () => Promise<Figures>,
 ): Promise<StatsServer | undefined> {
-  if (port === undefined) return Promise.resolve(undefined);
-  return startStatsServer({ addresses, port, collect, clock: systemClock });
+  if (port === undefined) return undefined;
+  // Errors in the file must be reported now, not at the first request.
+  readHttpToken(config);
+  return startStatsServer({
+    ...{ addresses, port, collect, clock: systemClock },
+    isKnownHost: (header) => isKnownHost(header, config),
+    token: () => readHttpToken(config),
+  });
 }
 
-/** What is said of the router beside its figures; the number of restarts is told anew each time. */
-function factsOf(config: ClusterConfig, { name }: RouterNode): (restarts: number) => RouterFacts {
+/** Facts about the router besides its statistics; the number of restarts is read at each call. */
+function factsOf(
+  config: ClusterConfig,
+  { name }: RouterNode,
+  log: ProcessLog,
+): (restarts: number) => RouterFacts {
   const nowS = (): number => Date.parse(systemClock.wallTime()) / 1000;
   const { cluster: ofCluster, workers } = config.settings;
   const fixed = {
     ...{ name, workers, cluster: ofCluster, host: hostname(), version: twineVersion() },
     ...{ startedAtS: nowS(), nodeNames: nodesOf(config, "data").map((node) => node.name) },
   };
-  return (workerRestarts) => ({ ...fixed, workerRestarts, nowS: nowS() });
+  return (workerRestarts) => ({
+    ...fixed,
+    workerRestarts,
+    logLinesDropped: log.droppedCount(),
+    nowS: nowS(),
+  });
 }
 
 function untilEnded(): Promise<"ended"> {
@@ -163,4 +208,4 @@ function untilEnded(): Promise<"ended"> {
 }
 
 await runTool(main);
-leaveParent(process);
+releaseParent(process);

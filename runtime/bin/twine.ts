@@ -1,30 +1,20 @@
 #!/usr/bin/env node
-// twine: the real redis-cli on the whole cluster.
+// twine: runs redis-cli on the whole cluster.
 //
-//   redis-cli -s SOCKET ...  <-- private unix socket -->  router core in this process  <-->  masters
+//   redis-cli -s SOCKET ...  <-- private unix socket -->  the engine in this process  <-->  masters
 //
-// So everything that redis-cli can do works here, in its own ways: one command, the prompt, pipes, --pipe, --scan.
+// So all features of redis-cli work: one command, the prompt, pipes, --pipe, --scan.
+import { proxyCommand, requireTwinesMonitors } from "../core/not-with-sentinel.ts";
 import { spawn } from "node:child_process";
-import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { accessSync, constants, rmSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
 import { constants as osConstants } from "node:os";
 import { calledName, loadConf, readPassword, runTool, tool } from "../cli/tool.ts";
 import { parseTwineArguments, type TwineArguments } from "../cli/redis-cli-arguments.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
-import { requireSameHashing } from "../core/hashing.ts";
-import { requireSameCluster } from "../core/same-cluster.ts";
+import { ClusterEngine } from "../engine/cluster-engine.ts";
 import { systemClock } from "../ports/clock.ts";
-import { loadPartitioner } from "../ports/hash-source.ts";
 import { silentLog } from "../ports/log.ts";
-import { openRedisLink } from "../ports/redis-link.ts";
-import { followView } from "../register/follow.ts";
-import { firstView, whyNoView } from "../register/open-view.ts";
-import { startRouter } from "../router/server.ts";
-
-const VIEW_WAIT_MS = 2500;
-/** Longer paths don't fit a unix socket's address. */
-const SOCKET_PATH_MAX = 100;
 
 async function main(): Promise<number> {
   const parsed = parseTwineArguments(process.argv.slice(2));
@@ -32,30 +22,30 @@ async function main(): Promise<number> {
   if (parsed.kind === "version") process.stdout.write(`${tool(TEXT).version() ?? ""}\n`);
   if (parsed.kind !== "run") return EXIT.ok;
   const redisCli = findRedisCli();
-  // Warnings are twine-setup's to print: here they would stand before every reply.
+  // twine-setup prints warnings: here they would appear before every reply.
   const { config } = loadConf(parsed.conf === undefined ? {} : { conf: parsed.conf });
+  requireTwinesMonitors(config, "twine", proxyCommand(config));
   const password = readPassword() ?? parsed.password;
-  const partitioner = await loadPartitioner(config);
-  const ports = { config, password, clock: systemClock, log: silentLog };
-  const viewSource = followView({ ...ports, openLink: openRedisLink });
+  let giveUp: (why: TwineError) => void = () => undefined;
+  const noView = new Promise<never>((_resolve, reject) => (giveUp = reject));
+  const cluster = new ClusterEngine({
+    ...{ config, password, clock: systemClock, log: silentLog },
+    onNoView: giveUp,
+  });
+  let removeSocket: () => Promise<void> = () => Promise.resolve();
   try {
-    if (!(await firstView(viewSource, systemClock, VIEW_WAIT_MS))) {
-      throw await whyNoView(config, password, systemClock);
-    }
-    requireSameCluster(viewSource.current(), config);
-    requireSameHashing(viewSource.current(), config);
-    const folder = privateFolder();
-    const path = join(folder, "twine.sock");
-    const router = await startRouter({ ...ports, viewSource, partitioner, listen: { path } });
-    try {
-      return await runRedisCli(redisCli, path, parsed, password);
-    } finally {
-      await router.close();
-      rmSync(folder, { recursive: true, force: true });
-    }
+    const engine = await Promise.race([cluster.ready, noView]);
+    if (engine === undefined) return EXIT.failure;
+    const listener = await engine.listenLocally();
+    removeSocket = () => listener.close();
+    // However this process ends.
+    process.once("exit", () => {
+      rmSync(dirname(listener.path), { recursive: true, force: true });
+    });
+    return await runRedisCli(redisCli, listener.path, parsed);
   } finally {
-    await viewSource.close();
-    await partitioner.close();
+    await cluster.close();
+    await removeSocket();
   }
 }
 
@@ -73,12 +63,12 @@ Runs the real redis-cli on the whole cluster of twine.conf, as if it were one Re
 
 Options of ${name}, before all others:
   --conf FILE  the cluster's file (else $TWINE_CONF, ./twine.conf, ./roma.conf)
-  --help       this text; redis-cli --help tells of all its own options
+  --help       this text; redis-cli --help lists its own options
   --version    the version of Twine
 
 Everything else is redis-cli's, but for the options that name another server
-(-h -p -s -u -c --cluster --rdb --replica --tls ...). With TWINE_PASSWORD_FILE set the password is
-shown for you; otherwise -a PASSWORD is taken for the cluster's.
+or another user (-h -p -s -u -c --cluster --rdb --replica --tls --user ...). With TWINE_PASSWORD_FILE set,
+the password is read from that file; otherwise give -a PASSWORD.
 
 Examples:
   $ ${name} set foo bar
@@ -97,7 +87,7 @@ Exit codes:
 `;
 }
 
-/** redis-cli, or valkey-cli in its place. Throws REDIS_CLI_MISSING. */
+/** redis-cli, otherwise valkey-cli. Throws REDIS_CLI_MISSING. */
 function findRedisCli(): string {
   const folders = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
   for (const name of ["redis-cli", "valkey-cli"]) {
@@ -106,25 +96,15 @@ function findRedisCli(): string {
         accessSync(join(folder, name), constants.X_OK);
         return join(folder, name);
       } catch {
-        // Not here: the next folder may have it.
+        // Not in this folder: try the next one.
       }
     }
   }
   throw new TwineError({
     code: "REDIS_CLI_MISSING",
     message: "there is neither redis-cli nor valkey-cli on PATH",
-    remedy: "run twine-install, which installs Redis or says how",
+    remedy: "run twine-install: it installs Redis or prints the commands",
   });
-}
-
-/** A folder that only this user may enter, removed when the process ends, whatever ends it. */
-function privateFolder(): string {
-  const isShort = join(tmpdir(), "twine-123456", "twine.sock").length <= SOCKET_PATH_MAX;
-  const folder = mkdtempSync(join(isShort ? tmpdir() : "/tmp", "twine-"));
-  process.once("exit", () => {
-    rmSync(folder, { recursive: true, force: true });
-  });
-  return folder;
 }
 
 /** Resolves with redis-cli's exit code. */
@@ -132,16 +112,16 @@ function runRedisCli(
   program: string,
   socketPath: string,
   { rest }: TwineArguments,
-  password: string | undefined,
 ): Promise<number> {
-  // A REDISCLI_AUTH of the caller's is for another server: this one has the cluster's password or none.
+  // The caller's REDISCLI_AUTH is for another server: this socket accepts every client that may open it, without a
+  // password.
   const env = { ...process.env };
   delete env["REDISCLI_AUTH"];
   const child = spawn(program, ["-s", socketPath, ...rest], {
     stdio: "inherit",
-    env: password === undefined ? env : { ...env, REDISCLI_AUTH: password },
+    env,
   });
-  // Ctrl-C reaches redis-cli by itself and means its command, not this process; what ends us must end it too.
+  // Ctrl-C also reaches redis-cli, and cancels its command, not this process; other signals must end both.
   process.on("SIGINT", () => undefined);
   for (const signal of ["SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => child.kill(signal));

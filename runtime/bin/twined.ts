@@ -1,54 +1,69 @@
 #!/usr/bin/env node
-// twined: one monitor. Several of them watch the cluster; one, the alpha, leads it.
+// twined: one monitor. Several monitors observe the cluster; one of them, the alpha, leads it.
+import { requireTwinesMonitors } from "../core/not-with-sentinel.ts";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { Registry } from "prom-client";
 import { createSender } from "../alert/sender.ts";
 import { sendTestAlert } from "../alert/test-alert.ts";
+import { backupServices } from "../backup/backup-services.ts";
+import { openTargets } from "../backup/targets/open-targets.ts";
 import { claimFolder } from "../cli/claim-folder.ts";
+import { binPath } from "../cli/package-root.ts";
 import { listenOn } from "../cli/listen.ts";
 import { readTemplate } from "../cli/read-template.ts";
 import { readSmtpPassword } from "../cli/smtp-password.ts";
 import { loadConf, printWarnings, readPassword, runTool, tool, twineVersion } from "../cli/tool.ts";
-import type { ClusterConfig } from "../core/cluster.ts";
-import { credentialsOf } from "../core/credentials.ts";
+import type { ClusterConfig, MonitorNode } from "../core/cluster.ts";
+import { credentialsOf, type Secret } from "../core/credentials.ts";
 import { EXIT } from "../core/errors.ts";
+import type { Hashing } from "../core/hashing.ts";
+import type { MalformedEntry } from "../core/shared-entries.ts";
 import { namedNode } from "../core/named-node.ts";
+import { createEmit } from "../monitor/emit.ts";
 import { startAlerts } from "../monitor/alerts.ts";
+import type { ReadConf } from "../monitor/adopted.ts";
 import { monitorApp, serveHttp } from "../monitor/http.ts";
 import { countMails } from "../monitor/metrics/alert-count.ts";
-import { countFailovers } from "../monitor/metrics/count-failovers.ts";
+import { countDroppedLines } from "../monitor/metrics/log-count.ts";
+import { countFailovers, type FailoverCount } from "../monitor/metrics/count-failovers.ts";
 import { timedAcceptors } from "../monitor/metrics/register-latency.ts";
-import { createRescuer, type Rescuer } from "../monitor/act/rescue.ts";
+import { RESCUE_MS_MAX } from "../monitor/decide/returning/rogue.ts";
+import { createRescuer, type Rescuer } from "../replication/rescue.ts";
 import { startMonitor, type Monitor } from "../monitor/monitor.ts";
-import { openSentinelPort, type SentinelPort } from "../monitor/sentinel/sentinel-port.ts";
+import { openSentinelPort } from "../monitor/sentinel/sentinel-port.ts";
 import { systemClock } from "../ports/clock.ts";
-import { pinoLog } from "../ports/log.ts";
+import { loadHashing } from "../ports/hash-source.ts";
+import { readHttpToken } from "../ports/http-token.ts";
+import { pinoLog, type ProcessLog } from "../ports/process-log.ts";
 import { systemRandom } from "../ports/random.ts";
-import { openRdbStream } from "../ports/rdb-stream.ts";
+import { provide, runServices, type Provider, type Service } from "../ports/services.ts";
+import { openRdbStream } from "../replication/rdb-stream.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
-import { openAcceptors } from "../register/acceptors.ts";
-import { createNoticeBoard, type NoticeBoard } from "../register/notice-board.ts";
+import { openAcceptors, type StatusNodesOptions } from "../register/acceptors.ts";
+import { openSharedHashes, type SharedHashes } from "../register/shared-hashes.ts";
+import { readAdoptedConf } from "../register/adopted-conf.ts";
 import { readRegister } from "../register/read.ts";
+import { errorText } from "../core/error-text.ts";
 
 const program = tool({
   name: "twined",
   summary:
-    "Runs one monitor of the cluster in the foreground: it watches the nodes and, when it is alpha, leads them. SIGHUP reads twine.conf again.",
+    "Runs one monitor of the cluster in the foreground: it watches the nodes and, when it is alpha, leads them. SIGHUP reads twine.conf again and reopens the log.",
   examples: [
     "$ twined m1 --conf twine.conf",
     "$ twined --test-alert",
     "$ curl -s localhost:7601/healthz",
   ],
-  dir: "where rescue/ is made, for what a node took that was not to be master (else the present folder)",
+  dir: "folder for rescue/, the data that a node accepted while another was master (default: the current folder)",
 })
   .argument("[name]", "a monitor of twine.conf")
   .option("--claim", "--dir is a volume: stamp it, and refuse one that is not this cluster's")
-  .option("--test-alert", "mail a test to alert-mail, say what became of it, and end");
+  .option("--test-alert", "send a test mail to alert-mail, print the result, and end");
 
 interface TwinedOptions {
   readonly conf?: string;
-  /** Rescued data goes below it; the present folder when absent. */
+  /** Rescued data is written below it; the current folder when absent. */
   readonly dir?: string;
   readonly claim?: boolean;
   readonly json?: boolean;
@@ -59,6 +74,7 @@ async function main(): Promise<number> {
   program.parse();
   const options = program.opts<TwinedOptions>();
   const loaded = loadConf(options);
+  requireTwinesMonitors(loaded.config, "twined", "twine-start, which starts Sentinel");
   printWarnings(loaded.warnings);
   const [name] = program.args;
   if (options.testAlert === true) return testAlert(loaded.config, options.json === true);
@@ -66,14 +82,10 @@ async function main(): Promise<number> {
   return runMonitor(options, loaded.config, name);
 }
 
-/** Mail as this machine sends it. */
+/** The settings of this machine for sending mail. */
 function mailPorts() {
   return {
-    send: createSender({
-      clock: systemClock,
-      hostName: hostname(),
-      password: readSmtpPassword,
-    }),
+    send: createSender({ clock: systemClock, hostName: hostname(), password: readSmtpPassword }),
     templates: {
       text: readTemplate("mail-alert.txt.hbs"),
       html: readTemplate("mail-alert.html.hbs"),
@@ -93,11 +105,11 @@ async function testAlert({ file, settings }: ClusterConfig, isJson: boolean): Pr
   return EXIT.ok;
 }
 
-/** Saves what a rogue master alone has into the folder `rescue` below --dir, or the present folder. */
+/** Saves the data that only a rogue master has into the folder `rescue` below --dir, or the current folder. */
 function rescuerIn(
   { dir = ".", claim = false }: TwinedOptions,
   { settings: { cluster } }: ClusterConfig,
-  password: string | undefined,
+  password: Secret | undefined,
 ): Rescuer {
   const warning = claim ? claimFolder(dir, cluster) : undefined;
   if (warning !== undefined) printWarnings([warning]);
@@ -105,9 +117,13 @@ function rescuerIn(
     folder: resolve(dir, "rescue"),
     credentials: credentialsOf("monitor", password),
     clock: systemClock,
+    rescueMsMax: RESCUE_MS_MAX,
     openStream: openRdbStream,
   });
 }
+
+/** No service needs longer to stop, unless it hangs. */
+const STOP_MS_MAX = 10_000;
 
 async function runMonitor(
   options: TwinedOptions,
@@ -115,119 +131,230 @@ async function runMonitor(
   name: string,
 ): Promise<number> {
   let config = loaded;
-  const node = namedNode(config, "monitor", name);
-  const password = readPassword();
-  const log = pinoLog(node.name);
-  const ports = { config, password, clock: systemClock, openLink: openRedisLink };
-  const opened = openAcceptors({ ...ports, user: "monitor" });
-  const registry = new Registry();
-  const acceptors = timedAcceptors(opened.acceptors, systemClock, registry);
-  const board = createNoticeBoard({ ...ports, user: "monitor" });
-  const monitor = startMonitor({
-    ...ports,
-    name: node.name,
-    random: systemRandom,
-    log,
-    acceptors,
-    board,
-    rescuer: rescuerIn(options, config, password),
-  });
-  const mails = startMails(node.name, monitor, board, () => config, registry);
-  const failovers = countFailovers(
-    systemClock,
-    () => config.settings.leaseMs / 5,
-    () => monitor.view(),
+  const { services, monitor, log } = servicesOf(
+    options,
+    () => config,
+    namedNode(config, "monitor", name),
+    await loadHashing(config),
   );
-  let sentinel: SentinelPort | undefined;
   let hasStarted = false;
-  try {
-    const app = monitorApp({
-      monitor,
-      clock: systemClock,
-      registry,
-      version: twineVersion(),
-      failoverCount: () => failovers.count(),
-      statusTemplate: readTemplate("status.html.hbs"),
-      config: () => config,
-      read: () => readRegister(acceptors, config.settings.cluster),
-    });
-    const addresses = listenOn(node.host, password !== undefined);
-    sentinel = await openSentinelPort({
-      ...ports,
-      name: node.name,
-      config: () => config,
-      log,
-      emit: monitor.emit,
-      addresses,
-      readOffsets: () => board.readOffsets(),
-    });
-    const server = await serveHttp(app, addresses, node.port);
-    hasStarted = true;
-    monitor.emit("+start", { port: node.port, cluster: config.settings.cluster });
-    await untilEnded(() => {
-      config = reload(options, monitor, config);
-    });
-    await server.close();
-    return EXIT.ok;
-  } finally {
-    await sentinel?.close();
-    mails.stop();
-    failovers.stop();
-    await monitor.stop();
-    if (hasStarted) monitor.emit("+stop");
-    await board.close();
-    opened.close();
-  }
+  await runServices({
+    clock: systemClock,
+    services,
+    stopMsMax: STOP_MS_MAX,
+    ended: untilSignal("SIGTERM", "SIGINT"),
+    onStarted: () => {
+      hasStarted = true;
+      const { emit } = monitor.running;
+      emit("+start", {
+        port: namedNode(config, "monitor", name).port,
+        cluster: config.settings.cluster,
+      });
+      let reloading = Promise.resolve();
+      process.on("SIGHUP", () => {
+        log.reopen();
+        reloading = reloading.then(async () => {
+          config = await reload(options, monitor.running, config);
+        });
+      });
+    },
+    onStopped: (service, error) => {
+      if (error !== undefined)
+        createEmit(log)("-task", { task: `stop of ${service}`, why: error.message });
+      if (service === "monitor" && hasStarted) monitor.running.emit("+stop");
+    },
+  });
+  return EXIT.ok;
 }
 
-function startMails(
+interface MonitorServices {
+  /** In the order in which they start. */
+  readonly services: readonly Service[];
+  readonly monitor: Provider<Monitor>;
+  readonly log: ProcessLog;
+}
+
+/** The services of one twined. A new service is one more entry of the list. */
+function servicesOf(
+  options: TwinedOptions,
+  config: () => ClusterConfig,
+  { name, host, port }: MonitorNode,
+  hashing: Hashing,
+): MonitorServices {
+  const started = config();
+  const password = readPassword();
+  const log = pinoLog(name);
+  const ports = { config: started, hashing, password, clock: systemClock, openLink: openRedisLink };
+  const registry = new Registry();
+  countDroppedLines(registry, () => log.droppedCount());
+  const links = openAcceptors({ ...ports, user: "monitor" });
+  const acceptors = timedAcceptors(links.acceptors, systemClock, registry);
+  const hashes = sharedHashes(ports, () => monitor.running);
+  const readConf = readConfBy(ports);
+  const addresses = listenOn(host, password !== undefined);
+  const monitor = provide(
+    "monitor",
+    () =>
+      startMonitor({
+        ...ports,
+        ...{ name, log, acceptors, random: systemRandom },
+        ...{ hashes, readConf },
+        rescuer: rescuerIn(options, started, password),
+      }),
+    (running) => running.stop(),
+  );
+  const failovers = failoverCounter(monitor, config);
+  const http = provide(
+    "HTTP",
+    () => {
+      // Errors in the file must be reported now, not at the first request.
+      readHttpToken(config());
+      const app = monitorApp({
+        monitor: monitor.running,
+        clock: systemClock,
+        registry,
+        version: twineVersion(),
+        failoverCount: () => failovers.running.count(),
+        statusTemplate: readTemplate("status.html.hbs"),
+        config,
+        read: () => readRegister(acceptors, started.settings.cluster),
+      });
+      return serveHttp(app, addresses, port);
+    },
+    (running) => running.close(),
+  );
+  const sentinel = provide(
+    "Sentinel port",
+    () => {
+      const own = { name, config, log, emit: monitor.running.emit, addresses };
+      return openSentinelPort({ ...ports, ...own, readOffsets: () => hashes.readOffsets() });
+    },
+    (running) => running.close(),
+  );
+  const services = [
+    onlyClosed("status nodes", () => {
+      links.close();
+    }),
+    onlyClosed("shared hashes", () => hashes.close()),
+    monitor,
+    failovers,
+    alerts(name, monitor, hashes, config, registry),
+    ...backups(monitor, config),
+    sentinel,
+    http,
+  ];
+  return { services, monitor, log };
+}
+
+/** Each entry that a monitor removes from a status node is an event. */
+function sharedHashes(ports: StatusNodesOptions, monitor: () => Monitor): SharedHashes {
+  const onMalformed = (entry: MalformedEntry): void => {
+    monitor().emit("-entry", { ...entry });
+  };
+  return openSharedHashes({ ...ports, user: "monitor", onMalformed });
+}
+
+function readConfBy(ports: StatusNodesOptions): ReadConf {
+  return (digest) => readAdoptedConf({ ...ports, user: "monitor" }, digest);
+}
+
+/** Connections that open at their first use. */
+function onlyClosed(name: string, close: () => unknown): Service {
+  return provide(name, () => undefined, close);
+}
+
+function failoverCounter(
+  monitor: Provider<Monitor>,
+  config: () => ClusterConfig,
+): Provider<FailoverCount> {
+  const everyMs = (): number => config().settings.leaseMs / 5;
+  return provide(
+    "failover counter",
+    () => countFailovers(systemClock, everyMs, () => monitor.running.view()),
+    (running) => running.stop(),
+  );
+}
+
+function alerts(
   name: string,
-  monitor: Monitor,
-  board: NoticeBoard,
+  monitor: Provider<Monitor>,
+  hashes: SharedHashes,
   config: () => ClusterConfig,
   registry: Registry,
-): { stop(): void } {
-  let told = "";
-  return startAlerts({
-    ...mailPorts(),
-    name,
-    monitor,
+): Service {
+  let reported = "";
+  const start = () =>
+    startAlerts({
+      ...mailPorts(),
+      name,
+      monitor: monitor.running,
+      clock: systemClock,
+      config,
+      hashes,
+      emit: monitor.running.emit,
+      onMail: countMails(registry),
+      onTrouble: (error) => {
+        const why = String(error);
+        // A repeated error is one event.
+        if (why !== reported) monitor.running.emit("-task", { task: "alerts", why });
+        reported = why;
+      },
+    });
+  return provide("alerts", start, (running) => running.stop());
+}
+
+/** Periodic backups, rehearsals and the archive, while this monitor is alpha. */
+function backups(monitor: Provider<Monitor>, config: () => ClusterConfig): Service[] {
+  return backupServices({
     clock: systemClock,
     config,
-    board,
-    emit: monitor.emit,
-    onMail: countMails(registry),
-    onTrouble: (error) => {
-      const why = String(error);
-      // The same trouble again and again is one event.
-      if (why !== told) monitor.emit("-task", { task: "alerts", why });
-      told = why;
+    isAlpha: () => monitor.running.health().isAlpha,
+    view: () => monitor.running.view(),
+    openTargets: (conf) =>
+      openTargets(conf, {
+        clock: systemClock,
+        owner: { host: hostname(), pid: process.pid },
+        env: process.env,
+      }),
+    tool: (file, ...more) => [
+      ...([process.execPath, binPath("twine-backup", "runtime"), "--conf", file] as const),
+      ...more,
+    ],
+    emit: (event, fields) => {
+      monitor.running.emit(event, fields);
+    },
+    noteBackup: (state) => {
+      monitor.running.noteBackup(state);
+    },
+    noteArchive: (state) => {
+      monitor.running.noteArchive(state);
     },
   });
 }
 
-/** Resolves at SIGTERM or SIGINT; SIGHUP calls `onHangUp`. */
-function untilEnded(onHangUp: () => void): Promise<void> {
+function untilSignal(...signals: readonly NodeJS.Signals[]): Promise<void> {
   return new Promise((resolve) => {
-    process.on("SIGHUP", onHangUp);
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    for (const signal of signals)
       process.once(signal, () => {
         resolve();
       });
-    }
   });
 }
 
-/** A file that can't be used leaves everything as it was. */
-function reload(options: TwinedOptions, monitor: Monitor, config: ClusterConfig): ClusterConfig {
+/** A file with an error changes nothing. */
+async function reload(
+  options: TwinedOptions,
+  monitor: Monitor,
+  config: ClusterConfig,
+): Promise<ClusterConfig> {
   try {
     const changed = loadConf(options).config;
-    const why = monitor.reload(changed);
+    const why = monitor.reload(changed, await loadHashing(changed));
     if (why !== undefined) return config;
     monitor.emit("+read", { file: changed.file });
     return changed;
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorText(error);
     monitor.emit("-conf", { refused: true, why });
     return config;
   }

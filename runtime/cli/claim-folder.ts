@@ -1,17 +1,18 @@
-// claim-folder.ts: a volume says whose it is: Docker adopts one of the same name silently, and what lies in it would be
-// taken for this cluster's, and removed with it.
+// claim-folder.ts: marks a volume with its cluster: Docker adopts a volume of the same name silently, and its data would be
+// used as this cluster's, and removed with it.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TwineError, type Problem } from "../core/errors.ts";
+import { errorText } from "../core/error-text.ts";
 
 const STAMP = "twine-stamp";
-/** What a new volume may hold: the file system's own folder, what the image has there, a stamp that a full disk left empty. */
+/** A new volume may contain: the file system's own folder, the image's folder, a stamp that a full disk left empty. */
 const NOBODYS = ["lost+found", "rescue", STAMP];
 
 /**
- * Writes the cluster's name into the folder's file twine-stamp, as the entrypoint of a data node does.
- * Throws FOLDER_FOREIGN when another cluster's stands there, when the folder holds anything and no stamp, or when that
- * can't be seen. Returns a warning when it is free and can't be written: a monitor that rescues nothing is better than none.
+ * Writes the cluster's name into the folder's file twine-stamp, like the entrypoint of a data node. Throws FOLDER_FOREIGN
+ * when the stamp names another cluster, when the folder has files but no stamp, or when that can't be read. Returns a
+ * warning when the folder has no owner and can't be written: a monitor that can't rescue is better than none.
  */
 export function claimFolder(folder: string, cluster: string): Problem | undefined {
   const whose = `cluster ${cluster}`;
@@ -28,7 +29,7 @@ export function claimFolder(folder: string, cluster: string): Problem | undefine
   } catch (error) {
     return {
       code: "FOLDER_UNWRITABLE",
-      message: `${folder} can't be written (${textOf(error)}): what a rogue master holds can't be rescued here`,
+      message: `${folder} can't be written (${errorText(error)}): the data of a rogue master can't be saved here`,
       remedy:
         "give it to this process's user; of a container: use an image whose " +
         `${folder} belongs to user 1000, as infra/image/Dockerfile makes one`,
@@ -36,7 +37,7 @@ export function claimFolder(folder: string, cluster: string): Problem | undefine
   }
 }
 
-/** What is in the folder, and the first line of its stamp, empty where there is none. */
+/** The entries of the folder, and the first line of its stamp; empty without a stamp. */
 function look(folder: string): { readonly entries: readonly string[]; readonly found: string } {
   try {
     const entries = readdirSync(folder);
@@ -45,12 +46,8 @@ function look(folder: string): { readonly entries: readonly string[]; readonly f
   } catch (error) {
     const isNone = error instanceof Error && "code" in error && error.code === "ENOENT";
     if (isNone) return { entries: [], found: "" };
-    throw foreign(folder, `can't be read, so it may be somebody else's (${textOf(error)})`);
+    throw foreign(folder, `can't be read, so it may be somebody else's (${errorText(error)})`);
   }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function foreign(folder: string, why: string): TwineError {

@@ -1,5 +1,5 @@
-// node-version.ts: says in one sentence that Node is too old, before anything else can fail with a stack trace.
-// Imported first by tool.ts for its effect.
+// node-version.ts: reports in one sentence that Node is too old, before another error prints a stack trace. tool.ts imports
+// it first, for its effect.
 
 const NEEDED = [22, 18] as const;
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);

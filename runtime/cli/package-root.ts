@@ -1,4 +1,4 @@
-// package-root.ts: finds Twine's own folder, from the sources and from the compiled output alike.
+// package-root.ts: finds Twine's own folder, both from the sources and from the compiled output.
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,7 @@ export function packageRoot(): string {
   return folder;
 }
 
-/** How to start one of Twine's own bins: the sources while developing, the compiled output when published. */
+/** The command to start one of Twine's own bins: the sources during development, the compiled output when published. */
 export function binPath(bin: string, room: "runtime" | "infra"): string {
   const compiled = !import.meta.url.endsWith(".ts");
   return join(
@@ -26,10 +26,13 @@ export function binPath(bin: string, room: "runtime" | "infra"): string {
   );
 }
 
-/** What the local applier needs of Twine itself: its templates, and the files that node runs. */
+/** Twine's own files for the local applier: its templates, and the files that node runs. */
 export function twineHome(): { templatesFolder: string; twineBin: (name: string) => string } {
   return {
     templatesFolder: join(packageRoot(), "templates"),
-    twineBin: (name) => binPath(name, "runtime"),
+    twineBin: (name) => {
+      const path = binPath(name, "runtime");
+      return existsSync(path) ? path : binPath(name, "infra");
+    },
   };
 }

@@ -1,23 +1,25 @@
-// redis-cli-arguments.ts: reads twine's command line, of which everything but the beginning is redis-cli's. Pure.
+// redis-cli-arguments.ts: parses twine's command line; everything except the beginning belongs to redis-cli. Pure.
 //
 //   twine --conf FILE   -r 3   set a 1
-//         |--- ours --| |--- redis-cli's, passed on untouched ---|
+//         |--- ours --| |--- redis-cli's, passed on unchanged ---|
 //
-// Options that would lead redis-cli to another server are refused, because they would silently leave the cluster.
+// Options that would connect redis-cli to another server are refused, because the command would silently go elsewhere.
 import { EXIT, TwineError } from "../core/errors.ts";
 
 export interface TwineArguments {
   readonly kind: "run" | "help" | "version";
   readonly conf: string | undefined;
-  /** For redis-cli, as they were given. */
+  /** For redis-cli, unchanged, except for a password before its command: that is for the nodes. */
   readonly rest: readonly string[];
-  /** What -a or --pass said: it stands in where no password file is named. */
+  /** The value of -a or --pass: used when no password file is named. */
   readonly password: string | undefined;
 }
 
 const OTHER_SERVER = "twine has started redis-cli on the cluster of twine.conf";
 const REPLICATION =
   "a partition's data is not the cluster's: see twine-backup, or name a node to redis-cli itself";
+const ONE_USER =
+  "twine works as the cluster's own user, whose password it reads from TWINE_PASSWORD_FILE or -a";
 const NO_TLS = "twine speaks to redis-cli over a private socket of this machine";
 
 /** Option -> why it is refused. */
@@ -27,6 +29,7 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
     name,
     "a Twine cluster is one Redis to its clients, not a Redis Cluster",
   ]),
+  ...["--user", "--askpass"].map((name): [string, string] => [name, ONE_USER]),
   ...["--rdb", "--functions-rdb", "--replica", "--slave"].map((name): [string, string] => [
     name,
     REPLICATION,
@@ -44,7 +47,7 @@ const REFUSED: ReadonlyMap<string, string> = new Map([
   ].map((name): [string, string] => [name, NO_TLS]),
 ]);
 
-/** redis-cli's options that are followed by a value, of all versions so far. */
+/** redis-cli's options with a value, of all versions so far. */
 const VALUED = new Set(
   `-a --pass --user -r -i -n -X -d -D -t --show-pushes --lru-test --pipe-timeout --memkeys-samples
    --keystats-samples --cursor --top --count --pattern --quoted-pattern --intrinsic-latency
@@ -65,15 +68,16 @@ export function parseTwineArguments(args: readonly string[]): TwineArguments {
   }
   const rest = args.slice(at);
   const [first] = rest;
-  // redis-cli takes -h for a host unless nothing follows; then it is a call for help.
+  // For redis-cli, -h is a host unless nothing follows; then it means help.
   const isHelp = first === "--help" || (first === "-h" && rest.length === 1);
   if (isHelp) return { kind: "help", conf, rest, password: undefined };
   if (first === "--version") return { kind: "version", conf, rest, password: undefined };
-  return { kind: "run", conf, rest, password: checkOptions(rest) };
+  return { kind: "run", conf, ...checkOptions(rest) };
 }
 
-/** Goes over redis-cli's options up to its command, and answers the password among them. */
-function checkOptions(rest: readonly string[]): string | undefined {
+/** Checks redis-cli's options up to its command, and removes the password from them. */
+function checkOptions(given: readonly string[]): Pick<TwineArguments, "rest" | "password"> {
+  const rest = [...given];
   let password: string | undefined;
   for (let at = 0; at < rest.length; at++) {
     const option = rest[at] ?? "";
@@ -85,11 +89,15 @@ function checkOptions(rest: readonly string[]): string | undefined {
     }
     if (!VALUED.has(option)) continue;
     at++;
-    if (option === "-a" || option === "--pass") password = rest[at];
-    // After --eval FILE come keys and arguments.
+    if (option === "-a" || option === "--pass") {
+      password = rest[at];
+      rest.splice(at - 1, 2);
+      at -= 2;
+    }
+    // Keys and arguments follow --eval FILE.
     if (option === "--eval") break;
   }
-  return password;
+  return { rest, password };
 }
 
 function refused(option: string, reason: string): TwineError {

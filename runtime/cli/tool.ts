@@ -1,13 +1,22 @@
-// tool.ts: what every Twine tool shares: options, finding twine.conf, errors, exit codes.
+// tool.ts: shared by all Twine tools: options, finding twine.conf, errors, exit codes.
 import "./node-version.ts";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { Command, CommanderError } from "commander";
 import type { ClusterConfig } from "../core/cluster.ts";
+import type { Secret } from "../core/credentials.ts";
 import { EXIT, TwineError, formatProblem, type Problem } from "../core/errors.ts";
 import { parseConf } from "../core/conf/parse.ts";
+import { requireTwinesMonitors } from "../core/not-with-sentinel.ts";
 import { completeConfig } from "../core/conf/complete.ts";
-import { packageRoot } from "./package-root.ts";
+import { explain } from "./explain.ts";
+import { surviveClosedOutput } from "./output.ts";
+import { packageRoot, twineHome } from "./package-root.ts";
+import { readPassword } from "./password-file.ts";
+import { CONF_BYTES_MAX, readSmallFile } from "../ports/small-file.ts";
+import { errorText } from "../core/error-text.ts";
+
+export { readPassword };
 
 export interface ToolOptions {
   readonly conf?: string;
@@ -16,18 +25,18 @@ export interface ToolOptions {
 }
 
 export interface ToolText {
-  /** The Twine name, e.g. "twine-hash"; shown as roma-hash when called so. */
+  /** The Twine name, e.g. "twine-hash"; shown as roma-hash when called by that name. */
   readonly name: string;
   readonly summary: string;
   /** Lines of the form "$ command", shown below --help. */
   readonly examples: readonly string[];
-  /** What --dir means, where it is not what it is for the others. */
+  /** The meaning of --dir, if it differs from that of the other tools. */
   readonly dir?: string;
   /** code -> meaning; 0, 1 and 2 are added. */
   readonly exitCodes?: Readonly<Record<number, string>>;
 }
 
-/** The name the tool was called by, when that is one of its two names. */
+/** The name by which the tool was called, if it is one of its two names. */
 export function calledName(name: string): string {
   const called = basename(process.argv[1] ?? "").replace(/\.(js|ts)$/, "");
   const roma = name.replace(/^twine/, "roma");
@@ -45,8 +54,14 @@ export function tool(text: ToolText): Command {
   };
   const command = new Command(name)
     .description(text.summary)
-    .option("--conf <file>", "the cluster's file (else $TWINE_CONF, ./twine.conf, ./roma.conf)")
-    .option("--dir <folder>", text.dir ?? "where to write (else the folder of twine.conf)")
+    .option(
+      "--conf <file>",
+      "the cluster's file (default: $TWINE_CONF, ./twine.conf or ./roma.conf)",
+    )
+    .option(
+      "--dir <folder>",
+      text.dir ?? "the folder that holds partitions/ (default: the folder of twine.conf)",
+    )
     .option("--json", "machine-readable output")
     .version(twineVersion(), "--version")
     .exitOverride()
@@ -70,9 +85,9 @@ export function twineVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** The cluster's file: --conf, else TWINE_CONF, else ./twine.conf, else ./roma.conf. Throws CONF_MISSING. */
+/** The cluster's file: --conf, otherwise TWINE_CONF, ./twine.conf or ./roma.conf. Throws CONF_MISSING. */
 export function findConf(options: ToolOptions, env = process.env): string {
-  // An empty --conf is a script's unset variable: it must not quietly mean another file.
+  // An empty --conf is a script's unset variable: it must not silently select another file.
   const named = options.conf ?? (env["TWINE_CONF"] === "" ? undefined : env["TWINE_CONF"]);
   if (named !== undefined) {
     if (named !== "" && statSync(named, { throwIfNoEntry: false })?.isFile() === true) {
@@ -81,7 +96,7 @@ export function findConf(options: ToolOptions, env = process.env): string {
     throw new TwineError({
       code: "CONF_MISSING",
       message: existsSync(named)
-        ? `${named} is no file`
+        ? `${named} is not a file`
         : `${named === "" ? '""' : named}: there is no such file`,
       remedy: "name an existing file with --conf or TWINE_CONF",
     });
@@ -91,7 +106,7 @@ export function findConf(options: ToolOptions, env = process.env): string {
   throw new TwineError({
     code: "CONF_MISSING",
     message: `there is neither twine.conf nor roma.conf in ${process.cwd()}`,
-    remedy: "go to the folder that holds it, or name it with --conf FILE or TWINE_CONF",
+    remedy: "change to the folder that holds it, or name it with --conf FILE or TWINE_CONF",
   });
 }
 
@@ -100,14 +115,35 @@ export interface LoadedConf {
   readonly warnings: readonly Problem[];
 }
 
+export interface StartedTool<Options> extends LoadedConf {
+  readonly options: Options;
+  readonly isJson: boolean;
+  /** Used by every tool that works on this machine's processes. */
+  readonly request: {
+    readonly config: ClusterConfig;
+    readonly dir: string | undefined;
+    readonly password: Secret | undefined;
+    readonly home: ReturnType<typeof twineHome>;
+  };
+}
+
+/** Parses the command line, loads the cluster's file and reads its password. Throws like loadConf and readPassword. */
+export function startTool<Options extends ToolOptions>(program: Command): StartedTool<Options> {
+  program.parse();
+  const options = program.opts<Options>();
+  const { config, warnings } = loadConf(options);
+  const request = { config, dir: options.dir, password: readPassword(), home: twineHome() };
+  return { options, isJson: options.json === true, config, warnings, request };
+}
+
 /** Reads, parses and completes the cluster's file. Throws a TwineError with every problem in it. */
 export function loadConf(options: ToolOptions): LoadedConf {
   const file = findConf(options);
   let text: string;
   try {
-    text = readFileSync(file, "utf8");
+    ({ text } = readSmallFile(file, CONF_BYTES_MAX));
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorText(cause);
     throw new TwineError(
       { code: "CONF_UNREADABLE", message: `${file}: ${why}`, remedy: "make it a readable file" },
       { cause },
@@ -119,30 +155,11 @@ export function loadConf(options: ToolOptions): LoadedConf {
   return { config: completed.config, warnings: [...parsed.warnings, ...completed.warnings] };
 }
 
-/** The cluster's password, from the file that TWINE_PASSWORD_FILE names; undefined without one. */
-export function readPassword(env = process.env): string | undefined {
-  const file = env["TWINE_PASSWORD_FILE"];
-  if (file === undefined || file === "") return undefined;
-  let password: string;
-  try {
-    password = readFileSync(file, "utf8").trim();
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new TwineError(
-      {
-        code: "PASSWORD_UNREADABLE",
-        message: `TWINE_PASSWORD_FILE: ${why}`,
-        remedy: "let it name a readable file that holds the password on one line",
-      },
-      { cause },
-    );
-  }
-  if (password !== "" && !/\s/.test(password)) return password;
-  throw new TwineError({
-    code: "PASSWORD_BAD",
-    message: `the file ${file} named by TWINE_PASSWORD_FILE holds no password, or one with white space in it`,
-    remedy: "write one word on one line",
-  });
+/** The same, for a tool that works with Twine's own monitors. Throws NOT_WITH_SENTINEL. */
+export function loadTwinesConf(options: ToolOptions, what: string, instead: string): LoadedConf {
+  const loaded = loadConf(options);
+  requireTwinesMonitors(loaded.config, what, instead);
+  return loaded;
 }
 
 /** Prints warnings on standard error, one line each. */
@@ -152,11 +169,16 @@ export function printWarnings(warnings: readonly Problem[]): void {
 
 /** Runs a tool's main part and ends the process with its exit code; errors become text (or JSON) on standard error. */
 export async function runTool(main: () => Promise<number>): Promise<void> {
+  const output = surviveClosedOutput();
   try {
     process.exitCode = await main();
   } catch (error) {
     process.exitCode = reportError(error);
   }
+  // The work is done, but its output is lost: a script must not take this for success.
+  const lost = await output.lost();
+  if (lost === undefined || process.exitCode !== EXIT.ok) return;
+  process.exitCode = reportError(lost);
 }
 
 function reportProblems(problems: readonly Problem[]): void {
@@ -169,7 +191,7 @@ function reportProblems(problems: readonly Problem[]): void {
 
 function reportError(error: unknown): number {
   if (error instanceof CommanderError) {
-    // commander has printed help and version itself; usage errors are ours to print.
+    // commander has printed help and version itself; usage errors are printed here.
     if (error.exitCode === 0) return EXIT.ok;
     const message = error.message.replace(/^error: /, "");
     reportProblems([{ code: "USAGE", message, remedy: "see --help" }]);
@@ -178,6 +200,11 @@ function reportError(error: unknown): number {
   if (error instanceof TwineError) {
     reportProblems(error.problems);
     return error.exitCode;
+  }
+  const known = explain(error);
+  if (known !== undefined) {
+    reportProblems([known]);
+    return EXIT.failure;
   }
   process.stderr.write(
     `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,

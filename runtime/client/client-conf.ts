@@ -1,14 +1,14 @@
-// client-conf.ts: from what a program says of its cluster to a ClusterConfig.
+// client-conf.ts: makes a ClusterConfig from a program's options.
 //
-//   conf: a path   confText: the text   statusNodes: only where the view can be read; the view says the rest
-import { readFileSync } from "node:fs";
+//   conf: a path   confText: the text   statusNodes: only the addresses; the view has the rest
+import { proxyCommand, requireTwinesMonitors } from "../core/not-with-sentinel.ts";
 import { nodesOf, type ClusterConfig, type Settings, type StatusNode } from "../core/cluster.ts";
+import { ackReplicasProblem } from "../core/conf/ack-replicas.ts";
 import { completeConfig } from "../core/conf/complete.ts";
 import { DEFAULT_SETTINGS } from "../core/conf/directives.ts";
 import { parseConf } from "../core/conf/parse.ts";
 import { TwineError, type Problem } from "../core/errors.ts";
-import { hashingFrom } from "../core/hashing.ts";
-import type { View } from "../core/view.ts";
+import { CONF_BYTES_MAX, readSmallFile } from "../ports/small-file.ts";
 import {
   addressProblem,
   optionProblems,
@@ -16,33 +16,34 @@ import {
   shown,
   TWINE_RULES,
 } from "./client-options.ts";
+import { errorText } from "../core/error-text.ts";
 
-/** Settings that a program may have otherwise than its twine.conf says. */
+/** Settings in which a program may differ from its twine.conf. */
 export type ClientSettings = Pick<
   Settings,
   "readFrom" | "holdForMs" | "holdBytes" | "retryUnknown" | "ackReplicas" | "ackTimeoutMs"
 >;
 
-/** "host:port", or with the database of the status node. */
+/** "host:port", or an object, which may have the status node's db. */
 export type StatusNodeAddress =
   string | { readonly host: string; readonly port: number; readonly db?: number };
 
-/** One of `conf`, `confText` and `statusNodes`. */
+/** Exactly one of `conf`, `confText` and `statusNodes`. */
 export interface ConfSource {
   /** Path of twine.conf. */
   readonly conf?: string;
-  /** The text of a twine.conf; relative paths in it are relative to the working directory. */
+  /** The text of a twine.conf. Relative paths in it start at the working directory. */
   readonly confText?: string;
   readonly statusNodes?: readonly StatusNodeAddress[];
-  /** With `statusNodes`: the cluster's name, "twine" unless told otherwise. */
+  /** With `statusNodes`: the cluster's name. @default "twine" */
   readonly cluster?: string;
 }
 
 const NAMELESS = "twine.conf";
 
-/** Throws everything that is wrong with the options at once (CLIENT_OPTION_BAD, CLIENT_CONF_MISSING, STATUS_ADDRESS_BAD),
-    CONF_UNREADABLE, every problem of the file, or CONF_ACK_REPLICAS. With `statusNodes` the hashing is still that of the
-    defaults: see withHashing. */
+/** The config from the options. Throws all problems of the options together (CLIENT_OPTION_BAD, CLIENT_CONF_MISSING,
+    STATUS_ADDRESS_BAD), CONF_UNREADABLE, all problems of the file, or CONF_ACK_REPLICAS. With `statusNodes` it still has
+    the default hashing: see withHashing. */
 export function readClientConf(options: ConfSource & Partial<ClientSettings>): ClusterConfig {
   refuseProblems(clientProblems(options));
   const { statusNodes, cluster } = options;
@@ -89,24 +90,9 @@ function clientProblems(options: unknown): Problem[] {
   ];
 }
 
-/** Partitions that have fewer replicas than a write must reach: every write to them would be UNDERREPLICATED. `partitions`
-    names the partition of each data node. */
+/** The problem if some partition has fewer replicas than ackReplicas; `partitions` has the partition of each data node. */
 export function ackProblems(ackReplicas: number, partitions: readonly number[]): Problem[] {
-  const replicas = new Map<number, number>();
-  for (const partition of partitions) replicas.set(partition, (replicas.get(partition) ?? -1) + 1);
-  const short = [...replicas].filter(([, count]) => count < ackReplicas);
-  if (short.length === 0) return [];
-  const fewest = Math.min(...short.map(([, count]) => count));
-  const names = short.map(([partition]) => partition).sort((a, b) => a - b);
-  return [
-    {
-      code: "CONF_ACK_REPLICAS",
-      message:
-        `option ackReplicas ${ackReplicas} wants more replicas than there are in ` +
-        `partition${names.length > 1 ? "s" : ""} ${names.join(", ")} (as few as ${fewest})`,
-      remedy: `give ackReplicas ${fewest}, or add data nodes to the partition`,
-    },
-  ];
+  return [ackReplicasProblem("option ackReplicas", ackReplicas, partitions) ?? []].flat();
 }
 
 function overridesOf(options: Partial<ClientSettings>): Partial<ClientSettings> {
@@ -126,14 +112,16 @@ function readFileOrText({ conf, confText }: ConfSource): ClusterConfig {
   const file = conf ?? NAMELESS;
   const parsed = parseConf(confText ?? readText(file), file);
   if (parsed.config === undefined) throw new TwineError(parsed.errors);
-  return completeConfig(parsed.config).config;
+  const { config } = completeConfig(parsed.config);
+  requireTwinesMonitors(config, "TwineClient", `connect to ${proxyCommand(config)} instead`);
+  return config;
 }
 
 function readText(file: string): string {
   try {
-    return readFileSync(file, "utf8");
+    return readSmallFile(file, CONF_BYTES_MAX).text;
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorText(cause);
     throw new TwineError(
       { code: "CONF_UNREADABLE", message: `${file}: ${why}`, remedy: "make it a readable file" },
       { cause },
@@ -151,19 +139,8 @@ function statusOnly(addresses: readonly StatusNodeAddress[]): ClusterConfig {
   return { file, nodes, settings: { ...DEFAULT_SETTINGS, partitions: 1 } };
 }
 
-/** Of "host:port"; what it isn't is found by addressProblem. */
+/** Splits "host:port". addressProblem checks the result. */
 function placeOf(address: string): Exclude<StatusNodeAddress, string> {
   const found = /^(.+):(\d{1,5})$/.exec(address);
   return { host: found?.[1] ?? address, port: Number(found?.[2] ?? Number.NaN) };
-}
-
-/** The hashing of the view in the place of the defaults. Throws HASHING_UNKNOWN when the view doesn't tell it. */
-export function withHashing(config: ClusterConfig, view: View): ClusterConfig {
-  const hashing = hashingFrom(view.hashing ?? "");
-  if (hashing !== undefined) return { ...config, settings: { ...config.settings, ...hashing } };
-  throw new TwineError({
-    code: "HASHING_UNKNOWN",
-    message: `the view says of the keys' places only '${view.hashing ?? ""}'`,
-    remedy: "give the client the cluster's twine.conf instead of statusNodes",
-  });
 }

@@ -1,18 +1,21 @@
-// client-options.ts: what a program may say to a client, checked before anything is opened. Pure.
+// client-options.ts: checks the options of a client before anything is opened. Pure.
 //
-//   the options as they came -> every problem, each with the option, its value and what it may be -> one TwineError
+//   the given options -> every problem, each with the option, its value and the allowed values -> one TwineError
 //
-// Programs in JavaScript, and options read from files, are not held by types; a NaN or an unknown name would otherwise
-// show itself much later, as a timer that fires at once or a setting that is never applied.
+// TypeScript does not check programs in JavaScript, or options from files. Without this check a NaN or an unknown name
+// would show much later, as a timer that fires at once or a setting without effect.
 import { didYouMean } from "../core/conf/suggest.ts";
 import { TwineError, type Problem } from "../core/errors.ts";
+import type { RedisOptions } from "ioredis";
 
-/** What an option may be: `allows` decides, `words` says it. */
+/** A check of one option; `words` describes the allowed values. */
 interface Rule {
   readonly allows: (value: unknown) => boolean;
   readonly words: string;
-  /** Its value is never shown. */
+  /** Never show its value. */
   readonly isSecret?: boolean;
+  /** For an option of ioredis that has no meaning here: the reason, and what to do instead. */
+  readonly refused?: readonly [reason: string, remedy: string];
 }
 
 export type OptionRules = Readonly<Record<string, Rule>>;
@@ -44,8 +47,57 @@ function isWithin(value: unknown, min: number, max: number): boolean {
   return typeof value === "number" && value >= min && value <= max;
 }
 
-/** What both clients know, by the limits of twine.conf's directives. */
+/** Options with ioredis's meaning. Three are accepted but always have a fixed value: see engine-redis.ts. */
+const IOREDIS_OPTIONS = [
+  ...["commandTimeout", "blockingTimeout", "blockingTimeoutGrace", "retryStrategy"],
+  ...["reconnectOnError", "autoResubscribe", "connectionName", "disableClientInfo"],
+  ...["clientInfoTag", "keyPrefix", "showFriendlyErrorStack", "stringNumbers", "protocol"],
+  ...["replyMapping", "enableAutoPipelining", "autoPipeliningIgnoredCommands", "lazyConnect"],
+  ...["enableOfflineQueue", "scripts", "noDelay", "keepAlive", "connectTimeout"],
+  ...["disconnectTimeout", "maxLoadingRetryTime"],
+  ...["enableReadyCheck", "maxRetriesPerRequest", "autoResendUnfulfilledCommands"],
+] as const;
+export type IoredisOption = (typeof IOREDIS_OPTIONS)[number];
+
+const NO_ADDRESS = [
+  "the nodes are those of the cluster, by its view",
+  "leave it out; the client's own options say where the cluster is",
+] as const;
+const NO_SENTINEL = [
+  "there are no sentinels: the client follows the view",
+  "leave it out",
+] as const;
+
+const REFUSED_OPTIONS: Readonly<Record<string, Rule["refused"]>> = {
+  ...Object.fromEntries(["host", "port", "path", "family"].map((name) => [name, NO_ADDRESS])),
+  ...Object.fromEntries(
+    ["sentinels", "name", "role", "sentinelPassword", "sentinelUsername", "sentinelTLS"]
+      .concat(["sentinelRetryStrategy", "sentinelReconnectStrategy", "failoverDetector"])
+      .concat(["preferredSlaves", "enableTLSForSentinelMode", "updateSentinels", "natMap"])
+      .map((name) => [name, NO_SENTINEL]),
+  ),
+  db: ["a partition has one database, and it is 0 here", "leave it out; keyPrefix parts keys"],
+  socketTimeout: [
+    "a blocking command may be silent for as long as it waits",
+    "give commandTimeout or blockingTimeout",
+  ],
+  readOnly: ["READONLY is Redis Cluster's", 'give readFrom: "replica"'],
+  monitor: ["MONITOR shows one node only", "connect an ioredis Redis to that node"],
+  himportFieldsets: ["HIMPORT prepares one connection to one node", "leave it out"],
+  Connector: ["the client brings its own", "leave it out"],
+};
+
+/** The options of both clients, with the limits of twine.conf's directives. */
 const COMMON: OptionRules = {
+  ...Object.fromEntries(
+    IOREDIS_OPTIONS.map((name) => [name, { allows: () => true, words: "what ioredis takes" }]),
+  ),
+  ...Object.fromEntries(
+    Object.entries(REFUSED_OPTIONS).map(([name, refused]) => [
+      name,
+      { allows: () => false, words: "", refused },
+    ]),
+  ),
   password: { ...isText, isSecret: true },
   tls: {
     ...isObject,
@@ -58,7 +110,7 @@ const COMMON: OptionRules = {
   retryUnknown: isOneOf("reads", "idempotent"),
 };
 
-/** Of TwineClient; how it is told of its cluster is checked by readClientConf, with the same problems. */
+/** The options of TwineClient. readClientConf checks those that name the cluster, with the same problems. */
 export const TWINE_RULES: OptionRules = {
   ...COMMON,
   conf: {
@@ -79,28 +131,32 @@ export const TWINE_RULES: OptionRules = {
   log: isObject,
 };
 
-/** Of RedCluster. */
+/** The options of RedCluster. */
 export const RED_RULES: OptionRules = { ...COMMON, username: isText, downAfterMs: isMs(1) };
 
 const CODE = "CLIENT_OPTION_BAD";
 
-/** Everything that is wrong with the options, in their order; an option that is undefined counts as not given. */
+/** All problems of the options, in order. An option with the value undefined counts as absent. */
 export function optionProblems(options: unknown, rules: OptionRules): Problem[] {
   if (!isObject.allows(options)) {
     return [
       {
         code: CODE,
         message: `the options are ${shown(options)}`,
-        remedy: `give an object with some of ${Object.keys(rules).join(", ")}`,
+        remedy: `give an object with some of ${namesOf(rules).join(", ")}`,
       },
     ];
   }
   return Object.entries(options as object).flatMap(([name, value]: [string, unknown]) => {
     if (value === undefined) return [];
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
+    if (rule?.refused !== undefined) {
+      const [reason, remedy] = rule.refused;
+      return { code: CODE, message: `option ${name} is refused: ${reason}`, remedy };
+    }
     if (rule === undefined) {
-      const guess = didYouMean(name, Object.keys(rules));
-      const remedy = `the options are ${Object.keys(rules).join(", ")}`;
+      const guess = didYouMean(name, namesOf(rules));
+      const remedy = `the options are ${namesOf(rules).join(", ")}, and ioredis's own`;
       return { code: CODE, message: `there is no option ${name}${guess}`, remedy };
     }
     if (rule.allows(value)) return [];
@@ -112,7 +168,35 @@ export function optionProblems(options: unknown, rules: OptionRules): Problem[] 
   });
 }
 
-/** What is wrong with an address of a node, or undefined. `db` may be missing. */
+/** The names of the options that are not ioredis's. */
+function namesOf(rules: OptionRules): string[] {
+  const known: readonly string[] = [...IOREDIS_OPTIONS, ...Object.keys(REFUSED_OPTIONS)];
+  return Object.keys(rules).filter((name) => !known.includes(name));
+}
+
+/** The ioredis options among checked options. */
+export function redisOptionsOf(
+  options: Readonly<Partial<Record<IoredisOption, unknown>>>,
+): RedisOptions {
+  const given = IOREDIS_OPTIONS.filter((name) => options[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, options[name]]));
+}
+
+/** The problems of overridden options that duplicate() can't change, because the engine is shared. An unchanged value is
+    allowed. */
+export function overrideProblems(
+  override: Readonly<Record<string, unknown>>,
+  present: Readonly<Record<string, unknown>>,
+): Problem[] {
+  return Object.entries(override).flatMap(([name, value]): Problem[] => {
+    const isOurs = (IOREDIS_OPTIONS as readonly string[]).includes(name);
+    if (isOurs || value === undefined || value === present[name]) return [];
+    const message = `duplicate() can't change option ${name}: it shares the engine`;
+    return [{ code: CODE, message, remedy: "leave it out, or make a client of its own" }];
+  });
+}
+
+/** What is wrong with the address of a node, or undefined. `db` is optional. */
 export function addressProblem(address: unknown): string | undefined {
   if (!isObject.allows(address)) return `it is ${shown(address)}`;
   const { host, port, db } = address as { host?: unknown; port?: unknown; db?: unknown };
@@ -122,12 +206,12 @@ export function addressProblem(address: unknown): string | undefined {
   return `its db is ${shown(db)}`;
 }
 
-/** Throws all of them at once. */
+/** Throws a TwineError with all problems, if there are any. */
 export function refuseProblems(problems: readonly Problem[]): void {
   if (problems.length > 0) throw new TwineError(problems);
 }
 
-/** A value as its program would write it, shortened. */
+/** A value as in source code, shortened. */
 export function shown(value: unknown): string {
   if (value === undefined) return "missing";
   if (typeof value === "bigint") return `${value}n`;
@@ -138,7 +222,7 @@ export function shown(value: unknown): string {
   try {
     text = JSON.stringify(value);
   } catch {
-    // What refers to itself has no text.
+    // A circular value has no JSON.
   }
   if (text === undefined) return "an object";
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;

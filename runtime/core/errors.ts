@@ -1,8 +1,8 @@
-// errors.ts: how Twine says no. Pure.
-// One error carries what is wrong, where, and the remedy; several found together travel as one TwineErrors,
-// because a person who mends a file wants the whole list, not the first line of it.
+// errors.ts: Twine's errors. Each has a message, a location and a remedy. Pure.
+// A TwineError holds all problems that were found together, because an operator who corrects a file needs the whole list,
+// not only the first problem.
 
-/** A place in a text: line and column count from 1. */
+/** A source location. Line and column count from 1. */
 export interface SourceAt {
   readonly file: string;
   readonly line: number;
@@ -12,14 +12,14 @@ export interface SourceAt {
 export interface Problem {
   /** Stable, upper case with underscores, e.g. CONF_PORT_TAKEN. */
   readonly code: string;
-  /** What is wrong, naming the two things that clash. Lower case, no full stop. */
+  /** What is wrong; names both sides of a conflict. Lower case, no full stop. */
   readonly message: string;
   readonly at?: SourceAt;
   /** What to do about it. */
   readonly remedy?: string;
 }
 
-/** `file:line:column: message (remedy)`, without the place when there is none. */
+/** `file:line:column: message`, and the remedy on a second line. Location and remedy are optional. */
 export function formatProblem(problem: Problem): string {
   const { at } = problem;
   const place = at === undefined ? "" : `${at.file}:${at.line}:${at.column}: `;
@@ -30,7 +30,7 @@ export function formatProblem(problem: Problem): string {
 /** Exit codes shared by all tools; twine-status adds 10 DEGRADED and 20 HALT. */
 export const EXIT = Object.freeze({ ok: 0, failure: 1, usage: 2, interrupted: 130 });
 
-/** One or more problems found together. `exitCode` is what a tool ends with. */
+/** One or more problems found together. `exitCode` is the exit code of a tool. */
 export class TwineError extends Error {
   readonly problems: readonly Problem[];
   readonly exitCode: number;
@@ -54,7 +54,7 @@ export class TwineError extends Error {
     return this.problems[0]?.code ?? "UNKNOWN";
   }
 
-  /** What to do about the first problem that says so. */
+  /** The remedy of the first problem that has one. */
   get remedy(): string | undefined {
     return this.problems.find(({ remedy }) => remedy !== undefined)?.remedy;
   }
@@ -64,7 +64,7 @@ function isList(problems: Problem | readonly Problem[]): problems is readonly Pr
   return Array.isArray(problems);
 }
 
-/** A broken invariant is our own mistake, never the user's: crash with the sentence that was believed. */
+/** Throws if the condition is false. A broken invariant is always a bug in Twine: crash with the violated rule. */
 export function assert(condition: boolean, belief: string): asserts condition {
   if (!condition) throw new Error(`broken invariant: ${belief}`);
 }

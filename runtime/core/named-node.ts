@@ -1,10 +1,10 @@
-// named-node.ts: from a name that a person typed to a node of twine.conf, or an error that lists those that are. Pure.
+// named-node.ts: finds the node that a user named, or throws an error that lists the existing ones. Pure.
 import { nodesOf, type ClusterConfig, type ClusterNode, type NodeKind } from "./cluster.ts";
 import { EXIT, TwineError } from "./errors.ts";
 
 const NAMES_SHOWN = 12;
 
-/** What a person calls a node of each kind, and a line that makes one. */
+/** For each kind of node: its noun for messages, and an example line of twine.conf. */
 const WORDS: Readonly<Record<NodeKind, { readonly noun: string; readonly example: string }>> = {
   data: { noun: "data node", example: "a6666=data 0 localhost 6666 0" },
   status: { noun: "status node", example: "s1=status localhost 6401 0" },
@@ -12,7 +12,7 @@ const WORDS: Readonly<Record<NodeKind, { readonly noun: string; readonly example
   router: { noun: "router", example: "r1=router localhost 6400" },
 };
 
-/** Throws NODE_UNKNOWN (a usage error) when there is no such node, or it is of another kind. */
+/** Throws NODE_UNKNOWN (a usage error) if no node has this name, or if the node is of another kind. */
 export function namedNode<K extends NodeKind>(
   config: ClusterConfig,
   kind: K,

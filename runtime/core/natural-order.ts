@@ -1,4 +1,4 @@
-// natural-order.ts: the one order of node names. Pure.
+// natural-order.ts: the order of node names. Pure.
 // "First" and "last" of several nodes always mean this order: runs of digits compare as numbers, so a9 < a10.
 
 /** Negative when a comes first, positive when b does; 0 only for identical names. */
@@ -9,7 +9,7 @@ export function compareNames(a: string, b: string): number {
     const difference = compareRuns(left[index] ?? "", right[index] ?? "");
     if (difference !== 0) return difference;
   }
-  // a1 and a01 hold equal runs: the plain comparison keeps the order total.
+  // a1 and a01 have equal runs: the plain comparison keeps the order total.
   return left.length - right.length || (a < b ? -1 : a > b ? 1 : 0);
 }
 
@@ -22,7 +22,7 @@ function compareRuns(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** A sorted copy of named things. */
+/** A copy of the list, sorted by name. */
 export function byName<T extends { readonly name: string }>(things: Iterable<T>): T[] {
   return [...things].sort((a, b) => compareNames(a.name, b.name));
 }

@@ -1,38 +1,85 @@
-// request.ts: what tools ask of the alpha through the status nodes. Pure.
-// A tool writes {state: "asked"} under a fresh id on every status node that it reaches; the alpha, which reads all of
-// them, does it once and replaces the entry with its answer.
+// request.ts: requests of tools to the alpha through the status nodes. Pure.
+// A tool writes {state: "asked"} under a new id on every status node that it reaches. The alpha reads all of them,
+// executes the request once and replaces the entry with its answer.
 
 export interface AcceptLossRequest {
   readonly kind: "accept-loss";
-  /** The data node that becomes its partition's master, whatever the others may have held. */
+  /** The data node to become its partition's master. Writes that only other nodes have are lost. */
   readonly node: string;
 }
 
 export interface HandoverRequest {
   readonly kind: "handover";
-  /** The data node that is about to stop: another one of its partition is to be master before that. */
+  /** The data node that is about to stop. Another node of its partition must become master first. */
   readonly node: string;
 }
 
 export interface PromoteToRequest {
   readonly kind: "promote-to";
-  /** The data node that is to be its partition's master, without the loss of anything. */
+  /** The data node to become its partition's master, without data loss. */
   readonly node: string;
 }
 
 export interface ForgetRescueRequest {
   readonly kind: "forget-rescue";
-  /** The data node whose rescued data somebody has seen to: the status tells of it no more. The file stays. */
+  /** The data node whose rescued data was handled: the status no longer shows it. The file is kept. */
   readonly node: string;
 }
 
-export type RequestBody =
+/** Steps of a restore of the whole cluster, by the tool that holds the token (monitor/decide/restore.ts). */
+export type RestoreRequest =
+  | {
+      readonly kind: "restore";
+      readonly step: "begin" | "release" | "finish" | "cancel";
+      readonly token: string;
+      /** Who started the restore. For display only. */
+      readonly by: string;
+      /** begin: the new data's replication id, by partition. Empty: that partition stays unchanged. */
+      readonly replicationIds: readonly string[];
+      /** finish, cancel: the node to become master, by partition. */
+      readonly masters: readonly (string | null)[];
+    }
+  /** A heartbeat of the tool. No alpha answers it; the tool marks it as done when it ends. */
+  | {
+      readonly kind: "restore";
+      readonly step: "alive";
+      readonly token: string;
+      readonly count: number;
+    };
+
+/** A cut of the whole cluster (core/cut.ts). The answer's message is the cut as JSON (monitor/decide/cut.ts). */
+export interface CutRequest {
+  readonly kind: "cut";
+  /** Who requested it. For display only. */
+  readonly by: string;
+}
+
+/** Steps by which a partition copies another system's master and takes over from it, or goes back
+    (monitor/decide/follow/follow.ts). */
+export interface FollowRequest {
+  readonly kind: "follow";
+  readonly step: "begin" | "mark" | "unmark" | "promote" | "back" | "copy" | "stay" | "finish";
+  readonly partition: number;
+  /** Who requested it. For display only. */
+  readonly by: string;
+  /** The other system's master. */
+  readonly host: string;
+  readonly port: number;
+  /** mark, promote: the other master's replication id, and its offset when no client could write to it any more. */
+  readonly replicationId: string;
+  readonly offset: number;
+}
+
+/** Requests that concern one data node. */
+export type NodeRequest =
   AcceptLossRequest | HandoverRequest | PromoteToRequest | ForgetRescueRequest;
+
+export type RequestBody = NodeRequest | RestoreRequest | CutRequest | FollowRequest;
 
 export interface Request {
   readonly id: string;
   readonly body: RequestBody;
   readonly state: "asked" | "done" | "refused";
-  /** Why it was refused, or what was done; empty while asked. */
+  /** Why it was refused, or what was done. Empty while the state is "asked". */
   readonly message: string;
 }

@@ -1,20 +1,21 @@
-// router-users.ts: the lines of a users file, and the users that they name. Pure.
-// In the core because two rooms read it: a router, and whoever brings one up in a container and tells of a wrong line first.
+// router-users.ts: parses the lines of a users file. Pure.
+// It is in core because two parts use it: the router, and the code that starts a router in a container and checks the
+// file first.
 //
-//   # NAME  SHA-256 [SHA-256] [read-only]         sha256sum of the password, without a line's end
+//   # NAME  SHA-256 [SHA-256] [read-only]         sha256sum of the password, without a newline
 //   reports 5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8 read-only
 //
-// Two passwords are one that is being replaced by the other.
+// Two passwords: one of them is being replaced by the other.
 import type { Problem } from "./errors.ts";
 
 export interface KnownUser {
   readonly name: string;
-  /** SHA-256 of the passwords, any of which opens: two while one is being replaced. */
+  /** SHA-256 of the accepted passwords: two while one is being replaced. */
   readonly digests: readonly Buffer[];
   readonly isReadOnly: boolean;
 }
 
-/** Who has the cluster's password. */
+/** The user with the cluster's password. */
 export const APP_USER = "app";
 
 const NAME = /^[A-Za-z0-9._-]{1,64}$/;
@@ -27,7 +28,7 @@ export interface ParsedUsers {
   readonly errors: readonly Problem[];
 }
 
-/** Reads the text of a users file; `file` only names it in places. `hasPassword`: app has the cluster's. */
+/** Parses a users file. `file` is used in error locations. `hasPassword`: the user app has the cluster's password. */
 export function parseUsers(text: string, file: string, hasPassword: boolean): ParsedUsers {
   const users = new Map<string, KnownUser>();
   const errors: Problem[] = [];
@@ -43,17 +44,23 @@ export function parseUsers(text: string, file: string, hasPassword: boolean): Pa
     const odd = digests.find(([word]) => !DIGEST.test(word));
     if (!NAME.test(name[0]) || name[0] === "default") {
       const message = `'${name[0]}' can't be the name of a user`;
-      const remedy = "use 1 to 64 letters, digits, dots, underscores and hyphens; default is app";
+      const remedy =
+        "use 1 to 64 letters, digits, dots, underscores and hyphens; for clients that log in as default write app";
       complain("USERS_BAD_NAME", name.index, message, remedy);
     } else if (users.has(name[0])) {
-      const message = `the user ${name[0]} stands here twice`;
-      complain("USERS_TWICE", name.index, message, "keep one line, with both passwords if need be");
+      const message = `user ${name[0]} is listed twice`;
+      complain(
+        "USERS_TWICE",
+        name.index,
+        message,
+        "keep one line; it may have the SHA-256 of two passwords",
+      );
     } else if (name[0] === APP_USER && hasPassword) {
-      const message = `${APP_USER} has the cluster's password, and another one here`;
+      const message = `user ${APP_USER} has another password here than the cluster's`;
       const remedy = "leave the line out, or run without TWINE_PASSWORD_FILE";
       complain("USERS_APP", name.index, message, remedy);
     } else if (odd !== undefined) {
-      // The word itself isn't shown: it may be a password.
+      // The word itself is not shown: it may be a password.
       const message = `user ${name[0]}: this is no SHA-256`;
       complain("USERS_BAD_DIGEST", odd.index, message, SHAPE);
     } else if (digests.length === 0) {

@@ -1,8 +1,8 @@
-// alerts.ts: shows the alerter what the monitor knows, twice a second, for as long as the monitor runs. The monitor itself
-// knows nothing of mail, so that no mail can disturb it.
-import { createAlerter, type AlerterOptions, type MailedBoard } from "../alert/alerter.ts";
+// alerts.ts: gives the monitor's view to the alerter twice a second while the monitor runs. The monitor itself sends no
+// mail and waits for none, so mail can't disturb it; it only gets the result of the last mail.
+import { createAlerter, type AlerterOptions, type MailedHash } from "../alert/alerter.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
-import { startChore } from "./chore.ts";
+import { startPeriodicTask } from "../ports/periodic-task.ts";
 import type { Emit } from "./emit.ts";
 import type { Monitor } from "./monitor.ts";
 
@@ -10,9 +10,9 @@ export interface AlertsOptions extends Pick<
   AlerterOptions,
   "name" | "clock" | "send" | "templates"
 > {
-  readonly monitor: Pick<Monitor, "view" | "health" | "isAlphaAlive">;
+  readonly monitor: Pick<Monitor, "view" | "health" | "isAlphaAlive" | "noteMail">;
   readonly config: () => ClusterConfig;
-  readonly board: MailedBoard;
+  readonly hashes: MailedHash;
   readonly emit: Emit;
   readonly onMail: (outcome: "sent" | "failed") => void;
   readonly onTrouble: (error: unknown) => void;
@@ -20,7 +20,7 @@ export interface AlertsOptions extends Pick<
 
 const LOOK_MS = 500;
 
-export function startAlerts(options: AlertsOptions): { stop(): void } {
+export function startAlerts(options: AlertsOptions): { stop(): Promise<void> } {
   const { monitor, config, clock, emit, onMail, onTrouble } = options;
   const alerter = createAlerter({
     ...options,
@@ -31,19 +31,24 @@ export function startAlerts(options: AlertsOptions): { stop(): void } {
     },
     onNews: ({ kind, fields }) => {
       onMail(kind);
+      monitor.noteMail(kind === "sent" ? "sent" : { failed: String(fields["why"]) });
       emit(kind === "sent" ? "+alert" : "-alert", fields);
     },
   });
-  const look = (): Promise<void> => {
+  const look = (): void => {
     const view = monitor.view();
     const isAlpha = monitor.health().isAlpha && monitor.isAlphaAlive();
     if (view !== null) alerter.look(view, isAlpha);
-    return Promise.resolve();
   };
-  const chore = startChore(clock, () => LOOK_MS, look, onTrouble);
+  const task = startPeriodicTask({
+    clock,
+    restMs: () => LOOK_MS,
+    run: look,
+    onError: onTrouble,
+  });
   return {
-    stop: () => {
-      chore.stop();
+    stop: async () => {
+      await task.stop();
       alerter.stop();
     },
   };

@@ -1,41 +1,42 @@
 // candidacy.ts: a monitor that does not lead: watches the alpha's heartbeat and tries to become alpha when it stops.
-// election.ts holds the rules; this file asks the register and keeps what was seen.
+// election.ts has the rules; this file reads the register and keeps the state.
 import { majorityOf } from "../core/cluster.ts";
 import type { View } from "../core/view.ts";
 import type { Random } from "../ports/random.ts";
-import { FOREIGN_REMEDY, isForeign } from "../register/read.ts";
+import { failureText, type Failures } from "../register/gather.ts";
+import { FOREIGN_REMEDY } from "../register/read.ts";
 import type { Chosen, Prepared, RegisterReading, RegisterValue } from "../register/register.ts";
-import { parseView } from "../status/parse-view.ts";
+import { parseView } from "../core/parse-view.ts";
 import {
   isNewer,
   mayContend,
   startWatch,
   watchOn,
-  type Pulse,
+  type Heartbeat,
   type Watch,
-} from "./decide/election.ts";
-import { leadClash } from "./decide/adopt-conf.ts";
-import { firstView, inheritedView } from "./decide/first-view.ts";
+} from "./decide/failover/election.ts";
+import { leadConflict } from "./decide/views/adopt-conf.ts";
+import { firstView, inheritedView } from "./decide/views/first-view.ts";
 import type { Membership } from "./membership.ts";
-import { beginTerm, type Term, type TermOptions } from "./term.ts";
+import { startLeading, type Leadership, type LeadershipOptions } from "./leadership.ts";
 
-export interface CandidacyOptions extends TermOptions {
+export interface CandidacyOptions extends LeadershipOptions {
   readonly random: Random;
   readonly membership: Membership;
   readonly read: (withBody: boolean) => Promise<RegisterReading>;
 }
 
 export interface Candidacy {
-  /** One look at the register; a term when this monitor has just become alpha. */
-  tick(): Promise<Term | undefined>;
-  /** After a term: watch anew. `trouble`: what was wrong when it ended, empty when nothing was; it stands until the register
-      serves this monitor again or another leads, so that nobody takes the moment between for a good one. */
+  /** Reads the register once; resolves to the leadership when this monitor has just become alpha. */
+  tick(): Promise<Leadership | undefined>;
+  /** Starts again after a leadership. `trouble`: the problem when it ended, or empty. It is reported until the register
+      serves this monitor again or another monitor leads, so that the time between does not look good. */
   restart(trouble: string): void;
-  /** The last view read. */
+  /** The last view that was read. */
   view(): View | null;
-  /** Whether the heartbeat moved within the last lease or is too new to judge. */
+  /** Whether the heartbeat changed within the last lease; also true for a lease after the first reading. */
   isAlphaAlive(): boolean;
-  /** Why this monitor is no use at the moment; empty when all is well. */
+  /** Why this monitor can't do its work now; empty when it can. */
   trouble(): string;
 }
 
@@ -49,11 +50,11 @@ class Candidate implements Candidacy {
   #view: View | null = null;
   /** Why too few status nodes answer. */
   #silence = "";
-  /** Why those that answer gave no promise or took no view. It stands until one of the two worked, or another leads. */
+  /** Why the nodes that answer gave no promise or accepted no view; kept until one of the two worked, or another leads. */
   #refusal = "";
-  #told = "";
-  #clash = "";
-  /** What was wrong when the last term ended. */
+  #reported = "";
+  #conflict = "";
+  /** The problem when the last leadership ended. */
   #legacy = "";
 
   constructor(options: CandidacyOptions) {
@@ -64,11 +65,13 @@ class Candidate implements Candidacy {
     return this.#options.config().settings.leaseMs;
   }
 
-  async tick(): Promise<Term | undefined> {
+  async tick(): Promise<Leadership | undefined> {
     const watch = await this.#look();
     const { clock, membership } = this.#options;
     if (!membership.isMember()) return undefined;
-    if (!mayContend(watch, clock.nowMs(), this.#leaseMs)) return undefined;
+    // A monitor that most data nodes don't answer leads only when no other monitor does.
+    const handicapMs = this.#options.observer.isCutOff() ? 3 * this.#leaseMs : 0;
+    if (!mayContend(watch, clock.nowMs() - handicapMs, this.#leaseMs)) return undefined;
     return this.#contend(watch);
   }
 
@@ -82,12 +85,12 @@ class Candidate implements Candidacy {
   }
 
   trouble(): string {
-    return this.#silence || this.#refusal || this.#clash || this.#legacy;
+    return this.#silence || this.#refusal || this.#conflict || this.#legacy;
   }
 
   isAlphaAlive(): boolean {
     const watch = this.#watch;
-    if (watch === undefined || watch.pulse.epoch === 0) return false;
+    if (watch === undefined || watch.heartbeat.epoch === 0) return false;
     return this.#options.clock.nowMs() - watch.sinceMs < this.#leaseMs;
   }
 
@@ -95,15 +98,15 @@ class Candidate implements Candidacy {
     const { clock, random } = this.#options;
     const reading = await this.#options.read(false);
     await this.#keepView(reading.value);
-    const pulse: Pulse = { epoch: reading.value?.epoch ?? 0, heartbeat: reading.heartbeat };
+    const heartbeat: Heartbeat = { epoch: reading.value?.epoch ?? 0, count: reading.heartbeat };
     const nowMs = clock.nowMs();
     const before = this.#watch;
     this.#watch =
       before === undefined
-        ? startWatch(pulse, nowMs, this.#leaseMs, random.next())
-        : watchOn(before, pulse, nowMs, this.#leaseMs, random.next());
-    // A heartbeat moves only under the promise of a majority.
-    if (before !== undefined && isNewer(pulse, before.pulse)) {
+        ? startWatch(heartbeat, nowMs, this.#leaseMs, random.next())
+        : watchOn(before, heartbeat, nowMs, this.#leaseMs, random.next());
+    // A heartbeat changes only with the promise of a majority.
+    if (before !== undefined && isNewer(heartbeat, before.heartbeat)) {
       this.#refusal = "";
       this.#legacy = "";
     }
@@ -111,16 +114,16 @@ class Candidate implements Candidacy {
     const needed = majorityOf(answered + reading.silent.size);
     const isTold = reading.value === null || this.#view !== null;
     if (answered >= needed && isTold) this.#options.membership.judge(this.#view);
-    const reasons = [...reading.silent].map(([node, why]) => `${node}: ${why}`);
+    const reasons = [...reading.silent.values()].map(failureText);
     this.#silence =
       answered >= needed
         ? ""
         : `${answered} of the ${needed} status nodes needed answer${foreignCause(reading.silent)}`;
-    this.#tell(reasons);
+    this.#report(reasons);
     return this.#watch;
   }
 
-  /** Twenty thousand bytes five times a second would be much for nothing: the body only when it is another one. */
+  /** A body may have twenty thousand bytes, and is checked five times a second: it is read only when it has changed. */
   async #keepView(value: RegisterValue | null): Promise<void> {
     if (value === null) return;
     const known = this.#view;
@@ -131,12 +134,12 @@ class Candidate implements Candidacy {
 
   /**
    * 1. No promise of a majority: try again later.
-   * 2. A heartbeat newer than the one watched: somebody leads after all, give way and watch on.
-   * 3. It is another cluster's view, the keys lie by another hash than this twine.conf says, or it names other status
-   *    nodes: must not lead.
-   * 4. Otherwise this monitor's first value is the next epoch with itself as alpha.
+   * 2. A newer heartbeat than the watched one: another monitor leads; give way and continue to watch.
+   * 3. The view is another cluster's, or has another hashing or other status nodes than this twine.conf: must not lead.
+   * 4. Otherwise this monitor's first value is the next epoch with itself as alpha. It leads by the adopted twine.conf, so
+   *    it reads that first when its own file is another one.
    */
-  async #contend(watched: Watch): Promise<Term | undefined> {
+  async #contend(watched: Watch): Promise<Leadership | undefined> {
     const { proposer, clock, random } = this.#options;
     const prepared = await proposer.prepare();
     this.#judge(prepared);
@@ -145,58 +148,63 @@ class Candidate implements Candidacy {
       return undefined;
     }
     const { value } = prepared;
-    const pulse = pulseOf(value);
-    if (isNewer(pulse, watched.pulse)) {
-      proposer.giveWay();
-      this.#watch = startWatch(pulse, clock.nowMs(), this.#leaseMs, random.next());
+    const heartbeat = heartbeatOf(value);
+    if (isNewer(heartbeat, watched.heartbeat)) {
+      proposer.releasePromise();
+      this.#watch = startWatch(heartbeat, clock.nowMs(), this.#leaseMs, random.next());
       return undefined;
     }
     const before = value === null || value.body === null ? null : parseView(value.body);
-    const { membership, config } = this.#options;
+    const { membership, config, hashing } = this.#options;
     membership.judge(before);
     if (!membership.isMember()) {
-      proposer.giveWay();
+      proposer.releasePromise();
       this.#backOff(watched);
       return undefined;
     }
-    const clash = before === null ? undefined : leadClash(before, config());
-    if (clash !== undefined && this.#clash !== clash) {
-      this.#options.emit("-conf", { refused: true, why: clash });
+    const conflict = before === null ? undefined : leadConflict(before, config(), hashing());
+    if (conflict !== undefined && this.#conflict !== conflict) {
+      this.#options.emit("-conf", { refused: true, why: conflict });
     }
-    this.#clash = clash ?? "";
-    if (clash === undefined) return this.#write(before, watched);
-    proposer.giveWay();
+    this.#conflict = conflict ?? "";
+    if (conflict === undefined) {
+      await this.#options.adopted.learn(before);
+      return this.#write(before, watched);
+    }
+    proposer.releasePromise();
     this.#backOff(watched);
     return undefined;
   }
 
-  async #write(before: View | null, watched: Watch): Promise<Term | undefined> {
-    const { clock, config, confDigest, name, proposer } = this.#options;
+  async #write(before: View | null, watched: Watch): Promise<Leadership | undefined> {
+    const { adopted, clock, config, confDigest, hashing, name, proposer } = this.#options;
     const wallTime = clock.wallTime();
     const first =
       before === null
-        ? firstView(config(), confDigest(), name, wallTime)
-        : inheritedView(before, name, wallTime);
+        ? firstView(config(), confDigest(), name, wallTime, hashing())
+        : { ...inheritedView(before, name, wallTime), hashing: hashing() };
     const { epoch, revision } = first;
     const sentAtMs = clock.nowMs();
-    const chosen = await proposer.write({ body: JSON.stringify(first), epoch, revision });
+    const conf = adopted.textOf(first);
+    const draft = { body: JSON.stringify(first), epoch, revision };
+    const chosen = await proposer.write(conf === undefined ? draft : { ...draft, conf });
     this.#judge(chosen);
     if (chosen.kind !== "chosen") {
       this.#backOff(watched);
       return undefined;
     }
     this.#view = first;
-    return beginTerm(this.#options, first, before, sentAtMs);
+    return startLeading(this.#options, first, before, sentAtMs);
   }
 
-  /** After an attempt that came to nothing: not all contenders try again at the same moment. */
+  /** After a failed attempt: a random pause, so that contenders don't try again at the same moment. */
   #backOff(watched: Watch): void {
     const spreadMs = this.#leaseMs * (0.2 + 0.8 * this.#options.random.next());
     const sinceMs = this.#options.clock.nowMs() - this.#leaseMs;
     this.#watch = { ...watched, sinceMs, spreadMs };
   }
 
-  /** A conflict proves neither: somebody else was faster, who perhaps had no majority either. */
+  /** A conflict proves nothing: another proposer was faster, and may have had no majority either. */
   #judge(outcome: Prepared | Chosen): void {
     if (outcome.kind === "conflict") return;
     const reasons = outcome.kind === "no-majority" ? outcome.reasons : [];
@@ -205,26 +213,26 @@ class Candidate implements Candidacy {
       this.#legacy = "";
     }
     this.#refusal = reasons.join("; ");
-    this.#tell(reasons);
+    this.#report(reasons);
   }
 
-  /** One event when the register fails this monitor and one when it serves again, whatever the reasons between. */
-  #tell(reasons: readonly string[]): void {
+  /** One event when the register fails this monitor, and one when it works again, whatever the reasons between. */
+  #report(reasons: readonly string[]): void {
     const why = this.#silence || this.#refusal;
-    if (why !== "" && this.#told === "") this.#options.emit("-register", { reasons });
-    if (why === "" && this.#told !== "") this.#options.emit("+register");
-    this.#told = why;
+    if (why !== "" && this.#reported === "") this.#options.emit("-register", { reasons });
+    if (why === "" && this.#reported !== "") this.#options.emit("+register");
+    this.#reported = why;
   }
 }
 
-/** Of nodes that don't answer the number says enough; that they are another cluster's only a person can mend. */
-function foreignCause(silent: ReadonlyMap<string, string>): string {
-  const foreign = [...silent].filter(([, why]) => isForeign(why));
+/** Silent nodes are only counted, but nodes of another cluster are named, because only a person can correct that. */
+function foreignCause(silent: Failures): string {
+  const foreign = [...silent.values()].filter(({ kind }) => kind === "foreign");
   if (foreign.length === 0) return "";
-  const told = foreign.map(([name, why]) => `${name} ${why}`).join(", ");
-  return `: ${told}; ${FOREIGN_REMEDY}`;
+  const reported = foreign.map(({ node, cause }) => `${node} ${cause.message}`).join(", ");
+  return `: ${reported}; ${FOREIGN_REMEDY}`;
 }
 
-function pulseOf(value: RegisterValue | null): Pulse {
-  return { epoch: value?.epoch ?? 0, heartbeat: value?.heartbeat ?? 0 };
+function heartbeatOf(value: RegisterValue | null): Heartbeat {
+  return { epoch: value?.epoch ?? 0, count: value?.heartbeat ?? 0 };
 }

@@ -1,10 +1,13 @@
-// http.ts: what a monitor tells over HTTP: whether it is well, the cluster's status as it knows it, and metrics. Every
-// monitor answers, alpha or not. Nothing can be changed here, so there is nothing to authenticate but who may look.
+// http.ts: a monitor's HTTP answers: its health, the cluster's status that it knows, and metrics. Every monitor answers,
+// alpha or not. Nothing can be changed here, so only reading needs authentication.
 import { createHash } from "node:crypto";
-import { serve } from "@hono/node-server";
+import { createServer, type Server } from "node:http";
+import { getRequestListener } from "@hono/node-server";
 import type { Hono } from "hono";
-import { majorityOf, type ClusterConfig } from "../core/cluster.ts";
-import { TwineError } from "../core/errors.ts";
+import { majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
+import { listenOnAll } from "../ports/listen.ts";
+import { isKnownHost } from "../core/known-hosts.ts";
+import { readHttpToken } from "../ports/http-token.ts";
 import { readOnlyApp } from "../ports/read-only-app.ts";
 import type { RegisterReading } from "../register/register.ts";
 import { renderHtml } from "../status/html.ts";
@@ -21,6 +24,7 @@ import {
 } from "./metrics/collect.ts";
 import { CONTENT_TYPE } from "./metrics/exposition.ts";
 import type { Monitor } from "./monitor.ts";
+import { provenReading } from "./proven-reading.ts";
 
 export interface HttpOptions extends CollectOptions {
   readonly monitor: Monitor;
@@ -34,6 +38,11 @@ export interface HttpOptions extends CollectOptions {
 const TEXT = "text/plain; charset=utf-8";
 const TEXT_WIDTH = 100;
 
+const CONNECTIONS_MAX = 256;
+/** The time for a whole request: a normal one has a few hundred bytes. */
+const REQUEST_MS_MAX = 10_000;
+const IDLE_MS = 5000;
+
 interface Page {
   readonly type: string;
   readonly render: (report: StatusReport, options: HttpOptions) => string;
@@ -44,7 +53,8 @@ const PAGES: Readonly<Record<string, Page>> = {
   "/status.xml": { type: "application/xml", render: renderXml },
   "/status.html": {
     type: "text/html; charset=utf-8",
-    render: (report, { statusTemplate }) => renderHtml(report, statusTemplate),
+    render: (report, { statusTemplate, clock }) =>
+      renderHtml(report, statusTemplate, clock.wallTime()),
   },
   "/status.txt": {
     type: TEXT,
@@ -55,11 +65,15 @@ const PAGES: Readonly<Record<string, Page>> = {
 const PATHS = ["/healthz", ...Object.keys(PAGES), "/metrics"];
 
 /**
- * The routes. `/status.*` answers 503 while too few status nodes answer this monitor to prove anything, or they are another
- * cluster's; the page still says what is known. Any other path gets 404 and the list of paths, any method but GET and HEAD gets 405.
+ * The routes. `/status.*` returns 503 while fewer than a majority of the status nodes answer this monitor, or while they
+ * are another cluster's; the page still shows what is known. Other paths get 404 and the list of paths; methods other than
+ * GET and HEAD get 405.
  */
 export function monitorApp(options: HttpOptions): Hono {
-  const app = readOnlyApp(PATHS);
+  const app = readOnlyApp(PATHS, {
+    isKnownHost: (host) => isKnownHost(host, options.config()),
+    token: () => readHttpToken(options.config()),
+  });
   app.get("/healthz", (context) => {
     const health = options.monitor.health();
     return context.json(health, health.ok ? 200 : 503);
@@ -82,22 +96,24 @@ export function monitorApp(options: HttpOptions): Hono {
   return app;
 }
 
-async function reportNow({ config, monitor, read }: HttpOptions): Promise<StatusReport> {
-  const knowledge = { ...knowledgeOf([await read()]), alphaAlive: monitor.isAlphaAlive() };
-  return reportOf(config(), knowledge);
+async function reportNow({ clock, config, monitor, read }: HttpOptions): Promise<StatusReport> {
+  const statusCount = nodesOf(config(), "status").length;
+  const reading = await provenReading(read, statusCount);
+  const knowledge = { ...knowledgeOf([reading]), alphaAlive: monitor.isAlphaAlive() };
+  return reportOf(config(), knowledge, undefined, monitor.adoptedConf(), clock.wallTime());
 }
 
 async function metricsNow(options: HttpOptions, parts: readonly MetricPart[]): Promise<string> {
   return collectMetrics(options, await reportNow(options), parts);
 }
 
-/** The status nodes prove something, and of this cluster. */
+/** A majority of the status nodes answered, and they are this cluster's. */
 function isProven({ answered, problems, statusCount }: StatusReport): boolean {
   const isOther = problems.some(({ code }) => code === "CLUSTER_DIFFERS");
   return answered.length >= majorityOf(statusCount) && !isOther;
 }
 
-/** The page holds names that came over the network: nothing in it may run or be fetched, and only its own style counts.
+/** The page contains names from the network: it must run and fetch nothing, and use only its own style.
     https://www.w3.org/TR/CSP3/#grammardef-hash-source */
 function policyOf(page: Page, body: string): Record<string, string> {
   if (!page.type.startsWith("text/html")) return {};
@@ -113,47 +129,32 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** Serves `app` on each address; rejects with PORT_TAKEN when somebody else has the port. */
+/** Serves `app` on each address. Rejects with PORT_TAKEN when another process has the port. */
 export async function serveHttp(
   app: Hono,
   addresses: readonly string[],
   port: number,
 ): Promise<HttpServer> {
-  const servers = await Promise.all(addresses.map((address) => listen(app, address, port)));
+  const make = (): Server => {
+    // The timeouts close a connection with half a request soon, and the limit leaves descriptors for others.
+    // HTTP/1.0 has no Host header. Health checks use it, and would get 400 without this default name.
+    const answer = getRequestListener(app.fetch, { hostname: "localhost" });
+    const server = createServer(
+      { requestTimeout: REQUEST_MS_MAX, headersTimeout: REQUEST_MS_MAX, keepAliveTimeout: IDLE_MS },
+      (request, response) => {
+        void answer(request, response);
+      },
+    );
+    server.maxConnections = CONNECTIONS_MAX;
+    return server;
+  };
+  const where = addresses.map((host) => ({ host, port }));
+  const servers = await listenOnAll(where, make, "the monitor's HTTP server");
   return {
     close: async () => {
-      await Promise.all(servers.map((server) => server.close()));
+      const closing = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+      for (const server of servers) server.closeAllConnections();
+      await Promise.all(closing);
     },
   };
-}
-
-function listen(app: Hono, hostname: string, port: number): Promise<HttpServer> {
-  return new Promise((resolve, reject) => {
-    const server = serve({ fetch: app.fetch, hostname, port }, () => {
-      resolve({
-        close: () =>
-          new Promise((closed) => {
-            server.close(() => {
-              closed();
-            });
-            if ("closeAllConnections" in server) server.closeAllConnections();
-          }),
-      });
-    });
-    server.once("error", (cause: Error) => {
-      reject(portError(hostname, port, cause));
-    });
-  });
-}
-
-function portError(hostname: string, port: number, cause: Error): TwineError {
-  const isTaken = "code" in cause && cause.code === "EADDRINUSE";
-  return new TwineError(
-    {
-      code: isTaken ? "PORT_TAKEN" : "PORT_REFUSED",
-      message: `can't listen on ${hostname}:${port}: ${isTaken ? "another process does" : cause.message}`,
-      remedy: "stop that process, or give the monitor another port in twine.conf",
-    },
-    { cause },
-  );
 }

@@ -1,15 +1,15 @@
-// membership.ts: whether this monitor is one of the cluster's at all. One that is not neither leads nor proposes nor tells
-// the others what it sees: it would be taken for the monitor of the same name, and lead away a cluster not its own.
+// membership.ts: whether this monitor belongs to the cluster. If not, it must not lead, propose or report: it would be
+// taken for the monitor of the same name, and could lead another cluster.
 //
-// 1. Another cluster's: its twine.conf shares no data node with the view (core/same-cluster.ts). Judged until it was once
-//    found to belong: after that it goes with the cluster wherever a changed twine.conf moves it.
-// 2. The second of its name: the view has that name at another place, and another process of that name answers there.
-//    The one in the view counts. When it has gone, or the view has moved on, this one takes its part. The place is the
-//    one where this process listens, whatever a changed file says meanwhile; and it may be reached under another
-//    address, hence the run in the answer.
-// Before the first look nothing is known, and nothing is told.
+// 1. Another cluster's: its twine.conf shares no data node with the view (core/same-cluster.ts). Checked until it was once
+//    found to belong; after that it stays a member wherever a changed twine.conf moves it.
+// 2. The second of its name: the view has that name at another address, and another process of that name answers there.
+//    The one in the view counts. When that one is gone, or the view has changed, this one takes its place. The address is
+//    the one where this process listens, whatever a changed file says. It may be reached under another address, so the
+//    answer contains the run.
+// Before the first check nothing is known, and nothing is reported.
 import { addressOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
-import { CLUSTER_REMEDY, clusterClash } from "../core/same-cluster.ts";
+import { CLUSTER_REMEDY, clusterMismatch } from "../core/same-cluster.ts";
 import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Emit } from "./emit.ts";
@@ -17,7 +17,7 @@ import type { AskMonitor } from "./observe/ask-monitor.ts";
 
 export interface MembershipOptions {
   readonly name: string;
-  /** Says which run of this monitor it is; no two runs share it. */
+  /** Identifies this process of the monitor; unique. */
   readonly run: string;
   readonly config: () => ClusterConfig;
   readonly clock: Clock;
@@ -26,13 +26,13 @@ export interface MembershipOptions {
 }
 
 export interface Membership {
-  /** Weighs what the register holds; null: a majority says that it holds no view. */
+  /** Checks the register's view; null: a majority reports that there is none. */
   judge(view: View | null): void;
-  /** Whether this monitor may tell, propose and lead. */
+  /** Whether this monitor may report, propose and lead. */
   isMember(): boolean;
-  /** Why it keeps out; empty when it doesn't, or when nothing is known yet. */
+  /** Why this monitor is not a member; empty when it is one, or when nothing is known yet. */
   keepsOutBecause(): string;
-  /** The view on the status nodes is another cluster's. */
+  /** Whether the view on the status nodes is another cluster's. */
   isStranger(): boolean;
 }
 
@@ -44,16 +44,16 @@ type Rival = "none" | "asked" | "alive";
 
 class Judged implements Membership {
   readonly #options: MembershipOptions;
-  /** Where this process listens. */
+  /** The address where this process listens. */
   readonly #place: string;
   #isJudged = false;
   #hasBelonged = false;
   #stranger = "";
   #rival: Rival = "none";
-  /** Where the view has this name, when that is another place. */
-  #rivalPlace = "";
+  /** The view's address for this name, when it is another one. */
+  #rivalAddress = "";
   #askedAtMs = -Infinity;
-  #told = "";
+  #reported = "";
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -64,12 +64,12 @@ class Judged implements Membership {
   judge(view: View | null): void {
     this.#isJudged = true;
     if (view !== null && !this.#hasBelonged) {
-      const clash = clusterClash(view, this.#options.config());
-      this.#stranger = clash === undefined ? "" : `${clash}; ${CLUSTER_REMEDY}`;
-      this.#hasBelonged = clash === undefined;
+      const conflict = clusterMismatch(view, this.#options.config());
+      this.#stranger = conflict === undefined ? "" : `${conflict}; ${CLUSTER_REMEDY}`;
+      this.#hasBelonged = conflict === undefined;
     }
     if (view !== null) this.#lookForRival(view);
-    this.#tell();
+    this.#report();
   }
 
   isMember(): boolean {
@@ -80,7 +80,7 @@ class Judged implements Membership {
     if (this.#stranger !== "" || this.#rival !== "alive") return this.#stranger;
     const { name } = this.#options;
     return (
-      `the cluster has its ${name} at ${this.#rivalPlace}, which is alive, and this one is at ${this.#place}; ` +
+      `the cluster has its ${name} at ${this.#rivalAddress}, which is alive, and this one is at ${this.#place}; ` +
       "stop the one that is not wanted, or give this one a name of its own in twine.conf"
     );
   }
@@ -95,11 +95,11 @@ class Judged implements Membership {
     const place = seen === undefined ? this.#place : placeOf(seen);
     if (seen === undefined || place === this.#place) {
       this.#rival = "none";
-      this.#rivalPlace = "";
+      this.#rivalAddress = "";
       return;
     }
-    if (place !== this.#rivalPlace) {
-      this.#rivalPlace = place;
+    if (place !== this.#rivalAddress) {
+      this.#rivalAddress = place;
       this.#rival = "asked";
       this.#askedAtMs = -Infinity;
     }
@@ -112,20 +112,20 @@ class Judged implements Membership {
   async #ask(place: string, host: string, port: number, withinMs: number): Promise<void> {
     const { name, run, askMonitor } = this.#options;
     const answer = await askMonitor(host, port, withinMs);
-    // The view may have moved on meanwhile.
-    if (place !== this.#rivalPlace) return;
+    // The view may have changed meanwhile.
+    if (place !== this.#rivalAddress) return;
     this.#rival = answer?.name === name && answer.run !== run ? "alive" : "none";
-    this.#tell();
+    this.#report();
   }
 
-  /** Once when it begins to keep out and once when it is over. */
-  #tell(): void {
+  /** Emits -member once when the membership ends, and +member once when it begins again. */
+  #report(): void {
     const why = this.keepsOutBecause();
-    if (why === this.#told) return;
+    if (why === this.#reported) return;
     if (why !== "") this.#options.emit("-member", { why });
     else if (this.isMember()) this.#options.emit("+member");
     else return;
-    this.#told = why;
+    this.#reported = why;
   }
 }
 

@@ -1,74 +1,96 @@
-// monitor.ts: one twined: watches the register until it may lead, leads until it must give way, and over again.
-// The rules are in decide/, what is seen in observe/, what is done in act/; this file is only the order of things.
+// monitor.ts: one twined: watches the register until it may lead, leads until the leadership ends, and starts again.
+// decide/ has the rules, observe/ the observations, act/ the actions; this file only connects them.
 import { nodesOf, type ClusterConfig } from "../core/cluster.ts";
-import { credentialsOf } from "../core/credentials.ts";
-import { hashingClash } from "../core/hashing.ts";
+import { credentialsOf, passwordsOf, type Secret } from "../core/credentials.ts";
+import { builtinHashing, hashingMismatch, type Hashing } from "../core/hashing.ts";
 import { confDigest } from "../core/conf/digest.ts";
 import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
+import { startPeriodicTask, type PeriodicTask } from "../ports/periodic-task.ts";
 import type { Random } from "../ports/random.ts";
 import type { OpenLink } from "../ports/redis-link.ts";
 import { createProposer } from "../register/proposer.ts";
 import { readRegister } from "../register/read.ts";
 import type { Acceptor } from "../register/register.ts";
-import type { Rescuer } from "./act/rescue.ts";
+import type { Rescuer } from "../replication/rescue.ts";
+import type { MailOutcome } from "./decide/decide.ts";
 import type { Rules } from "./decide/rules.ts";
+import type { ArchiveState } from "../core/archive-state.ts";
+import type { BackupOutcome } from "./decide/views/backup-view.ts";
+import { createAdopted, type Adopted, type ReadConf } from "./adopted.ts";
 import { createEmit, type Emit } from "./emit.ts";
 import { runForAlpha, type Candidacy } from "./candidacy.ts";
 import { createMembership, type Membership } from "./membership.ts";
 import { askMonitorByHttp, type AskMonitor } from "./observe/ask-monitor.ts";
-import type { Board } from "./observe/board.ts";
+import type { SharedHashes } from "./observe/shared-hashes.ts";
 import { createObserver, type Observer } from "./observe/observer.ts";
 import { probeTcp, type Probe } from "./observe/tcp-probe.ts";
-import type { Term } from "./term.ts";
-import { createTicker, type Ticker } from "./ticker.ts";
+import type { Leadership } from "./leadership.ts";
+import { createQuiet, type Quiet } from "./quiet.ts";
+import { errorText } from "../core/error-text.ts";
 
 export interface MonitorOptions {
   /** A monitor of `config`. */
   readonly name: string;
-  /** As completed. */
+  /** Completed with defaults. */
   readonly config: ClusterConfig;
-  readonly password: string | undefined;
+  /** The hashing that `config` names; absent: a built-in one. */
+  readonly hashing?: Hashing;
+  readonly password: Secret | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly openLink: OpenLink;
   readonly acceptors: readonly Acceptor[];
-  readonly board: Board;
+  readonly hashes: SharedHashes;
+  /** Reads the adopted twine.conf; absent: this monitor uses its own file. */
+  readonly readConf?: ReadConf;
   readonly probe?: Probe;
   readonly askMonitor?: AskMonitor;
-  /** Saves what a rogue master alone has; absent: such a master is detached without that. */
+  /** Saves the data that only a rogue master has; absent: such a master is detached without it. */
   readonly rescuer?: Rescuer;
-  /** What it judges by; absent: the rules that hold. */
+  /** Absent: RULES. */
   readonly rules?: Rules;
 }
 
 export interface MonitorHealth {
   readonly ok: boolean;
   readonly why: string;
-  /** This monitor. */
+  /** This monitor's name. */
   readonly name: string;
-  /** Says which process it is: no two runs share it. */
+  /** Identifies this process of the monitor; unique. */
   readonly run: string;
-  /** The alpha as this monitor knows it; null before the first view. */
+  /** The alpha that this monitor knows; null before the first view. */
   readonly alpha: string | null;
   readonly isAlpha: boolean;
   readonly epoch: number;
+  /** How its twine.conf differs from the adopted one; null when it does not, or when that is unknown. */
+  readonly confDiffers: string | null;
+  /** The number of passwords that it knows: none, one, or two while the password is being rotated. */
+  readonly passwords: number;
 }
 
 export interface Monitor {
   health(): MonitorHealth;
-  /** Whether this monitor leads with a standing lease, or sees another renew it. */
+  /** Whether this monitor is alpha and its lease has not ended, or sees another monitor renew the lease. */
   isAlphaAlive(): boolean;
-  /** The view this monitor leads with, or the last that it read of its own cluster. */
+  /** The alpha's own view, or the last one that this monitor has read of its cluster. */
   view(): View | null;
-  /** All that INFO tells of a data node, as text; rejects when it can't be asked. */
+  /** The adopted twine.conf; undefined when it is this monitor's own, or unknown. */
+  adoptedConf(): ClusterConfig | undefined;
+  /** INFO all of a data node, as text; rejects when it can't be asked. */
   detailsOf(node: string): Promise<string>;
-  /** Tells what happened beside the monitor in its process, as its own events: to the log and on the status nodes. */
+  /** Emits an event of another part of this process, in the log and on the status nodes. */
   readonly emit: Emit;
-  /** Takes a changed twine.conf. Answers why it is refused, or undefined. */
-  reload(config: ClusterConfig): string | undefined;
+  /** Sets the state of the backups, which the view shows. */
+  noteBackup(outcome: BackupOutcome): void;
+  /** Sets the archiver's report; undefined: this monitor does not record the archive. */
+  noteArchive(outcome: ArchiveState | undefined): void;
+  /** Sets the result of the last mail: the view shows one that could not be sent. */
+  noteMail(outcome: MailOutcome): void;
+  /** Takes a changed twine.conf and its hashing. Returns why it is refused, or undefined. */
+  reload(config: ClusterConfig, hashing: Hashing): string | undefined;
   stop(): Promise<void>;
 }
 
@@ -76,30 +98,42 @@ export function startMonitor(options: MonitorOptions): Monitor {
   return new RunningMonitor(options);
 }
 
+/** Several observations at the same time need only one round. */
+const LEAST_GAP_MS = 10;
+
 class RunningMonitor implements Monitor {
   readonly #options: MonitorOptions;
   readonly emit: Emit;
   readonly #run: string;
   readonly #membership: Membership;
+  readonly #adopted: Adopted;
   readonly #observer: Observer;
   readonly #candidacy: Candidacy;
-  readonly #ticker: Ticker;
+  readonly #loop: PeriodicTask;
+  readonly #quiet: Quiet;
   readonly #troubles = new Map<string, string>();
   #config: ClusterConfig;
   #digest: string;
-  #term: Term | undefined;
+  #hashing: Hashing;
+  #leadership: Leadership | undefined;
+  #mail: MailOutcome | undefined;
+  #backup: BackupOutcome | undefined;
+  #archive: ArchiveState | undefined;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
     this.#config = options.config;
+    const { clock } = options;
+    this.#quiet = createQuiet(clock, () => Math.min(150, this.#config.settings.leaseMs / 5));
     this.#digest = confDigest(options.config);
+    this.#hashing = options.hashing ?? builtinHashing(options.config.settings);
     this.emit = createEmit(options.log, (event, fields) => {
-      const { name: monitor, clock, board } = options;
-      // Whoever listens takes every monitor there for one of the cluster's.
+      const { name: monitor, clock, hashes } = options;
+      // Subscribers take every monitor that publishes here for a member of the cluster.
       if (!this.#membership.isMember()) return;
-      const told = { monitor, event, at: clock.wallTime(), ...fields };
-      // The log has it; a status node that is away misses it.
-      board.publishEvent(JSON.stringify(told)).catch(() => undefined);
+      const reported = { monitor, event, at: clock.wallTime(), ...fields };
+      // The log has the event, so a status node that can't be reached may miss it.
+      hashes.publishEvent(JSON.stringify(reported)).catch(() => undefined);
     });
     this.#run = `${options.clock.wallTime()} ${options.random.next()}`;
     this.#membership = createMembership({
@@ -110,12 +144,20 @@ class RunningMonitor implements Monitor {
       askMonitor: options.askMonitor ?? askMonitorByHttp,
       emit: this.emit,
     });
+    this.#adopted = createAdopted({
+      config: () => this.#config,
+      confDigest: () => this.#digest,
+      clock: options.clock,
+      emit: this.emit,
+      readConf: options.readConf,
+    });
     this.#observer = this.#createObserver();
     this.#candidacy = this.#createCandidacy();
-    this.#ticker = createTicker({
+    this.#loop = startPeriodicTask({
       clock: options.clock,
-      everyMs: () => this.#config.settings.leaseMs / 5,
-      tick: () => this.#tick(),
+      restMs: (spentMs) => this.#config.settings.leaseMs / 5 - spentMs,
+      leastGapMs: LEAST_GAP_MS,
+      run: () => this.#tick(),
       onError: (error) => {
         const why = error instanceof Error ? error.stack : String(error);
         this.emit("-tick", { why });
@@ -125,7 +167,12 @@ class RunningMonitor implements Monitor {
 
   view(): View | null {
     if (this.#membership.isStranger()) return null;
-    return this.#term?.view() ?? this.#candidacy.view();
+    return this.#leadership?.view() ?? this.#candidacy.view();
+  }
+
+  adoptedConf(): ClusterConfig | undefined {
+    const view = this.view();
+    return view === null ? undefined : this.#adopted.otherThanOwn(view);
   }
 
   detailsOf(node: string): Promise<string> {
@@ -134,81 +181,111 @@ class RunningMonitor implements Monitor {
 
   isAlphaAlive(): boolean {
     if (this.#membership.isStranger()) return false;
-    return this.#term?.holdsLease() ?? this.#candidacy.isAlphaAlive();
+    return this.#leadership?.holdsLease() ?? this.#candidacy.isAlphaAlive();
   }
 
   health(): MonitorHealth {
     const why = this.#trouble();
     const { name } = this.#options;
-    const { alpha, epoch } = this.view() ?? { alpha: null, epoch: 0 };
-    const isAlpha = this.#term !== undefined;
-    return { ok: why === "", why, name, run: this.#run, alpha, isAlpha, epoch };
+    const view = this.view();
+    const { alpha, epoch } = view ?? { alpha: null, epoch: 0 };
+    const isAlpha = this.#leadership !== undefined;
+    const confDiffers = this.#adopted.difference(view);
+    const passwords = passwordsOf(this.#options.password).length;
+    const known = { alpha, isAlpha, epoch, confDiffers, passwords };
+    return { ok: why === "", why, name, run: this.#run, ...known };
   }
 
-  reload(config: ClusterConfig): string | undefined {
-    const why = reloadClash(this.#config, config, this.view());
+  noteBackup(outcome: BackupOutcome): void {
+    this.#backup = outcome;
+    this.#loop.trigger();
+  }
+
+  noteArchive(outcome: ArchiveState | undefined): void {
+    this.#archive = outcome;
+  }
+
+  noteMail(outcome: MailOutcome): void {
+    this.#mail = outcome;
+    this.#loop.trigger();
+  }
+
+  reload(config: ClusterConfig, hashing: Hashing): string | undefined {
+    const why = reloadConflict(this.#config, config, hashing, this.view());
     if (why !== undefined) {
       this.emit("-conf", { refused: true, why });
       return why;
     }
+    // The cluster uses this file until it has adopted the changed one.
+    if (this.view()?.confDigest === this.#digest) this.#adopted.keep(this.#digest, this.#config);
     this.#config = config;
     this.#digest = confDigest(config);
+    this.#hashing = hashing;
     this.#observer.reload();
-    this.#ticker.wake();
+    this.#loop.trigger();
     return undefined;
   }
 
   async stop(): Promise<void> {
-    await this.#ticker.stop();
-    if (this.#term !== undefined) {
-      // The cluster may be on its way down: what its masters hold now is the evidence when they come back.
+    await this.#loop.stop();
+    if (this.#leadership !== undefined) {
+      // The cluster may be shutting down: the present data of its masters is the evidence when they come back.
       await this.#observer.recordNow().catch((error: unknown) => {
         this.emit("-task", { task: "last record", why: String(error) });
       });
-      this.emit("-alpha", { epoch: this.#term.epoch, why: "stopped" });
+      this.emit("-alpha", { epoch: this.#leadership.epoch, why: "stopped" });
     }
-    this.#term?.end();
+    this.#leadership?.end();
     this.#observer.stop();
   }
 
   async #tick(): Promise<void> {
-    const term = this.#term;
-    if (term === undefined) {
-      this.#term = await this.#candidacy.tick();
+    const quiet = this.#quiet.over();
+    if (quiet !== undefined) await quiet;
+    void this.#adopted.learn(this.view());
+    const leadership = this.#leadership;
+    if (leadership === undefined) {
+      this.#leadership = await this.#candidacy.tick();
       return;
     }
-    this.#membership.judge(term.view());
+    this.#membership.judge(leadership.view());
     const keepsOut = this.#membership.keepsOutBecause();
-    const over = keepsOut === "" ? await term.tick() : keepsOut;
+    const over = keepsOut === "" ? await leadership.tick() : keepsOut;
     if (over !== undefined) {
-      this.emit("-alpha", { epoch: term.epoch, why: over });
+      this.emit("-alpha", { epoch: leadership.epoch, why: over });
       const trouble = this.#trouble();
-      term.end();
-      this.#term = undefined;
+      leadership.end();
+      this.#leadership = undefined;
+      // Another alpha may take backups meanwhile.
+      this.#backup = undefined;
       this.#candidacy.restart(trouble);
-    } else if (term.isRestless()) this.#ticker.wake();
+    } else if (leadership.isRestless()) this.#loop.trigger();
   }
 
   #trouble(): string {
-    if (!this.#ticker.isTicking(10 * this.#config.settings.leaseMs))
-      return "the loop does not tick";
+    if (!this.#loop.isAlive(10 * this.#config.settings.leaseMs)) return "the loop does not tick";
     const keepsOut = this.#membership.keepsOutBecause();
     if (keepsOut !== "") return keepsOut;
-    if (this.#term === undefined) return this.#candidacy.trouble();
-    return this.#term.holdsLease() ? "" : "the lease ran out";
+    if (this.#leadership === undefined) return this.#candidacy.trouble();
+    return this.#leadership.holdsLease() ? "" : "the lease ran out";
   }
 
   #ports() {
-    const { name, password, clock, openLink, board } = this.#options;
+    const { name, password, clock, openLink, hashes } = this.#options;
     return {
       name,
       credentials: credentialsOf("monitor", password),
       clock,
       openLink,
-      board,
+      hashes,
       emit: this.emit,
+      quiet: this.#quiet,
       config: () => this.#config,
       confDigest: () => this.#digest,
+      hashing: () => this.#hashing,
+      adopted: this.#adopted,
+      mail: () => this.#mail,
+      backup: () => this.#backup && { ...this.#backup, archive: this.#archive },
     };
   }
 
@@ -221,11 +298,11 @@ class RunningMonitor implements Monitor {
       acceptors,
       probe: probe ?? probeTcp,
       onNews: () => {
-        this.#ticker.wake();
+        this.#loop.trigger();
       },
       onTrouble: (what, error) => {
-        const why = error instanceof Error ? error.message : String(error);
-        // The same trouble again and again is one line.
+        const why = errorText(error);
+        // The same error again is not logged again.
         if (this.#troubles.get(what) !== why) this.emit("-task", { task: what, why });
         this.#troubles.set(what, why);
       },
@@ -255,11 +332,12 @@ class RunningMonitor implements Monitor {
   }
 }
 
-/** What a running monitor can't take over from a changed twine.conf: it needs the whole cluster to be restarted, or
-    is impossible while the data lives. */
-function reloadClash(
+/** Why a running monitor can't use a changed twine.conf: the change needs a restart of the whole cluster, or is impossible
+    without losing keys. undefined: it can. */
+function reloadConflict(
   present: ClusterConfig,
   changed: ClusterConfig,
+  hashing: Hashing,
   view: View | null,
 ): string | undefined {
   if (present.settings.cluster !== changed.settings.cluster) {
@@ -272,5 +350,5 @@ function reloadClash(
   if (places(present) !== places(changed)) {
     return `the status nodes are ${places(present)} and the new twine.conf says ${places(changed)}: stop the cluster to change them`;
   }
-  return view === null ? undefined : hashingClash(view, changed);
+  return view === null ? undefined : hashingMismatch(view, hashing);
 }

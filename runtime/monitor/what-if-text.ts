@@ -1,4 +1,4 @@
-// what-if-text.ts: what a loss would bring, as lines for a person. Pure.
+// what-if-text.ts: the predicted effect of a loss, as lines for people. Pure.
 //
 //   if a6666 died:
 //     partition 0   a6666 -> a6667   killed: without a master for about 0.1 s; silent: about 1.6 s
@@ -7,19 +7,19 @@
 import type { WhatIf, WhatIfPartition } from "./decide/what-if.ts";
 
 export interface Losses {
-  /** What was named: a node or a host. */
+  /** The node or host that was named. */
   readonly subject: string;
   readonly nodes: readonly string[];
   readonly killed: WhatIf;
   readonly silent: WhatIf;
 }
 
-/** Lines that end with a line feed. */
+/** Lines, each with a line feed at its end. */
 export function whatIfText({ subject, nodes, killed, silent }: Losses): string {
   const who =
     nodes.length === 1 && nodes[0] === subject ? subject : `${subject} (${nodes.join(", ")})`;
   const lines = [`if ${who} died, the cluster would be ${worst(killed, silent)}`];
-  if (killed.why !== "") lines.push(`  nobody would decide anything: ${killed.why}`);
+  if (killed.why !== "") lines.push(`  nothing would be decided: ${killed.why}`);
   for (const note of killed.notes) lines.push(`  ${note}`);
   for (const [at, partition] of killed.partitions.entries()) {
     const same = silent.partitions[at] ?? partition;

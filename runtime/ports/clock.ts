@@ -1,11 +1,11 @@
-// clock.ts: time as a port, so that the same code runs on a simulated clock.
+// clock.ts: time as a port, so that the same code also runs on a simulated clock.
 
 export interface Clock {
-  /** Monotonic milliseconds; only differences mean anything. */
+  /** Monotonic milliseconds; only differences have a meaning. */
   nowMs(): number;
-  /** ISO 8601 wall time, for people only. */
+  /** Wall time in ISO 8601, for display only. */
   wallTime(): string;
-  /** Runs `task` once after `delayMs`; the returned function takes it back. */
+  /** Runs `task` once after `delayMs`. The returned function cancels it. */
   after(delayMs: number, task: () => void): () => void;
   /** Resolves after `delayMs`. */
   delay(delayMs: number): Promise<void>;

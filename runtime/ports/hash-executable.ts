@@ -1,12 +1,15 @@
-// hash-executable.ts: partition numbers from a program of the user's own, run as `cmd KEY MODULUS`.
+// hash-executable.ts: gets partition numbers from a user's program, run as `cmd KEY MODULUS`.
 //
-//   key -> known? -> answer          a process per key is slow: the last answers are remembered,
-//          asked already? -> wait    two callers with one key share one process,
+//   key -> cached? -> result         a process per key is slow: the last results are cached,
+//          running? -> await it      two calls with one key share one process,
 //          else -> queue -> run      and only a few processes run at once
 //
-// No shell is involved: a key can hold any text without being understood as a command. Each
-// process leads a group of its own, so that one which hangs is ended together with whatever it
-// started itself.
+// A program may also support `cmd --many MODULUS`: it reads a key from each line of its input and prints a number for
+// each. The fingerprint then needs a few processes instead of hundreds. A program without this treats --many as a key and
+// prints one number, or fails: then each key is a call of its own.
+//
+// No shell is involved: no text in a key can be executed as a command. Each process leads its own process group, so that
+// it can be killed together with the processes that it started.
 import { isUtf8 } from "node:buffer";
 import { spawn, type ChildProcess } from "node:child_process";
 import { accessSync, constants } from "node:fs";
@@ -16,9 +19,9 @@ import type { Partitioner } from "./partitioner.ts";
 export interface ExecutableLimits {
   readonly runningCount: number;
   readonly timeoutMs: number;
-  /** How many answers are remembered. */
+  /** The size of the cache. */
   readonly rememberedCount: number;
-  /** Longer keys are asked for each time, so that the memory they take has a bound too. */
+  /** Results of longer keys are not cached, so that the memory of the cache is limited. */
   readonly rememberedKeyChars: number;
 }
 
@@ -29,14 +32,19 @@ export const EXECUTABLE_LIMITS: ExecutableLimits = Object.freeze({
   rememberedKeyChars: 1024,
 });
 
-/** More output than this belongs to no number and to no readable complaint. */
+/** Longer output can't be a number or a readable error message. */
 const OUTPUT_CHARS_MAX = 4096;
+
+/** Used in place of a key: the keys follow as lines. */
+const MANY = "--many";
+/** One key in this many is also run alone: both forms must return the same number. */
+const CHECKED_EACH = 64;
 
 export interface HashExecutable {
   /** As written in twine.conf, for errors. */
   readonly name: string;
   readonly file: string;
-  /** Where it runs. */
+  /** Its working directory. */
   readonly folder: string;
   readonly partitions: number;
 }
@@ -63,6 +71,23 @@ export function openHashExecutable(
     return partition;
   };
 
+  const askMany = async (keys: readonly string[]): Promise<readonly number[] | undefined> => {
+    const input = keys.map((key) => `${key}\n`).join("");
+    const ended = await queue.inTurn(() => run(executable, MANY, limits.timeoutMs, running, input));
+    queue.requireOpen();
+    const answers = answersIn(ended, keys.length, executable.partitions);
+    if (answers === undefined) return undefined;
+    const sample = answers.map((_, at) => at).filter((at) => at % CHECKED_EACH === 0);
+    await Promise.all(
+      sample.map(async (at) => {
+        const [key = "", answer = 0] = [keys[at], answers[at]];
+        const alone = await ask(key);
+        if (alone !== answer) throw manyError(executable, key, answer, alone);
+      }),
+    );
+    return answers;
+  };
+
   const ask = (key: string): Promise<number> => {
     const answer = queue.inTurn(() => answerOf(key)).finally(() => asked.delete(key));
     asked.set(key, answer);
@@ -75,10 +100,16 @@ export function openHashExecutable(
       const key = Buffer.from(bytes).toString("utf8");
       const known = remembered.get(key);
       if (known === undefined) return asked.get(key) ?? ask(key);
-      // A Map lists its keys by age: putting the key back makes it the youngest.
+      // A Map keeps insertion order: inserting the key again makes it the newest.
       remembered.delete(key);
       remembered.set(key, known);
       return known;
+    },
+    partitionsOf: (keys) => {
+      const isLine = (key: Uint8Array): boolean =>
+        isUtf8(key) && !key.includes(0) && !key.includes(10);
+      if (!keys.every(isLine)) return Promise.resolve(undefined);
+      return askMany(keys.map((key) => Buffer.from(key).toString("utf8")));
     },
     close: async () => {
       queue.close();
@@ -96,12 +127,12 @@ function forgetOldest(remembered: Map<string, number>, count: number): void {
 
 interface Queue {
   /**
-   * Runs the task when fewer than the limit run; rejects with the closing error when closed
+   * Runs the task as soon as fewer tasks than the limit run. Rejects with the closing error if the queue was closed
    * before.
    */
   inTurn<T>(task: () => Promise<T>): Promise<T>;
   requireOpen(): void;
-  /** Fails what waits; what runs goes on. */
+  /** Rejects queued tasks; running ones continue. */
   close(): void;
 }
 
@@ -115,8 +146,7 @@ function openQueue(runningCountMax: number, closing: () => Error): Queue {
   return {
     requireOpen,
     inTurn: async (task) => {
-      // The place is taken by whoever gives it up for the next one, so that nobody can slip in
-      // between.
+      // A task that ends passes its slot on to the next one, so that no new task can take it in between.
       if (runningCount < runningCountMax) runningCount += 1;
       else await new Promise<void>((resolve) => waiting.push(resolve));
       try {
@@ -129,7 +159,7 @@ function openQueue(runningCountMax: number, closing: () => Error): Queue {
       }
     },
     close: () => {
-      // Those that wait get their turn, one after the other, and find the queue closed.
+      // Queued tasks get their slots one after the other, and find the queue closed.
       isClosed = true;
     },
   };
@@ -141,19 +171,20 @@ interface Ended {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly isLate: boolean;
-  /** It could not be started at all. */
+  /** Set if it could not be started. */
   readonly cause?: Error;
 }
 
-/** Runs `file KEY MODULUS` to its end, or to the end of its time; never rejects. */
+/** Runs `file KEY MODULUS` until it exits or times out, with `input` as its standard input. Never rejects. */
 function run(
   executable: HashExecutable,
   key: string,
   timeoutMs: number,
   running: Set<ChildProcess>,
+  input?: string,
 ): Promise<Ended> {
   return new Promise((resolve) => {
-    const started = start(executable, key);
+    const started = start(executable, key, input);
     if (started instanceof Error) {
       resolve({ ...NOTHING_SAID, code: null, signal: null, isLate: false, cause: started });
       return;
@@ -179,17 +210,21 @@ function run(
   });
 }
 
-/**
- * The process, or why there is none: spawn throws for some reasons (a key beyond the system's
- * limit, say).
- */
-function start(executable: HashExecutable, key: string): ChildProcess | Error {
+/** The process, or the error: spawn throws for some reasons (for example a key longer than the system's limit). */
+function start(
+  executable: HashExecutable,
+  key: string,
+  input: string | undefined,
+): ChildProcess | Error {
   try {
-    return spawn(executable.file, [key, String(executable.partitions)], {
+    const child = spawn(executable.file, [key, String(executable.partitions)], {
       cwd: executable.folder,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       detached: true,
     });
+    // A program that does not read its input closes the pipe.
+    child.stdin?.on("error", () => undefined).end(input);
+    return child;
   } catch (cause) {
     return cause instanceof Error ? cause : new Error(String(cause));
   }
@@ -197,7 +232,7 @@ function start(executable: HashExecutable, key: string): ChildProcess | Error {
 
 const NOTHING_SAID = Object.freeze({ output: "", complaint: "" });
 
-/** What the process writes, as it grows. */
+/** Collects the output of the process. */
 function listen(child: ChildProcess): { readonly output: string; readonly complaint: string } {
   const said = { ...NOTHING_SAID };
   child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
@@ -210,14 +245,14 @@ function listen(child: ChildProcess): { readonly output: string; readonly compla
 }
 
 /**
- * Ends a process and what it started; its pipes are let go, should something still hold their
- * other end.
+ * Kills a process and the processes that it started. Also closes its pipes, in case another process still holds the other
+ * end.
  */
 function endGroup(child: ChildProcess): void {
   try {
     if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
   } catch {
-    // Nobody of the group is left: what was wanted is so already.
+    // The process group has already ended.
   }
   child.stdout?.destroy();
   child.stderr?.destroy();
@@ -241,6 +276,30 @@ function partitionFrom(
       `hash ${name} printed '${shortened(answer)}' for the key '${shortened(key)}', ` +
       `and there are ${partitions} partitions`,
     remedy: `let it print a whole number from 0 to ${partitions - 1} and nothing else`,
+  });
+}
+
+/** The numbers that a program printed for `count` keys; undefined if it does not support --many. */
+function answersIn(ended: Ended, count: number, partitions: number): number[] | undefined {
+  if (ended.cause !== undefined || ended.isLate || ended.code !== 0) return undefined;
+  const lines = ended.output.trimEnd().split("\n");
+  const areAnswers =
+    lines.length === count &&
+    lines.every((line) => /^\d{1,15}$/.test(line) && Number(line) < partitions);
+  return areAnswers ? lines.map(Number) : undefined;
+}
+
+function manyError(
+  { name, partitions }: HashExecutable,
+  key: string,
+  answer: number,
+  alone: number,
+): TwineError {
+  const shown = shortened(key);
+  return new TwineError({
+    code: "HASH_ANSWER_BAD",
+    message: `hash ${name} printed ${answer} for the key '${shown}' under ${MANY}, and ${alone} when it was asked for that key alone`,
+    remedy: `let \`${name} ${MANY} ${partitions}\` print for each line of its input what \`${name} LINE ${partitions}\` prints`,
   });
 }
 
@@ -302,6 +361,6 @@ function closedError({ name }: HashExecutable): TwineError {
   });
 }
 
-function shortened(text: string): string {
+export function shortened(text: string): string {
   return text.length <= 200 ? text : `${text.slice(0, 200)}...`;
 }

@@ -1,4 +1,4 @@
-// random.ts: randomness as a port, so that a seed can stand in for it.
+// random.ts: randomness as a port, so that tests can use a seed.
 
 export interface Random {
   /** In [0, 1). */

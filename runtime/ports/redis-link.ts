@@ -1,8 +1,10 @@
-// redis-link.ts: one connection to one redis-server as a port; ioredis behind it.
-// A link never reconnects by itself: whoever holds it decides whether the broken thing is worth another.
+// redis-link.ts: one connection to one redis-server as a port; the implementation uses ioredis.
+// A link never reconnects: its owner decides whether to open another.
 import { Redis } from "ioredis";
-import type { Credentials } from "../core/credentials.ts";
+import { attemptsOf, type Login } from "../core/credentials.ts";
+import { FailureError, failureKindOf, type FailureKind } from "../core/failure.ts";
 import { tlsTo, type LinkTls } from "./link-tls.ts";
+import { errorText } from "../core/error-text.ts";
 
 export type RedisReply =
   | string
@@ -20,42 +22,59 @@ export interface RedisAddress {
 }
 
 export interface RedisLink {
-  /** Sends one command; rejects with the server's error reply, or when the link breaks. Pipelines by itself. */
+  /** Sends one command. Rejects with the server's error reply, or when the link breaks. Calls are pipelined. */
   call(command: string, ...args: (string | number)[]): Promise<RedisReply>;
-  /** Receives messages of a channel; the link then serves nothing else. */
+  /** Subscribes to a channel; the link can't be used for other commands then. */
   subscribe(channel: string, onMessage: (message: string) => void): Promise<void>;
-  /** Runs once when the link broke or was closed. */
+  /** Calls `task` once, when the link breaks or is closed. */
   onClose(task: (cause: Error) => void): void;
   close(): void;
   readonly isOpen: boolean;
 }
 
 export interface LinkOptions {
-  readonly credentials?: Credentials | undefined;
+  readonly credentials?: Login | undefined;
   /** CLIENT SETNAME at connect. */
   readonly clientName?: string;
-  /** For the whole of it, greeting included: a paused server accepts connections and says nothing. */
+  /** The timeout of connecting and greeting together: a paused server accepts connections and sends nothing. */
   readonly connectTimeoutMs: number;
-  /** A command without a reply for this long rejects; the link stays. Absent: waits for ever. */
+  /** A command without a reply for this long rejects; the link stays open. Absent: no timeout. */
   readonly commandTimeoutMs?: number;
-  /** Absent: the server is spoken to without TLS. */
+  /** Absent: without TLS. */
   readonly tls?: LinkTls | undefined;
 }
 
-/** `refused`: the port answers nobody; `timeout`: nothing came back; `other`: the server or the name said no. */
-export class LinkError extends Error {
-  readonly kind: "refused" | "timeout" | "other";
-  constructor(message: string, kind: "refused" | "timeout" | "other", cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+/** Why a link could not be opened, or broke. */
+export class LinkError extends FailureError {
+  constructor(reason: string, kind: FailureKind, more: { address?: string; cause?: unknown } = {}) {
+    super(kind, reason, more);
     this.name = "LinkError";
-    this.kind = kind;
   }
 }
 
-/** Opens links. Production: `openRedisLink`; the simulation has its own. */
+/** Opens links. In production it is `openRedisLink`; the simulation has its own. */
 export type OpenLink = (address: RedisAddress, options: LinkOptions) => Promise<RedisLink>;
 
+/** Uses the fallback if the server refuses the first password. */
 export const openRedisLink: OpenLink = async (address, options) => {
+  const { credentials } = options;
+  if (credentials === undefined) return openAs(undefined, address, options);
+  const { username } = credentials;
+  const [password = "", fallback] = attemptsOf(credentials);
+  try {
+    return await openAs({ username, password }, address, options);
+  } catch (error) {
+    const isRefused = error instanceof LinkError && error.kind === "login";
+    if (!isRefused || fallback === undefined) throw error;
+    return openAs({ username, password: fallback }, address, options);
+  }
+};
+
+function openAs(
+  login: Pick<Login, "username" | "password"> | undefined,
+  address: RedisAddress,
+  options: LinkOptions,
+): Promise<RedisLink> {
   const redis = new Redis({
     host: address.host,
     port: address.port,
@@ -71,12 +90,12 @@ export const openRedisLink: OpenLink = async (address, options) => {
     ...(options.commandTimeoutMs === undefined ? {} : { commandTimeout: options.commandTimeoutMs }),
     ...(options.clientName === undefined ? {} : { connectionName: options.clientName }),
     ...(options.tls === undefined ? {} : { tls: tlsTo(address.host, options.tls) }),
-    ...(options.credentials ?? {}),
+    ...(login ?? {}),
   });
   return openLink(redis, address, options.connectTimeoutMs);
-};
+}
 
-/** How long a server may take to close its side before ours is torn down. */
+/** How long a server may take to close its side before the connection is destroyed. */
 const GOODBYE_MS = 200;
 
 async function openLink(
@@ -93,10 +112,11 @@ async function openLink(
   redis.on("end", () => {
     const wasOpen = isOpen;
     isOpen = false;
-    const cause = lastError ?? new Error(`connection to ${address.host}:${address.port} closed`);
+    const place = `${address.host}:${address.port}`;
+    const cause = lastError ?? new LinkError(`connection to ${place} closed`, "closed");
     if (wasOpen) for (const closer of closers.splice(0)) closer(cause);
   });
-  // ioredis would wait for the end of a stream that has already ended, and keep the process alive meanwhile.
+  // ioredis would wait for the end of a stream that has ended, and would keep the process alive.
   const close = (): void => {
     if (redis.status !== "end") redis.disconnect();
   };
@@ -125,11 +145,11 @@ async function openLink(
   };
 }
 
-/** ioredis bounds only the TCP connection by its own timeout, not the commands that follow it. */
+/** ioredis's own timeout covers only the TCP connection, not the commands after it. */
 function connectWithin(redis: Redis, waitMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      reject(new Error(`connecting timed out after ${waitMs} ms`));
+      reject(new FailureError("no-answer", `connecting timed out after ${waitMs} ms`));
     }, waitMs);
     void redis
       .connect()
@@ -141,13 +161,7 @@ function connectWithin(redis: Redis, waitMs: number): Promise<void> {
 }
 
 function linkErrorOf(address: RedisAddress, cause: unknown): LinkError {
-  const text = cause instanceof Error ? cause.message : String(cause);
-  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-  const kind =
-    code === "ECONNREFUSED"
-      ? "refused"
-      : code === "ETIMEDOUT" || /timed? ?out/i.test(text)
-        ? "timeout"
-        : "other";
-  return new LinkError(`${address.host}:${address.port}: ${text}`, kind, cause);
+  const text = errorText(cause);
+  const place = `${address.host}:${address.port}`;
+  return new LinkError(text, failureKindOf(cause), { address: place, cause });
 }

@@ -1,46 +1,48 @@
-// tls-files.ts: certificates and keys that twine.conf names, read and tried out together.
+// tls-files.ts: reads the certificates and keys of twine.conf and tests them together.
 //
 //   tls-cert, tls-key, tls-ca -> one SecureContextOptions, or every file that can't be read or used
 //
-// What speaks to the nodes (tls-nodes yes) shows tls-cert to those that ask and believes what tls-ca signed, as Redis
-// does; a router's own port serves with the same three.
+// Connections to nodes (tls-nodes yes) present tls-cert if asked and trust certificates signed by tls-ca, as Redis does.
+// A router's own port uses the same three files.
 import { X509Certificate } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { TwineError, type Problem } from "../core/errors.ts";
 import type { LinkTls } from "./link-tls.ts";
+import { opennessOf, readSmallFile } from "./small-file.ts";
+import { errorText } from "../core/error-text.ts";
 
 type Pem = "tls-cert" | "tls-key" | "tls-ca";
 
-/** What others than owner and group may do with a key. */
-const TOO_OPEN = 0o027;
+/** Bundles of authorities have a few hundred KB. */
+const PEM_BYTES_MAX = 8 * 1024 * 1024;
 
-/** How nodes are spoken to; undefined: without TLS, and no file is read. Throws what readTlsFiles throws. */
-export async function loadNodesTls(config: ClusterConfig): Promise<LinkTls | undefined> {
+/** The TLS options for connections to nodes. undefined: without TLS; then no file is read. Throws as readTlsFiles does. */
+export function loadNodesTls(config: ClusterConfig): LinkTls | undefined {
   return config.settings.tlsNodes === "yes" ? readTlsFiles(config) : undefined;
 }
 
 /** Throws TwineError with TLS_UNREADABLE, TLS_KEY_OPEN and TLS_UNUSABLE, one problem for each file. */
-export async function readTlsFiles(config: ClusterConfig): Promise<SecureContextOptions> {
+export function readTlsFiles(config: ClusterConfig): SecureContextOptions {
   const { settings, file } = config;
   const problems: Problem[] = [];
-  const read = async (name: Pem, path: string | undefined): Promise<Buffer | undefined> => {
+  const read = (name: Pem, path: string | undefined): Buffer | undefined => {
     if (path === undefined) return undefined;
     const place = resolve(dirname(file), path);
     try {
-      const isOpen = name === "tls-key" && ((await stat(place)).mode & TOO_OPEN) !== 0;
+      const { bytes, mode } = readSmallFile(place, PEM_BYTES_MAX);
+      const isOpen = name === "tls-key" && opennessOf(place, mode) !== undefined;
       if (isOpen) problems.push(openKey(place));
-      return await readFile(place);
+      return bytes;
     } catch (error) {
       problems.push(unreadable(name, error));
       return undefined;
     }
   };
-  const cert = await read("tls-cert", settings.tlsCert);
-  const key = await read("tls-key", settings.tlsKey);
-  const ca = await read("tls-ca", settings.tlsCa);
+  const cert = read("tls-cert", settings.tlsCert);
+  const key = read("tls-key", settings.tlsKey);
+  const ca = read("tls-ca", settings.tlsCa);
   const secure: SecureContextOptions = {
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
     ...(ca === undefined ? {} : { ca }),
@@ -51,15 +53,15 @@ export async function readTlsFiles(config: ClusterConfig): Promise<SecureContext
   return secure;
 }
 
-/** What node:tls finds wrong with the three together. */
+/** The error of node:tls with the three files together. */
 function unusable(secure: SecureContextOptions, certPath: string | undefined): Problem[] {
   try {
     createSecureContext(secure);
-    // The context passes over an authority that is none, and nobody's certificate would be believed.
+    // createSecureContext ignores an invalid CA, and then no certificate would be trusted.
     if (Buffer.isBuffer(secure.ca)) new X509Certificate(secure.ca);
     return [];
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorText(error);
     return [
       {
         code: "TLS_UNUSABLE",
@@ -71,7 +73,7 @@ function unusable(secure: SecureContextOptions, certPath: string | undefined): P
 }
 
 function unreadable(name: Pem, error: unknown): Problem {
-  const why = error instanceof Error ? error.message : String(error);
+  const why = errorText(error);
   return {
     code: "TLS_UNREADABLE",
     message: `${name}: ${why}`,

@@ -1,4 +1,4 @@
-// acceptors.ts: the status nodes of a twine.conf as acceptors, each behind a standing link of its own.
+// acceptors.ts: the status nodes of a twine.conf as acceptors, each with its own reconnecting link.
 import {
   addressOf,
   nodesOf,
@@ -6,38 +6,43 @@ import {
   type Settings,
   type StatusNode,
 } from "../core/cluster.ts";
-import { credentialsOf } from "../core/credentials.ts";
+import { credentialsOf, type Secret } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { OpenLink } from "../ports/redis-link.ts";
-import { redisAcceptor } from "./redis-acceptor.ts";
+import { redisAcceptor, viewCheck, type BodyCheck } from "./redis-acceptor.ts";
 import type { Acceptor } from "./register.ts";
-import { standingLink, type StandingLink, type StandingLinkOptions } from "./standing-link.ts";
+import {
+  reconnectingLink,
+  type ReconnectingLink,
+  type ReconnectingLinkOptions,
+} from "./reconnecting-link.ts";
 
-/** Who speaks to the status nodes; decides the credentials when there is a password. */
+/** The Redis user for the status nodes' connections, if there is a password. */
 export type RegisterUser = "monitor" | "app" | "router";
 
 export interface StatusNodesOptions {
   readonly config: ClusterConfig;
-  /** The operator's secret, or undefined: no authentication. */
-  readonly password: string | undefined;
+  /** The operator's secret. undefined: no authentication. */
+  readonly password: Secret | undefined;
   readonly clock: Clock;
   readonly openLink: OpenLink;
   readonly user?: RegisterUser;
 }
 
-/** How long a status node may take to answer: half a lease, so that one silent node can't outlast it. */
+/** The reply timeout of a status node: half a lease, at least 50 ms, so that one silent node can't delay a round for a
+    lease. */
 export function answerMsOf({ leaseMs }: Settings): number {
   return Math.max(leaseMs / 2, 50);
 }
 
-/** The standing link to one status node, not yet connected. */
+/** The reconnecting link to one status node. It connects at the first call. */
 export function statusNodeLink(
   node: StatusNode,
   { config, password, clock, openLink, user = "app" }: StatusNodesOptions,
-  onOpen?: StandingLinkOptions["onOpen"],
-): StandingLink {
+  onOpen?: ReconnectingLinkOptions["onOpen"],
+): ReconnectingLink {
   const { leaseMs } = config.settings;
-  return standingLink({
+  return reconnectingLink({
     address: { host: addressOf(node.host), port: node.port, db: node.db },
     clock,
     openLink,
@@ -51,8 +56,12 @@ export function statusNodeLink(
   });
 }
 
-/** All status nodes, first to last. Links open at the first call, come back by themselves, and close together. */
-export function openAcceptors(options: StatusNodesOptions): {
+/** All status nodes, first to last. Links connect at the first call, reconnect by themselves, and close() closes them
+    all. */
+export function openAcceptors(
+  options: StatusNodesOptions,
+  checkBody: BodyCheck = viewCheck,
+): {
   readonly acceptors: readonly Acceptor[];
   close(): void;
 } {
@@ -62,7 +71,9 @@ export function openAcceptors(options: StatusNodesOptions): {
     link: statusNodeLink(node, options),
   }));
   return {
-    acceptors: nodes.map(({ name, link }) => redisAcceptor(name, cluster, link.pipeline)),
+    acceptors: nodes.map(({ name, link }) =>
+      redisAcceptor(name, cluster, link.pipeline, checkBody),
+    ),
     close: () => {
       for (const { link } of nodes) link.close();
     },

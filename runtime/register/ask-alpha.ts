@@ -1,14 +1,14 @@
-// ask-alpha.ts: a tool's question to the alpha by way of the status nodes, and the alpha's answer.
+// ask-alpha.ts: sends a tool's request to the alpha through the status nodes and awaits the answer.
 //
-//   request on every status node that can be reached -> the alpha does or refuses it -> its answer in the same place
+//   request on every reachable status node -> the alpha executes or refuses it -> its answer in the same entry
 import type { Request, RequestBody } from "../core/request.ts";
 import { TwineError } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { NoticeBoard } from "./notice-board.ts";
+import type { SharedHashes } from "./shared-hashes.ts";
 
 export interface AskOptions {
   readonly clock: Clock;
-  /** An id that nobody else uses. */
+  /** A unique id. */
   readonly id: string;
   readonly withinMs: number;
 }
@@ -16,27 +16,35 @@ export interface AskOptions {
 const LOOK_EVERY_MS = 50;
 
 /**
- * Asks and waits; answers what the alpha says it did.
- * Throws REFUSED with the alpha's reason, NO_ANSWER when none came in time (the request is then withdrawn), and
- * STATUS_UNREACHABLE when there is no status node to ask through.
+ * Sends the request and returns the message of the alpha's answer.
+ * Throws REFUSED with the alpha's reason, NO_ANSWER if no answer arrived in time (the request is then withdrawn), and
+ * STATUS_UNREACHABLE if no status node is reachable.
  */
 export async function askAlpha(
-  board: NoticeBoard,
+  hashes: SharedHashes,
   body: RequestBody,
   { clock, id, withinMs }: AskOptions,
 ): Promise<string> {
   const request: Request = { id, body, state: "asked", message: "" };
-  await board.askRequest(request);
+  await hashes.askRequest(request);
   const endMs = clock.nowMs() + withinMs;
+  let unread: Error | undefined;
   while (clock.nowMs() < endMs) {
-    const answer = (await board.readRequests()).find((other) => other.id === id);
+    unread = undefined;
+    // It is asked: status nodes that are silent for a moment may have the answer in the next.
+    const requests = await hashes.readRequests().catch((error: unknown) => {
+      unread = error instanceof Error ? error : new Error(String(error));
+      return [];
+    });
+    const answer = requests.find((other) => other.id === id);
     if (answer?.state === "done") return answer.message;
     if (answer?.state === "refused") throw refusedBecause(answer.message);
     await clock.delay(LOOK_EVERY_MS);
   }
+  if (unread !== undefined) throw unread;
   const message = `no alpha answered within ${withinMs / 1000} s`;
-  // What nobody waits for any more must not be done at some later time.
-  await board.answerRequest({ ...request, state: "refused", message });
+  // Withdraw the request: it must not be executed later, when no tool awaits it.
+  await hashes.answerRequest({ ...request, state: "refused", message });
   throw new TwineError({
     code: "NO_ANSWER",
     message,
@@ -48,6 +56,6 @@ function refusedBecause(message: string): TwineError {
   return new TwineError({
     code: "REFUSED",
     message: `the alpha refused: ${message}`,
-    remedy: "nothing was changed; mend that (twine-status names what is wrong), and ask again",
+    remedy: "nothing was changed; correct what twine-status names, then try again",
   });
 }

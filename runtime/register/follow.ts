@@ -1,15 +1,17 @@
-// follow.ts: keeps the newest chosen view for a router or a client, and says how far it may be trusted.
+// follow.ts: follows the newest chosen view for a router or a client, and reports whether it is confirmed.
 //
-//   every lease/5, and at once when a node PUBLISHes --> read all status nodes --> newest body known to be chosen
-//                                                                                    |-- newer: fetch it, onChange
-//                                                                                    '-- count who holds it: confirmed?
+//   every lease/5, and at once after a PUBLISH --> read all status nodes --> newest body known to be chosen
+//                                                                                |-- newer: fetch it, onChange
+//                                                                                '-- count its holders: confirmed?
 //
-// A view is confirmed while a majority of the status nodes held exactly its body when last asked, within the lease; an
-// answer counts from when its question was sent. read.ts says when a body is known to be chosen. What a node was once
-// seen to have accepted it did accept, so old answers prove that as well as new ones; only confirmations grow old.
-// Views never go back. Every node is asked on its own: dead, slow and restarting ones hold up nobody.
+// A view is confirmed while a majority of the status nodes has returned exactly its body within the lease. The age of a
+// reply counts from when its request was sent. read.ts defines when a body is known to be chosen. An accepted value stays
+// accepted, so old replies prove it as well as new ones; only confirmations expire.
+//
+// Views never go back. Each node is polled on its own: a dead, slow or restarting node does not delay the others.
 import { majorityOf, nodesOf } from "../core/cluster.ts";
 import { registerKeys } from "../core/register-keys.ts";
+import { readView } from "../core/parse-view.ts";
 import { compareViews, type View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
@@ -18,31 +20,31 @@ import { ballotText } from "./ballot.ts";
 import { holdsBody, newestChosen } from "./read.ts";
 import { redisAcceptor } from "./redis-acceptor.ts";
 import type { Accepted, Acceptor, AcceptorState, Ballot } from "./register.ts";
-import type { StandingLink } from "./standing-link.ts";
+import type { ReconnectingLink } from "./reconnecting-link.ts";
 import type { ViewSource } from "./view-source.ts";
 
 export interface FollowOptions extends StatusNodesOptions {
   readonly log: Log;
 }
 
-/** Follows the view of `config`'s cluster from its status nodes, as the user router unless told otherwise. */
+/** Follows the view of `config`'s cluster from its status nodes. The default user is router. */
 export function followView(options: FollowOptions): ViewSource {
   const { clock, log, config } = options;
   const { cluster, leaseMs } = config.settings;
   const as = { ...options, user: options.user ?? "router" } as const;
-  const links: StandingLink[] = [];
+  const links: ReconnectingLink[] = [];
   const follower = new Follower(cluster, leaseMs, clock, log);
   for (const node of nodesOf(config, "status")) {
     const polled = statusNodeLink(node, as);
-    const told = statusNodeLink(node, as, async (link) => {
+    const notified = statusNodeLink(node, as, async (link) => {
       await link.subscribe(registerKeys(cluster).channel, () => {
         follower.pollAll();
       });
       follower.pollAll();
     });
-    links.push(polled, told);
+    links.push(polled, notified);
     follower.add(redisAcceptor(node.name, cluster, polled.pipeline));
-    told.open();
+    notified.open();
   }
   follower.start();
   return {
@@ -57,36 +59,38 @@ export function followView(options: FollowOptions): ViewSource {
   };
 }
 
-interface Followed {
+interface FollowedNode {
   readonly acceptor: Acceptor;
   state: AcceptorState | undefined;
-  /** When the question was sent that `state` answers. */
+  /** When the request of `state`'s reply was sent. */
   askedAtMs: number;
   isAsked: boolean;
-  /** Ask again as soon as the answer under way is there: something happened since. */
+  /** Poll again as soon as the present reply arrives, because something has changed since. */
   isDue: boolean;
 }
 
-/** The followed view and the ballot that names its body. */
-interface Held {
+/** The followed view and the ballot that identifies its body. */
+interface FollowedView {
   readonly view: View;
   readonly bodyBallot: Ballot;
 }
 
-/** Follows acceptors of any make; followView gives it those of Redis. */
+/** Follows acceptors of any kind; followView gives it Redis acceptors. */
 export class Follower {
   readonly #cluster: string;
   readonly #leaseMs: number;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #nodes: Followed[] = [];
+  readonly #nodes: FollowedNode[] = [];
   readonly #listeners = new Set<() => void>();
-  #held: Held | undefined;
+  #followed: FollowedView | undefined;
   #wasConfirmed = false;
-  /** Bodies being fetched, or found unreadable: not to be fetched again. */
+  /** Bodies that are being fetched. */
   readonly #seenBodies = new Set<string>();
-  #forgetPoll: () => void = () => undefined;
-  #forgetExpiry: () => void = () => undefined;
+  /** Bodies that could not be parsed, with their node. */
+  readonly #unreadable = new Set<string>();
+  #cancelPoll: () => void = () => undefined;
+  #cancelExpiry: () => void = () => undefined;
   #isStopped = false;
 
   constructor(cluster: string, leaseMs: number, clock: Clock, log: Log) {
@@ -104,7 +108,7 @@ export class Follower {
   start(): void {
     if (this.#isStopped) return;
     this.pollAll();
-    this.#forgetPoll = this.#clock.after(this.#leaseMs / 5, () => {
+    this.#cancelPoll = this.#clock.after(this.#leaseMs / 5, () => {
       this.start();
     });
   }
@@ -112,12 +116,12 @@ export class Follower {
   stop(): void {
     this.#isStopped = true;
     this.#listeners.clear();
-    this.#forgetPoll();
-    this.#forgetExpiry();
+    this.#cancelPoll();
+    this.#cancelExpiry();
   }
 
   get current(): View | undefined {
-    return this.#held?.view;
+    return this.#followed?.view;
   }
 
   isConfirmed(): boolean {
@@ -125,7 +129,7 @@ export class Follower {
   }
 
   onChange(task: () => void): () => void {
-    // A listener of its own for every caller, though two may bring the same function.
+    // A separate listener for every caller, because two callers may pass the same function.
     const listener = (): void => {
       task();
     };
@@ -139,7 +143,7 @@ export class Follower {
     for (const node of this.#nodes) void this.#poll(node);
   }
 
-  async #poll(node: Followed): Promise<void> {
+  async #poll(node: FollowedNode): Promise<void> {
     node.isDue = node.isAsked;
     if (node.isAsked || this.#isStopped) return;
     node.isAsked = true;
@@ -162,78 +166,73 @@ export class Follower {
     const newest = newestChosen(states, this.#nodes.length);
     const isNews =
       newest !== null &&
-      (this.#held === undefined || compareViews(newest.value, this.#held.view) > 0);
+      (this.#followed === undefined || compareViews(newest.value, this.#followed.view) > 0);
     if (isNews) void this.#fetch(newest);
-    this.#tell(false);
+    this.#notify(false);
   }
 
-  /** From the first holder that still has it. When none has, the next poll finds what came after. */
+  /** Fetches the body from the first holder that still has it. If none has it, the next poll finds a newer one. */
   async #fetch({ bodyBallot }: Accepted): Promise<void> {
     const name = ballotText(bodyBallot);
     if (this.#seenBodies.has(name)) return;
     this.#seenBodies.add(name);
     for (const { acceptor, state } of this.#nodes) {
       if (state === undefined || !holdsBody(state, bodyBallot)) continue;
+      if (this.#unreadable.has(`${name} ${acceptor.name}`)) continue;
       const answer = await acceptor.read(true).catch(() => undefined);
       if (answer === undefined || !holdsBody(answer, bodyBallot)) continue;
-      this.#take(bodyBallot, answer.accepted?.value.body ?? "");
+      const view = this.#readable(answer.accepted?.value.body ?? "", acceptor.name, name);
+      if (view === undefined) continue;
+      this.#seenBodies.delete(name);
+      this.#take(bodyBallot, view);
       return;
     }
+    // No node returned it: the next poll tries again.
     this.#seenBodies.delete(name);
   }
 
-  #take(bodyBallot: Ballot, body: string): void {
-    const view = viewOf(body, this.#cluster);
-    if (view === undefined) {
-      // Stays among the seen ones: it will not become readable.
-      this.#log.error("the published view can't be read", { ballot: ballotText(bodyBallot) });
-      return;
-    }
-    this.#seenBodies.delete(ballotText(bodyBallot));
-    if (this.#isStopped) return;
-    if (this.#held !== undefined && compareViews(view, this.#held.view) <= 0) return;
-    this.#held = { view, bodyBallot };
-    this.#tell(true);
+  /** If one node's body is malformed, another node's copy may be valid. */
+  #readable(body: string, node: string, ballot: string): View | undefined {
+    const parsed = readView(body);
+    if (parsed.kind === "parsed" && parsed.value.cluster === this.#cluster) return parsed.value;
+    const why =
+      parsed.kind === "malformed" ? parsed.why : `it is cluster ${parsed.value.cluster}'s`;
+    this.#log.error("the published view can't be read", { node, ballot, why });
+    // It will not become readable on this node.
+    this.#unreadable.add(`${ballot} ${node}`);
+    return undefined;
   }
 
-  /** The moment at which too few recent answers will hold the view. */
+  #take(bodyBallot: Ballot, view: View): void {
+    if (this.#isStopped) return;
+    this.#unreadable.clear();
+    if (this.#followed !== undefined && compareViews(view, this.#followed.view) <= 0) return;
+    this.#followed = { view, bodyBallot };
+    this.#notify(true);
+  }
+
+  /** The time at which the followed view stops being confirmed, unless new replies arrive. */
   #confirmedUntilMs(): number {
-    const held = this.#held;
-    if (held === undefined) return -Infinity;
+    const followed = this.#followed;
+    if (followed === undefined) return -Infinity;
     const asked = this.#nodes
-      .filter(({ state }) => state !== undefined && holdsBody(state, held.bodyBallot))
+      .filter(({ state }) => state !== undefined && holdsBody(state, followed.bodyBallot))
       .map(({ askedAtMs }) => askedAtMs)
       .sort((a, b) => b - a);
     return (asked[majorityOf(this.#nodes.length) - 1] ?? -Infinity) + this.#leaseMs;
   }
 
-  #tell(isNewView: boolean): void {
+  #notify(isNewView: boolean): void {
     const isConfirmed = this.isConfirmed();
-    this.#forgetExpiry();
+    this.#cancelExpiry();
     if (isConfirmed) {
       const leftMs = this.#confirmedUntilMs() - this.#clock.nowMs();
-      this.#forgetExpiry = this.#clock.after(Math.ceil(leftMs) + 1, () => {
-        this.#tell(false);
+      this.#cancelExpiry = this.#clock.after(Math.ceil(leftMs) + 1, () => {
+        this.#notify(false);
       });
     }
     if (!isNewView && isConfirmed === this.#wasConfirmed) return;
     this.#wasConfirmed = isConfirmed;
     for (const listener of [...this.#listeners]) listener();
-  }
-}
-
-/** undefined when the body is not a view of this cluster. */
-function viewOf(body: string, cluster: string): View | undefined {
-  try {
-    const view = JSON.parse(body) as Partial<View> | null;
-    const isView =
-      view?.cluster === cluster &&
-      Number.isSafeInteger(view.epoch) &&
-      Number.isSafeInteger(view.revision) &&
-      Array.isArray(view.partitions) &&
-      Array.isArray(view.nodes);
-    return isView ? (view as View) : undefined;
-  } catch {
-    return undefined;
   }
 }

@@ -1,27 +1,31 @@
-// gather.ts: asks several status nodes at once and ends as soon as the answers so far decide the question.
-// One dead or slow node never delays the others; what it answers later is still shown to `onReply`, never to the judge.
+// gather.ts: sends a request to several status nodes and resolves as soon as the replies so far decide the result.
+// A dead or slow node never delays the others. Its late reply still goes to `onReply`, but never to `judge`.
+import { failureOf, type NodeFailure } from "../core/failure.ts";
+
+/** Node name -> why the request failed. */
+export type Failures = ReadonlyMap<string, NodeFailure>;
 
 /**
- * Asks every node. `judge` sees the replies and errors so far, after each of them, and answers undefined while it is
- * undecided; when all have answered it must decide.
+ * Sends the request to every node. After each reply or failure, `judge` gets all of them so far and returns undefined
+ * while the result is open. When all have arrived it must return a result.
  */
 export function gather<N extends { readonly name: string }, R, T>(
   nodes: readonly N[],
   ask: (node: N) => Promise<R>,
-  judge: (replies: ReadonlyMap<string, R>, errors: ReadonlyMap<string, string>) => T | undefined,
+  judge: (replies: ReadonlyMap<string, R>, failures: Failures) => T | undefined,
   onReply: (name: string, reply: R) => void = () => undefined,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const replies = new Map<string, R>();
-    const errors = new Map<string, string>();
+    const failures = new Map<string, NodeFailure>();
     let isDecided = false;
     const weigh = (): void => {
       if (isDecided) return;
-      const verdict = judge(replies, errors);
+      const verdict = judge(replies, failures);
       if (verdict !== undefined) {
         isDecided = true;
         resolve(verdict);
-      } else if (replies.size + errors.size === nodes.length) {
+      } else if (replies.size + failures.size === nodes.length) {
         isDecided = true;
         reject(new Error("broken invariant: all answers decide a question"));
       }
@@ -35,8 +39,7 @@ export function gather<N extends { readonly name: string }, R, T>(
             if (!isDecided) replies.set(node.name, reply);
           },
           (error: unknown) => {
-            const text = error instanceof Error ? error.message : String(error);
-            if (!isDecided) errors.set(node.name, text);
+            if (!isDecided) failures.set(node.name, failureOf(node.name, error));
           },
         )
         .then(weigh)
@@ -45,12 +48,17 @@ export function gather<N extends { readonly name: string }, R, T>(
   });
 }
 
-/** Asks every node and waits for all: the replies of those that answered, and why the others did not. */
+/** Sends the request to every node and awaits all of them: the replies, and the failures of the other nodes. */
 export function gatherAll<N extends { readonly name: string }, R>(
   nodes: readonly N[],
   ask: (node: N) => Promise<R>,
-): Promise<{ replies: ReadonlyMap<string, R>; errors: ReadonlyMap<string, string> }> {
-  return gather(nodes, ask, (replies, errors) =>
-    replies.size + errors.size === nodes.length ? { replies, errors } : undefined,
+): Promise<{ replies: ReadonlyMap<string, R>; failures: Failures }> {
+  return gather(nodes, ask, (replies, failures) =>
+    replies.size + failures.size === nodes.length ? { replies, failures } : undefined,
   );
+}
+
+/** `s1: WHY`, for display. */
+export function failureText({ node, cause }: NodeFailure): string {
+  return `${node}: ${cause.message}`;
 }

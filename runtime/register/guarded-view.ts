@@ -1,43 +1,48 @@
-// guarded-view.ts: the view as a router or a client may use it. By another hash or another number of partitions than the
-// keys lie by, every read would find nothing and every write would hide a key; so a view that clashes with this
-// twine.conf shows no master at all. Of another cluster's view nothing is shown. `clash` says why.
+// guarded-view.ts: the view for routers and clients. With another hash or another number of partitions than the keys are
+// placed by, every read would find nothing and every write would hide a key. So a view that does not match this
+// twine.conf is shown without masters, and another cluster's view is not shown at all. `mismatch` has the reason.
 import type { ClusterConfig } from "../core/cluster.ts";
-import { hashingClash } from "../core/hashing.ts";
-import { CLUSTER_REMEDY, clusterClash } from "../core/same-cluster.ts";
+import { hashingMismatch, type Hashing } from "../core/hashing.ts";
+import { CLUSTER_REMEDY, clusterMismatch } from "../core/same-cluster.ts";
 import type { View } from "../core/view.ts";
 import type { ViewSource } from "./view-source.ts";
 
 export interface GuardedView extends ViewSource {
-  /** Why nothing may be routed by this twine.conf, or undefined. */
-  clash(): string | undefined;
+  /** Why this twine.conf can't be used for routing; undefined if it can. */
+  mismatch(): string | undefined;
 }
 
-export function guardedView(source: ViewSource, config: ClusterConfig): GuardedView {
+/** `hashing`: of the function with which the caller routes. */
+export function guardedView(
+  source: ViewSource,
+  config: ClusterConfig,
+  hashing: Hashing,
+): GuardedView {
   let judged: View | undefined;
-  let clash: string | undefined;
+  let mismatch: string | undefined;
   let shown: View | undefined;
   let isOurs = false;
-  // Judged once for each view: every command asks.
+  // Checked once per view, because every command calls this.
   const judge = (): void => {
     const view = source.current();
     if (view === judged) return;
     judged = view;
     shown = undefined;
-    clash = undefined;
+    mismatch = undefined;
     if (view === undefined) return;
-    const other = isOurs ? undefined : clusterClash(view, config);
+    const other = isOurs ? undefined : clusterMismatch(view, config);
     isOurs = other === undefined;
-    clash = other === undefined ? hashingClash(view, config) : `${other}; ${CLUSTER_REMEDY}`;
-    if (isOurs) shown = clash === undefined ? view : withoutMasters(view);
+    mismatch = other === undefined ? hashingMismatch(view, hashing) : `${other}; ${CLUSTER_REMEDY}`;
+    if (isOurs) shown = mismatch === undefined ? view : withoutMasters(view);
   };
   return {
     current: () => {
       judge();
       return shown;
     },
-    clash: () => {
+    mismatch: () => {
       judge();
-      return clash;
+      return mismatch;
     },
     isConfirmed: () => source.isConfirmed(),
     onChange: (task) => source.onChange(task),

@@ -1,6 +1,7 @@
-// look-twice.ts: reads the status nodes until the alpha's heartbeat has been seen to advance, or a lease passed.
-// A view outlives its alpha: only a heartbeat that moves between two looks tells a true view from a stale one.
+// look-twice.ts: reads the status nodes until the alpha's heartbeat has advanced, or a lease has passed.
+// A view stays after its alpha has died: only a heartbeat that advances between two readings shows that it is current.
 import type { ClusterConfig } from "../core/cluster.ts";
+import type { Secret } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { OpenLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "./acceptors.ts";
@@ -8,21 +9,21 @@ import { hasHeartbeatAdvanced, readRegister } from "./read.ts";
 import type { Acceptor, RegisterReading } from "./register.ts";
 import { within } from "./within.ts";
 
-/** A status node that has not answered by then is silent; the others need not wait for it any longer. */
+/** A status node without a reply by then is silent; the caller does not wait longer for it. */
 const SILENT_AFTER_MS = 1000;
 
 export type Readings = readonly [RegisterReading, ...RegisterReading[]];
 
 export interface LookOptions {
   readonly config: ClusterConfig;
-  readonly password: string | undefined;
+  readonly password: Secret | undefined;
   readonly clock: Clock;
   readonly openLink: OpenLink;
 }
 
 /**
- * Two readings, the older first. Throws whatever `judgeFirst` throws, before the second look.
- * Takes a lease at most while a majority answers, a second more when some status node is silent.
+ * Two readings, the older first. Rethrows the error of `judgeFirst`, before the second reading.
+ * Takes at most a lease if all status nodes reply, and a second more if some are silent.
  */
 export async function lookTwice(
   options: LookOptions,
@@ -35,7 +36,7 @@ export async function lookTwice(
     const asked = opened.acceptors.map((acceptor) => withDeadline(clock, acceptor));
     const first = await firstLook(clock, asked, cluster);
     judgeFirst(first);
-    // Those that were silent are not waited for again, but still count among all: a majority is one of all of them.
+    // Silent nodes are not read again, but still count: a majority is one of all status nodes.
     const again = asked.map((acceptor) => withoutWaiting(acceptor, first));
     return [first, await lookAgain(clock, () => readRegister(again, cluster), first, leaseMs)];
   } finally {
@@ -51,11 +52,11 @@ function withDeadline(clock: Clock, acceptor: Acceptor): Acceptor {
 
 function withoutWaiting(acceptor: Acceptor, { answered, silent }: RegisterReading): Acceptor {
   if (answered.includes(acceptor.name)) return acceptor;
-  const why = new Error(silent.get(acceptor.name));
-  return { ...acceptor, read: () => Promise.reject(why) };
+  const cause = silent.get(acceptor.name)?.cause ?? new Error("no answer");
+  return { ...acceptor, read: () => Promise.reject(cause) };
 }
 
-/** A refusal is believed at once. Who is merely late, on a machine that has much to do, is asked again for a second. */
+/** A refusal is final. A node that is only late, on a busy machine, is read again for a second. */
 async function firstLook(
   clock: Clock,
   acceptors: readonly Acceptor[],
@@ -64,13 +65,13 @@ async function firstLook(
   const endMs = clock.nowMs() + SILENT_AFTER_MS;
   for (;;) {
     const reading = await readRegister(acceptors, cluster);
-    const isLate = [...reading.silent.values()].some((why) => /no answer|timed? ?out/i.test(why));
+    const isLate = [...reading.silent.values()].some(({ kind }) => kind === "no-answer");
     if (!isLate || clock.nowMs() >= endMs) return reading;
     await clock.delay(20);
   }
 }
 
-/** Until the heartbeat advanced and every voting node holds the view, or one lease passed: by then it should have. */
+/** Reads until the heartbeat has advanced and every voting node holds the view, or one lease has passed. */
 async function lookAgain(
   clock: Clock,
   read: () => Promise<RegisterReading>,

@@ -1,5 +1,5 @@
-// memory-acceptor.ts: the in-memory twin of a status node, step for step what scripts.ts does; one contract test runs
-// the same requests against both. Made for simulations: it can be down, be emptied, and forget what was not fsynced.
+// memory-acceptor.ts: an in-memory status node that takes the same steps as scripts.ts. One contract test runs the same
+// requests against both. For simulations: it can be down, be emptied, and lose data that was not fsynced.
 import { compareBallots, higherBallot, isSameBallot } from "./ballot.ts";
 import type {
   Accepted,
@@ -14,24 +14,24 @@ import type {
 } from "./register.ts";
 
 export interface MemoryAcceptor extends Acceptor {
-  /** While down every request rejects. */
+  /** While it is down, every request rejects. */
   setDown(isDown: boolean): void;
-  /** Loses everything, as a replaced disk or FLUSHALL does. */
+  /** Loses all data, like a replaced disk or FLUSHALL. */
   empty(): void;
-  /** "no" keeps steps in memory until sync(), as `appendfsync no` does; "always" is how status nodes run. */
+  /** "no" keeps steps in memory until sync(), like `appendfsync no`. Status nodes run with "always". */
   setFsync(policy: "always" | "no"): void;
   sync(): void;
-  /** Comes back with what was synced. */
+  /** Restarts with the synced data. */
   restart(): void;
-  /** The same node as another cluster's twine.conf sees it. */
+  /** The same node through another cluster's twine.conf. */
   asCluster(cluster: string): Acceptor;
-  /** What it holds, as read(true) would answer, also while down. */
+  /** The state that read(true) would return, also while it is down. */
   peek(): AcceptorState;
-  /** Called as a PUBLISH would be, with "EPOCH REVISION". */
+  /** Called where the script would PUBLISH, with "EPOCH REVISION". */
   onPublish(task: (message: string) => void): void;
 }
 
-interface Held {
+interface AcceptorMemory {
   readonly stamp: string | null;
   readonly incarnation: string;
   readonly promised: Ballot | null;
@@ -39,7 +39,13 @@ interface Held {
   readonly chosen: Ballot | null;
 }
 
-const EMPTY: Held = { stamp: null, incarnation: "", promised: null, accepted: null, chosen: null };
+const EMPTY: AcceptorMemory = {
+  stamp: null,
+  incarnation: "",
+  promised: null,
+  accepted: null,
+  chosen: null,
+};
 
 export function memoryAcceptor(name: string, cluster = "twine"): MemoryAcceptor {
   let held = EMPTY;
@@ -48,14 +54,14 @@ export function memoryAcceptor(name: string, cluster = "twine"): MemoryAcceptor 
   let fsync: "always" | "no" = "always";
   const listeners: ((message: string) => void)[] = [];
 
-  const step = <R>(task: (before: Held) => readonly [R, Held]): Promise<R> => {
+  const step = <R>(task: (before: AcceptorMemory) => readonly [R, AcceptorMemory]): Promise<R> => {
     if (isDown) return Promise.reject(new Error(`${name} is down`));
     const [reply, after] = task(held);
     held = after;
     if (fsync === "always") synced = held;
     return Promise.resolve(reply);
   };
-  const publishNews = (before: Held): void => {
+  const publishNews = (before: AcceptorMemory): void => {
     if (held.accepted === null || !isNews(before, held)) return;
     const { epoch, revision } = held.accepted.value;
     for (const listener of listeners) listener(`${epoch} ${revision}`);
@@ -99,16 +105,20 @@ export function memoryAcceptor(name: string, cluster = "twine"): MemoryAcceptor 
   };
 }
 
-function notVoting(held: Held, cluster: string): NotVoting | undefined {
+function notVoting(held: AcceptorMemory, cluster: string): NotVoting | undefined {
   if (held.stamp === null) return { kind: "unstamped" };
   return held.stamp === cluster ? undefined : { kind: "foreign", cluster: held.stamp };
 }
 
-function refusal(held: Held) {
+function refusal(held: AcceptorMemory) {
   return { kind: "refused", promised: held.promised ?? { count: 0, proposer: "" } } as const;
 }
 
-function prepareStep(held: Held, cluster: string, ballot: Ballot): readonly [PrepareReply, Held] {
+function prepareStep(
+  held: AcceptorMemory,
+  cluster: string,
+  ballot: Ballot,
+): readonly [PrepareReply, AcceptorMemory] {
   const silent = notVoting(held, cluster);
   if (silent !== undefined) return [silent, held];
   if (compareBallots(ballot, held.promised) <= 0) return [refusal(held), held];
@@ -120,11 +130,11 @@ function prepareStep(held: Held, cluster: string, ballot: Ballot): readonly [Pre
 }
 
 function acceptStep(
-  held: Held,
+  held: AcceptorMemory,
   cluster: string,
   name: string,
   request: AcceptRequest,
-): readonly [AcceptReply, Held] {
+): readonly [AcceptReply, AcceptorMemory] {
   const silent = notVoting(held, cluster);
   if (silent !== undefined) return [silent, held];
   if (request.members[name] !== held.incarnation) {
@@ -148,12 +158,16 @@ function acceptStep(
   return [{ kind: "accepted" }, after];
 }
 
-function seedStep(held: Held, cluster: string, request: SeedRequest): readonly [boolean, Held] {
+function seedStep(
+  held: AcceptorMemory,
+  cluster: string,
+  request: SeedRequest,
+): readonly [boolean, AcceptorMemory] {
   if (held.stamp !== null && held.stamp !== cluster) return [false, held];
   const present = held.stamp === null ? null : held.incarnation;
   if (present !== request.replaces) return [false, held];
   const { incarnation, accepted } = request;
-  const stamped: Held = { ...held, stamp: cluster, incarnation };
+  const stamped: AcceptorMemory = { ...held, stamp: cluster, incarnation };
   if (accepted === null) return [true, stamped];
   const isNewer = compareBallots(accepted.ballot, held.accepted?.ballot ?? null) > 0;
   const after = {
@@ -165,7 +179,7 @@ function seedStep(held: Held, cluster: string, request: SeedRequest): readonly [
   return [true, after];
 }
 
-function stateOf(held: Held, cluster: string, withBody: boolean): AcceptorState {
+function stateOf(held: AcceptorMemory, cluster: string, withBody: boolean): AcceptorState {
   if (held.stamp !== cluster) {
     const { stamp } = held;
     return { stamp, incarnation: null, promised: null, accepted: null, chosen: null };
@@ -175,8 +189,8 @@ function stateOf(held: Held, cluster: string, withBody: boolean): AcceptorState 
   return { ...held, accepted: { ...held.accepted, value } };
 }
 
-/** True when the accept script would PUBLISH: the body is another one, or one became known to be chosen. */
-function isNews(before: Held, after: Held): boolean {
+/** True if the accept script would PUBLISH: the body is new, or a body became known to be chosen. */
+function isNews(before: AcceptorMemory, after: AcceptorMemory): boolean {
   return (
     !isSameBallot(before.accepted?.bodyBallot ?? null, after.accepted?.bodyBallot ?? null) ||
     !isSameBallot(before.chosen, after.chosen)

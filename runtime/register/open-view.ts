@@ -1,14 +1,17 @@
-// open-view.ts: waits for the first view, or says why there is none.
+// open-view.ts: waits for the first view, and explains why there is none.
 import { majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
+import type { Secret } from "../core/credentials.ts";
 import { TwineError } from "../core/errors.ts";
+import type { FailureKind } from "../core/failure.ts";
 import { compareNames } from "../core/natural-order.ts";
 import type { Clock } from "../ports/clock.ts";
 import { openRedisLink, type OpenLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "./acceptors.ts";
-import { FOREIGN_REMEDY, isForeign, readRegister } from "./read.ts";
+import { failureText } from "./gather.ts";
+import { FOREIGN_REMEDY, readRegister } from "./read.ts";
 import type { ViewSource } from "./view-source.ts";
 
-/** Resolves with true at the first view, with false when none came within `waitMs`. */
+/** Resolves with true at the first view, with false after `waitMs` without one. */
 export function firstView(source: ViewSource, clock: Clock, waitMs: number): Promise<boolean> {
   if (source.current() !== undefined) return Promise.resolve(true);
   return new Promise((resolve) => {
@@ -26,10 +29,10 @@ export function firstView(source: ViewSource, clock: Clock, waitMs: number): Pro
   });
 }
 
-/** Why there is no view: asks every status node once. STATUS_UNREACHABLE, CLUSTER_DIFFERS or VIEW_MISSING. */
+/** Reads every status node once and returns the error: STATUS_UNREACHABLE, CLUSTER_DIFFERS or VIEW_MISSING. */
 export async function whyNoView(
   config: ClusterConfig,
-  password: string | undefined,
+  password: Secret | undefined,
   clock: Clock,
   openLink: OpenLink = openRedisLink,
 ): Promise<TwineError> {
@@ -40,17 +43,18 @@ export async function whyNoView(
     const count = nodesOf(config, "status").length;
     const silent = [...reading.silent]
       .toSorted(([a], [b]) => compareNames(a, b))
-      .map(([name, why]) => `${name}: ${why}`);
+      .map(([, failure]) => failureText(failure));
     if (reading.answered.length < majorityOf(count)) {
-      const whys = [...reading.silent.values()];
-      const isOther = count - whys.filter(isForeign).length < majorityOf(count);
+      const kinds = [...reading.silent.values()].map(({ kind }) => kind);
+      const foreignCount = kinds.filter((kind) => kind === "foreign").length;
+      const isOther = count - foreignCount < majorityOf(count);
       return new TwineError({
-        // As many as a majority needs belong to another cluster: no waiting mends that.
+        // So many nodes belong to another cluster that no majority is left: waiting does not help.
         code: isOther ? "CLUSTER_DIFFERS" : "STATUS_UNREACHABLE",
         message:
           `only ${reading.answered.length} of ${count} status nodes of ${config.file} answered; ` +
           silent.join("; "),
-        remedy: remedyFor(whys),
+        remedy: remedyFor(kinds),
       });
     }
     return new TwineError({
@@ -63,20 +67,23 @@ export async function whyNoView(
   }
 }
 
-/** By what the silent ones or their links said, the likeliest thing that helps. Pure. */
-export function remedyFor(whys: readonly string[]): string {
-  if (whys.some(isForeign)) return FOREIGN_REMEDY;
-  if (whys.some((why) => /NOAUTH|WRONGPASS|NOPERM/.test(why))) {
+const TLS_SUSPECTS: readonly FailureKind[] = ["no-answer", "closed", "tls"];
+
+/** The most likely remedy for these kinds of failure. Pure. */
+export function remedyFor(kinds: readonly FailureKind[]): string {
+  if (kinds.includes("foreign")) return FOREIGN_REMEDY;
+  if (kinds.includes("unknown-host")) {
+    return "correct the host in twine.conf, or let this machine resolve its name";
+  }
+  if (kinds.includes("login")) {
     return (
       "give the cluster's password: a tool reads it from the file that TWINE_PASSWORD_FILE names, " +
       "a client takes it as its option password"
     );
   }
-  const start = "start the cluster with twine-start, or look at its status nodes";
-  // A server that gets the other kind of greeting says nothing, closes, or sends what can't be read.
-  if (!whys.some((why) => /no answer|timed? ?out|closed|ECONNRESET|EPROTO|SSL|TLS/i.test(why))) {
-    return start;
-  }
+  const start = "start them with twine-start on their hosts";
+  // A server with the other setting of TLS is silent, closes the connection, or sends malformed data.
+  if (!kinds.some((kind) => TLS_SUSPECTS.includes(kind))) return start;
   return (
     `${start}; if they run, see that both sides speak TLS or neither does ` +
     "(tls-nodes in twine.conf, option tls of a client)"

@@ -1,18 +1,18 @@
-// proposer.ts: one monitor's hand on the register: CASPaxos with a standing promise.
+// proposer.ts: a monitor's proposer for the status register: CASPaxos with a held promise.
 //
-//   prepare() --all promise--> standing promise --write()/beat()--> chosen, next promise stands --> ...
+//   prepare() --majority promises--> held promise --write()/beat()--> chosen, next promise held --> ...
 //                                     |                 |
-//                                     +-- giveWay()     +-- conflict, no-majority: no promise stands; prepare() again
+//                                     +-- releasePromise()     +-- conflict, no-majority: no promise; prepare() again
 //
-// Invariants: a ballot is used for one accept round only, since the standing promise is taken away before it is spent;
-// a majority counts over all status nodes; answers that come after a round was decided change nothing but the memory
-// of who is empty. A refusal does not unchoose: a round ends in conflict only when a majority has become impossible.
+// Invariants: a ballot is used for only one accept round, because the held promise is removed before it is used. A
+// majority counts over all status nodes. Replies after a round was decided change only the set of known empty nodes. One
+// refusal does not end a round: it ends in conflict only when a majority has become impossible.
 import { assert } from "../core/errors.ts";
 import { majorityOf } from "../core/cluster.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Random } from "../ports/random.ts";
 import { compareBallots, isSameBallot } from "./ballot.ts";
-import { gather } from "./gather.ts";
+import { gather, type Failures } from "./gather.ts";
 import type {
   Accepted,
   Acceptor,
@@ -20,6 +20,7 @@ import type {
   AcceptRequest,
   Ballot,
   Chosen,
+  Draft,
   Members,
   Prepared,
   Proposer,
@@ -33,13 +34,13 @@ export interface ProposerOptions {
   readonly cluster: string;
   /** All status nodes of twine.conf. */
   readonly acceptors: readonly Acceptor[];
-  /** Makes incarnations that nobody else makes. */
+  /** Makes unique incarnations. */
   readonly random: Random;
-  /** With a clock, a node that has not answered within answerMs (500) counts as unreachable. Without one the
-      acceptors themselves must reject in time, as those of acceptors.ts do. */
+  /** With a clock, a node without a reply within answerMs (500) is unreachable. Without one, the acceptors themselves
+      must reject in time, as those of acceptors.ts do. */
   readonly clock?: Clock;
   readonly answerMs?: number;
-  /** How many of so many status nodes choose a value; absent: a majority. */
+  /** How many of that many status nodes choose a value. Absent: a majority. */
   readonly quorumOf?: (statusNodeCount: number) => number;
 }
 
@@ -48,29 +49,23 @@ interface Admission {
   readonly incarnation: string;
 }
 
-/** The promise of `ballot` by a majority, and the newest value among them. */
-interface Standing {
+/** A majority's promise for `ballot`, and the newest value among its replies. */
+interface HeldPromise {
   readonly ballot: Ballot;
   readonly base: Accepted | null;
   readonly members: Members;
   readonly admissions: ReadonlyMap<string, Admission>;
 }
 
-interface Draft {
-  readonly body: string;
-  readonly epoch: number;
-  readonly revision: number;
-}
-
-/** A proposer over `acceptors`. Its calls must not overlap; giveWay() may come at any time. */
+/** Creates a proposer for `acceptors`. Its calls must not overlap; only releasePromise() may be called at any time. */
 export function createProposer(options: ProposerOptions): Proposer {
   const proposer = new RegisterProposer(options);
   return {
     prepare: () => proposer.prepare(),
     write: (value) => proposer.propose(value),
     beat: () => proposer.propose(null),
-    giveWay: () => {
-      proposer.giveWay();
+    releasePromise: () => {
+      proposer.releasePromise();
     },
   };
 }
@@ -85,17 +80,19 @@ class RegisterProposer {
   readonly #cluster: string;
   readonly #acceptors: readonly Acceptor[];
   readonly #random: Random;
-  /** How many status nodes promise and accept together. */
+  /** How many status nodes must promise or accept. */
   readonly #quorum: number;
   readonly #bounded: <T>(answer: Promise<T>) => Promise<T>;
-  /** The highest count seen anywhere; our next ballot exceeds it. */
+  /** The highest count seen anywhere; the next ballot is higher. */
   #countSeen = 0;
-  #standing: Standing | null = null;
+  /** The twine.conf written with the newest body. */
+  #conf: string | undefined;
+  #heldPromise: HeldPromise | null = null;
   #chosenBody: Ballot | null = null;
-  /** Status nodes that answered an accept as empty or in another life: reason to prepare again. */
+  /** Status nodes that replied to an accept as empty or with another incarnation: then prepare again. */
   #strangers = new Set<string>();
-  /** Grows with giveWay(), so that a round under way at that moment leaves no promise behind. */
-  #yields = 0;
+  /** Grows with releasePromise(), so that a round in progress at that moment keeps no promise. */
+  #releases = 0;
 
   constructor(options: ProposerOptions) {
     const { name, cluster, acceptors, random, clock, answerMs = 500 } = options;
@@ -108,15 +105,17 @@ class RegisterProposer {
     this.#random = random;
   }
 
-  giveWay(): void {
-    this.#standing = null;
-    this.#yields++;
+  releasePromise(): void {
+    this.#heldPromise = null;
+    this.#releases++;
   }
 
   async prepare(): Promise<Prepared> {
-    const yields = this.#yields;
-    this.#standing = null;
+    const releases = this.#releases;
+    this.#heldPromise = null;
     this.#strangers.clear();
+    // The body that prepare finds may belong to another twine.conf than the one that was written last.
+    this.#conf = undefined;
     let [ballot, verdict] = await this.#prepareRound();
     if (verdict.kind === "first-start") {
       await this.#stamp(verdict.unstamped);
@@ -132,41 +131,42 @@ class RegisterProposer {
     const admissions = new Map(
       [...strangers].map(([name, replaces]) => [name, { replaces, incarnation: this.#newLife() }]),
     );
-    if (this.#yields === yields) this.#standing = { ballot, base, members, admissions };
+    if (this.#releases === releases) this.#heldPromise = { ballot, base, members, admissions };
     return { kind: "prepared", value: base?.value ?? null };
   }
 
-  /** One accept round: a new body, or with null the standing one and an advanced heartbeat. */
+  /** One accept round: a new body, or with null the present body and an advanced heartbeat. */
   async propose(draft: Draft | null): Promise<Chosen> {
-    if (this.#strangers.size > 0 && this.#standing !== null) {
-      const failure = await this.#prepareAgain(this.#standing);
+    if (this.#strangers.size > 0 && this.#heldPromise !== null) {
+      const failure = await this.#prepareAgain(this.#heldPromise);
       if (failure !== undefined) return failure;
     }
-    const standing = this.#standing;
-    const yields = this.#yields;
-    this.#standing = null;
-    if (standing === null) return NOT_PREPARED;
-    const accepted = acceptedOf(standing, draft);
+    const promise = this.#heldPromise;
+    const releases = this.#releases;
+    this.#heldPromise = null;
+    if (promise === null) return NOT_PREPARED;
+    if (draft !== null) this.#conf = draft.conf;
+    const accepted = acceptedOf(promise, draft);
     const next = this.#nextBallot();
-    const chosen = await this.#acceptRound(accepted, next, standing.admissions);
+    const chosen = await this.#acceptRound(accepted, next, promise.admissions);
     if (chosen.kind === "conflict") this.#saw(chosen.promised);
     if (chosen.kind !== "chosen") return chosen;
     this.#chosenBody = accepted.bodyBallot;
-    this.#seed(accepted, standing.admissions);
-    if (this.#yields === yields) {
+    this.#seed(accepted, promise.admissions);
+    if (this.#releases === releases) {
       const { members } = accepted;
-      this.#standing = { ballot: next, base: accepted, members, admissions: new Map() };
+      this.#heldPromise = { ballot: next, base: accepted, members, admissions: new Map() };
     }
     return chosen;
   }
 
-  /** Rule 2 of seeding.ts wants a whole round after the emptiness was seen; ours ends early if another came between. */
-  async #prepareAgain(before: Standing): Promise<Chosen | undefined> {
+  /** Rule 2 of seeding.ts needs a complete round after the node was seen empty. Fails if another proposal came between. */
+  async #prepareAgain(before: HeldPromise): Promise<Chosen | undefined> {
     const prepared = await this.prepare();
     if (prepared.kind !== "prepared") return prepared;
-    const base = this.#standing?.base ?? null;
+    const base = this.#heldPromise?.base ?? null;
     if (isSameBallot(base?.ballot ?? null, before.base?.ballot ?? null)) return undefined;
-    this.#standing = null;
+    this.#heldPromise = null;
     return { kind: "conflict", promised: base?.ballot ?? before.ballot };
   }
 
@@ -176,8 +176,8 @@ class RegisterProposer {
     const verdict = await gather(
       this.#acceptors,
       (acceptor) => this.#bounded(acceptor.prepare({ ballot })),
-      (replies, errors) =>
-        judgePrepare({ cluster: this.#cluster, nodes, quorum: this.#quorum, replies, errors }),
+      (replies, failures) =>
+        judgePrepare({ cluster: this.#cluster, nodes, quorum: this.#quorum, replies, failures }),
       (_name, reply) => {
         if (reply.kind === "promised") this.#saw(reply.accepted?.ballot ?? null);
         if (reply.kind === "refused") this.#saw(reply.promised);
@@ -197,16 +197,17 @@ class RegisterProposer {
     const body = value.body ?? "";
     const common = { ballot, bodyBallot, heartbeat, epoch, revision, members, next };
     const bare: AcceptRequest = { ...common, chosen: this.#chosenBody };
-    const full: AcceptRequest = { ...bare, body };
+    const conf = this.#conf;
+    const full: AcceptRequest = { ...bare, body, ...(conf === undefined ? {} : { conf }) };
     const ask = async (acceptor: Acceptor): Promise<AcceptReply> => {
       const reply = await acceptor.accept(isNewBody ? full : bare);
-      // The same value under the same ballot, now with the body that this node missed.
+      // The same value and ballot again, with the body that this node lacks.
       return reply.kind === "needs-body" ? acceptor.accept(full) : reply;
     };
     return gather(
       this.#acceptors,
       (acceptor) => this.#bounded(ask(acceptor)),
-      (replies, errors) => this.#judgeAccept(accepted, replies, errors),
+      (replies, failures) => this.#judgeAccept(accepted, replies, failures),
       (name, reply) => {
         if (reply.kind === "refused") this.#saw(reply.promised);
         const isEmpty = reply.kind === "unstamped" || reply.kind === "stranger";
@@ -218,27 +219,27 @@ class RegisterProposer {
   #judgeAccept(
     { value }: Accepted,
     replies: ReadonlyMap<string, AcceptReply>,
-    errors: ReadonlyMap<string, string>,
+    failures: Failures,
   ): Chosen | undefined {
     const nodes = this.#acceptors.map(({ name }) => name);
     const quorum = this.#quorum;
     const all = [...replies.values()];
     const count = all.filter((reply) => reply.kind === "accepted").length;
     if (count >= quorum) return { kind: "chosen", value };
-    const pending = nodes.length - replies.size - errors.size;
+    const pending = nodes.length - replies.size - failures.size;
     if (count + pending >= quorum) return undefined;
     const refusals = all.flatMap((reply) => (reply.kind === "refused" ? [reply.promised] : []));
     const promised = refusals.toSorted(compareBallots).at(-1);
     if (promised !== undefined) return { kind: "conflict", promised };
     const missing = nodes.filter((name) => replies.get(name)?.kind !== "accepted");
-    return { kind: "no-majority", reasons: reasonsOf(this.#cluster, missing, replies, errors) };
+    return { kind: "no-majority", reasons: reasonsOf(this.#cluster, missing, replies, failures) };
   }
 
   async #stamp(unstamped: readonly string[]): Promise<void> {
     const nodes = this.#acceptors.filter(({ name }) => unstamped.includes(name));
     const request = { replaces: null, accepted: null };
     const seeds = nodes.map((node) => node.seed({ ...request, incarnation: this.#newLife() }));
-    // A failed stamp shows in the prepare that follows.
+    // If a stamp fails, the prepare that follows shows it.
     await Promise.allSettled(seeds.map((seed) => this.#bounded(seed)));
   }
 
@@ -246,7 +247,7 @@ class RegisterProposer {
     for (const acceptor of this.#acceptors) {
       const admission = admissions.get(acceptor.name);
       if (admission === undefined) continue;
-      // Nobody waits for it: a seed that failed shows as a stranger in the next round, and gets a new incarnation.
+      // Not awaited: if a seed fails, the next round shows the node as a stranger and gives it a new incarnation.
       acceptor.seed({ ...admission, accepted }).catch(() => undefined);
     }
   }
@@ -267,7 +268,7 @@ class RegisterProposer {
 }
 
 function acceptedOf(
-  { ballot, base, members, admissions }: Standing,
+  { ballot, base, members, admissions }: HeldPromise,
   draft: Draft | null,
 ): Accepted {
   const lives = [...admissions].map(([name, { incarnation }]) => [name, incarnation] as const);
@@ -283,5 +284,11 @@ function acceptedOf(
     draft.epoch > base.value.epoch ||
     (draft.epoch === base.value.epoch && draft.revision > base.value.revision);
   assert(isForward, "a new body has a higher epoch, or the same epoch and a higher revision");
-  return { ballot, bodyBallot: ballot, value: { ...draft, heartbeat }, members: voters };
+  const { body, epoch, revision } = draft;
+  return {
+    ballot,
+    bodyBallot: ballot,
+    value: { body, epoch, revision, heartbeat },
+    members: voters,
+  };
 }

@@ -1,11 +1,12 @@
-// read.ts: what somebody who only reads the status nodes may conclude.
+// read.ts: what a process that only reads the status nodes may conclude.
 //
-// A body is known to be chosen if a majority holds it under the same accepted ballot, or if any node's `chosen` names
-// it. That a majority holds the same body under different ballots proves nothing. With nodes A B C:
+// A body is known to be chosen if a majority holds it under the same accepted ballot, or if any node's `chosen` names it.
+// A majority that holds the same body under different ballots proves nothing. With nodes A B C:
 //   ballot 1: v is accepted by A alone;   ballot 2: w (prepared on B and C) is accepted by B alone;
 //   ballot 3: v again (prepared on A and C, where v is the newest) is accepted by C alone.
 // Now A and C, a majority, hold v; yet ballot 4, prepared on A and B, sees w under 2 above v under 1, and chooses w.
 import { majorityOf } from "../core/cluster.ts";
+import { FailureError, failureOf, type NodeFailure } from "../core/failure.ts";
 import { compareNames } from "../core/natural-order.ts";
 import { compareViews } from "../core/view.ts";
 import { ballotText, compareBallots, isSameBallot } from "./ballot.ts";
@@ -19,7 +20,7 @@ import type {
   RegisterValue,
 } from "./register.ts";
 
-/** The newest accepted value whose body is known to be chosen; one of those that hold it. Pure. */
+/** The newest accepted value whose body is known to be chosen, from one of its holders. Pure. */
 export function newestChosen(
   states: Iterable<AcceptorState>,
   statusNodeCount: number,
@@ -39,14 +40,14 @@ export function newestChosen(
   return newest;
 }
 
-/** Whether this node holds exactly the body named by `bodyBallot`. Pure. */
+/** Whether this node holds exactly the body that `bodyBallot` identifies. Pure. */
 export function holdsBody(state: AcceptorState, bodyBallot: Ballot): boolean {
   return state.accepted !== null && isSameBallot(state.accepted.bodyBallot, bodyBallot);
 }
 
 /**
- * The nodes in another life than the one that votes by the newest accepted value, or in none; the names in order. Pure.
- * Silent nodes can't change that: whoever was let in again holds the very value that names its new life.
+ * The names, in order, of nodes whose incarnation is not the one in the newest accepted value, or that have none. Pure. A
+ * silent node can't change the result: a readmitted node holds the value that names its new incarnation.
  */
 export function emptiedAmong(states: ReadonlyMap<string, AcceptorState>): string[] {
   const newest = [...states.values()]
@@ -63,18 +64,18 @@ export function emptiedAmong(states: ReadonlyMap<string, AcceptorState>): string
     .sort(compareNames);
 }
 
-/** Whether somebody renewed the alpha's lease, or took it over, between two readings. Pure. */
+/** Whether the alpha's lease was renewed, or taken over, between two readings. Pure. */
 export function hasHeartbeatAdvanced(first: RegisterReading, last: RegisterReading): boolean {
   return last.heartbeat > first.heartbeat || (last.value?.epoch ?? 0) > (first.value?.epoch ?? 0);
 }
 
-/** A body that is overtaken between finding it and fetching it, or between two nodes, is looked for this often. */
+/** Attempts if a newer body replaces the found one before it was fetched, or while nodes are being read. */
 const ATTEMPTS = 5;
 
 /**
- * Reads every status node and waits for all, or for their silence. An empty one has answered, another cluster's has
- * not; `cluster` only makes the reason for that say whose it should be. Without `withBody` the value's body is null:
- * enough to watch the heartbeat.
+ * Reads every status node; waits until each has replied or failed. An empty node counts as answered, another cluster's
+ * node does not. `cluster` is only used in the text of that failure. Without `withBody` the value's body is null: enough
+ * to watch the heartbeat.
  */
 export async function readRegister(
   acceptors: readonly Acceptor[],
@@ -82,7 +83,7 @@ export async function readRegister(
   { withBody = true }: { readonly withBody?: boolean } = {},
 ): Promise<RegisterReading> {
   for (let attempt = 1; ; attempt++) {
-    const { replies: states, errors: silent } = await gatherAll(acceptors, (acceptor) =>
+    const { replies: states, failures: silent } = await gatherAll(acceptors, (acceptor) =>
       readOne(acceptor, cluster),
     );
     const newest = newestChosen(states.values(), acceptors.length);
@@ -91,25 +92,27 @@ export async function readRegister(
       return newest !== null && state !== undefined && holdsBody(state, newest.bodyBallot);
     });
     const isEnough = newest === null || !withBody;
-    const value = isEnough ? (newest?.value ?? null) : await fetchBody(newest, holders);
+    const malformed = new Map<string, NodeFailure>();
+    const value = isEnough ? (newest?.value ?? null) : await fetchBody(newest, holders, malformed);
     const isMoving = newest !== null || mayBeMoving(states, acceptors.length);
-    if (value === null && isMoving && attempt < ATTEMPTS) continue;
+    if (value === null && malformed.size === 0 && isMoving && attempt < ATTEMPTS) continue;
     const heartbeats = [...states.values()].map(({ accepted }) => accepted?.value.heartbeat ?? 0);
     return {
       value,
-      confirmations: value === null ? 0 : holders.length,
+      confirmations: value === null ? 0 : holders.length - malformed.size,
       heartbeat: Math.max(0, ...heartbeats),
-      answered: acceptors.map(({ name }) => name).filter((name) => states.has(name)),
-      silent,
+      answered: acceptors
+        .map(({ name }) => name)
+        .filter((name) => states.has(name) && !malformed.has(name)),
+      silent: new Map([...silent, ...malformed]),
       emptied: emptiedAmong(states),
     };
   }
 }
 
 /**
- * A majority answered and something was accepted, yet nothing proved: the nodes were asked while several views followed
- * each other, one node before and another after them. When fewer have answered or have lost what they held, another
- * look proves no more.
+ * Whether another reading may prove more. True if a majority replied and values exist, but none is proved: views changed
+ * while the nodes were being read. If fewer replied, or the others were emptied, another reading proves no more.
  */
 function mayBeMoving(states: ReadonlyMap<string, AcceptorState>, nodeCount: number): boolean {
   const isHeld = [...states.values()].some(({ accepted }) => accepted !== null);
@@ -118,29 +121,30 @@ function mayBeMoving(states: ReadonlyMap<string, AcceptorState>, nodeCount: numb
 
 async function readOne(acceptor: Acceptor, cluster?: string): Promise<AcceptorState> {
   const state = await acceptor.read(false);
-  // Of another cluster's node an acceptor shows nothing but the stamp.
+  // An acceptor of another cluster's node returns only the stamp.
   const isForeign = state.stamp !== null && state.incarnation === null;
   if (!isForeign) return state;
   const ours = cluster === undefined ? "" : `, not to "${cluster}"`;
-  throw new Error(`${FOREIGN}"${state.stamp}"${ours}`);
+  throw new FailureError("foreign", `belongs to cluster "${state.stamp}"${ours}`);
 }
-
-const FOREIGN = "belongs to cluster ";
 
 export const FOREIGN_REMEDY = "correct the status lines of twine.conf, or its cluster line";
 
-/** Whether a reading's `silent` says of a node that it does answer, and as another cluster's. Pure. */
-export function isForeign(why: string): boolean {
-  return why.startsWith(FOREIGN);
-}
-
-/** The chosen value with its body from the first holder that still has it; null when all have moved on or gone. */
+/**
+ * The chosen value with its body, from the first holder that still has it; null if none has. Holders with an unreadable
+ * body are added to `malformed`: they have no vote.
+ */
 async function fetchBody(
   newest: Accepted,
   holders: readonly Acceptor[],
+  malformed: Map<string, NodeFailure>,
 ): Promise<RegisterValue | null> {
   for (const holder of holders) {
-    const state = await holder.read(true).catch(() => undefined);
+    const state = await holder.read(true).catch((error: unknown) => {
+      const failure = failureOf(holder.name, error);
+      if (failure.kind === "malformed") malformed.set(holder.name, failure);
+      return undefined;
+    });
     if (state !== undefined && holdsBody(state, newest.bodyBallot)) {
       return state.accepted?.value ?? null;
     }

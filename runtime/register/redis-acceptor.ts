@@ -1,6 +1,9 @@
-// redis-acceptor.ts: one status node as an acceptor: requests become scripts, replies become types.
-// `call` is a link that may break at any moment; whatever it rejects with is this node's missing vote.
+// redis-acceptor.ts: one status node as an acceptor: turns requests into scripts and replies into types.
+// The pipeline may fail at any time: its rejection means that this node's vote is missing.
+import { FailureError } from "../core/failure.ts";
+import { readView } from "../core/parse-view.ts";
 import { registerKeys, STAMP_KEY } from "../core/register-keys.ts";
+import { parseJson, recordOf, type Check } from "../core/schema.ts";
 import type { RedisReply } from "../ports/redis-link.ts";
 import { ballotText, parseBallot } from "./ballot.ts";
 import type {
@@ -15,27 +18,51 @@ import type {
   SeedRequest,
 } from "./register.ts";
 import { ACCEPT_SCRIPT, PREPARE_SCRIPT, SEED_SCRIPT } from "./scripts.ts";
+import { errorText } from "../core/error-text.ts";
 
-/** Commands that belong together, sent in one write; the replies in order, or a rejection. */
+/** Commands that are sent in one write. Resolves with the replies in order. */
 export type Pipeline = (
   commands: readonly (readonly [string, ...(string | number)[]])[],
 ) => Promise<readonly RedisReply[]>;
 
-/** The acceptor `name` of `cluster` behind `pipeline`. */
-export function redisAcceptor(name: string, cluster: string, pipeline: Pipeline): Acceptor {
+/** Returns what is wrong with a body, or undefined. */
+export type BodyCheck = (body: string) => string | undefined;
+
+/** Checks that the body is a view, as the status nodes of a cluster hold. */
+export const viewCheck: BodyCheck = (body) => {
+  const parsed = readView(body);
+  return parsed.kind === "parsed" ? undefined : parsed.why;
+};
+
+/**
+ * The acceptor `name` of `cluster` behind `pipeline`. A node with malformed data has no vote: the call rejects with a
+ * FailureError of kind malformed.
+ */
+export function redisAcceptor(
+  name: string,
+  cluster: string,
+  pipeline: Pipeline,
+  checkBody: BodyCheck = () => undefined,
+): Acceptor {
   const keys = registerKeys(cluster);
   const run = async (script: string, ...args: (string | number)[]): Promise<RedisReply> => {
-    const command = ["EVAL", script, 3, STAMP_KEY, keys.register, keys.view, cluster] as const;
+    const named = [STAMP_KEY, keys.register, keys.view, keys.conf] as const;
+    const command = ["EVAL", script, named.length, ...named, cluster] as const;
     const [reply = null] = await pipeline([[...command, ...args]]);
     return reply;
   };
   return {
     name,
-    prepare: async ({ ballot }) => prepareReplyOf(await run(PREPARE_SCRIPT, ballotText(ballot))),
-    accept: async (request) =>
-      acceptReplyOf(await run(ACCEPT_SCRIPT, ...acceptArgs(name, keys.channel, request))),
+    prepare: async ({ ballot }) => {
+      const reply = await run(PREPARE_SCRIPT, ballotText(ballot));
+      return readable(() => prepareReplyOf(reply, checkBody));
+    },
+    accept: async (request) => {
+      const reply = await run(ACCEPT_SCRIPT, ...acceptArgs(name, keys.channel, request));
+      return readable(() => acceptReplyOf(reply));
+    },
     read: async (withBody) => {
-      // MULTI, so that the body is the one that the ballots speak of.
+      // MULTI, so that the body belongs to the ballots.
       const replies = await pipeline([
         ["MULTI"],
         ["GET", STAMP_KEY],
@@ -43,10 +70,25 @@ export function redisAcceptor(name: string, cluster: string, pipeline: Pipeline)
         ...(withBody ? [["GET", keys.view] as const] : []),
         ["EXEC"],
       ]);
-      return stateOf(cluster, replies.at(-1) ?? null);
+      return readable(() => stateOf(cluster, replies.at(-1) ?? null, checkBody));
     },
     seed: async (request) => (await run(SEED_SCRIPT, ...seedArgs(request))) === 1,
   };
+}
+
+/** Turns any error of parsing a reply into a failure of kind malformed. */
+function readable<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (cause instanceof FailureError) throw cause;
+    const why = errorText(cause);
+    throw malformed(why, cause);
+  }
+}
+
+function malformed(why: string, cause?: unknown): FailureError {
+  return new FailureError("malformed", `its register can't be read: ${why}`, { cause });
 }
 
 const STATE_FIELDS = [
@@ -71,10 +113,11 @@ function acceptArgs(name: string, channel: string, request: AcceptRequest): (str
     ballotText(request.chosen),
     ballotText(request.next),
     membersText(request.members),
-    // No node's incarnation is a lone dash, so a node that members does not name is a stranger.
+    // No incarnation is a lone dash, so a node that members does not contain is a stranger.
     request.members[name] ?? "-",
     channel,
     ...(request.body === undefined ? [] : [request.body]),
+    ...(request.body === undefined || request.conf === undefined ? [] : [request.conf]),
   ];
 }
 
@@ -94,13 +137,13 @@ function seedArgs({ incarnation, replaces, accepted }: SeedRequest): (string | n
   ];
 }
 
-function prepareReplyOf(reply: RedisReply): PrepareReply {
+function prepareReplyOf(reply: RedisReply, checkBody: BodyCheck): PrepareReply {
   const [kind = "", incarnation = "", ...rest] = textsOf(reply);
   switch (kind) {
     case "promised":
-      return { kind, incarnation, accepted: acceptedOf(rest, rest[6] ?? "") };
+      return { kind, incarnation, accepted: acceptedOf(rest, rest[6] ?? "", checkBody) };
     case "refused":
-      return { kind, promised: standingBallot(incarnation) };
+      return { kind, promised: promisedBallot(incarnation) };
     default:
       return notVoting(kind, incarnation);
   }
@@ -115,7 +158,7 @@ function acceptReplyOf(reply: RedisReply): AcceptReply {
     case "stranger":
       return { kind, incarnation: detail };
     case "refused":
-      return { kind, promised: standingBallot(detail) };
+      return { kind, promised: promisedBallot(detail) };
     default:
       return notVoting(kind, detail);
   }
@@ -124,33 +167,61 @@ function acceptReplyOf(reply: RedisReply): AcceptReply {
 function notVoting(kind: string, cluster: string): NotVoting {
   if (kind === "unstamped") return { kind };
   if (kind === "foreign") return { kind, cluster };
-  throw new Error(`a status node answered "${kind}", which no script of ours does`);
+  throw malformed(`it answered "${kind}"`);
 }
 
-function standingBallot(text: string) {
+function promisedBallot(text: string) {
   return parseBallot(text) ?? { count: 0, proposer: "" };
 }
 
 /** `fields`: accepted, body_ballot, heartbeat, epoch, revision, members. */
-function acceptedOf(fields: readonly string[], body: string | null): Accepted | null {
+function acceptedOf(
+  fields: readonly string[],
+  body: string | null,
+  checkBody: BodyCheck,
+): Accepted | null {
   const [accepted = "", bodyBallot = "", heartbeat, epoch, revision, members = "{}"] = fields;
   const ballot = parseBallot(accepted);
   const named = parseBallot(bodyBallot);
   if (ballot === null || named === null) return null;
+  const wrong = body === null ? undefined : checkBody(body);
+  if (wrong !== undefined) throw malformed(`the view on it can't be read: ${wrong}`);
   return {
     ballot,
     bodyBallot: named,
     value: {
       body,
-      epoch: Number(epoch),
-      revision: Number(revision),
-      heartbeat: Number(heartbeat),
+      epoch: countOf(epoch, "epoch"),
+      revision: countOf(revision, "revision"),
+      heartbeat: countOf(heartbeat, "heartbeat"),
     },
-    members: JSON.parse(members) as Members,
+    members: membersOf(members),
   };
 }
 
-function stateOf(cluster: string, reply: RedisReply): AcceptorState {
+function countOf(text: string | undefined, what: string): number {
+  if (text !== undefined && /^\d{1,15}$/.test(text)) return Number(text);
+  throw malformed(`its ${what} is not a whole number`);
+}
+
+/** Parses members: an incarnation for each status node's name. */
+function membersOf(json: string): Members {
+  const parsed = parseJson<Members>(json, MEMBERS_CHECK, MEMBERS_CHARS_MAX);
+  if (parsed.kind === "parsed") return parsed.value;
+  throw malformed(`its members: ${parsed.why}`);
+}
+
+const MEMBERS_CHARS_MAX = 1024 * 1024;
+const MEMBERS_CHECK: Check = (value, path) => {
+  const isObject = recordOf({})(value, path);
+  if (isObject !== undefined) return isObject;
+  const lives = Object.values(value as Readonly<Record<string, unknown>>);
+  return lives.every((life) => typeof life === "string")
+    ? undefined
+    : "an incarnation is not a text";
+};
+
+function stateOf(cluster: string, reply: RedisReply, checkBody: BodyCheck): AcceptorState {
   if (!Array.isArray(reply)) throw new Error("the status node answered EXEC without replies");
   const [stamp, hash, body] = reply as readonly RedisReply[];
   const [incarnation = "", ...fields] = textsOf(hash ?? []);
@@ -161,7 +232,7 @@ function stateOf(cluster: string, reply: RedisReply): AcceptorState {
   return {
     stamp,
     incarnation,
-    accepted: acceptedOf(fields, typeof body === "string" ? body : null),
+    accepted: acceptedOf(fields, typeof body === "string" ? body : null, checkBody),
     promised: parseBallot(fields[6] ?? ""),
     chosen: parseBallot(fields[7] ?? ""),
   };
@@ -172,7 +243,7 @@ function textsOf(reply: RedisReply): string[] {
   return (reply as readonly RedisReply[]).map((item) => (typeof item === "string" ? item : ""));
 }
 
-/** Sorted, so that equal members are equal texts. */
+/** Sorted, so that equal members have equal texts. */
 function membersText(members: Members): string {
   return JSON.stringify(Object.fromEntries(Object.entries(members).sort()));
 }

@@ -1,11 +1,12 @@
-// register.ts: what the status register promises, as types; proposer.ts keeps the promise.
+// register.ts: the status register as types: its requests, replies and guarantees. proposer.ts implements the proposer.
 //
 //   proposer (a monitor)        acceptors (the status nodes)
-//        | prepare(ballot)   ->  promise: refuses lower ballots from now on; answers what it accepted last
+//        | prepare(ballot)   ->  promise: refuses lower ballots from now on; returns its last accepted value
 //        | accept(ballot, …) ->  stores the value, promises the proposer's next ballot in the same step
 //   a majority of accepts under one ballot = chosen. One register, one value: the view (JSON) and a heartbeat.
 //
 // CASPaxos, Rystsov 2018 (https://arxiv.org/abs/1802.07000), with the one-round-trip optimisation of its section 2.2.
+import type { NodeFailure } from "../core/failure.ts";
 
 /** Ordered by `count`, then by `proposer` (a monitor's name, plain string order). */
 export interface Ballot {
@@ -18,15 +19,17 @@ export interface RegisterValue {
   readonly body: string | null;
   readonly epoch: number;
   readonly revision: number;
-  /** Advanced by every accept of the alpha. */
+  /** Every accept of the alpha advances it. */
   readonly heartbeat: number;
 }
 
-/** Acceptor name -> incarnation: which life of each status node votes. An acceptor that was emptied and seeded again
-    has forgotten its promises, so it votes anew only after a chosen value names its new incarnation (seeding.ts). */
+/** Acceptor name -> incarnation: the incarnation in which each status node may vote. An acceptor that was emptied and
+    seeded again has forgotten its promises, so it votes only after a chosen value names its new incarnation
+    (seeding.ts). */
 export type Members = Readonly<Record<string, string>>;
 
-/** The ballot under which this body was first proposed names it: two bodies never share one. */
+/** bodyBallot is the ballot under which this body was first proposed. It identifies the body: two bodies never share
+    one. */
 export interface Accepted {
   readonly ballot: Ballot;
   readonly bodyBallot: Ballot;
@@ -42,7 +45,7 @@ export type PrepareReply =
   | {
       readonly kind: "promised";
       readonly accepted: Accepted | null;
-      /** Of the acceptor that promises. */
+      /** The incarnation of the promising acceptor. */
       readonly incarnation: string;
     }
   | { readonly kind: "refused"; readonly promised: Ballot }
@@ -54,13 +57,16 @@ export interface AcceptRequest {
   readonly heartbeat: number;
   readonly epoch: number;
   readonly revision: number;
-  /** Absent: the body the acceptor already holds under `bodyBallot`; an acceptor without it answers needs-body. */
+  /** Absent: the body that the acceptor holds under `bodyBallot`. An acceptor without it replies needs-body. */
   readonly body?: string;
-  /** bodyBallot of the newest body the proposer knows to be chosen, so that followers learn it from one node. */
+  /** With a body: the twine.conf whose digest the body contains, stored beside it. Readers check it by the digest
+      (adopted-conf.ts), so it needs no agreement. Absent: the stored one is kept. */
+  readonly conf?: string;
+  /** bodyBallot of the newest body that the proposer knows to be chosen, so that followers learn it from one node. */
   readonly chosen: Ballot | null;
   /** Promised in the same step. */
   readonly next: Ballot;
-  /** An acceptor whose own incarnation is another answers stranger and changes nothing. */
+  /** An acceptor with another incarnation replies stranger and changes nothing. */
   readonly members: Members;
 }
 
@@ -75,9 +81,9 @@ export type AcceptReply =
 export type NotVoting =
   { readonly kind: "unstamped" } | { readonly kind: "foreign"; readonly cluster: string };
 
-/** What an acceptor shows to anyone who reads it, without any promise. */
+/** An acceptor's state for readers, without any promise. */
 export interface AcceptorState {
-  /** The cluster whose status node this is; of another cluster's node nothing else is shown. */
+  /** The cluster of this status node. If it is another cluster, all other fields are null. */
   readonly stamp: string | null;
   readonly incarnation: string | null;
   readonly promised: Ballot | null;
@@ -86,31 +92,31 @@ export interface AcceptorState {
 }
 
 export interface SeedRequest {
-  /** A text that no other seed ever carries. */
+  /** A unique text. */
   readonly incarnation: string;
-  /** What the acceptor must be for the seed to happen: null, unstamped; otherwise of this incarnation. */
+  /** The precondition: null: the node is unstamped; else: it has this incarnation. */
   readonly replaces: string | null;
-  /** A chosen value whose members name `incarnation`; null at a first start. Its ballot is promised too. */
+  /** A chosen value whose members name `incarnation`; null at a first start. The node also promises its ballot. */
   readonly accepted: Accepted | null;
 }
 
-/** One status node. Every method rejects when the node can't be reached: its vote is then simply missing. */
+/** One status node. Every method rejects if the node can't be reached: its vote is then missing. */
 export interface Acceptor {
   readonly name: string;
   prepare(request: PrepareRequest): Promise<PrepareReply>;
   accept(request: AcceptRequest): Promise<AcceptReply>;
-  /** Everything but the body unless `withBody`. */
+  /** Without `withBody` the body is null. */
   read(withBody: boolean): Promise<AcceptorState>;
-  /** Stamps an empty node, or gives a known one a new incarnation; nothing that it holds goes back. Answers false,
-      and changes nothing, when the node is not what `replaces` says. Sent once: a repeat needs a new incarnation. */
+  /** Stamps an empty node, or gives a known one a new incarnation; its state never goes back. Resolves with false,
+      without a change, if the node does not match `replaces`. Send a seed only once: a retry needs a new incarnation. */
   seed(request: SeedRequest): Promise<boolean>;
 }
 
 export type Chosen =
   | { readonly kind: "chosen"; readonly value: RegisterValue }
-  /** A higher ballot was promised elsewhere: prepare again, or give way. */
+  /** A higher ballot was promised elsewhere: prepare again, or give up. */
   | { readonly kind: "conflict"; readonly promised: Ballot }
-  /** Fewer than a majority answered. The value may or may not be chosen later: only a new prepare tells. */
+  /** Less than a majority replied. The value may or may not be chosen later: only a new prepare shows it. */
   | { readonly kind: "no-majority"; readonly reasons: readonly string[] };
 
 export type Prepared =
@@ -118,30 +124,38 @@ export type Prepared =
   | { readonly kind: "conflict"; readonly promised: Ballot }
   | { readonly kind: "no-majority"; readonly reasons: readonly string[] };
 
-/** One monitor's hand on the register. Calls must not overlap. */
-export interface Proposer {
-  /** First round: a majority's promise and the newest value among them. Stamps and re-seeds empty status nodes by the
-      rules of seeding.ts. */
-  prepare(): Promise<Prepared>;
-  /** Writes a new body under the standing promise; after a conflict or no-majority the promise is gone. */
-  write(value: { body: string; epoch: number; revision: number }): Promise<Chosen>;
-  /** Renews the lease: advances the heartbeat, sends no body. */
-  beat(): Promise<Chosen>;
-  /** Forgets the standing promise. */
-  giveWay(): void;
+/** A new body. `conf`: the twine.conf whose digest the body contains, if the proposer has it. */
+export interface Draft {
+  readonly body: string;
+  readonly epoch: number;
+  readonly revision: number;
+  readonly conf?: string;
 }
 
-/** What a reader of all status nodes learns, without writing. */
+/** One monitor's access to the register. Calls must not overlap. */
+export interface Proposer {
+  /** First round: gets a majority's promise and the newest value among the replies. Stamps and re-seeds empty status
+      nodes by the rules of seeding.ts. */
+  prepare(): Promise<Prepared>;
+  /** Writes a new body under the held promise. After a conflict or no-majority no promise is held. */
+  write(value: Draft): Promise<Chosen>;
+  /** Renews the lease: advances the heartbeat, sends no body. */
+  beat(): Promise<Chosen>;
+  /** Releases the held promise. */
+  releasePromise(): void;
+}
+
+/** The result of reading all status nodes without writing. */
 export interface RegisterReading {
-  /** The newest value known to be chosen, or null: none yet, or none known. */
+  /** The newest value known to be chosen; null: none yet, or none is known. */
   readonly value: RegisterValue | null;
-  /** How many status nodes hold exactly that value's body. */
+  /** The number of status nodes that hold exactly that value's body. */
   readonly confirmations: number;
-  /** The highest heartbeat seen on any. */
+  /** The highest heartbeat of any node. */
   readonly heartbeat: number;
   readonly answered: readonly string[];
-  /** name -> why not. */
-  readonly silent: ReadonlyMap<string, string>;
-  /** Those that answered and have no vote: empty beside a node that holds a value, or emptied and not let in again. */
+  /** Node name -> why it gave no reply. */
+  readonly silent: ReadonlyMap<string, NodeFailure>;
+  /** Nodes that replied and have no vote: empty while another holds a value, or emptied and not readmitted. */
   readonly emptied: readonly string[];
 }

@@ -1,5 +1,5 @@
-// scripts.ts: what a status node does as an acceptor, in Lua: each script is one atomic step, durable before it
-// answers because status nodes run with `appendonly yes` and `appendfsync always`. Pure: only texts.
+// scripts.ts: the acceptor's steps on a status node, in Lua. Each script is one atomic step. It is durable before the
+// reply, because status nodes run with `appendonly yes` and `appendfsync always`. Pure: only texts.
 //
 // KEYS 1 the stamp, 2 the register (hash), 3 the view (body). ARGV 1 is always the cluster's name.
 // Hash fields: incarnation, promised, accepted, body_ballot, heartbeat, epoch, revision, members, chosen; ballots are
@@ -29,7 +29,7 @@ if not stamp then return {'unstamped'} end
 if stamp ~= ARGV[1] then return {'foreign', stamp} end
 `;
 
-/** ARGV 2 the ballot. Answers promised with everything accepted, or refused with the promise that stands. */
+/** ARGV 2 the ballot. Replies promised with all accepted fields, or refused with the present promise. */
 export const PREPARE_SCRIPT = `${PRELUDE}${VOTERS_ONLY}
 local promised = field('promised')
 -- Strictly higher: a ballot is promised once, so that no two proposers of one name can both hold it.
@@ -39,8 +39,9 @@ return {'promised', field('incarnation'), field('accepted'), field('body_ballot'
   field('epoch'), field('revision'), field('members'), redis.call('GET', KEYS[3]) or ''}
 `;
 
-/** ARGV 2 ballot, 3 body ballot, 4 heartbeat, 5 epoch, 6 revision, 7 chosen, 8 next, 9 members, 10 the incarnation
-    that members gives this node, 11 the channel, 12 (optional) the body. */
+/** ARGV 2 ballot, 3 body ballot, 4 heartbeat, 5 epoch, 6 revision, 7 chosen, 8 next, 9 members, 10 the incarnation of
+    this node in members, 11 the channel, 12 (optional) the body, 13 (optional, with a body) the twine.conf whose digest
+    the body contains; KEYS 4 is its key. */
 export const ACCEPT_SCRIPT = `${PRELUDE}${VOTERS_ONLY}
 if field('incarnation') ~= ARGV[10] then return {'stranger', field('incarnation')} end
 local promised, accepted = field('promised'), field('accepted')
@@ -53,6 +54,7 @@ if isNewlyChosen then chosen = ARGV[7] end
 redis.call('HSET', KEYS[2], 'promised', ARGV[8], 'accepted', ARGV[2], 'body_ballot', ARGV[3],
   'heartbeat', ARGV[4], 'epoch', ARGV[5], 'revision', ARGV[6], 'members', ARGV[9], 'chosen', chosen)
 if isNewBody then redis.call('SET', KEYS[3], ARGV[12]) end
+if isNewBody and ARGV[13] then redis.call('SET', KEYS[4], ARGV[13]) end
 if isNewBody or isNewlyChosen then redis.call('PUBLISH', ARGV[11], ARGV[5] .. ' ' .. ARGV[6]) end
 return {'accepted'}
 `;

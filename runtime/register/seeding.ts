@@ -1,61 +1,65 @@
-// seeding.ts: who votes: what a round of prepares says about empty and returning status nodes. Pure.
+// seeding.ts: which status nodes vote: judges a round of prepares with empty and returning nodes. Pure.
 //
-// A status node that lost its disk has forgotten its promises. Its vote would be a lie: with three nodes A B X,
+// A status node that lost its disk has forgotten its promises. Its vote would break the register. With three nodes A B X:
 //   P2's prepare(9) is promised by X; X is emptied; P1, at ballot 5, seeds X again; P2's prepare(9) reaches B;
-//   P1 chooses w at ballot 6 on A and X (X would have refused, had it remembered 9); P2, which never saw w,
-//   chooses another value at ballot 9 on A and B. w was acknowledged and is gone.
-// So every life of a status node has an incarnation, and every proposal carries members: whose vote counts, and in
-// which life. A promise counts only if the acceptor's incarnation is the one in the members of the newest value among
-// the promises; an accept is refused by an acceptor that its members do not name. The four rules:
+//   P1 chooses w at ballot 6 on A and X (X would have refused if it had remembered 9); P2, which never saw w,
+//   chooses another value at ballot 9 on A and B. w was acknowledged and is lost.
+// So a status node gets a new incarnation whenever it is seeded, and every proposal carries members: which nodes vote,
+// with which incarnation. A promise counts only if the acceptor's incarnation is the one in the members of the newest
+// value among the promises. An acceptor refuses an accept whose members do not name its incarnation. The four rules:
 //
-//   1. No value anywhere: every status node must promise (not only a majority), so that none can be hiding one; those
+//   1. No value on any node: every status node must promise (not only a majority), so that none can hide a value. Nodes
 //      without a stamp are stamped first. The first value's members are the incarnations that promised.
-//   2. A value, and a majority of all status nodes promises without the empty one, X: the next proposal names a fresh
-//      incarnation for X. X can't vote for it (its own is another), so the majority that chooses it is without X.
-//   3. Only when that is chosen X is seeded with it, and with the promise of its ballot.
-//   4. A seed says which incarnation it replaces, so a late one changes nothing; it is never repeated.
+//   2. There is a value, and a majority of all status nodes promises without the empty one, X: the next proposal names a
+//      new incarnation for X. X can't vote for it (it has another one), so the majority that chooses it is without X.
+//   3. Only when that proposal is chosen, X is seeded with it and with the promise of its ballot.
+//   4. A seed names the incarnation that it replaces, so a late one changes nothing. It is never repeated.
 //
 // Why this is safe: let b be the ballot of rule 2, Q its majority without X. (a) A value chosen below b with X's vote
-// had, without X, at least majority - 1 others; these and Q are more than all nodes without X, so a node of Q accepted
-// it before promising b, and b grew from it. (b) A proposer above b that counted a promise of X's old life also had
-// a promise from a node of Q. Had that come before Q's accept of b, the accept would have been refused; so it came
-// after, and told of b or of what grew from it, whose members disown the old X: its promise did not count.
-// A minority may be emptied at once, by the same count; emptying a majority loses acknowledged values in any protocol.
-// A node counts as lost until the newest proposal names its life. Two proposers that readmit it at the same moment may
-// name two, and it waits for the next round: should another node lose its disk in just that moment, the register stands
-// still as if both had at once. It never chooses wrongly.
+// had, without X, at least majority - 1 other votes. These nodes and Q are more than all nodes without X, so a node of Q
+// accepted it before promising b, and the value of b succeeds it. (b) A proposer above b that counted a promise of X's
+// old incarnation also had a promise from a node of Q. If that promise had come before Q's accept of b, the accept would
+// have been refused. So it came after, and the proposer learned of b or of a successor, whose members do not name the old
+// incarnation of X: X's promise did not count.
+//
+// By the same count a minority may be emptied at once. Emptying a majority loses acknowledged values in any protocol.
+// A node counts as lost until the newest proposal names its incarnation. Two proposers that readmit it at the same moment
+// may name two; the node then votes again after the next round. If another node loses its disk in just that moment, the
+// register is blocked as if both had been emptied at once. It never chooses wrongly.
+import type { Failures } from "./gather.ts";
 import { compareBallots } from "./ballot.ts";
 import type { Accepted, AcceptReply, Ballot, Members, PrepareReply } from "./register.ts";
 
-/** One round of prepares so far. A node is in `replies`, in `errors` (unreachable: why), or yet to answer. */
+/** The replies to one round of prepares so far. A node is in `replies`, in `failures` (unreachable), or its reply is
+    outstanding. */
 export interface PrepareRound {
   readonly cluster: string;
   readonly nodes: readonly string[];
-  /** How many promises it takes: a majority of `nodes`. */
+  /** The number of promises needed: a majority of `nodes`. */
   readonly quorum: number;
   readonly replies: ReadonlyMap<string, PrepareReply>;
-  readonly errors: ReadonlyMap<string, string>;
+  readonly failures: Failures;
 }
 
 export type PrepareVerdict =
   | {
       readonly kind: "prepared";
       readonly base: Accepted | null;
-      /** Who voted in which life until now: the base's members, or at a first start those who promised. */
+      /** The incarnations that have voted until now: the base's members, or at a first start those of the promises. */
       readonly members: Members;
-      /** Nodes to be given a new incarnation, and the one that it replaces. */
+      /** Nodes that need a new incarnation, and the incarnation that it replaces. */
       readonly strangers: ReadonlyMap<string, string | null>;
     }
-  /** Stamp these, then prepare again. */
+  /** Stamp these nodes, then prepare again. */
   | { readonly kind: "first-start"; readonly unstamped: readonly string[] }
   | { readonly kind: "conflict"; readonly promised: Ballot }
   | { readonly kind: "no-majority"; readonly reasons: readonly string[] };
 
-/** What the round amounts to, or undefined while the answers to come may still decide it. */
+/** The result of the round; undefined while outstanding replies may still decide it. */
 export function judgePrepare(round: PrepareRound): PrepareVerdict | undefined {
-  const { nodes, quorum, replies, errors } = round;
+  const { nodes, quorum, replies, failures } = round;
   const promises = kindOf(replies, "promised");
-  const pending = nodes.length - replies.size - errors.size;
+  const pending = nodes.length - replies.size - failures.size;
   const base = [...promises.values()].reduce<Accepted | null>(
     (best, { accepted }) =>
       compareBallots(accepted?.ballot ?? null, best?.ballot ?? null) > 0 ? accepted : best,
@@ -81,16 +85,16 @@ export function judgePrepare(round: PrepareRound): PrepareVerdict | undefined {
     : judgeRefused(round, new Set(counted.map(([name]) => name)));
 }
 
-/** Rule 1: all have answered, or can't be reached, and nobody showed a value. */
+/** Rule 1: every node has replied or failed, and none has a value. */
 function judgeWithoutValue(round: PrepareRound, promised: ReadonlySet<string>): PrepareVerdict {
-  const { nodes, quorum, replies, errors } = round;
+  const { nodes, quorum, replies, failures } = round;
   const unstamped = [...kindOf(replies, "unstamped").keys()];
   if (unstamped.length > 0 && unstamped.length + promised.size === nodes.length) {
     return { kind: "first-start", unstamped };
   }
   const refused = judgeRefused(round, promised);
   const isFirstStart = promised.size + unstamped.length >= quorum;
-  if (refused.kind !== "no-majority" || errors.size === 0 || !isFirstStart) return refused;
+  if (refused.kind !== "no-majority" || failures.size === 0 || !isFirstStart) return refused;
   const rule = "first start needs every status node once: start those that are missing";
   return { kind: "no-majority", reasons: [...refused.reasons, rule] };
 }
@@ -99,30 +103,32 @@ function judgeRefused(
   round: PrepareRound,
   counted: ReadonlySet<string>,
 ): PrepareVerdict & { kind: "conflict" | "no-majority" } {
-  const { cluster, nodes, replies, errors } = round;
+  const { cluster, nodes, replies, failures } = round;
   const refusals = [...kindOf(replies, "refused").values()].map((reply) => reply.promised);
   const promised = refusals.toSorted(compareBallots).at(-1);
   if (promised !== undefined) return { kind: "conflict", promised };
   const missing = nodes.filter((name) => !counted.has(name));
-  const reasons = reasonsOf(cluster, missing, replies, errors);
-  const isLost = errors.size === 0 && kindOf(replies, "foreign").size === 0;
+  const reasons = reasonsOf(cluster, missing, replies, failures);
+  const isLost = failures.size === 0 && kindOf(replies, "foreign").size === 0;
   return { kind: "no-majority", reasons: isLost ? [...reasons, MAJORITY_LOST] : reasons };
 }
 
 const MAJORITY_LOST =
-  "a majority of the status nodes lost what it held: put back a copy of their data folders, " +
-  "or empty all status nodes to start anew without the roles";
+  "a majority of the status nodes lost what it held: empty all status nodes, and the roles are found anew from what " +
+  "the data nodes hold; don't put back older copies of their data folders: roles of that time lose newer writes";
 
-/** Why the votes of `missing` are missing, a sentence for each. */
+/** Why the votes of `missing` are missing: one sentence for each. */
 export function reasonsOf(
   cluster: string,
   missing: readonly string[],
   replies: ReadonlyMap<string, PrepareReply | AcceptReply>,
-  errors: ReadonlyMap<string, string>,
+  failures: Failures,
 ): string[] {
   return missing.flatMap((name) => {
-    const error = errors.get(name);
-    if (error !== undefined) return [`status node ${name} can't be reached: ${error}`];
+    const failure = failures.get(name);
+    if (failure !== undefined) {
+      return [`status node ${name} can't be reached: ${failure.cause.message}`];
+    }
     const reply = replies.get(name);
     switch (reply?.kind) {
       case "unstamped":
@@ -133,9 +139,9 @@ export function reasonsOf(
       case "foreign":
         return [
           `status node ${name} belongs to cluster "${reply.cluster}", not to "${cluster}": ` +
-            "give it status nodes of its own, or mend the cluster line of twine.conf",
+            "give it status nodes of its own, or correct the cluster line of twine.conf",
         ];
-      // Yet to answer, when the others have decided already, or no reason at all.
+      // The reply is outstanding because the others decided the round, or it gives no reason.
       case undefined:
       case "accepted":
       case "needs-body":

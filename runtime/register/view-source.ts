@@ -1,5 +1,4 @@
-// view-source.ts: how a router or a client sees the cluster; follow.ts keeps it from the status nodes,
-// a test may keep it by hand.
+// view-source.ts: the view of the cluster for a router or a client. follow.ts implements it; tests may use their own.
 import type { View } from "../core/view.ts";
 
 export interface ViewSource {
@@ -7,7 +6,7 @@ export interface ViewSource {
   current(): View | undefined;
   /** True while a majority of the status nodes has confirmed that (epoch, revision) within the lease. */
   isConfirmed(): boolean;
-  /** Called at every new view and whenever isConfirmed() changes; the returned function stops it. */
+  /** Calls `task` at every new view and whenever isConfirmed() changes. The returned function cancels that. */
   onChange(task: () => void): () => void;
   close(): Promise<void>;
 }

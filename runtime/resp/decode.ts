@@ -1,9 +1,9 @@
-// decode.ts: a whole reply, as the scanner cuts it out, made into a value. Pure.
-// Only for what Twine reads itself; replies to clients pass as they came.
+// decode.ts: decodes one whole reply, as the scanner delimits it. Pure.
+// Only for replies that Twine itself uses; replies to clients are passed on unchanged.
 import { NESTING_MAX, RespError } from "./limits.ts";
 import type { RespValue } from "./value.ts";
 
-/** The value of one whole reply. Throws RespError when `raw` is not exactly one. Attributes are dropped. */
+/** Decodes one whole reply; attributes are dropped. Throws RespError if `raw` is not exactly one reply. */
 export function decodeReply(raw: Buffer): RespValue {
   const reader = new Reader(raw);
   const value = reader.value(0);

@@ -1,19 +1,18 @@
-// encode.ts: commands and replies as bytes. Pure.
+// encode.ts: encodes commands and replies. Pure.
 import type { RespValue } from "./value.ts";
 
 export type Protocol = 2 | 3;
 
 const CRLF = "\r\n";
 
-/** A command as an array of bulks, which is how every client sends one. */
+/** A command as an array of bulks, the form that all clients send. */
 export function encodeCommand(args: readonly (Buffer | string)[]): Buffer {
   const parts: Buffer[] = [Buffer.from(`*${args.length}${CRLF}`)];
   for (const arg of args) parts.push(bulk(typeof arg === "string" ? Buffer.from(arg) : arg));
   return Buffer.concat(parts);
 }
 
-/** A reply in the client's protocol. RESP2 has no types for maps, sets, doubles, booleans and the like: it gets what
-    Redis sends in their place. */
+/** A reply in the client's protocol. RESP2 has no maps, sets, doubles or booleans: it gets Redis's replacements. */
 export function encodeReply(value: RespValue, protocol: Protocol): Buffer {
   switch (value.type) {
     case "simple":
@@ -68,12 +67,12 @@ function aggregate(
   return Buffer.concat([Buffer.from(`${type}${count}${CRLF}`), ...parts]);
 }
 
-/** `bytes` with their length before them; `type` is $ for a plain one. */
+/** `bytes` with a length before them; `type` is $ for a plain bulk. */
 export function bulk(bytes: Buffer, type = "$"): Buffer {
   return Buffer.concat([Buffer.from(`${type}${bytes.length}${CRLF}`), bytes, Buffer.from(CRLF)]);
 }
 
-/** A status or an error ends with its line: a line's end inside it would be read as another reply. */
+/** Replaces newlines: inside a status or an error they would begin another reply. */
 function oneLine(text: string): string {
   return text.replaceAll(/[\r\n]/g, " ");
 }

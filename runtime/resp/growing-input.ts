@@ -1,10 +1,10 @@
-// growing-input.ts: received bytes that are not used up yet, in one piece. Pure.
+// growing-input.ts: received bytes that were not consumed yet, as one piece. Pure.
 //
-//   bytes: [ used, handed out as slices | start … unused … end | spare room ]
+//   bytes: [ consumed, returned as slices | start … unconsumed … end | spare room ]
 //
-// Invariant: bytes before `end` are never written again, so slices handed out stay true for as long as they are kept.
-// A chunk that arrives when nothing is left over is taken as it is, without a copy; otherwise room doubles, so that
-// a value in n chunks costs n copies of its bytes at most twice over, and not n times.
+// Invariant: bytes before `end` are never overwritten, so returned slices stay valid for as long as they are kept.
+// If nothing is left over, a new chunk is used without a copy. Otherwise the memory doubles, so that a value in n chunks
+// is copied at most twice, and not n times.
 
 const NOTHING = Buffer.alloc(0);
 
@@ -12,7 +12,7 @@ export class GrowingInput {
   bytes: Buffer = NOTHING;
   start = 0;
   end = 0;
-  /** Bytes after `end` are ours to write; false while `bytes` is somebody's chunk. */
+  /** Whether bytes after `end` may be written; false while `bytes` is the caller's chunk. */
   #hasSpareRoom = false;
 
   get length(): number {
@@ -34,8 +34,8 @@ export class GrowingInput {
     this.end += chunk.length;
   }
 
-  /** The chunk memory[from, from + count), whose owner leaves the bytes before it free: what is left over goes there when
-      there is room, and the chunk stays where it is. letGo() must come before the owner writes there again. */
+  /** Adds the chunk memory[from, from + count). Its owner does not use the bytes before `from`: bytes left over are
+      copied there if they fit, and the chunk is not moved. Call release() before the owner writes there again. */
   pushBehindRoom(memory: Buffer, from: number, count: number): void {
     const left = this.length;
     if (left > from) {
@@ -49,9 +49,9 @@ export class GrowingInput {
     this.#hasSpareRoom = false;
   }
 
-  /** The chunk that came last is about to be overwritten by its owner, or is not worth being kept for what is left of
-      it: what is left moves to memory of its own. */
-  letGo(): void {
+  /** Call this before the last chunk's owner overwrites it, or when its memory is too large for the rest. Bytes left over
+      are copied into own memory. */
+  release(): void {
     if (this.start === this.end) {
       this.bytes = NOTHING;
       this.start = this.end = 0;
@@ -70,14 +70,14 @@ export class GrowingInput {
     this.#hasSpareRoom = true;
   }
 
-  /** The first `count` unused bytes, which are then used. */
+  /** Consumes and returns the first `count` bytes. */
   take(count: number): Buffer {
     const taken = this.bytes.subarray(this.start, this.start + count);
     this.start += count;
     return taken;
   }
 
-  /** Where `needle` is found, counted from `start`; -1 when it has not come. Looks from `from`, counted the same. */
+  /** The position of `needle`, counted from `start`; -1 if it has not arrived. The search begins at `from`. */
   indexOf(needle: number, from: number): number {
     const found = this.bytes.subarray(0, this.end).indexOf(needle, this.start + from);
     return found === -1 ? -1 : found - this.start;

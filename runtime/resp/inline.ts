@@ -1,6 +1,6 @@
-// inline.ts: a command typed as one line, split the way Redis splits it (sds.c, sdssplitargs). Pure.
-// Words are parted by white space; "double quotes" know \n \r \t \b \a and \xHH, 'single quotes' only \'.
-// A quote ends its word: what follows it must be white space or the end.
+// inline.ts: splits an inline command (one line of text) as Redis does (sds.c, sdssplitargs). Pure.
+// White space separates words. "double quotes" support \n \r \t \b \a and \xHH, 'single quotes' only \'. A closing quote
+// ends its word: white space or the end of the line must follow.
 import { RespError } from "./limits.ts";
 
 const SPACE = new Set([9, 10, 11, 12, 13, 32]);
@@ -11,7 +11,7 @@ const DOUBLE = 34;
 const SINGLE = 39;
 const ESCAPES: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, b: 8, a: 7 };
 
-/** The words of a line without its end; none for an empty one. Throws RespError on unbalanced quotes. */
+/** The words of a line without its newline; empty for an empty line. Throws RespError on unbalanced quotes. */
 export function splitInline(line: Buffer): Buffer[] {
   const words: Buffer[] = [];
   let at = 0;
@@ -25,7 +25,7 @@ export function splitInline(line: Buffer): Buffer[] {
   }
 }
 
-/** Appends the word that begins at `at` to `word` and answers where it ended. */
+/** Appends the word that begins at `from` to `word`; returns its end. */
 function readWord(line: Buffer, from: number, word: number[]): number {
   let at = from;
   while (at < line.length) {

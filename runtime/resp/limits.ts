@@ -1,12 +1,12 @@
-// limits.ts: what a peer may send before it is told off, and the error that tells it. Pure.
-// The figures are Redis's own where it has one, so that whatever passes here also passes there: a backend that met
-// a malformed request would close a connection that many clients share.
+// limits.ts: limits of what a peer may send, and the error beyond them. Pure.
+// The limits are Redis's where Redis has one, so that whatever passes here also passes there: on a malformed request a
+// node would close a connection that many clients share.
 
 export interface RequestLimits {
   /** Arguments of one command. */
   readonly arrayLength: number;
   readonly bulkBytes: number;
-  /** Of the whole command; absent: no more than its arguments. */
+  /** The length of the whole command; absent: only the arguments are limited. */
   readonly commandBytes?: number;
 }
 
@@ -15,19 +15,23 @@ export const REQUEST_LIMITS: RequestLimits = Object.freeze({
   bulkBytes: 512 * 1024 * 1024,
 });
 
-/** Redis allows this much to a client that has yet to show its password. */
+/** Redis's limits for a client that has not authenticated yet. */
 export const UNAUTHENTICATED_LIMITS: RequestLimits = Object.freeze({
   arrayLength: 10,
   bulkBytes: 16_384,
 });
 
-/** Replies may hold more elements than a request has arguments: KEYS of a large partition. */
+/** Replies may have more elements than a request has arguments, for example KEYS of a large partition. */
 export const REPLY_ELEMENTS_MAX = 2 ** 31 - 1;
 export const NESTING_MAX = 32;
-/** An inline command, a status or an error: as much as Redis takes without a line's end. */
+/** For replies that are passed on without decoding. Scripts may return any depth and any line length, and such a reply
+    must not close the connection that other clients share. */
+export const PASSED_NESTING_MAX = 2 ** 20;
+export const PASSED_LINE_BYTES_MAX = 2 ** 30;
+/** An inline command: Redis accepts as much without a newline. */
 export const LINE_BYTES_MAX = 64 * 1024;
 
-/** The bytes are not RESP. `message` is what Redis would say, without the leading "ERR ". */
+/** The bytes are not RESP. `message` is Redis's error text without the leading "ERR ". */
 export class RespError extends Error {
   constructor(what: string) {
     super(`Protocol error: ${what}`);

@@ -1,8 +1,13 @@
-// reply-scanner.ts: finds where each reply ends in the bytes a redis-server sends, and keeps it as it came. Pure.
-// It walks over lengths and counts only; what is inside is never decoded, and nothing is allocated per reply. The walk
-// remembers where it stopped, so a reply in many chunks is walked once.
+// reply-scanner.ts: finds the end of each reply in the bytes of a redis-server, without changing it. Pure.
+// It reads only lengths and counts: values are never decoded, and nothing is allocated per reply. The walk is resumable,
+// so a reply in many chunks is read once.
 import { GrowingInput } from "./growing-input.ts";
-import { LINE_BYTES_MAX, NESTING_MAX, REPLY_ELEMENTS_MAX, RespError } from "./limits.ts";
+import {
+  PASSED_LINE_BYTES_MAX,
+  PASSED_NESTING_MAX,
+  REPLY_ELEMENTS_MAX,
+  RespError,
+} from "./limits.ts";
 
 const CR = 13;
 const LF = 10;
@@ -17,7 +22,7 @@ const AGGREGATE = 3;
 const MAP = 4;
 const ATTRIBUTE = 5;
 
-/** By type byte: + - : , ( # _ end with their line; $ = ! carry a length; * ~ > % | carry a count. */
+/** By type byte: + - : , ( # _ end with their line; $ = ! have a length; * ~ > % | have a count. */
 const KINDS = new Uint8Array(256);
 for (const type of "+-:,(#_") KINDS[type.charCodeAt(0)] = LINE;
 for (const type of "$=!") KINDS[type.charCodeAt(0)] = BULK;
@@ -27,15 +32,16 @@ KINDS["|".charCodeAt(0)] = ATTRIBUTE;
 const DOLLAR = 36;
 const STAR = 42;
 
-/** One walk after the other, over one reply each. Positions are counted from the reply's first byte. */
+/** Walks over one reply after the other. Positions count from the reply's first byte. */
 class Walk {
   #at = 0;
   #searched = 0;
-  /** Elements still to come, one number per open aggregate; `#depth` of them count. */
+  /** The number of outstanding elements of each open aggregate; only the first `#depth` numbers are valid. */
   readonly #open: number[] = [];
   #depth = 0;
 
-  /** Length of the reply that begins at `start`, or -1 until more bytes come. After a length it is ready for the next. */
+  /** The length of the reply that begins at `start`, or -1 if more bytes are needed. After a length the next call begins
+      the next reply. */
   advance(bytes: Buffer, start: number, end: number): number {
     for (;;) {
       if (this.#depth > 0) this.#skipBulks(bytes, start, end);
@@ -54,8 +60,8 @@ class Walk {
     }
   }
 
-  /** Passes over plain bulks that have come whole, all but the innermost aggregate's last element: most of what long
-      replies consist of. Whatever is not quite so is left to #element(), with its errors. */
+  /** Skips complete plain bulks, except the last element of the innermost aggregate: most of a long reply. All other
+      elements, and errors, are left to #element(). */
   #skipBulks(bytes: Buffer, start: number, end: number): void {
     let left = this.#open[this.#depth - 1] ?? 0;
     let at = start + this.#at;
@@ -84,7 +90,7 @@ class Walk {
     if (at > start + this.#at) this.#at = this.#searched = at - start;
   }
 
-  /** Where the element at the present position ends; an aggregate's header opens it and goes on. */
+  /** The end of the present element. The header of an aggregate opens it and continues with its elements. */
   #element(bytes: Buffer, start: number, end: number): number {
     for (;;) {
       const lineEnd = this.#lineEnd(bytes, start, end);
@@ -102,10 +108,10 @@ class Walk {
         }
         return bulkEnd;
       }
-      // An attribute precedes the value it belongs to: its pairs and that value are one element together.
+      // An attribute precedes its value: its pairs and the value count as one element.
       const count = kind === MAP ? size * 2 : kind === ATTRIBUTE ? size * 2 + 1 : size;
       if (count <= 0) return lineEnd;
-      if (this.#depth >= NESTING_MAX) throw new RespError("reply is nested too deep");
+      if (this.#depth >= PASSED_NESTING_MAX) throw new RespError("reply is nested too deep");
       this.#open[this.#depth++] = count;
       this.#at = this.#searched = lineEnd;
     }
@@ -113,12 +119,13 @@ class Walk {
 
   #lineEnd(bytes: Buffer, start: number, end: number): number {
     const from = start + Math.max(this.#searched, this.#at);
-    // Most lines are short: a loop beats a call into indexOf.
+    // Most lines are short: a loop is faster than a call of indexOf.
     let found = from;
     while (found < end && bytes[found] !== CR) found++;
     if (found + 1 >= end) {
       this.#searched = Math.max(this.#at, end - start - 1);
-      if (end - start - this.#at > LINE_BYTES_MAX) throw new RespError("reply line is too long");
+      if (end - start - this.#at > PASSED_LINE_BYTES_MAX)
+        throw new RespError("reply line is too long");
       return -1;
     }
     if (bytes[found + 1] !== LF) throw new RespError("expected the end of the line");
@@ -149,7 +156,7 @@ function countAt(bytes: Buffer, typeAt: number, lineEnd: number): number {
 }
 
 export class ReplyScanner {
-  /** The present reply is source[start, end). True from advance() until the next call of anything here. */
+  /** The present reply is source[start, end). Valid from advance() until the next call of any method. */
   source: Buffer = Buffer.alloc(0);
   start = 0;
   end = 0;
@@ -160,17 +167,17 @@ export class ReplyScanner {
     this.#input.push(chunk);
   }
 
-  /** As push(), of a chunk with free room before it in its memory: growing-input.ts. */
+  /** As push(), for a chunk with free room before it in its memory (growing-input.ts). */
   pushBehindRoom(memory: Buffer, from: number, count: number): void {
     this.#input.pushBehindRoom(memory, from, count);
   }
 
-  /** The memory of the chunk that came last is about to be used again by its owner. */
-  letGo(): void {
-    this.#input.letGo();
+  /** Call this before the owner of the last chunk reuses its memory. */
+  release(): void {
+    this.#input.release();
   }
 
-  /** Goes to the next whole reply; false until more bytes come. Throws RespError. */
+  /** Moves to the next whole reply; false if more bytes are needed. Throws RespError. */
   advance(): boolean {
     const input = this.#input;
     if (input.start === input.end) return false;
@@ -182,13 +189,13 @@ export class ReplyScanner {
     return true;
   }
 
-  /** The next whole reply as it came, or undefined until more bytes come. Throws RespError. */
+  /** The next whole reply, unchanged, or undefined if more bytes are needed. Throws RespError. */
   next(): Buffer | undefined {
     return this.advance() ? this.source.subarray(this.start, this.end) : undefined;
   }
 }
 
-/** Where the element of a whole reply that begins at `at` ends. Throws RespError when it does not end before `end`. */
+/** The end of the element that begins at `at` in a whole reply. Throws RespError if it does not end before `end`. */
 export function elementEnd(bytes: Buffer, at: number, end: number): number {
   if (bytes[at] === DOLLAR) {
     let lineEnd = at + 1;
@@ -204,7 +211,7 @@ export function elementEnd(bytes: Buffer, at: number, end: number): number {
   return at + length;
 }
 
-/** The elements of a whole array, set or push reply as slices, or undefined when it is none. */
+/** The elements of a whole array, set or push reply as slices; undefined for other types. */
 export function elementsOf(raw: Buffer): Buffer[] | undefined {
   if (KINDS[raw[0] ?? 0] !== AGGREGATE) return undefined;
   let at = raw.indexOf(LF) + 1;

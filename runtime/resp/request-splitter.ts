@@ -1,12 +1,12 @@
-// request-splitter.ts: finds where each command ends in the bytes a client sends, and where its arguments lie. Pure.
+// request-splitter.ts: finds the end of each command and its arguments in the bytes of a client. Pure.
 //
 //   *2 CRLF $3 CRLF GET CRLF $1 CRLF a CRLF *1 ...
 //   |               |  |            | |
-//   rawStart        offsets[0,1]    offsets[2,3], counted from rawStart; rawEnd is where the next command begins
+//   rawStart        offsets[0,1]    offsets[2,3], counted from rawStart; rawEnd is the start of the next command
 //
-// Nothing is decoded, copied or allocated: advance() only moves numbers, because a router forwards most commands as they
-// came. request() copies the present command and makes objects of it for those that look closer. It is stricter than
-// Redis about numbers and line ends, so that a request it lets through is one that Redis reads in the same way.
+// advance() only moves numbers: nothing is decoded, copied or allocated, because a router forwards most commands
+// unchanged. request() copies the present command into objects. The parser is stricter than Redis about numbers and line
+// ends, so that Redis parses every accepted request in the same way.
 // https://redis.io/docs/latest/develop/reference/protocol-spec/
 import { encodeCommand } from "./encode.ts";
 import { GrowingInput } from "./growing-input.ts";
@@ -20,9 +20,9 @@ import {
 } from "./limits.ts";
 
 export interface Request {
-  /** The command as it came; an inline command re-encoded as an array. */
+  /** The command as received; an inline command is encoded as an array. */
   readonly raw: Buffer;
-  /** At least one: the command's name and its arguments. */
+  /** The command's name and its arguments; at least one element. */
   readonly args: readonly Buffer[];
 }
 
@@ -37,30 +37,30 @@ const NINE = 57;
 const DIGITS_MAX = 10;
 const NOT_YET = -2;
 const BAD = -3;
-/** Commands of up to 16 arguments; room for more comes when it is needed. */
+/** Enough for 16 arguments; it grows if necessary. */
 const OFFSETS_MIN = 32;
-/** Beyond this the room for offsets is given back after the command. */
+/** A larger array of offsets is released after the command. */
 const OFFSETS_KEPT = 2048;
-/** No limit of whole commands is below this. */
+/** No limit on whole commands is lower. */
 const SMALL_BYTES = 4096;
 
 export class RequestSplitter {
   limits: RequestLimits = REQUEST_LIMITS;
-  /** Where the present command lies, and its arguments by pairs of start and end counted from `rawStart`. True from
-      advance() until the next call of anything here. */
+  /** The memory of the present command, and its arguments as pairs of start and end, counted from `rawStart`. Valid from
+      advance() until the next call of any method. */
   source: Buffer = NOTHING;
   rawStart = 0;
   rawEnd = 0;
   count = 0;
   offsets = new Int32Array(OFFSETS_MIN);
   readonly #input = new GrowingInput();
-  /** Position counted from the start of the present request. */
+  /** The position, counted from the start of the present request. */
   #at = 0;
-  /** How far an inline command's end was looked for, counted the same. */
+  /** The position up to which the end of an inline command was searched. */
   #searched = 0;
-  /** Arguments of the present request still to come; 0 between requests. */
+  /** Outstanding arguments of the present request; 0 between requests. */
   #left = 0;
-  /** Length of the bulk that is being waited for, or NOT_YET. */
+  /** The length of the bulk that is being received, or NOT_YET. */
   #bulkBytes = NOT_YET;
   #found = 0;
 
@@ -68,24 +68,24 @@ export class RequestSplitter {
     this.#input.push(chunk);
   }
 
-  /** Bytes received and not yet handed out. */
+  /** Bytes that were received and not consumed. */
   get waitingBytes(): number {
     return this.#input.length;
   }
 
-  /** Nothing of a large chunk is kept for the sake of the few bytes of it that wait for more. */
-  letGo(): void {
-    this.#input.letGo();
+  /** Releases the last chunk, so that a few left-over bytes do not keep a large chunk alive. */
+  release(): void {
+    this.#input.release();
     this.source = NOTHING;
   }
 
-  /** The next whole command, or undefined until more bytes come. Empty commands are skipped as Redis does.
-      Throws RespError; the stream is useless after that. */
+  /** The next whole command, or undefined if more bytes are needed. Empty commands are skipped, as in Redis. Throws
+      RespError; then the stream can't be used any more. */
   next(): Request | undefined {
     return this.advance() ? this.request() : undefined;
   }
 
-  /** The present command as objects, in memory of its own: what was received may be overwritten soon. */
+  /** The present command as objects with their own memory, because received bytes may be overwritten soon. */
   request(): Request {
     const raw = Buffer.from(this.source.subarray(this.rawStart, this.rawEnd));
     const args: Buffer[] = [];
@@ -95,7 +95,7 @@ export class RequestSplitter {
     return { raw, args };
   }
 
-  /** Goes to the next whole command; false until more bytes come. Throws as next() does. */
+  /** Moves to the next whole command; false if more bytes are needed. Throws as next() does. */
   advance(): boolean {
     const input = this.#input;
     for (;;) {
@@ -107,7 +107,7 @@ export class RequestSplitter {
         return found === "whole";
       }
       if (this.#left === 0 && !this.#readCount()) return false;
-      // `*0` and `*-1` are commands of nothing.
+      // `*0` and `*-1` are empty commands.
       if (this.#left === 0) continue;
       if (!this.#readBulks()) return false;
       this.source = input.bytes;
@@ -120,7 +120,7 @@ export class RequestSplitter {
     }
   }
 
-  /** The header of an array; false until it has come whole. An empty command is passed over. */
+  /** Reads the header of an array; false if it is incomplete. An empty command is skipped. */
   #readCount(): boolean {
     const input = this.#input;
     const number = this.#number(input.bytes, input.start + 1, input.end);
@@ -137,7 +137,7 @@ export class RequestSplitter {
     this.#left = number;
     const room = this.offsets.length;
     const isOversized = room > OFFSETS_KEPT && number * 2 <= OFFSETS_KEPT;
-    // Not at once for all that were announced: an announcement costs its sender nothing.
+    // The array grows with the received arguments, not with the announced count, which costs a client nothing.
     if (isOversized) this.offsets = new Int32Array(OFFSETS_MIN);
     return true;
   }
@@ -146,7 +146,7 @@ export class RequestSplitter {
     return this.limits.commandBytes ?? Number.POSITIVE_INFINITY;
   }
 
-  /** The arguments that have come; false until the last one has. */
+  /** Reads the received arguments; false until the last one has arrived. */
   #readBulks(): boolean {
     const { bytes, start, end } = this.#input;
     while (this.#left > 0) {
@@ -163,7 +163,7 @@ export class RequestSplitter {
         if (length > this.limits.bulkBytes) {
           throw new RespError(this.#tooMuch("invalid bulk length", "bulk length"));
         }
-        // By what was announced, so that a command which is too long isn't waited for.
+        // Uses the announced length, so that a command that is too long is rejected before it arrives.
         const wholeBytes = this.#at + length;
         if (wholeBytes > SMALL_BYTES && wholeBytes > this.#commandBytesMax) {
           throw new RespError("too big command");
@@ -196,7 +196,8 @@ export class RequestSplitter {
     this.#found++;
   }
 
-  /** Reads `123 CRLF` from `at` on and sets the present position behind it. -1, NOT_YET until the line has come, or BAD. */
+  /** Reads `123 CRLF` at `at` and moves the position behind it. Returns -1 for a negative number, NOT_YET for an
+      incomplete line, or BAD. */
   #number(bytes: Buffer, at: number, end: number): number {
     let value = 0;
     for (let place = at; place < end; place++) {
@@ -211,20 +212,16 @@ export class RequestSplitter {
         this.#at = place + 2 - this.#input.start;
         return value;
       } else {
-        return byte === MINUS && place === at ? this.#minusOne(bytes, at, end) : BAD;
+        return byte === MINUS && place === at ? this.#negative(bytes, at + 1, end) : BAD;
       }
     }
     return NOT_YET;
   }
 
-  #minusOne(bytes: Buffer, at: number, end: number): number {
-    const line = [MINUS, ZERO + 1, CR, LF];
-    for (let index = 1; index < line.length; index++) {
-      if (at + index >= end) return NOT_YET;
-      if (bytes[at + index] !== line[index]) return BAD;
-    }
-    this.#at = at + line.length - this.#input.start;
-    return -1;
+  /** The value does not matter: a negative count is an empty command, a negative length is an error. */
+  #negative(bytes: Buffer, at: number, end: number): number {
+    const number = this.#number(bytes, at, end);
+    return number > 0 ? -1 : number === NOT_YET ? NOT_YET : BAD;
   }
 
   #nextInline(): "whole" | "incomplete" | "empty" {

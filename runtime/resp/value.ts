@@ -1,24 +1,24 @@
-// value.ts: a decoded reply, RESP2 and RESP3 alike. Pure.
-// Text of one line is kept as latin1, so that every byte survives; integers are bigint, since Redis's have 64 bits.
+// value.ts: a decoded reply of RESP2 or RESP3. Pure.
+// One-line text is kept as latin1, so that every byte is preserved. Integers are bigint, because Redis's have 64 bits.
 
 export type RespValue =
   | { readonly type: "simple"; readonly text: string }
   | { readonly type: "error"; readonly text: string }
   | { readonly type: "integer"; readonly value: bigint }
   | { readonly type: "bulk"; readonly bytes: Buffer }
-  /** RESP2 has two nulls, of a bulk and of an array; RESP3 has one of its own. */
+  /** RESP2 has two nulls, for a bulk and for an array; RESP3 has its own. */
   | { readonly type: "null"; readonly of: "bulk" | "array" | "any" }
   | { readonly type: "array" | "set" | "push"; readonly items: readonly RespValue[] }
   | { readonly type: "map"; readonly entries: readonly (readonly [RespValue, RespValue])[] }
   | { readonly type: "boolean"; readonly value: boolean }
-  /** As written: inf, -inf and nan are among them. */
+  /** As in the reply; may be inf, -inf or nan. */
   | { readonly type: "double"; readonly text: string }
   | { readonly type: "big"; readonly value: bigint }
   /** `format` is three characters, txt or mkd. */
   | { readonly type: "verbatim"; readonly format: string; readonly bytes: Buffer }
   | { readonly type: "bulk-error"; readonly bytes: Buffer };
 
-/** The text of a bulk, status or error; undefined for everything else. */
+/** The text of a bulk, status, error or double; undefined for all other types. */
 export function textOf(value: RespValue | undefined): string | undefined {
   switch (value?.type) {
     case "simple":
@@ -34,7 +34,7 @@ export function textOf(value: RespValue | undefined): string | undefined {
   }
 }
 
-/** The items of an array, set or push, or a map's keys and values in turn; none of anything else. */
+/** The items of an array, set or push; a map's keys and values, alternating; empty for all other types. */
 export function itemsOf(value: RespValue | undefined): readonly RespValue[] {
   switch (value?.type) {
     case "array":

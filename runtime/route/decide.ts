@@ -1,33 +1,41 @@
-// decide.ts: what is to be done with one command, before any key is hashed. Pure.
+// decide.ts: decides how to route a command, before any key is hashed. Pure.
 //
-//   name -> rule (policy.ts: by name, else by the server's table) -> keys -> forward, or refused by name with the reason
+//   name -> rule (policy.ts: by name, else by the server's table) -> keys -> forward, or refuse with the reason
 //
-// The arity is checked here, with Redis's own words, wherever a command is not simply forwarded whole: a command cut
-// in pieces must not be executed in part before one piece turns out to be malformed.
+// The arity is checked here, with Redis's own error, for all commands that are not forwarded whole. Otherwise parts of a
+// malformed command could be executed.
 import { encodeCommand } from "../resp/encode.ts";
-import type { CommandSpec, CommandTable } from "./command-table.ts";
-import { hasWholeTag, isWord, keysOf, mustAskForKeys, sortOptions, streamOptions } from "./keys.ts";
-import { isSessionName, ruleOf, type Gather, type Rule } from "./policy.ts";
-import { refusal, unknownCommand, unknownSubcommand, wrongArity } from "./wire-errors.ts";
+import type { CommandSpec, CommandTable } from "./commands/command-table.ts";
+import {
+  hasWholeTag,
+  isWord,
+  keysOf,
+  mustAskForKeys,
+  sortOptions,
+  streamOptions,
+} from "./commands/keys.ts";
+import { isOwnName, isSessionName, ruleOf, type Gather, type Rule } from "./commands/policy.ts";
+import { mayBlock } from "./session/blocking-timeout.ts";
+import { refusal, unknownCommand, unknownSubcommand, wrongArity } from "./replies/wire-errors.ts";
 
 export type Decision =
   | { readonly kind: "reply"; readonly reply: Buffer }
   | { readonly kind: "session" }
-  /** All keys must lie in one partition. `keys` are indices into the arguments, at least one. */
+  /** All keys must be in one partition. `keys` are indices into the arguments, at least one. */
   | {
       readonly kind: "forward";
       readonly keys: readonly number[];
       readonly isRead: boolean;
-      /** Only the master can answer it, though it only reads. */
+      /** Only the master can execute it, although it only reads. */
       readonly isMasters?: boolean;
-      /** The argument that is a cursor, to be marked with the master that gave it. */
+      /** The index of the cursor argument, which gets the tag of its master. */
       readonly cursorAt?: number;
     }
-  /** On a connection of the client's own (router/own-connections/own-ways.ts). */
+  /** On a dedicated connection (engine/dedicated/dedicated-connections.ts). */
   | { readonly kind: "own" }
-  /** The same, in the partition of its keys, for as long as it waits. */
+  /** On a dedicated connection in the partition of its keys, for as long as it blocks. */
   | { readonly kind: "blocking"; readonly keys: readonly number[]; readonly isRead: boolean }
-  /** Only a server knows which arguments are keys; then as "forward". */
+  /** Only a server can find its keys (COMMAND GETKEYS). Then it is handled as "forward". */
   | { readonly kind: "ask-keys"; readonly isRead: boolean }
   | {
       readonly kind: "split";
@@ -42,19 +50,19 @@ export type Decision =
       readonly gather: Gather;
       readonly isRead: boolean;
       readonly command: Buffer;
-      /** Of INFO: the router adds its own section. */
+      /** For INFO: the router adds its own section. */
       readonly withRouter?: boolean;
     }
   /** INFO of the router alone. */
   | { readonly kind: "router-info" }
   | { readonly kind: "scan" }
-  /** Goes to any one partition; `command` is set when it differs from what came. */
+  /** Goes to any one partition. `command` is set if it differs from the client's command. */
   | {
       readonly kind: "any";
       readonly isRead: boolean;
       readonly command?: Buffer;
       readonly isMasters?: boolean;
-      /** Names and values, of which the passwords are not shown. */
+      /** The reply is a list of names and values; passwords in it must be hidden. */
       readonly hasSecrets?: boolean;
     };
 
@@ -65,10 +73,10 @@ export interface RouteOptions {
   readonly hashTag?: string | undefined;
 }
 
-/** `args` holds at least the name. */
+/** `args` has at least the name. */
 export function decide(args: readonly Buffer[], options: RouteOptions): Decision {
-  // The session's commands are the router's own: they are answered before any node has told its table, and whether or
-  // not the nodes are as old as the command.
+  // The router itself executes session commands: also before any node has reported its table, and for nodes too old to
+  // know the command.
   if (isSessionCommand(args)) return { kind: "session" };
   const name = lower(args[0]);
   const spec = options.table.get(name);
@@ -79,9 +87,17 @@ export function decide(args: readonly Buffer[], options: RouteOptions): Decision
   return byRule(ruleOf(sub), sub, args, options);
 }
 
-/** The session's commands need no table: whether this is one of them. */
+/** Whether the router itself executes this command. Needs no table. */
 export function isSessionCommand(args: readonly Buffer[]): boolean {
   return isSessionName(lower(args[0]), lower(args[1]));
+}
+
+/** Whether this command needs a session per client: session commands, transactions, subscriptions, WAIT, and blocking
+    commands. `table` is undefined before a node has reported its commands. */
+export function needsSession(args: readonly Buffer[], table: CommandTable | undefined): boolean {
+  if (isSessionCommand(args) || isOwnName(lower(args[0])) || mayBlock(args)) return true;
+  const isStream = lower(args[0]).startsWith("xread");
+  return !isStream && table?.get(lower(args[0]))?.flags.has("blocking") === true;
 }
 
 function byRule(
@@ -129,15 +145,15 @@ function gathered(
   args: readonly Buffer[],
 ): Decision {
   if (gather === "info") return info(args);
-  // The other databases of a partition's server are not this cluster's to empty.
+  // FLUSHALL must not empty other databases of the server: they do not belong to this cluster.
   const command = encodeCommand(spec.name === "flushall" ? ["FLUSHDB", ...args.slice(1)] : args);
   return { kind: "gather", gather, isRead, command };
 }
 
-/** Sections that hold all others, or most. */
+/** Sections that include all others, or most. */
 const WIDE_SECTIONS: ReadonlySet<string> = new Set(["all", "default", "everything"]);
 
-/** The section "router" is the router's own; the nodes are asked for the others. */
+/** The router answers the section "router" itself; the nodes answer the others. */
 function info(args: readonly Buffer[]): Decision {
   const sections = args.slice(1).filter((section) => lower(section) !== "router");
   if (args.length > 1 && sections.length === 0) return { kind: "router-info" };
@@ -148,21 +164,26 @@ function info(args: readonly Buffer[]): Decision {
   return { kind: "gather", gather: "info", isRead: true, command, withRouter };
 }
 
+const NO_READ_ONLY_TWIN =
+  "without a key it could write anywhere, and only Redis 7.0 and later can run it read-only; name a key of the partition " +
+  "that it shall run in";
+
 function byScript(
   readOnly: string,
   spec: CommandSpec,
   args: readonly Buffer[],
-  { partitions }: RouteOptions,
+  { partitions, table }: RouteOptions,
 ): Decision {
   const isRead = spec.flags.has("readonly");
-  // Masters are given the scripts that SCRIPT LOAD brings, and replicas don't hear of them.
+  // Scripts are loaded on masters by SCRIPT LOAD, which is not replicated.
   const isMasters = spec.name.startsWith("evalsha");
   const found = keysOf(spec, args);
   if (found.kind === "malformed") return { kind: "any", isRead: true };
   if (found.indices.length > 0) return { kind: "forward", keys: found.indices, isRead, isMasters };
-  // A script that names no key may run anywhere as long as it writes nothing: a key it wrote without naming it
-  // would land in a partition where nobody looks for it.
+  // A script without keys may run anywhere if it does not write: a key that it wrote without naming it would be in a
+  // partition where clients do not look for it.
   if (partitions === 1) return { kind: "any", isRead, isMasters };
+  if (!table.has(readOnly.toLowerCase())) return reply(refusal(spec.name, NO_READ_ONLY_TWIN));
   const command = encodeCommand([readOnly, ...args.slice(1)]);
   return { kind: "any", isRead: true, isMasters, command };
 }
@@ -173,20 +194,20 @@ function byKeys(spec: CommandSpec, args: readonly Buffer[], options: RouteOption
   if (refused !== undefined) return reply(refusal(spec.name.replace("|", " "), refused));
   if (mustAskForKeys(spec)) return { kind: "ask-keys", isRead };
   const found = keysOf(spec, args, options.hashTag);
-  // Redis will refuse it, and knows the words; being malformed, it is executed nowhere.
+  // Redis will return the right error. A malformed command is not executed anywhere.
   if (found.kind === "malformed" || found.indices.length === 0)
     return { kind: "any", isRead: true };
   const forward: Decision = { kind: "forward", keys: found.indices, isRead };
   return spec.name.startsWith("xread") && streamReadBlocks(args) ? blocking(forward) : forward;
 }
 
-/** What Redis will refuse waits for nothing. */
+/** A command that Redis will refuse does not block. */
 function blocking(decision: Decision): Decision {
   if (decision.kind !== "forward") return decision;
   return { kind: "blocking", keys: decision.keys, isRead: decision.isRead };
 }
 
-/** What of a command with keys depends on its options. */
+/** Refusals that depend on the options of a command with keys. */
 function refusalOf(
   spec: CommandSpec,
   args: readonly Buffer[],
@@ -198,8 +219,8 @@ function refusalOf(
       return "a partition has one database, and it is 0 here";
     case "sort":
     case "sort_ro": {
-      const strays = sortOptions(args).patterns.filter((at) => !hasWholeTag(args[at], hashTag));
-      if (partitions === 1 || strays.length === 0) return undefined;
+      const loose = sortOptions(args).patterns.filter((at) => !hasWholeTag(args[at], hashTag));
+      if (partitions === 1 || loose.length === 0) return undefined;
       return (
         "the keys that BY and GET make of the values lie in any partition; with 'hash-tag {}' in " +
         "twine.conf, a pattern like {tag}* makes keys of one"
@@ -210,7 +231,7 @@ function refusalOf(
   }
 }
 
-/** BLOCK counts only before STREAMS: after it, it is the name of a stream. */
+/** BLOCK counts only before STREAMS; after it, it is a stream's name. */
 function streamReadBlocks(args: readonly Buffer[]): boolean {
   const options = streamOptions(args);
   if (options !== undefined) return options.blocks;
@@ -218,8 +239,8 @@ function streamReadBlocks(args: readonly Buffer[]): boolean {
   return args.slice(0, streams === -1 ? args.length : streams).some((arg) => isWord(arg, "block"));
 }
 
-/** The subcommand's spec where the command has subcommands; undefined when there is none of that name. COMMAND, which
-    means something without one, stands for itself. */
+/** The subcommand's spec if the command has subcommands; undefined if the subcommand is unknown. A command without
+    arguments, such as COMMAND, has its own spec. */
 function subcommandOf(spec: CommandSpec, args: readonly Buffer[]): CommandSpec | undefined {
   if (spec.subcommands.size === 0 || args.length === 1) return spec;
   return spec.subcommands.get(lower(args[1]));

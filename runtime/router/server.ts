@@ -1,102 +1,108 @@
-// server.ts: the hash router: listens, and gives every client the whole cluster as one Redis.
+// server.ts: the hash router: the engine behind listeners, with users and limits.
 //
-//   clients -> client-connection -> hot-route: bytes are copied on      -> lane per partition and protocol -> its master
-//                                -> dispatch: everything else, by route/ ->
+//   socket -> admission: limits, TLS -> engine.attach() -> session, order of replies -> pipelines -> masters
 //
-// The view source and the partitioner belong to the caller, who closes them after the router.
-import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
+// The caller owns the view source and the partitioner, and closes them after the router.
+import { createServer, type Server, type Socket } from "node:net";
 import type { ClusterConfig } from "../core/cluster.ts";
-import { EXIT, TwineError } from "../core/errors.ts";
-import type { View } from "../core/view.ts";
+import { credentialsOf, type Secret } from "../core/credentials.ts";
+import { openEngine, type EngineClient } from "../engine/engine.ts";
+import type { RouterSnapshot } from "../engine/stats/snapshot.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Partitioner } from "../ports/partitioner.ts";
+import { listen, type ListenAddress } from "../ports/listen.ts";
 import type { Log } from "../ports/log.ts";
-import { systemRandom, type Random } from "../ports/random.ts";
+import type { FingerprintedPartitioner } from "../ports/partitioner.ts";
+import type { Random } from "../ports/random.ts";
+import { guardedRouting } from "../register/guarded-routing.ts";
 import type { ViewSource } from "../register/view-source.ts";
-import { ClientConnection, type ClientContext } from "./clients/client-connection.ts";
-import { openCommandSource } from "./dispatch/command-source.ts";
-import { drainClients } from "./clients/drain.ts";
-import { FrontDoor } from "./clients/front-door.ts";
-import { watchIdle } from "./clients/idle-watch.ts";
-import { guardedView } from "../register/guarded-view.ts";
-import { hotRoute } from "./dispatch/hot-route.ts";
-import { laneContext } from "./lanes/lane-context.ts";
-import { Lanes } from "./lanes/lanes.ts";
-import type { RouterRules } from "./rules/limits.ts";
-import { OwnConnectionPool } from "./own-connections/pool.ts";
-import { loadRules, needsRestart } from "./rules/reload.ts";
-import { snapshotOf, type StatsFacts } from "./stats-collect.ts";
-import type { RouterSnapshot } from "./stats/snapshot.ts";
-
-export type ListenAddress =
-  { readonly host: string; readonly port: number } | { readonly path: string };
+import { FrontDoor } from "./listeners/admission.ts";
+import { watchIdle } from "./listeners/idle-watch.ts";
+import { routerNeedsRestart } from "../core/conf/needs-restart.ts";
+import { loadRules, type RouterRules } from "./rules/reload.ts";
+import { watchCertificates } from "./rules/certificate-watch.ts";
+import type { RouterTls } from "./rules/tls.ts";
 
 export interface RouterOptions {
   readonly config: ClusterConfig;
   readonly viewSource: ViewSource;
-  readonly partitioner: Partitioner;
-  /** Asked of every client, and used towards the nodes; undefined: no authentication. */
-  readonly password: string | undefined;
+  readonly partitioner: FingerprintedPartitioner;
+  /** Clients need it, and the router uses it at the nodes. undefined: no authentication. */
+  readonly password: Secret | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly listen: ListenAddress | readonly ListenAddress[];
-  /** Its own in twine.conf. */
+  /** The router's name in twine.conf. */
   readonly name?: string;
   readonly random?: Random;
   /** Other processes of this router listen on the same addresses. */
   readonly isPortShared?: boolean;
-  /** CLIENT ID counts from the next number on. */
+  /** This process's limit of open files; undefined if unknown. */
+  readonly descriptors?: number | undefined;
+  /** CLIENT ID starts after this number. */
   readonly clientIdsFrom?: number;
+  /** The interval at which the certificate files are checked. @default 10000 */
+  readonly certificatesEveryMs?: number;
 }
+
+const CERTIFICATES_EVERY_MS = 10_000;
 
 export interface Router {
   /**
-   * Takes a changed twine.conf and the files that it names, without touching a connection, except those of users who
-   * are no more. Gives what has to wait for a restart. Throws TwineError with everything that is wrong; nothing of the
-   * changed file counts then.
+   * Applies a changed twine.conf and its files. Connections stay open, except those of removed users. Returns the changes
+   * that need a restart. Throws a TwineError with all errors; then nothing of the changed file takes effect.
    */
   reload(config: ClusterConfig): Promise<readonly string[]>;
-  /** What this process has counted, and what waits in it. */
+  /** The counters of this process, and its present levels. */
   snapshot(): RouterSnapshot;
-  /** Takes no new clients, answers what was sent, ends every connection; within drain-for. */
+  /** Accepts no new clients, sends the outstanding replies and closes every connection, within drain-for. */
   close(): Promise<void>;
 }
 
 /**
- * Resolves when every address is listened on. Throws TwineError ROUTER_PORT_TAKEN, ROUTER_CANNOT_LISTEN, or what is
- * wrong with the users or the certificates that twine.conf names.
+ * Resolves when the router listens on every address. Throws TwineError PORT_TAKEN, PORT_REFUSED, or the errors of the
+ * users and certificates that twine.conf names.
  */
 export async function startRouter(options: RouterOptions): Promise<Router> {
-  const { config, clock, log } = options;
-  const rules = await loadRules(config, options.password);
-  const insides = openInsides(options, rules);
-  const clients = new Set<ClientConnection>();
-  const context = { ...insides.context, clients };
-  let lastId = options.clientIdsFrom ?? 0;
-  let nobodyLeft: (() => void) | undefined;
-  const welcome = (socket: Socket): void => {
-    const client = new ClientConnection(socket, ++lastId, context);
+  const { config, clock, log, partitioner } = options;
+  const rules = await loadRules(config, options.password, options.descriptors);
+  logLowered(rules, options);
+  const credentials = credentialsOf("router", options.password);
+  const routing = guardedRouting(config, partitioner);
+  const engine = openEngine({ ...options, rules, routing, credentials });
+  const clients = new Set<EngineClient>();
+  const accept = (socket: Socket): void => {
+    const client = engine.attach(socket, { isTrusted: false });
     clients.add(client);
-    context.stats.clientsAccepted++;
     socket.on("close", () => {
       clients.delete(client);
-      if (clients.size === 0) nobodyLeft?.();
     });
   };
-  const door = new FrontDoor({ rules, clock, log, clients, welcome });
+  const door = new FrontDoor({ rules, clock, log, clients, accept });
+  let current = config;
+  // New connections to nodes are opened all the time: TLS on only half of them would be useless.
+  const keptTls = ({ server, nodes }: RouterTls): RouterTls => ({
+    server,
+    nodes: rules.tls.nodes && nodes,
+  });
+  const certificates = watchCertificates({
+    ...{ config: () => current, clock, log },
+    everyMs: options.certificatesEveryMs ?? CERTIFICATES_EVERY_MS,
+    take: (tls) => {
+      rules.tls = keptTls(tls);
+      door.rulesChanged();
+      engine.rulesChanged();
+    },
+  });
   const idleWatch = watchIdle(clients, rules, clock);
+  const servers: Server[] = [];
   const stop = (): void => {
     idleWatch.end();
-    insides.close();
+    void certificates.stop();
+    engine.close();
   };
-  const servers: Server[] = [];
   try {
     for (const address of addressesOf(options.listen)) {
-      const isShared = options.isPortShared ?? false;
-      const server = await listen(address, isShared, (socket) => {
-        door.enter(socket);
-      });
-      servers.push(server);
+      servers.push(await listenAt(address, options.isPortShared ?? false, rules, door));
     }
   } catch (error) {
     for (const server of servers) server.close();
@@ -105,129 +111,60 @@ export async function startRouter(options: RouterOptions): Promise<Router> {
   }
   return {
     reload: async (changed) => {
-      const fresh = await loadRules(changed, options.password);
-      // Connections to nodes are made all the time: a half of them in TLS would help nobody.
-      const tls = { server: fresh.tls.server, nodes: rules.tls.nodes && fresh.tls.nodes };
-      Object.assign(rules, fresh, { tls });
-      insides.lanes.readFrom = changed.settings.readFrom;
+      const fresh = await loadRules(changed, options.password, options.descriptors);
+      logLowered(fresh, options);
+      Object.assign(rules, fresh, { tls: keptTls(fresh.tls) });
+      current = changed;
       door.rulesChanged();
       idleWatch.again();
-      for (const client of [...clients]) client.rulesChanged();
-      return needsRestart(config, changed, options.name);
+      engine.rulesChanged();
+      return routerNeedsRestart(config, changed, options.name);
     },
-    snapshot: () => snapshotOf({ ...insides.facts(), clientCount: clients.size }),
+    snapshot: () => engine.snapshot(),
     close: async () => {
+      // The servers only know connections that were not admitted yet.
       const closing = servers.map((server) => new Promise((resolve) => server.close(resolve)));
-      if (clients.size > 0) {
-        // The servers know only of those who are not in yet.
-        closing.push(new Promise<void>((resolve) => (nobodyLeft = resolve)));
-      }
       door.close();
-      await drainClients(clients, Promise.all(closing), rules.limits.drainMs, clock);
+      await engine.drain();
+      await Promise.all(closing);
       stop();
     },
   };
 }
 
-interface Insides {
-  readonly context: ClientContext;
-  readonly lanes: Lanes;
-  facts(): Omit<StatsFacts, "clientCount">;
-  close(): void;
+function logLowered({ settings, limits }: RouterRules, { descriptors, log }: RouterOptions): void {
+  if (limits.clientsMax === settings.maxClients) return;
+  log.warn(
+    `max-clients ${settings.maxClients} is lowered to ${limits.clientsMax}: this process may open ${descriptors ?? 0} files; ` +
+      "raise the limit (ulimit -n, LimitNOFILE of systemd, ulimits of a container)",
+    { maxClients: settings.maxClients, lowered: limits.clientsMax, openFilesMax: descriptors },
+  );
 }
 
-/** All behind the clients: the lanes, the connections that one client uses at a time, the table of commands. */
-function openInsides(options: RouterOptions, rules: RouterRules): Insides {
-  const { config, clock, log } = options;
-  const viewSource = guardedView(options.viewSource, config);
-  const shared = laneContext({ ...options, viewSource, rules });
-  const random = options.random ?? systemRandom;
-  const view = (): View | undefined => viewSource.current();
-  const lanes = new Lanes({ context: shared, random, view });
-  lanes.readFrom = config.settings.readFrom;
-  const own = new OwnConnectionPool(shared, config.settings.partitions, view);
-  const commands = openCommandSource({ ...options, rules });
-  const { stats } = shared;
-  stats.viewChanged(view(), clock.wallTime());
-  let told: string | undefined;
-  const endWatch = viewSource.onChange(() => {
-    const clash = viewSource.clash();
-    if (clash !== undefined && clash !== told) log.error(`nothing is routed: ${clash}`);
-    told = clash;
-    stats.viewChanged(view(), clock.wallTime());
-    lanes.viewChanged();
-    own.viewChanged();
-  });
-  return {
-    lanes,
-    context: {
-      ...{ partitions: config.settings.partitions, hashTag: config.settings.hashTag },
-      ...{ viewSource, commands, random, rules, clock, log, lanes, own },
-      partitioner: options.partitioner,
-      turn: shared.turn,
-      stats,
-      hotRoute: hotRoute({ config, commands, viewSource, lanes, stats }),
-    },
-    facts: () => ({
-      ...{ stats, queues: lanes.queues(), view: view(), heldBytes: shared.heldBytes },
-      isConfirmed: viewSource.isConfirmed(),
-    }),
-    close: () => {
-      endWatch();
-      commands.close();
-      lanes.close();
-      own.close();
-    },
-  };
+function addressesOf(listenOn: RouterOptions["listen"]): readonly ListenAddress[] {
+  return "length" in listenOn ? listenOn : [listenOn];
 }
 
-function addressesOf(listen: RouterOptions["listen"]): readonly ListenAddress[] {
-  return "length" in listen ? listen : [listen];
-}
-
-/** A shared port is shared by the system where it can; where it can't, node:cluster has the parent listen. */
-async function listen(
+/** The system spreads connections over a shared port if it supports that; otherwise node:cluster's parent listens. */
+async function listenAt(
   address: ListenAddress,
   isShared: boolean,
-  welcome: (socket: Socket) => void,
+  { settings }: RouterRules,
+  door: FrontDoor,
 ): Promise<Server> {
+  const keepaliveMs = settings.tcpKeepaliveMs;
+  const alive = { keepAlive: keepaliveMs > 0, keepAliveInitialDelay: keepaliveMs };
+  const server = (): Server =>
+    createServer({ allowHalfOpen: true, noDelay: true, ...alive }, (socket) => {
+      door.enter(socket);
+    });
+  const reusePort = isShared && "port" in address;
   try {
-    return await listenOnce({ ...address, reusePort: isShared && "port" in address }, welcome);
+    return await listen(server(), address, "the router", { reusePort });
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (!isShared || (code !== "ENOTSUP" && code !== "EINVAL")) {
-      throw cannotListen(address, error as NodeJS.ErrnoException);
-    }
-    return await listenOnce(address, welcome).catch((again: unknown) => {
-      throw cannotListen(address, again as NodeJS.ErrnoException);
-    });
+    const cause = error instanceof Error ? error.cause : undefined;
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    if (!reusePort || (code !== "ENOTSUP" && code !== "EINVAL")) throw error;
+    return await listen(server(), address, "the router");
   }
-}
-
-function listenOnce(options: ListenOptions, welcome: (socket: Socket) => void): Promise<Server> {
-  const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, welcome);
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options, () => {
-      resolve(server);
-    });
-  });
-}
-
-/** What a failed listen() means. */
-export function cannotListen(address: ListenAddress, error: NodeJS.ErrnoException): TwineError {
-  const place = "path" in address ? address.path : `${address.host}:${address.port}`;
-  const isTaken = error.code === "EADDRINUSE";
-  return new TwineError(
-    {
-      code: isTaken ? "ROUTER_PORT_TAKEN" : "ROUTER_CANNOT_LISTEN",
-      message: isTaken
-        ? `another process already listens on ${place}`
-        : `can't listen on ${place}: ${error.message}`,
-      remedy: isTaken
-        ? "end that process, or give the router another port in twine.conf"
-        : "give the router a host and a port of this machine in twine.conf",
-    },
-    { exitCode: EXIT.failure, cause: error },
-  );
 }

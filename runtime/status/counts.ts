@@ -1,5 +1,5 @@
 // counts.ts: how many nodes of each kind have which role. Pure.
-// Formats that must stay small whatever the number of nodes show these instead of the nodes.
+// For formats that must stay short whatever the number of nodes.
 import type { NodeRole, NodeView } from "../core/view.ts";
 import type { StatusReport } from "./report.ts";
 
@@ -8,9 +8,9 @@ export interface KindCount {
   /** In the plural, for people: "data nodes". */
   readonly title: string;
   readonly total: number;
-  /** Roles that occur, the best first. */
+  /** Roles that occur, best first. */
   readonly roles: readonly { readonly role: NodeRole; readonly count: number }[];
-  /** Alive, but behind its master. */
+  /** The number of nodes that are alive but not in sync. */
   readonly behind: number;
 }
 
@@ -22,7 +22,7 @@ const TITLES = [
 ] as const;
 const ROLES: readonly NodeRole[] = ["master", "replica", "up", "dead"];
 
-/** Kinds without a node are left out. */
+/** Kinds without nodes are left out. */
 export function countsOf(report: StatusReport): KindCount[] {
   return TITLES.map(([kind, title]): KindCount => {
     const nodes = report.nodes.filter((node) => node.kind === kind);

@@ -1,8 +1,8 @@
-// fold-by-host.ts: a host that fails takes all its nodes along, and one command mends them all. Pure.
-// What people read says that once; json and xml, which programs read, keep one problem per node.
+// fold-by-host.ts: combines the problems of one host: when it fails, all its nodes are dead, and one command repairs them.
+// Pure. Formats for people show that once; json and xml, for programs, keep one problem per node.
 import type { StatusProblem } from "./problem.ts";
 
-/** The dead nodes of one host become one problem: their remedy is one command. */
+/** Combines the dead nodes of one host to one problem, because one command repairs them. */
 export function foldByHost(problems: readonly StatusProblem[]): StatusProblem[] {
   const dead = problems.filter((problem) => problem.code === "NODE_DEAD");
   return problems.flatMap((problem) => {

@@ -1,19 +1,21 @@
-// formats.ts: the formats by name, and the exit code by state. Pure.
+// formats.ts: the formats by name, and the exit code for each state. Pure.
 import { didYouMean } from "../core/conf/suggest.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
 import type { ClusterState } from "../core/view.ts";
 
-export const STATUS_FORMATS = ["summary", "list", "xml", "html", "json"] as const;
+/** conf: the adopted twine.conf instead of the status. */
+export const STATUS_FORMATS = ["summary", "list", "xml", "html", "json", "conf"] as const;
 export type StatusFormat = (typeof STATUS_FORMATS)[number];
 
-/** What twine-status ends with once it knows the state. */
+/** The exit code of twine-status when the state is known. */
 export const STATE_EXIT: Readonly<Record<ClusterState, number>> = Object.freeze({
   OK: EXIT.ok,
   DEGRADED: 10,
   HALT: 20,
 });
 
-/** The format called `word`; summary without one, json when `isJson`. Throws STATUS_FORMAT_UNKNOWN, a usage error. */
+/** The format with the name `word`; without it summary, or json when `isJson`. Throws STATUS_FORMAT_UNKNOWN or
+    STATUS_FORMAT_CONFLICT, both usage errors. */
 export function formatOf(word: string | undefined, isJson: boolean): StatusFormat {
   const wanted = word ?? (isJson ? "json" : "summary");
   const format = STATUS_FORMATS.find((name) => name === wanted);
@@ -30,8 +32,8 @@ export function formatOf(word: string | undefined, isJson: boolean): StatusForma
   if (!isJson || format === "json") return format;
   throw new TwineError(
     {
-      code: "STATUS_FORMAT_CLASH",
-      message: `--json clashes with the format ${format}`,
+      code: "STATUS_FORMAT_CONFLICT",
+      message: `--json conflicts with the format ${format}`,
       remedy: "give one of the two",
     },
     { exitCode: EXIT.usage },

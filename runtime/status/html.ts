@@ -1,33 +1,39 @@
-// html.ts: the report as one page that needs nothing but itself. Pure: the caller reads the template.
-// templates/status.html.hbs decides how it looks; this file only says what there is to show. Everything is escaped.
+// html.ts: the report as one self-contained page. Pure: the caller reads the template.
+// templates/status.html.hbs has the layout; this file prepares its values. Everything is escaped.
 import Handlebars from "handlebars";
+import { hashingName, type Hashing } from "../core/hashing.ts";
 import type { PartitionView } from "../core/view.ts";
 import { countsOf } from "./counts.ts";
 import { foldByHost } from "./fold-by-host.ts";
 import type { ReportNode } from "./knowledge.ts";
-import { forPeople } from "./problems.ts";
+import { forPeople } from "./times.ts";
 import type { StatusReport } from "./report.ts";
 
-/** Renders `templateText` (Handlebars) over the page's model. Throws what Handlebars throws for a broken template. */
-export function renderHtml(report: StatusReport, templateText: string): string {
+/**
+ * Renders `templateText` (Handlebars) with the page's model. `asOf`: when the report was made, ISO 8601; a saved page shows
+ * its age. Throws Handlebars's error for a broken template.
+ */
+export function renderHtml(report: StatusReport, templateText: string, asOf: string): string {
   const template = Handlebars.create().compile<PageModel>(templateText, {
     strict: true,
     knownHelpersOnly: true,
   });
-  return template(pageModel(report));
+  return template(pageModel(report, asOf));
 }
 
 type PageModel = ReturnType<typeof pageModel>;
 
-/** From this many partitions on, a map of small squares stands above the cards. */
+/** From this many partitions on, a map of small squares is shown above the cards. */
 const MAP_FROM = 13;
 
-function pageModel(report: StatusReport) {
+function pageModel(report: StatusReport, asOf: string) {
   const { view } = report;
   return {
     cluster: report.cluster,
     state: report.state,
     meaning: meaningOf(report),
+    asOf,
+    asOfText: forPeople(asOf),
     facts: [
       { label: "Epoch", value: String(view?.epoch ?? "-") },
       { label: "Revision", value: String(view?.revision ?? "-") },
@@ -37,6 +43,13 @@ function pageModel(report: StatusReport) {
         label: "Held by",
         value: `${report.confirmations} of ${report.statusCount} status nodes`,
       },
+      ...keyFacts(view?.hashing),
+      ...(report.lastBackup === null ? [] : [{ label: "Last backup", value: report.lastBackup }]),
+      ...(report.archive === null ? [] : [{ label: "Archive", value: report.archive }]),
+      ...(report.lastRehearsal === null
+        ? []
+        : [{ label: "Last rehearsal", value: report.lastRehearsal }]),
+      ...(report.archiveGap === null ? [] : [{ label: "Archive gap", value: report.archiveGap }]),
     ],
     counts: countsOf(report).map(({ title, total, roles, behind }) => ({
       // "1 router", not "1 routers".
@@ -59,6 +72,15 @@ function pageModel(report: StatusReport) {
   };
 }
 
+function keyFacts(hashing: Hashing | undefined) {
+  if (hashing === undefined) return [];
+  const { fingerprint } = hashing;
+  return [
+    { label: "Keys by", value: hashingName({ ...hashing, fingerprint: null }) },
+    { label: "Fingerprint", value: fingerprint ?? "not recorded" },
+  ];
+}
+
 function meaningOf(report: StatusReport): string {
   switch (report.state) {
     case "OK":
@@ -69,7 +91,9 @@ function meaningOf(report: StatusReport): string {
       if (report.problems.some(({ code }) => code === "REGISTER_LOST")) {
         return "No monitor can become alpha: a majority of the status nodes lost what it held.";
       }
-      return report.view === null ? "No view has been published." : "Some partition has no master.";
+      return report.view === null && report.isSentinels !== true
+        ? "No view has been published."
+        : "Some partition has no master.";
   }
 }
 

@@ -1,12 +1,12 @@
-// json.ts: the view as published, its state made effective, and what the reader knows beside it. Pure.
-// The schema is docs/status.schema.json. Adding a field is free, changing or removing one needs an ADR.
+// json.ts: the published view with the effective state, and the reader's own knowledge. Pure.
+// The schema is docs/status.schema.json. A field may be added freely; changing or removing one needs an ADR.
 import type { StatusReport } from "./report.ts";
 
-/** Two-space JSON ending with a line feed. Before the first view epoch and revision are 0, alpha and times null. */
+/** Indented JSON, ending with a line feed. Before the first view epoch and revision are 0, alpha and times null. */
 export function renderJson(report: StatusReport): string {
   const { view } = report;
   const document = {
-    // First, so that fields which this version does not know are handed on.
+    // First, so that fields that this version does not know are kept.
     ...view,
     cluster: report.cluster,
     state: report.state,
@@ -16,13 +16,25 @@ export function renderJson(report: StatusReport): string {
     alphaAlive: report.alphaAlive,
     updatedAt: view?.updatedAt ?? null,
     confDigest: view?.confDigest ?? null,
+    ...(view?.backup === undefined
+      ? {}
+      : {
+          backup: {
+            ...view.backup,
+            ageSeconds: report.backupAgeMs === null ? null : Math.floor(report.backupAgeMs / 1000),
+          },
+        }),
     partitions: report.partitions,
     nodes: report.nodes,
     register: {
       statusNodes: report.statusCount,
       confirmations: report.confirmations,
       answered: report.answered,
-      silent: [...report.silent].map(([name, why]) => ({ name, why })),
+      silent: [...report.silent].map(([name, { kind, cause }]) => ({
+        name,
+        kind,
+        why: cause.message,
+      })),
     },
     problems: report.problems,
   };

@@ -1,6 +1,8 @@
-// list.ts: one line per node in aligned columns, for grep, awk and eyes. Pure.
-// Every column always holds one word ("-" for what has no meaning), so that columns can be counted. An eighth one stands
-// there when data of some node was rescued: the file, or "kept" when the node still has it.
+// list.ts: one line per node in aligned columns, for grep, awk and people. Pure.
+// Every column always holds one word ("-" for no value), so that columns can be counted. There is an eighth column when
+// data of some node was rescued: the file, or "kept" when the node still has the data. The last line is a comment: the
+// function that assigns keys to partitions.
+import { describeHashing } from "../core/hashing.ts";
 import type { ReportNode } from "./knowledge.ts";
 import type { StatusReport } from "./report.ts";
 
@@ -18,7 +20,9 @@ export function renderList(report: StatusReport): string {
       .join("  ")
       .trimEnd(),
   );
-  return `${lines.join("\n")}\n`;
+  const hashing = report.view?.hashing;
+  const keys = hashing === undefined ? [] : [`# keys by ${describeHashing(hashing)}`];
+  return `${[...lines, ...keys].join("\n")}\n`;
 }
 
 function columnsOf(node: ReportNode): string[] {
@@ -34,7 +38,7 @@ function columnsOf(node: ReportNode): string[] {
   ].map((word) => word.replace(/[\s\p{Cc}\p{Cf}]+/gu, "_"));
 }
 
-/** Being in sync is a matter of masters and replicas alone. */
+/** Only masters and replicas can be in sync. */
 function syncOf(node: ReportNode): string {
   if (node.kind !== "data" || node.role === "dead") return "-";
   return node.inSync ? "in-sync" : "behind";

@@ -1,14 +1,23 @@
-// problems.ts: what is wrong with a cluster, one sentence each, with the command that mends it. Pure.
-// Every format of twine-status tells the same list, so that a person, a script and a web page never disagree.
-import { addressOf, majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
-import { hashingClash } from "../core/hashing.ts";
+// problems.ts: the problems of a cluster, a sentence each, with the command that repairs it. Pure.
+// Every format of twine-status shows the same list, so that a person, a script and a web page agree.
+import { majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
+import { confDifference, describeDifference } from "../core/conf/difference.ts";
+import {
+  builtinHashing,
+  hashingMismatch,
+  remedyForHashing,
+  type Hashing,
+} from "../core/hashing.ts";
+import { reasonOf, type NodeFailure } from "../core/failure.ts";
 import { CLUSTER_REMEDY } from "../core/same-cluster.ts";
 import type { PartitionView } from "../core/view.ts";
-import { FOREIGN_REMEDY, isForeign } from "../register/read.ts";
+import { FOREIGN_REMEDY } from "../register/read.ts";
 import type { ReportNode, StatusKnowledge } from "./knowledge.ts";
-import { linesToPutBack } from "./hashing-lines.ts";
 import { nodeNotes } from "./node-notes.ts";
+import { backupProblems } from "./backup-lines.ts";
 import type { StatusProblem } from "./problem.ts";
+import { rotationNotes } from "./rotation-lines.ts";
+import { forPeople } from "./times.ts";
 
 interface Known extends StatusKnowledge {
   readonly partitions: readonly PartitionView[];
@@ -16,10 +25,15 @@ interface Known extends StatusKnowledge {
   readonly statusCount: number;
 }
 
-/** Everything that is wrong, the worst first; empty when nothing is. A wrong twine.conf comes before all: it changes
-    no state, for the cluster has none of it, but whoever goes on with it loses sight of keys. */
-export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[] {
-  // A lost register explains the missing view and the missing alpha; their remedies would not help.
+/** All problems, worst first; empty when there are none. A twine.conf with another hashing comes first: it does not change
+    the state, because the cluster does not use it, but with it keys are looked for in the wrong partitions. */
+export function problemsOf(
+  config: ClusterConfig,
+  known: Known,
+  hashing?: Hashing,
+  adopted?: ClusterConfig,
+): StatusProblem[] {
+  // A lost register is the cause of a missing view and a missing alpha; the remedies for those would not help.
   const lost = registerLost(config, known);
   const isLost = lost.length > 0;
   const problems =
@@ -30,44 +44,53 @@ export function problemsOf(config: ClusterConfig, known: Known): StatusProblem[]
           ...withoutMaster(known),
           ...(isLost ? [] : withoutAlpha(known)),
           ...silentStatusNodes(config, known),
+          ...undecided(known),
           ...(isLost ? [] : viewNotHeld(known)),
           ...known.nodes.filter(isDeadInView(known)).map(deadNode),
           ...known.nodes.filter(isBehindMaster(known)).map(notInSync),
           ...nodeNotes(known.nodes),
+          ...malformedEntries(known),
+          ...mailFailed(known),
+          ...backupProblems(known.view),
+          ...rotationNotes(known.view),
         ];
   const rank = { HALT: 0, DEGRADED: 1, NOTE: 2 };
   problems.sort((a, b) => rank[a.severity] - rank[b.severity]);
-  // With another hashing the other differences are no matter: nobody must take this file over.
-  const hashing = hashingDiffers(config, known);
-  return [...hashing, ...problems, ...(hashing.length > 0 ? [] : confDiffers(config, known))];
+  // With another hashing the other differences don't matter: nobody must use this file.
+  const differing = hashingDiffers(known, hashing ?? builtinHashing(config.settings));
+  return [
+    ...differing,
+    ...problems,
+    ...(differing.length > 0 ? [] : confDiffers(config, known, adopted)),
+  ];
 }
 
-/** The only problem that there is to tell: nothing else is known of the reader's own cluster. */
-export function otherCluster(clash: string): StatusProblem {
+/** Then it is the only problem: nothing is known of the reader's own cluster. */
+export function otherCluster(mismatch: string): StatusProblem {
   const [code, subject] = ["CLUSTER_DIFFERS", "twine.conf"] as const;
-  return { code, severity: "HALT", subject, host: null, text: clash, remedy: CLUSTER_REMEDY };
+  return { code, severity: "HALT", subject, host: null, text: mismatch, remedy: CLUSTER_REMEDY };
 }
 
-function hashingDiffers(config: ClusterConfig, { view }: Known): StatusProblem[] {
-  const clash = view === null ? undefined : hashingClash(view, config);
-  if (clash === undefined) return [];
+function hashingDiffers({ view }: Known, own: Hashing): StatusProblem[] {
+  const mismatch = view === null ? undefined : hashingMismatch(view, own);
+  if (view?.hashing === undefined || mismatch === undefined) return [];
   return [
     {
       code: "HASHING_DIFFERS",
       severity: "NOTE",
       subject: "twine.conf",
       host: null,
-      text: `sends keys to other partitions than those where they lie, nothing may read or write with it: ${clash}`,
-      remedy: `put back: ${linesToPutBack(view?.hashing ?? "", config).join(", ")}`,
+      text: `sends keys to other partitions than those that hold them; do not read or write with it: ${mismatch}`,
+      remedy: remedyForHashing(view.hashing, own),
     },
   ];
 }
 
-/** No promise of a majority can be had even when every silent status node comes back: nothing is ever chosen again. */
+/** A majority can't promise any more, even if every silent status node comes back: no view can ever be chosen. */
 function registerLost(config: ClusterConfig, known: Known): StatusProblem[] {
   const { emptied, statusCount } = known;
   if (statusCount - emptied.length >= majorityOf(statusCount)) return [];
-  const hold = emptied.length === 1 ? "holds" : "hold";
+  const hold = emptied.length === 1 ? "its" : "their";
   const all = nodesOf(config, "status").map(({ name }) => name);
   return [
     {
@@ -76,11 +99,11 @@ function registerLost(config: ClusterConfig, known: Known): StatusProblem[] {
       subject: "alpha",
       host: null,
       text:
-        `there can be none: ${someOf(emptied)} ${hold} nothing any more, and without ` +
-        `${emptied.length} of ${statusCount} status nodes no monitor gets a majority`,
+        `no monitor can become alpha: ${someOf(emptied)} lost ${hold} data, and without ` +
+        `${emptied.length} of ${statusCount} status nodes there is no majority`,
       remedy:
         `twine-stop on every host; empty the data folders of all status nodes (${someOf(all)}); ` +
-        "twine-setup and twine-start on every host: the keys stay, the roles are found anew",
+        "twine-setup and twine-start on every host: the keys stay, and the monitors choose the roles again",
     },
   ];
 }
@@ -94,7 +117,7 @@ function noView(known: Known): StatusProblem {
     text: known.alphaAlive
       ? "has not been published yet: a monitor has just become alpha"
       : known.silent.size > 0
-        ? "is held by none of the status nodes that answer"
+        ? "is on none of the status nodes that answered"
         : "has not been published yet: no monitor has become alpha",
     remedy: known.alphaAlive ? null : "twine-start",
   };
@@ -105,26 +128,35 @@ function withoutMaster(known: Known): StatusProblem[] {
   const waits = known.alphaAlive
     ? "has no master; the alpha is looking for one"
     : "has no master, and no alpha looks for one";
+  const following = lost.filter((partition) => (partition.following ?? null) !== null);
   return lost.map((partition) => ({
-    code: "NO_MASTER",
+    code: following.includes(partition) ? "FOLLOWING" : "NO_MASTER",
     severity: "HALT",
     subject: `partition ${partition.index}`,
     host: null,
-    text: partition.needs === null ? waits : `has no master; it needs: ${partition.needs}`,
+    text: following.includes(partition)
+      ? followingText(partition)
+      : partition.needs === null
+        ? waits
+        : `has no master; it needs: ${partition.needs}`,
     remedy: partition.needs === null ? null : startIfDown(partition, known),
   }));
 }
 
+function followingText({ needs }: PartitionView): string {
+  return `is not served here: ${needs ?? "it follows another system's master"}`;
+}
+
 /**
- * The view does not tell a node that does not run from one that waits for its partition's master: both are dead. What
- * does not run is to be started before anybody accepts a loss, and starting what runs does nothing.
+ * In the view a node that is stopped and one that waits for its partition's master are both dead. A stopped node must be
+ * started before an operator accepts a loss; starting a running one has no effect.
  */
 function startIfDown({ dead }: PartitionView, known: Known): string | null {
   const hosts = known.nodes.filter(({ name }) => dead.includes(name)).map(({ host }) => host);
   if (hosts.length === 0) return null;
   const commands = [...new Set(hosts)].map((host) => `twine-start ${host}`);
-  const one = dead.length === 1 ? "" : "one of ";
-  return `should ${one}${someOf(dead)} not run: ${commands.join("; ")}`;
+  const which = dead.length === 1 ? "" : "one of ";
+  return `if ${which}${someOf(dead)} is stopped: ${commands.join("; ")}`;
 }
 
 function withoutAlpha(known: Known): StatusProblem[] {
@@ -142,35 +174,55 @@ function withoutAlpha(known: Known): StatusProblem[] {
   ];
 }
 
-/** `does not answer: WHY`, or the other reason for which a status node does not count. */
-export function silenceOf(why: string): string {
-  return isForeign(why) ? why : `does not answer: ${why}`;
+function undecided({ view }: Known): StatusProblem[] {
+  if (view?.undecided === undefined) return [];
+  return [
+    {
+      code: "UNDECIDED",
+      severity: "DEGRADED",
+      subject: "alpha",
+      host: null,
+      text: `${view.alpha} decides nothing about data nodes: ${view.undecided}`,
+      remedy: null,
+    },
+  ];
+}
+
+/** `does not answer: WHY`, or another reason why a status node does not count. */
+export function silenceOf(failure: NodeFailure): string {
+  const reason = reasonOf(failure);
+  if (failure.kind === "malformed") return `holds data that can't be read: ${reason}`;
+  if (failure.kind === "login") return `refuses the password: ${reason}`;
+  return failure.kind === "foreign" ? reason : `does not answer: ${reason}`;
 }
 
 function silentStatusNodes(config: ClusterConfig, known: Known): StatusProblem[] {
-  return [...known.silent].map(([name, why]) => {
+  return [...known.silent].map(([name, failure]) => {
     const node = config.nodes.find((other) => other.name === name && other.kind === "status");
     const place = node === undefined ? "" : ` at ${node.host}:${node.port}`;
-    // A link's error begins with the address that has just been said.
-    const prefix = node === undefined ? "" : `${addressOf(node.host)}:${node.port}: `;
-    const cause = why.startsWith(prefix) ? why.slice(prefix.length) : why;
-    const isOther = isForeign(why);
-    const start = node === undefined ? null : `twine-start ${node.host}`;
+    const isOther = failure.kind === "foreign";
+    const again = failure.kind === "login" ? withThePassword(name) : "";
+    const start = node === undefined ? null : `${again}twine-start ${node.host}`;
     return {
       code: isOther ? "STATUS_FOREIGN" : "STATUS_SILENT",
       severity: "DEGRADED",
       subject: name,
       host: node?.host ?? null,
-      text: `status node${place} ${silenceOf(cause)}`,
+      text: `status node${place} ${silenceOf(failure)}`,
       remedy: isOther ? FOREIGN_REMEDY : start,
     };
   });
 }
 
+/** A majority accepted the reader's password; this node still uses the password from when it was started. */
+function withThePassword(name: string): string {
+  return `twine-stop ${name} --no-handover; twine-setup; `;
+}
+
 function viewNotHeld(known: Known): StatusProblem[] {
   const missing = known.answered.length - known.confirmations;
   if (missing <= 0) return [];
-  const what = missing === 1 ? "1 status node answers" : `${missing} status nodes answer`;
+  const what = missing === 1 ? "1 status node lacks" : `${missing} status nodes lack`;
   const who = known.alphaAlive ? "the alpha" : "the next alpha";
   return [
     {
@@ -178,17 +230,17 @@ function viewNotHeld(known: Known): StatusProblem[] {
       severity: "DEGRADED",
       subject: "view",
       host: null,
-      text: `${what} without holding it; ${who} brings ${missing === 1 ? "it" : "them"} up to date`,
+      text: `${what} the newest view; ${who} sends it to ${missing === 1 ? "it" : "them"}`,
       remedy: null,
     },
   ];
 }
 
 /**
- * The dead nodes that have no better sentence already.
- * 1. A silent status node: why it is silent.
- * 2. A data node of a partition that waits: what the partition needs. Without a master even a node that runs is dead,
- *    for it serves nothing.
+ * The dead nodes without another, better problem:
+ * 1. A silent status node already has the reason of its silence.
+ * 2. A data node of a partition without a master: the partition's needs are shown. There even a running node is dead,
+ *    because it serves no client.
  */
 function isDeadInView(known: Known): (node: ReportNode) => boolean {
   const waiting = new Set(
@@ -210,6 +262,10 @@ export function placeOf(node: ReportNode): string {
   return `${words[node.kind]}${partition} at ${node.host}:${node.port}`;
 }
 
+function isBusy({ troubles = [] }: ReportNode): boolean {
+  return troubles.some(({ code }) => code === "BUSY");
+}
+
 function deadNode(node: ReportNode): StatusProblem {
   const since = node.since === null ? "" : ` since ${forPeople(node.since)}`;
   return {
@@ -218,17 +274,21 @@ function deadNode(node: ReportNode): StatusProblem {
     subject: node.name,
     host: node.host,
     text: `${placeOf(node)} is dead${since}`,
-    remedy: `twine-start ${node.host}`,
+    // The node runs; its BUSY trouble has the command that ends the script.
+    remedy: isBusy(node) ? null : `twine-start ${node.host}`,
   };
 }
 
-/** Without a master there is nothing to be in sync with, and that there is none has been said. */
+/** Without a master no node can be in sync; the missing master is a problem of its own. */
 function isBehindMaster(known: Known): (node: ReportNode) => boolean {
   const served = new Set(
     known.partitions.filter(({ master }) => master !== null).map(({ index }) => index),
   );
-  return ({ inSync, partition, role }) =>
-    role !== "dead" && !inSync && (partition === null || served.has(partition));
+  return ({ inSync, partition, role, troubles = [] }) =>
+    role !== "dead" &&
+    !inSync &&
+    !troubles.some(({ code }) => code === "NOT_IN_SYNC") &&
+    (partition === null || served.has(partition));
 }
 
 function notInSync(node: ReportNode): StatusProblem {
@@ -242,8 +302,51 @@ function notInSync(node: ReportNode): StatusProblem {
   };
 }
 
-function confDiffers(config: ClusterConfig, known: Known): StatusProblem[] {
+function mailFailed({ view }: Known): StatusProblem[] {
+  if (view?.mailFailed === undefined) return [];
+  const { why, since } = view.mailFailed;
+  return [
+    {
+      code: "MAIL_FAILED",
+      severity: "NOTE",
+      subject: "alert-mail",
+      host: null,
+      text: `no mail could be sent since ${forPeople(since)}: ${why}`,
+      remedy: `to try it, on the host of ${view.alpha}: twined --test-alert`,
+    },
+  ];
+}
+
+function malformedEntries({ view }: Known): StatusProblem[] {
+  return (view?.malformed ?? []).map(({ node, hash, field, why, at }) => {
+    const entry =
+      field === "" ? `the hash ${hash}` : `the entry ${shortText(field)} of the hash ${hash}`;
+    return {
+      code: "MALFORMED_ENTRY",
+      severity: "NOTE",
+      subject: node,
+      host: null,
+      text: `held a malformed entry: ${entry} (${shortText(why)}), removed ${forPeople(at)}`,
+      remedy: "find out who wrote it: only monitors and Twine's tools write there",
+    };
+  });
+}
+
+function shortText(text: string): string {
+  return text.length <= 80 ? text : `${text.slice(0, 80)}...`;
+}
+
+/** Compares lines if the adopted file is known, otherwise the names of nodes. */
+function confDiffers(
+  config: ClusterConfig,
+  known: Known,
+  adopted?: ClusterConfig,
+): StatusProblem[] {
   if (known.view === null) return [];
+  if (adopted !== undefined) {
+    const lines = describeDifference(confDifference(config, adopted));
+    return lines === "" ? [] : [differingConf(`is not the adopted one: ${lines}`)];
+  }
   const inConf = new Set(config.nodes.map((node) => node.name));
   const inView = new Set(known.nodes.map((node) => node.name));
   const onlyConf = [...inConf].filter((name) => !inView.has(name));
@@ -251,26 +354,24 @@ function confDiffers(config: ClusterConfig, known: Known): StatusProblem[] {
   if (onlyConf.length === 0 && onlyView.length === 0) return [];
   const parts = [
     onlyConf.length === 0 ? "" : `names ${someOf(onlyConf)}, which the view does not have`,
-    onlyView.length === 0 ? "" : `lacks ${someOf(onlyView)} of the view`,
+    onlyView.length === 0 ? "" : `lacks ${someOf(onlyView)}, which the view has`,
   ];
-  return [
-    {
-      code: "CONF_DIFFERS",
-      severity: "NOTE",
-      subject: "twine.conf",
-      host: null,
-      text: parts.filter((part) => part !== "").join(" and "),
-      remedy: "give every monitor this file and restart it, or read the one they have",
-    },
-  ];
+  return [differingConf(parts.filter((part) => part !== "").join(" and "))];
+}
+
+function differingConf(text: string): StatusProblem {
+  return {
+    code: "CONF_DIFFERS",
+    severity: "NOTE",
+    subject: "twine.conf",
+    host: null,
+    text,
+    remedy:
+      "copy this file to every host with a monitor and run twine-reload there, or take the adopted one: twine-status conf",
+  };
 }
 
 function someOf(names: readonly string[]): string {
   const shown = names.slice(0, 4).join(", ");
   return names.length > 4 ? `${shown} and ${names.length - 4} more` : shown;
-}
-
-/** 2026-03-01T10:00:07.123Z -> 2026-03-01 10:00:07 UTC; anything else stays as it is. */
-export function forPeople(time: string): string {
-  return time.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z$/, "$1 $2 UTC");
 }

@@ -1,4 +1,4 @@
-// summary.ts: the cluster in one terminal of 80x24, whatever its size: how it is, what there is, what is wrong. Pure.
+// summary.ts: the cluster on one terminal of 80x24, whatever its size: its state, its nodes, its problems. Pure.
 //
 //   twine  HALT  epoch 4, revision 31, alpha m1
 //
@@ -6,20 +6,21 @@
 //     data nodes     6   1 master, 2 replica, 3 dead
 //
 //     partition 1  has no master; it needs: …
+import { hashingName } from "../core/hashing.ts";
 import { countsOf } from "./counts.ts";
 import { foldByHost } from "./fold-by-host.ts";
 import type { StatusProblem } from "./problem.ts";
-import { forPeople } from "./problems.ts";
+import { forPeople } from "./times.ts";
 import type { StatusReport } from "./report.ts";
 
 export interface SummaryOptions {
   /** Colours by ANSI escapes. */
   readonly color: boolean;
-  /** Columns of the terminal; nothing is written beyond them. */
+  /** Columns of the terminal; no line is longer. */
   readonly width: number;
 }
 
-/** A terminal has 24 lines; the prompt before and after wants two of them. */
+/** A terminal has 24 lines; the prompts before and after need two of them. */
 const LINES_MAX = 22;
 const WIDTH_MIN = 40;
 
@@ -50,10 +51,12 @@ function headLines(
   const { view } = report;
   const facts =
     view === null
-      ? "no view yet"
+      ? report.isSentinels === true
+        ? "watched by Redis Sentinel"
+        : "no view yet"
       : `epoch ${view.epoch}, revision ${view.revision}, alpha ${view.alpha}, ` +
         `changed ${forPeople(view.updatedAt)}`;
-  // With colour the state is a badge; the spaces around it keep the columns the same without.
+  // With colour the state is a badge; the spaces around it keep the columns equal without colour.
   const badge = paint(STATE_PAINT[report.state], ` ${report.state} `);
   const used = report.cluster.length + report.state.length + 4;
   const [first = "", ...rest] = wrap(facts, Math.max(width - used, 20));
@@ -66,11 +69,13 @@ function countLines(report: StatusReport, width: number): string[] {
   const withMaster = report.partitions.filter((partition) => partition.master !== null).length;
   const without = report.partitions.length - withMaster;
   const isOld = report.view !== null && !report.alphaAlive;
+  const hashing = report.view?.hashing;
   const partitions = [
     `${withMaster} with a master`,
     ...(without === 0 ? [] : [`${without} without`]),
-    // Nobody looks any more: the view tells how it was.
+    // No alpha updates the view any more, so it may be outdated.
     ...(isOld ? ["when last seen"] : []),
+    ...(hashing === undefined ? [] : [`keys by ${hashingName(hashing)}`]),
   ].join(", ");
   const rows = [
     { title: "partitions", total: report.partitions.length, text: partitions },
@@ -84,9 +89,16 @@ function countLines(report: StatusReport, width: number): string[] {
     })),
   ];
   const digits = Math.max(...rows.map((row) => String(row.total).length));
-  return rows.map((row) =>
-    cut(`  ${row.title.padEnd(12)}  ${String(row.total).padStart(digits)}  ${row.text}`, width),
-  );
+  const line = (title: string, total: string, text: string): string =>
+    cut(`  ${title.padEnd(12)}  ${total.padStart(digits)}  ${text}`, width);
+  const { lastBackup, lastRehearsal, archive, archiveGap } = report;
+  return [
+    ...rows.map(({ title, total, text }) => line(title, String(total), text)),
+    ...(lastBackup === null ? [] : [line("last backup", "", lastBackup)]),
+    ...(archive === null ? [] : [line("archive", "", archive)]),
+    ...(lastRehearsal === null ? [] : [line("rehearsed", "", lastRehearsal)]),
+    ...(archiveGap === null ? [] : [line("archive gap", "", archiveGap)]),
+  ];
 }
 
 function problemLines(
@@ -101,13 +113,13 @@ function problemLines(
   let shown = 0;
   let used = 0;
   for (const [index, size] of sizes.entries()) {
-    // All but the last must leave a line for "and N more".
+    // Unless the last problem is shown, a line must be left for "and N more".
     const reserved = index === sizes.length - 1 ? 0 : 1;
     if (used + size + reserved > room) break;
     used += size;
     shown = index + 1;
   }
-  // A single complaint longer than the terminal is shown as far as it goes.
+  // A single problem longer than the terminal is cut.
   if (shown === 0) return (blocks[0] ?? []).slice(0, room);
   const left = blocks.length - shown;
   const more = left === 0 ? [] : [`  and ${left} more: twine-status list, twine-status json`];
@@ -132,7 +144,7 @@ function cut(line: string, width: number): string {
   return line.length <= width ? line : `${line.slice(0, width - 1)}…`;
 }
 
-/** Breaks at spaces; continuation lines are two columns narrower, for they are indented. Words are never broken. */
+/** Breaks at spaces, never inside a word. Continuation lines are two columns narrower, because they are indented. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
@@ -148,7 +160,7 @@ function wrap(text: string, width: number): string[] {
   return [...lines, line];
 }
 
-/** What comes over the network must not steer a terminal. */
+/** Text from the network must not control the terminal. */
 function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}]+/gu, " ");
 }

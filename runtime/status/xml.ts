@@ -1,5 +1,5 @@
 // xml.ts: the report as XML; the schema is docs/status.xsd. Pure.
-// Names are those of the JSON format. What has no value is left out instead of written empty.
+// Names are those of the JSON format. Items without a value are left out.
 import { create } from "xmlbuilder2";
 import type { XMLBuilder } from "xmlbuilder2/lib/interfaces.js";
 import type { PartitionView, Rescue } from "../core/view.ts";
@@ -25,11 +25,29 @@ export function renderXml(report: StatusReport): string {
     updatedAt: view?.updatedAt,
     confDigest: view?.confDigest,
   });
+  if (view?.hashing !== undefined) element(root, "hashing", { ...view.hashing });
   const partitions = element(root, "partitions", {});
   for (const partition of report.partitions) addPartition(partitions, partition);
   const nodes = element(root, "nodes", {});
   for (const node of report.nodes) addNode(nodes, node);
   addRegister(root, report);
+  for (const { why, ...entry } of view?.malformed ?? []) {
+    element(root, "malformed", entry, why);
+  }
+  if (view?.backup !== undefined) {
+    const { lastAt, since, isOverdue, failed, archive } = view.backup;
+    const { backupAgeMs } = report;
+    const ageSeconds = backupAgeMs === null ? null : Math.floor(backupAgeMs / 1000);
+    element(root, "backup", { lastAt, ageSeconds, since, isOverdue }, failed);
+    if (archive !== undefined) element(root, "archive", { ...archive });
+    const { rehearsal } = view.backup;
+    if (rehearsal !== undefined) {
+      element(root, "rehearsal", { lastAt: rehearsal.lastAt }, rehearsal.failed);
+    }
+  }
+  if (view?.mailFailed !== undefined) {
+    element(root, "mailFailed", { since: view.mailFailed.since }, view.mailFailed.why);
+  }
   const problems = element(root, "problems", {});
   for (const { code, severity, subject, host, text, remedy } of report.problems) {
     const problem = element(problems, "problem", { code, severity, subject, host });
@@ -46,12 +64,19 @@ function addPartition(parent: XMLBuilder, partition: PartitionView): void {
   for (const name of partition.replicas) element(child, "replica", {}, name);
   for (const name of partition.dead) element(child, "dead", {}, name);
   if (partition.needs !== null) element(child, "needs", {}, partition.needs);
+  if (partition.following) {
+    const { host, port, phase, since, by, isBack } = partition.following;
+    element(child, "following", { host, port, phase, since, by, isBack });
+  }
+  if (partition.cameFrom) element(child, "cameFrom", { ...partition.cameFrom });
   if (partition.handover) element(child, "handover", { ...partition.handover });
 }
 
 function addNode(parent: XMLBuilder, node: ReportNode): void {
-  const { name, kind, host, port, db, partition, role, inSync, runId, since, retiring } = node;
-  const facts = { name, kind, host, port, db, partition, role, inSync, runId, since, retiring };
+  const { name, kind, host, port, db, partition, role, inSync, runId, since } = node;
+  const { retiring, otherConf, otherSettings } = node;
+  const place = { name, kind, host, port, db, partition };
+  const facts = { ...place, role, inSync, runId, since, retiring, otherConf, otherSettings };
   const child = element(parent, "node", facts);
   if (node.rescue !== undefined) addRescue(child, "rescue", node.rescue);
   for (const earlier of node.earlierRescues ?? []) addRescue(child, "earlierRescue", earlier);
@@ -66,7 +91,9 @@ function addRegister(parent: XMLBuilder, report: StatusReport): void {
   const { statusCount: statusNodes, confirmations } = report;
   const register = element(parent, "register", { statusNodes, confirmations });
   for (const name of report.answered) element(register, "answered", {}, name);
-  for (const [name, why] of report.silent) element(register, "silent", { name }, why);
+  for (const [name, { kind, cause }] of report.silent) {
+    element(register, "silent", { name, kind }, cause.message);
+  }
 }
 
 function element(
@@ -82,7 +109,7 @@ function element(
   return text === undefined ? child : child.txt(allowed(text)).up();
 }
 
-/** XML 1.0 has no way to write most control characters (https://www.w3.org/TR/xml/#charsets): U+FFFD stands for them. */
+/** XML 1.0 can't represent most control characters (https://www.w3.org/TR/xml/#charsets): U+FFFD replaces them. */
 function allowed(text: string): string {
   return text.replace(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, "\uFFFD");
 }

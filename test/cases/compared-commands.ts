@@ -1,6 +1,6 @@
 // compared-commands.ts: commands that a router over several partitions must answer byte for byte as one Redis that has the
 // same data, one after the other. Words are parted by one space; a word in <angles> stands for a reply or a text below.
-// Containers hold one member, or numbers, wherever Redis would otherwise choose an order or a member by lot.
+// Containers hold one member, or numbers, wherever Redis would otherwise choose an order or a member at random.
 import { createHash } from "node:crypto";
 import { COMPARED_TYPES, linesOf } from "./compared-types.ts";
 
@@ -130,9 +130,9 @@ export const UNORDERED =
 
 /** Not in any list above, and why; router-commands-*.test.ts try them by themselves. */
 export const NOT_COMPARED: Readonly<Record<string, string>> = {
-  "acl|genpass": "by lot",
-  lolwut: "by lot",
-  randomkey: "by lot",
+  "acl|genpass": "at random",
+  lolwut: "at random",
+  randomkey: "at random",
   time: "the clock",
   lastsave: "the clock",
   info: "of all partitions, which one Redis has not",

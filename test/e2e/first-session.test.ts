@@ -83,7 +83,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("a first session", () =>
     const status = await cluster.run("twine-status");
     await writeFile(file, text);
     expect(ran.code).toBe(1);
-    expect(ran.stderr).toContain("the keys lie by crc32 over 2 partitions");
+    expect(ran.stderr).toContain("the keys are placed by crc32 over 2 partitions");
     expect(status.stdout).toContain("crc16");
     expect(await cluster.must("twine", "get", "foo")).toBe("bar\n");
   });

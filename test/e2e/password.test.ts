@@ -53,6 +53,29 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("a cluster with a passwo
     expect(ran.stderr).toContain("TWINE_PASSWORD_FILE");
   });
 
+  test("and tell who has a wrong one that it is wrong, and nothing of nodes to start", async () => {
+    const right = cluster.env["TWINE_PASSWORD_FILE"] ?? "";
+    const wrong = join(cluster.folder, "wrong-password");
+    await writeFile(wrong, "horse-correct\n", { mode: 0o600 });
+    cluster.env["TWINE_PASSWORD_FILE"] = wrong;
+    try {
+      for (const args of [
+        ["twine-status"],
+        ["twine-failover", "a2"],
+        ["twine-failover", "--what-if", "a2"],
+        ["twine-failover", "--accept-loss", "a2"],
+      ]) {
+        const { code, stderr } = await cluster.run(args[0] ?? "", ...args.slice(1));
+        expect([args, code]).toEqual([args, 1]);
+        expect(stderr).toContain("WRONGPASS");
+        expect(stderr).toMatch(/remedy: .*TWINE_PASSWORD_FILE/);
+        expect(stderr).not.toMatch(/twine-start|start the status nodes/);
+      }
+    } finally {
+      cluster.env["TWINE_PASSWORD_FILE"] = right;
+    }
+  });
+
   test("a client of the router must know it", async () => {
     const port = cluster.port("r1");
     const stranger = new Redis({ port, host: "127.0.0.1", retryStrategy: () => null });

@@ -4,7 +4,7 @@ import { cp, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { runCommand, type Ran } from "../support/local-cluster.ts";
+import { runCommand, type Ran } from "../support/run-tool.ts";
 import { isMissing } from "../support/programs.ts";
 import { ROOT } from "../support/source-files.ts";
 

@@ -34,6 +34,8 @@ export const CASES: readonly GoldenCase[] = [
   { name: "shipped", isKeptWhole: all },
   { name: "sixty-four", isKeptWhole: (path) => /\/(b4200|c5263)\//.test(path) },
   { name: "three-hosts", isKeptWhole: all, password: "not-a-secret" },
+  { name: "twemproxy-sentinel", isKeptWhole: all },
+  { name: "twemproxy-password", isKeptWhole: all, password: "not-a-secret" },
 ];
 
 /** Reads a twine.conf's text; throws its problems. */

@@ -1,13 +1,18 @@
 // One mail over a real SMTP server, and every way in which it can fail.
+import { createSocket } from "node:dgram";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { hostname } from "node:os";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
 import type { SMTPServerOptions } from "smtp-server";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createSender, type MailRoute, type Sent } from "../../runtime/alert/sender.ts";
 import { TwineError } from "../../runtime/core/errors.ts";
 import { systemClock, type Clock } from "../../runtime/ports/clock.ts";
+import { binPath } from "../../runtime/cli/package-root.ts";
+import { runCommand } from "../support/run-tool.ts";
 import { mailServer } from "../support/mail-server.ts";
-import { freePort } from "../support/redis-server.ts";
+import { freePort } from "../support/port-claims.ts";
 
 const MAIL = { subject: "[twine test] ä", text: "text ä\n", html: "<p>html</p>" };
 const TO = ["ops@example.com", "night@example.com"];
@@ -59,6 +64,31 @@ test("a server that refuses one of two recipients takes the mail for the other",
   const sent = await send(`smtp://127.0.0.1:${server.port}`);
   expect(sent).toMatchObject({ accepted: ["ops@example.com"], rejected: ["night@example.com"] });
 });
+
+test.skipIf(process.platform !== "linux" || process.getuid?.() !== 0)(
+  "a relay that stands in /etc/hosts gets the mail while DNS does not answer",
+  async () => {
+    // Method: in a mount namespace with files of its own, a name server that takes questions and never answers.
+    const server = await mailServer();
+    await server.start();
+    const silent = createSocket("udp4");
+    onTestFinished(() => void silent.close());
+    await new Promise<void>((done) => silent.bind(53, "127.0.0.9", done));
+    const folder = await mkdtemp(join(tmpdir(), "twine-mail-"));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    await writeFile(join(folder, "hosts"), "127.0.0.1 localhost relay.example\n");
+    await writeFile(join(folder, "resolv.conf"), "nameserver 127.0.0.9\n");
+    const conf = `a1=data 0 6666 0\nalert-mail ops@example.com\nalert-smtp smtp://relay.example:${server.port}\n`;
+    await writeFile(join(folder, "twine.conf"), conf);
+    const script =
+      'mount --bind "$1/hosts" /etc/hosts && mount --bind "$1/resolv.conf" /etc/resolv.conf && ' +
+      'exec "$2" "$3" --test-alert --conf "$1/twine.conf"';
+    const words = ["--mount", "sh", "-c", script, "sh", folder, process.execPath];
+    const ran = await runCommand("unshare", [...words, binPath("twined", "runtime")], { cwd: "/" });
+    expect(ran.stdout, ran.stderr).toMatch(/took the mail for ops@example.com/);
+    expect(server.mails).toHaveLength(1);
+  },
+);
 
 describe("a login", () => {
   const locked: SMTPServerOptions = {

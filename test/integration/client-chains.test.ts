@@ -1,12 +1,12 @@
 // client-chains.test.ts: pipelines and transactions as programs that know ioredis write them: given as lists, and with the
 // scripts of defineCommand; and quit() where it would wait for itself.
-import { describe, expect, test } from "vitest";
-import type { CommandChain } from "../../runtime/client/command-chain.ts";
+import { Redis, type ChainableCommander } from "ioredis";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
 import { clusterAndClient, outcomeOf } from "../support/twine-clients.ts";
 
 interface WithScript {
-  addTo(key: string, count: number): CommandChain;
+  addTo(key: string, count: number): ChainableCommander;
 }
 
 describe.skipIf(isMissing("redis-server"))("TwineClient's chains", () => {
@@ -18,17 +18,16 @@ describe.skipIf(isMissing("redis-server"))("TwineClient's chains", () => {
         ["hset", "h", { f: 1 }],
         ["hgetall", "h"],
         ["getBuffer", "a"],
-        ["exec"],
       ])
       .incr("a")
       .exec();
     const outcomes = piped?.map(([error, value]) => error?.name ?? value);
-    expect(outcomes).toEqual(["OK", 1, { f: "1" }, Buffer.from("1"), "TwineError", 2]);
+    expect(outcomes).toEqual(["OK", 1, { f: "1" }, Buffer.from("1"), 2]);
     const commands = [
       ["set", "{u}a", "1"],
       ["incr", "{u}a"],
     ];
-    for (const chain of [client.multi(commands), client.multi(commands, { pipeline: true })]) {
+    for (const chain of [client.multi(commands), client.multi(commands)]) {
       const done = await chain.get("{u}a").exec();
       expect(done?.map(([, value]) => value)).toEqual(["OK", 2, "2"]);
     }
@@ -36,14 +35,39 @@ describe.skipIf(isMissing("redis-server"))("TwineClient's chains", () => {
     expect(inside?.map(([, value]) => value)).toEqual(["OK", 2]);
   });
 
-  test("what is no list of commands, and a transaction sent piece by piece, are refused", async () => {
+  test("a second exec() sends a chain again and gives the first replies, and no command is a TypeError: as ioredis has both", async () => {
+    const { client, cluster } = await clusterAndClient({ partitions: 1 });
+    const plain = new Redis(cluster.server(0, 1).port);
+    onTestFinished(() => {
+      plain.disconnect();
+    });
+    const outcomes = await Promise.all(
+      [client, plain].map(async (one, number) => {
+        const [pipeline, multi] = [
+          one.pipeline().incr(`n${number}`),
+          one.multi().incr(`m${number}`),
+        ];
+        const replies = [await pipeline.exec(), await pipeline.exec()];
+        replies.push(await multi.exec(), await multi.exec());
+        expect(() => one.pipeline([[]] as never)).toThrow(TypeError);
+        expect(() => one.pipeline([["nosuch", "a"]])).toThrow(TypeError);
+        return [...replies, await one.get(`n${number}`), await one.get(`m${number}`)];
+      }),
+    );
+    expect(outcomes[0]).toEqual(outcomes[1]);
+    expect(outcomes[0]?.slice(-2)).toEqual(["2", "2"]);
+  });
+
+  test("a transaction sent piece by piece is refused where callers share the client, and works on a duplicate", async () => {
     const { client } = await clusterAndClient({ partitions: 1 });
-    expect(() => client.pipeline([[]])).toThrow(
-      expect.objectContaining({ code: "CHAIN_COMMAND_BAD" }),
-    );
-    expect(() => client.multi({ pipeline: false })).toThrow(
-      expect.objectContaining({ code: "NOT_SUPPORTED" }),
-    );
+    expect(await outcomeOf(client.multi({ pipeline: false }))).toBe("NOT_SUPPORTED");
+    const one = client.duplicate();
+    expect(await one.multi({ pipeline: false })).toBe("OK");
+    expect(await one.set("a", "1")).toBe("QUEUED");
+    expect(await client.get("a")).toBeNull();
+    expect(await one.exec()).toEqual([[null, "OK"]]);
+    expect(await one.get("a")).toBe("1");
+    await one.quit();
   });
 
   test("scripts of defineCommand run in pipelines, transactions and isolated functions, also after SCRIPT FLUSH", async () => {

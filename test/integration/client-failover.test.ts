@@ -10,7 +10,9 @@ let cluster: FaultCluster;
 
 function clientOf(options: Partial<TwineClientOptions> = {}): TwineClient {
   const client = new TwineClient({ conf: cluster.config.file, ...options });
-  onTestFinished(() => client.disconnect());
+  onTestFinished(() => {
+    client.disconnect();
+  });
   return client;
 }
 
@@ -75,7 +77,7 @@ describe.skipIf(isMissing("redis-server"))("TwineClient over a failover", () => 
     };
     const writers = counts.map((_, index) => write(index));
     const failovers: number[] = [];
-    client.on("failover", ({ partition }) => failovers.push(partition));
+    client.on("failover", ({ partition }: { partition: number }) => failovers.push(partition));
     await until("everybody writes", () => counts.every((count) => count > 10));
     const { master } = await cluster.partition(1);
     await cluster.kill(master ?? "");

@@ -11,7 +11,8 @@ import type { RedisLink } from "../../runtime/ports/redis-link.ts";
 import { authorityIn, type Certificate } from "../support/certificates.ts";
 import { isMissing } from "../support/programs.ts";
 import { PublishedCluster } from "../support/published-cluster.ts";
-import { freePort, until, type TestRedis } from "../support/redis-server.ts";
+import { freePort } from "../support/port-claims.ts";
+import { until, type TestRedis } from "../support/redis-server.ts";
 
 const FILES = ["tls-cert own.crt", "tls-key own.key", "tls-ca ca.crt"];
 
@@ -25,7 +26,9 @@ const failure = (promise: Promise<unknown>): Promise<unknown> =>
 
 function clientOf(options: TwineClientOptions): TwineClient {
   const client = new TwineClient(options);
-  onTestFinished(() => client.disconnect());
+  onTestFinished(() => {
+    client.disconnect();
+  });
   return client;
 }
 
@@ -163,7 +166,9 @@ describe.skipIf(isMissing("redis-server", "openssl"))("the client by TLS", () =>
       ports.map((port) => ({ master: { host: "localhost", port } })),
       { tls },
     );
-    onTestFinished(() => red.disconnect());
+    onTestFinished(() => {
+      red.disconnect();
+    });
     expect(await red.mset({ a: "1", b: "2", c: "3" })).toBe("OK");
     expect(await red.mget("a", "b", "c")).toEqual(["1", "2", "3"]);
   });

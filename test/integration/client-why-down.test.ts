@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { RedCluster } from "../../runtime/client/red/red-cluster.ts";
 import type { TwineClientOptions } from "../../runtime/client/twine-client.ts";
+import { freePort } from "../support/port-claims.ts";
 import { isMissing } from "../support/programs.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { startStatusNodes } from "../support/status-nodes.ts";
@@ -58,6 +59,14 @@ describe.skipIf(isMissing("redis-server"))("TwineClient says why it reaches noth
     expect(command).toMatchObject({ code: "TWINEDOWN", message });
   });
 
+  test("RedCluster's node that nobody listens at", async () => {
+    const set = { master: { host: "127.0.0.1", port: await freePort() } };
+    const red = new RedCluster([set], { holdForMs: 500 });
+    const message = expect.stringMatching(/ECONNREFUSED[^]*remedy: start the node/) as string;
+    await expect(red.set("a", "1")).rejects.toMatchObject({ code: "TWINEDOWN", message });
+    red.disconnect();
+  });
+
   test("RedCluster's wrong password", async () => {
     const server = await startRedis();
     const link = await server.link();
@@ -66,6 +75,6 @@ describe.skipIf(isMissing("redis-server"))("TwineClient says why it reaches noth
     const red = new RedCluster([set], { password: "wrong", holdForMs: 500 });
     const message = expect.stringMatching(/WRONGPASS[^]*remedy: give the right password/) as string;
     await expect(red.set("a", "1")).rejects.toMatchObject({ code: "TWINEDOWN", message });
-    await red.disconnect();
+    red.disconnect();
   });
 });

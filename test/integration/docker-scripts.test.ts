@@ -2,7 +2,7 @@
 // the volume and turns a stop into a request for a handover, and the health check that asks for role and sync.
 // Method: the planned files, their folders moved from /etc/twine and /data to temporary ones, run by /bin/sh.
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -10,7 +10,8 @@ import { planCluster } from "../../infra/plan/plan-cluster.ts";
 import { renderFile } from "../../infra/render/render-file.ts";
 import { credentialsOf, type RedisUser } from "../../runtime/core/credentials.ts";
 import { configOf, TEMPLATES } from "../golden/render-cases.ts";
-import { freePort, until } from "../support/redis-server.ts";
+import { freePort } from "../support/port-claims.ts";
+import { until } from "../support/redis-server.ts";
 
 const PASSWORD = "correct-horse";
 
@@ -28,14 +29,12 @@ let folder = "";
 let ports: Readonly<Record<string, number>> = {};
 let running: Running[] = [];
 
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), "twine-scripts-"));
-  const [a1, a2, s1, m1] = [await freePort(), await freePort(), await freePort(), await freePort()];
-  ports = { a1, a2, s1, m1 };
-  running = [];
+/** Writes all planned files into the folder, as if each node's container had them. */
+function lay(more = ""): void {
+  const { a1, a2, s1, m1 } = ports;
   const config = configOf(
     `cluster here\na1=data 0 127.0.0.1 ${a1} 0\na2=data 0 127.0.0.1 ${a2} 0\n` +
-      `s1=status 127.0.0.1 ${s1} 0\nm1=monitor 127.0.0.1 ${m1}\n`,
+      `s1=status 127.0.0.1 ${s1} 0\nm1=monitor 127.0.0.1 ${m1}\n${more}`,
   );
   const plan = planCluster(config, { confPath: "", hasPassword: true, placement: "containers" });
   for (const file of plan.hosts.flatMap((host) => host.files)) {
@@ -49,6 +48,14 @@ beforeEach(async () => {
     };
     writeFileSync(join(folder, file.path), renderFile({ ...file, values }, TEMPLATES, PASSWORD));
   }
+}
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "twine-scripts-"));
+  const [a1, a2, s1, m1] = [await freePort(), await freePort(), await freePort(), await freePort()];
+  ports = { a1, a2, s1, m1 };
+  running = [];
+  lay();
 });
 
 afterEach(async () => {
@@ -148,6 +155,52 @@ describe("the entrypoint", () => {
     expect(log).toMatch(/dump\.rdb and no stamp/);
   });
 
+  test("appendonly yes on a volume that holds dump.rdb alone: its data is loaded, and kept after a kill", async () => {
+    const data = join(folder, "a1/data");
+    await fillDump();
+    lay("redis appendonly yes\n");
+    const first = start("a1");
+    await reach(() => ask("a1", "monitor", "ROLE").startsWith("slave"));
+    expect(first.log).toMatch(/its data is in dump\.rdb; loading it/);
+    ask("a1", "monitor", "REPLICAOF", "NO", "ONE");
+    expect(ask("a1", "app", "GET", "foo")).toBe("bar");
+    expect(readdirSync(data).sort()).toEqual(["appendonlydir", "dump.rdb", "twine-stamp"]);
+    rmSync(join(data, "dump.rdb"));
+    first.process.kill("SIGTERM");
+    await ended(first);
+    start("a1");
+    await reach(() => ask("a1", "monitor", "ROLE").startsWith("slave"));
+    ask("a1", "monitor", "REPLICAOF", "NO", "ONE");
+    expect(ask("a1", "app", "GET", "foo")).toBe("bar");
+  });
+
+  test("an append only file that can't be written from dump.rdb stops the node, and dump.rdb stays", async () => {
+    const data = join(folder, "a1/data");
+    await fillDump();
+    lay("redis appendonly yes\n");
+    const before = readFileSync(join(data, "dump.rdb"));
+    // No folder can be made of that name.
+    writeFileSync(join(data, "appendonlydir"), "");
+    const { process, log } = await ended(start("a1"));
+    expect(process.exitCode).toBe(1);
+    expect(log).toMatch(/could not be written[^]*dump\.rdb is as it was/);
+    expect(readFileSync(join(data, "dump.rdb"))).toEqual(before);
+  });
+
+  test("appendonly no on a volume with an append only file is refused, with the way out", async () => {
+    lay("redis appendonly yes\n");
+    const first = start("a1");
+    await reach(() => ask("a1", "monitor", "ROLE").startsWith("slave"));
+    ask("a1", "monitor", "REPLICAOF", "NO", "ONE");
+    ask("a1", "app", "SET", "foo", "bar");
+    first.process.kill("SIGTERM");
+    await ended(first);
+    lay();
+    const { process, log } = await ended(start("a1"));
+    expect(process.exitCode).toBe(1);
+    expect(log).toMatch(/data is in an append only file[^]*redis appendonly yes/);
+  });
+
   test("a master with a replica that is told to stop asks for a handover and awaits the answer", async () => {
     const a1 = await startPartition();
     ask("a1", "app", "SET", "foo", "bar");
@@ -194,6 +247,17 @@ describe("the entrypoint", () => {
     expect(ask("s1", "monitor", "HVALS", "here:request")).toMatch(/"state":"refused"/);
   });
 });
+
+/** Leaves a1 stopped, with its data in dump.rdb alone. */
+async function fillDump(): Promise<void> {
+  const a1 = start("a1");
+  await reach(() => ask("a1", "monitor", "ROLE").startsWith("slave"));
+  ask("a1", "monitor", "REPLICAOF", "NO", "ONE");
+  ask("a1", "app", "SET", "foo", "bar");
+  a1.process.kill("SIGTERM");
+  await ended(a1);
+  expect(readdirSync(join(folder, "a1/data")).sort()).toEqual(["dump.rdb", "twine-stamp"]);
+}
 
 async function ended(one: Running): Promise<Running> {
   await reach(() => one.process.exitCode !== null, 40_000);

@@ -31,12 +31,12 @@ async function okCluster(shape: Partial<ClusterShape>, ...lines: string[]) {
 
 /** Every event from now on, once, as a status node tells it. */
 async function listen(cluster: MonitoredCluster): Promise<readonly Told[]> {
-  const told: Told[] = [];
+  const reported: Told[] = [];
   const link = await cluster.node("s2").link();
   await link.subscribe(registerKeys("test").events, (message) => {
-    told.push(JSON.parse(message) as Told);
+    reported.push(JSON.parse(message) as Told);
   });
-  return told;
+  return reported;
 }
 
 function hasMaster(name: string): (view: View) => boolean {
@@ -62,21 +62,21 @@ async function write(cluster: MonitoredCluster, node: string, count: number, rep
 describe.skipIf(isMissing("redis-server"))("failover", () => {
   test("each step is told on the status nodes, in its order, and by the alpha alone", async () => {
     const cluster = await okCluster({});
-    const told = await listen(cluster);
+    const reported = await listen(cluster);
     await cluster.node("p0-1").kill();
     const view = await cluster.viewWhere("p0-2 serves", hasMaster("p0-2"));
     await until("the last replica was told whom to follow", () =>
-      told.some(({ event, node }) => event === "+repoint" && node === "p0-3"),
+      reported.some(({ event, node }) => event === "+repoint" && node === "p0-3"),
     );
-    const steps = told.filter(({ event }) =>
-      /^(\+failover|\+detach|\+promote|\+told|\+master|-failover|\+repoint)$/.test(event),
+    const steps = reported.filter(({ event }) =>
+      /^(\+failover|\+detach|\+promote|\+promoted|\+master|-failover|\+repoint)$/.test(event),
     );
     expect(steps.map(({ event }) => event)).toEqual([
       "+failover",
       "+detach",
       "+detach",
       "+promote",
-      "+told",
+      "+promoted",
       "+master",
       "-failover",
       "+repoint",

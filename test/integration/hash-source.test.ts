@@ -125,7 +125,7 @@ describe("a module", () => {
       const error = await problemOf(() => partitionOf(bytes("a")));
       expect(error.code).toBe("HASH_ANSWER_BAD");
       expect(error.message).toContain("hash ./h.mjs answered");
-      expect(error.message).toContain("there are 4 partitions");
+      expect(error.message).toContain('for the key "a", and there are 4 partitions');
       expect(error.message).toContain("from 0 to 3");
     },
   );
@@ -136,7 +136,7 @@ describe("a module", () => {
       const { partitionOf } = await openModule(`export default ${text};`);
       const error = await problemOf(() => partitionOf(bytes("a")));
       expect(error.code).toBe("HASH_FAILED");
-      expect(error.message).toContain("hash ./h.mjs threw: no key");
+      expect(error.message).toContain('hash ./h.mjs threw for the key "a": no key');
     },
   );
 
@@ -349,3 +349,50 @@ function isAlive(pid: string): boolean {
     return false;
   }
 }
+
+describe("the fingerprint of an executable", () => {
+  const MANY = `if [ "$1" = --many ]; then while IFS= read -r key; do echo $((\${#key} % $2)); done`;
+  const ALONE = "echo x >> calls; echo $((${#1} % $2))";
+
+  /** The fingerprint, and how many processes it took beside the one that is asked for many. */
+  async function fingerprintOf(lines: string, conf = "") {
+    const folder = await newFolder();
+    await writeFile(join(folder, "h"), `#!/bin/sh\n${lines}\n`, { mode: 0o755 });
+    const nodes = "a=data 0 h1 7001 0\nb=data 1 h1 7002 0\nc=data 2 h1 7003 0\n";
+    const { config } = parseConf(`${nodes}hash ./h\n${conf}`, join(folder, "twine.conf"));
+    if (config === undefined) throw new Error("the conf of this test has errors");
+    const partitioner = await loadPartitioner(config);
+    onTestFinished(() => partitioner.close());
+    return { fingerprint: partitioner.hashing.fingerprint, calls: callsIn(folder).length };
+  }
+
+  test.each([
+    ["without a hash tag", ""],
+    ["with one", "hash-tag {}\n"],
+  ])(
+    "takes a handful of processes where it knows --many, and is the same, %s",
+    async (_how, conf) => {
+      const alone = await fingerprintOf(ALONE, conf);
+      expect(alone.calls).toBeGreaterThan(200);
+      const many = await fingerprintOf(`${MANY}; else ${ALONE}; fi`, conf);
+      expect(many).toEqual({ fingerprint: alone.fingerprint, calls: 4 });
+    },
+    60_000,
+  );
+
+  test("is not taken from --many when the program says too little, or fails", async () => {
+    for (const wrong of ["echo 1", "cat", "exit 3"]) {
+      const { calls } = await fingerprintOf(
+        `if [ "$1" = --many ]; then ${wrong}; else ${ALONE}; fi`,
+      );
+      expect(calls).toBeGreaterThan(200);
+    }
+  }, 120_000);
+
+  test("is refused when the program answers otherwise to --many", async () => {
+    const wrong = `if [ "$1" = --many ]; then while IFS= read -r key; do echo 1; done; else echo 2; fi`;
+    const problem = await problemOf(() => fingerprintOf(wrong));
+    expect(problem.code).toBe("HASH_ANSWER_BAD");
+    expect(problem.message).toMatch(/printed 1 for the key '.*' under --many, and 2 when/);
+  });
+});

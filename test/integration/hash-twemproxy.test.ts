@@ -8,10 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { TWEMPROXY_HASHES, type TwemproxyHash } from "../../runtime/core/cluster.ts";
+import type { Distribution } from "../../runtime/core/hash/distribution.ts";
 import { builtinPartition } from "../../runtime/core/hash/partition-function.ts";
 import { cleanUpAfterAll } from "../support/clean-up.ts";
 import { isMissing } from "../support/programs.ts";
-import { freePort, startRedis, until } from "../support/redis-server.ts";
+import { freePort } from "../support/port-claims.ts";
+import { startRedis, until } from "../support/redis-server.ts";
 
 // Five is prime and no power of two: a wrong bit anywhere in a hash shows in its remainder.
 const SERVERS = 5;
@@ -109,6 +111,10 @@ function taggedKeys(): Buffer[] {
   );
 }
 
+function manyKeys(): Buffer[] {
+  return Array.from({ length: 2000 }, (_, at) => Buffer.from(`item:${at}`));
+}
+
 function distinct(keys: readonly Buffer[]): Buffer[] {
   return [...new Map(keys.map((key) => [key.toString("latin1"), key])).values()];
 }
@@ -125,7 +131,36 @@ function configOf(folder: string, ports: readonly number[]): string {
   const pools = TWEMPROXY_HASHES.flatMap((hash) =>
     TAGS.map((tag) => poolText(folder, poolOf(hash, tag), hash, named, tag)),
   );
-  return [...pools, poolText(folder, "unnamed", "crc32a", unnamed)].join("\n");
+  return [
+    ...pools,
+    poolText(folder, "unnamed", "crc32a", unnamed),
+    ...TWEMPROXY_HASHES.map((hash) => ringText(folder, ports, hash, "ketama")),
+    ringText(folder, ports, "md5", "modula"),
+    poolText(folder, "unnamed-ring", "md5", unnamed).replace("modula", "ketama"),
+  ].join("\n");
+}
+
+// The first one is so small that it gets no point of the ring.
+const WEIGHTS = [1, 3, 50, 7, 260];
+
+function ringText(
+  folder: string,
+  ports: readonly number[],
+  hash: TwemproxyHash,
+  distribution: "ketama" | "modula",
+): string {
+  const weighted = ports.map((port, at) => `127.0.0.1:${port}:${WEIGHTS[at]} p${at}`);
+  return poolText(folder, `${hash}-${distribution}`, hash, weighted, "{}").replace(
+    "distribution: modula",
+    `distribution: ${distribution}`,
+  );
+}
+
+function weightedAs(distribution: "ketama" | "modula"): Distribution {
+  return {
+    kind: distribution,
+    servers: WEIGHTS.map((weight, at) => ({ name: `p${at}`, weight })),
+  };
 }
 
 function poolText(
@@ -224,6 +259,44 @@ describe.skipIf(isMissing("nutcracker", "redis-server"))("the real nutcracker", 
     const keys = [...taggedKeys(), ...plainKeys()];
     const partitionOf = builtinPartition(`twemproxy-${hash}`, SERVERS, "{}");
     expect(await placesOf(`${hash}-tagged`, keys)).toEqual(keys.map((key) => [partitionOf(key)]));
+  });
+
+  test.each(TWEMPROXY_HASHES)(
+    "puts keys on the weighted ring by %s where Twine does",
+    async (hash) => {
+      const keys = [...plainKeys(), ...taggedKeys(), ...manyKeys()];
+      const partitionOf = builtinPartition(
+        `twemproxy-${hash}`,
+        SERVERS,
+        "{}",
+        weightedAs("ketama"),
+      );
+      const places = await placesOf(`${hash}-ketama`, keys);
+      expect(places).toEqual(keys.map((key) => [partitionOf(key)]));
+      // The smallest weight has no point.
+      expect(places.flat()).not.toContain(0);
+    },
+  );
+
+  test("puts keys by weighted modulo where Twine does", async () => {
+    const keys = manyKeys();
+    const partitionOf = builtinPartition("twemproxy-md5", SERVERS, "{}", weightedAs("modula"));
+    const places = await placesOf("md5-modula", keys);
+    expect(places).toEqual(keys.map((key) => [partitionOf(key)]));
+    expect(new Set(places.flat()).size).toBe(SERVERS);
+  });
+
+  test("puts keys on the ring of servers without names where Twine does", async () => {
+    const keys = manyKeys();
+    const names = ports.map((port) => `127.0.0.1:${port}`);
+    const byName = names.toSorted((a, b) => a.length - b.length || (a < b ? -1 : 1));
+    const partitionOf = builtinPartition("twemproxy-md5", SERVERS, undefined, {
+      kind: "ketama",
+      servers: byName.map((name) => ({ name, weight: 1 })),
+    });
+    const places = await placesOf("unnamed-ring", keys);
+    expect(places).toEqual(keys.map((key) => [names.indexOf(byName[partitionOf(key)] ?? "")]));
+    expect(new Set(places.flat()).size).toBe(SERVERS);
   });
 
   test("numbers servers without names by the length, then the text of host:port", async () => {

@@ -10,7 +10,9 @@ import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
 async function redOver(count: number): Promise<RedCluster> {
   const masters = await Promise.all(Array.from({ length: count }, () => startRedis()));
   const red = new RedCluster(masters.map(({ port }) => ({ master: { host: "127.0.0.1", port } })));
-  onTestFinished(() => red.disconnect());
+  onTestFinished(() => {
+    red.disconnect();
+  });
   await red.ready();
   return red;
 }

@@ -4,8 +4,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readlink, symlink } from "node:fs/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { endChild } from "../../infra/local/end-child.ts";
-import { withLocks } from "../../infra/local/host-lock.ts";
+import { endChild } from "../../infra/local/processes/end-child.ts";
+import { withLocks } from "../../infra/local/files/host-lock.ts";
 import { SMALL, localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { isMissing } from "../support/programs.ts";
 
@@ -55,7 +55,7 @@ describe.skipIf(isMissing("redis-server") || process.platform !== "linux")("a fu
     await local.setup();
     await withLocks([local.path(".lock")], async () => {
       await fillLocks(local);
-      await expect(local.stop()).rejects.toThrow(/another command is at work/);
+      await expect(local.stop()).rejects.toThrow(/another command is running in/);
     });
   });
 

@@ -92,9 +92,9 @@ describe("twine-setup", () => {
     await access(local.path("a2", "redis.conf"));
   });
 
-  test("says which file stands where a folder is needed", async () => {
+  test("says which file is where a folder is needed", async () => {
     const local = await localFolder(AOF);
     await writeFile(`${local.folder}/partitions`, "");
-    await expect(local.setup()).rejects.toThrow(/partitions[^]*remedy: a file stands/);
+    await expect(local.setup()).rejects.toThrow(/partitions[^]*remedy: there is a file/);
   });
 });

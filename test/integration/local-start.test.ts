@@ -14,10 +14,10 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { localContext } from "../../infra/local/context.ts";
-import { portProblems } from "../../infra/local/port-checks.ts";
+import { portProblems } from "../../infra/local/processes/port-checks.ts";
 import { plainProgress } from "../../infra/local/progress.ts";
 import { findTargets } from "../../infra/local/targets.ts";
-import { untilDead } from "../../infra/local/until-dead.ts";
+import { untilDead } from "../../infra/local/processes/until-dead.ts";
 import { SMALL, localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
@@ -335,7 +335,7 @@ describe.skipIf(isMissing("redis-server"))("twine-start and twine-stop", () => {
     const outcomes = await Promise.allSettled([local.start(), local.start()]);
     const refused = outcomes.filter((outcome) => outcome.status === "rejected");
     expect(refused).toHaveLength(1);
-    expect(String(refused[0]?.reason)).toMatch(new RegExp(`at work in .*process ${process.pid}`));
+    expect(String(refused[0]?.reason)).toMatch(new RegExp(`running in .*process ${process.pid}`));
     expect(await local.running()).toEqual(ALL);
   });
 

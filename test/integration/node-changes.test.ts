@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import type { View } from "../../runtime/core/view.ts";
 import type { FaultCluster } from "../support/fault-cluster.ts";
 import { onePartition, startedCluster, startedWriter } from "../support/one-partition.ts";
-import { freePort } from "../support/redis-server.ts";
+import { freePort } from "../support/port-claims.ts";
 import { runTool } from "../support/run-tool.ts";
 
 const CONF = onePartition({ dataNodes: 2, monitors: 3 }, "cluster changes");

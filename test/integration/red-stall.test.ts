@@ -1,6 +1,6 @@
 // red-stall.test.ts: a client whose own loop stood still must not take that for its master's silence.
 import { describe, expect, onTestFinished, test } from "vitest";
-import { ReplicaSet } from "../../runtime/client/red/replica-set.ts";
+import { ReplicaSet } from "../../runtime/replica-sets/replica-set.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { isMissing } from "../support/programs.ts";
 import { startRedis, until } from "../support/redis-server.ts";

@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { View } from "../../runtime/core/view.ts";
 import { silentLog } from "../../runtime/ports/log.ts";
 import { followView } from "../../runtime/register/follow.ts";
-import { createNoticeBoard, type NoticeBoard } from "../../runtime/register/notice-board.ts";
+import { openSharedHashes, type SharedHashes } from "../../runtime/register/shared-hashes.ts";
 import type { Proposer } from "../../runtime/register/register.ts";
 import type { ViewSource } from "../../runtime/register/view-source.ts";
 import { isMissing } from "../support/programs.ts";
@@ -39,10 +39,10 @@ function follow(nodes: StatusNodes): ViewSource {
   return source;
 }
 
-function boardOf(nodes: StatusNodes): NoticeBoard {
-  const board = createNoticeBoard({ ...nodes.ports, user: "monitor" });
-  onTestFinished(() => board.close());
-  return board;
+function hashesOf(nodes: StatusNodes): SharedHashes {
+  const hashes = openSharedHashes({ ...nodes.ports, user: "monitor" });
+  onTestFinished(() => hashes.close());
+  return hashes;
 }
 
 describe.skipIf(isMissing("redis-server"))("following the view on real status nodes", () => {
@@ -128,7 +128,11 @@ describe.skipIf(isMissing("redis-server"))("following the view on real status no
   });
 });
 
-describe.skipIf(isMissing("redis-server"))("the notice board on real status nodes", () => {
+describe.skipIf(isMissing("redis-server"))("the shared hashes on real status nodes", () => {
+  const seen = (sequence: number): string =>
+    JSON.stringify({ sequence: String(sequence), confDigest: "d", suspects: [] });
+  const offset = (value: number): string =>
+    JSON.stringify({ replicationId: "r", offset: value, keys: 1 });
   const asked = {
     id: "r1",
     body: { kind: "accept-loss", node: "a1" },
@@ -138,37 +142,37 @@ describe.skipIf(isMissing("redis-server"))("the notice board on real status node
 
   test("keeps what each monitor wrote last, whichever node was away meanwhile", async () => {
     const nodes = await startStatusNodes(3);
-    const [m1, m2] = [boardOf(nodes), boardOf(nodes)];
-    await m1.writeObserved("m1", '{"sees":1}');
-    await m2.writeObserved("m2", '{"sees":2}');
+    const [m1, m2] = [hashesOf(nodes), hashesOf(nodes)];
+    await m1.writeObserved("m1", seen(1));
+    await m2.writeObserved("m2", seen(2));
     await nodes.servers[0]?.kill();
-    await m1.writeObserved("m1", '{"sees":3}');
+    await m1.writeObserved("m1", seen(3));
     await nodes.servers[0]?.start();
     const newest = new Map([
-      ["m1", '{"sees":3}'],
-      ["m2", '{"sees":2}'],
+      ["m1", seen(3)],
+      ["m2", seen(2)],
     ]);
-    const reader = boardOf(nodes);
+    const reader = hashesOf(nodes);
     expect(await reader.readObserved()).toEqual(newest);
     // A monitor that starts again goes on from there.
-    const again = boardOf(nodes);
-    await again.writeObserved("m1", '{"sees":4}');
-    expect((await reader.readObserved()).get("m1")).toBe('{"sees":4}');
+    const again = hashesOf(nodes);
+    await again.writeObserved("m1", seen(4));
+    expect((await reader.readObserved()).get("m1")).toBe(seen(4));
   });
 
   test("keeps offsets of nodes that the newest record does not name", async () => {
     const nodes = await startStatusNodes(3);
-    const board = boardOf(nodes);
-    const first = new Map(Object.entries({ a1: '{"offset":1}', a2: '{"offset":2}' }));
-    await board.writeOffsets(1, first);
-    await boardOf(nodes).writeOffsets(2, new Map([["a1", '{"offset":3}']]));
-    const expected = new Map(Object.entries({ a1: '{"offset":3}', a2: '{"offset":2}' }));
-    expect(await board.readOffsets()).toEqual(expected);
+    const hashes = hashesOf(nodes);
+    const first = new Map(Object.entries({ a1: offset(1), a2: offset(2) }));
+    await hashes.writeOffsets(1, first);
+    await hashesOf(nodes).writeOffsets(2, new Map([["a1", offset(3)]]));
+    const expected = new Map(Object.entries({ a1: offset(3), a2: offset(2) }));
+    expect(await hashes.readOffsets()).toEqual(expected);
   });
 
   test("a node that was away while a request was answered does not ask it again", async () => {
     const nodes = await startStatusNodes(3);
-    const [tool, alpha] = [boardOf(nodes), boardOf(nodes)];
+    const [tool, alpha] = [hashesOf(nodes), hashesOf(nodes)];
     await tool.askRequest(asked);
     expect(await alpha.readRequests()).toEqual([asked]);
     await nodes.servers[0]?.kill();
@@ -185,15 +189,15 @@ describe.skipIf(isMissing("redis-server"))("the notice board on real status node
 
   test("says so when no status node answers", async () => {
     const nodes = await startStatusNodes(1);
-    const board = boardOf(nodes);
+    const hashes = hashesOf(nodes);
     await nodes.servers[0]?.kill();
-    await expect(board.readRequests()).rejects.toThrow(
-      /no status node of 1 answers \(s1: .*REFUSED/,
+    await expect(hashes.readRequests()).rejects.toThrow(
+      /no status node of 1 answered \(s1: .*REFUSED/,
     );
-    await expect(board.writeObserved("m1", "{}")).rejects.toThrow(/no status node/);
+    await expect(hashes.writeObserved("m1", seen(1))).rejects.toThrow(/no status node/);
     await nodes.servers[0]?.start();
-    await until("the board works again", () =>
-      board.writeObserved("m1", "{}").then(
+    await until("the shared hashes work again", () =>
+      hashes.writeObserved("m1", seen(1)).then(
         () => true,
         () => false,
       ),

@@ -185,7 +185,7 @@ test("what can't be saved is not thrown away: the node keeps it, and follows aga
   expect(out).toContain("twine-stop a2; copy its data folder");
   const { file } = cluster.config;
   const refused = await runTool("runtime", "twine-failover", file, "--forget-rescue", "a2");
-  expect([refused.code, refused.err]).toEqual([1, expect.stringContaining("still keeps it")]);
+  expect([refused.code, refused.err]).toEqual([1, expect.stringContaining("still keeps them")]);
   await cluster.kill("a2");
   await cluster.heal();
   const healed = await cluster.viewWhere("OK again", isOk);

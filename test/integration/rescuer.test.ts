@@ -4,10 +4,11 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { createRescuer, type Rescuer } from "../../runtime/monitor/act/rescue.ts";
+import { createRescuer, type Rescuer } from "../../runtime/replication/rescue.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
-import { openRdbStream } from "../../runtime/ports/rdb-stream.ts";
-import { freePort, startRedis } from "../support/redis-server.ts";
+import { openRdbStream } from "../../runtime/replication/rdb-stream.ts";
+import { freePort } from "../support/port-claims.ts";
+import { startRedis } from "../support/redis-server.ts";
 
 async function rescuer(password?: string): Promise<{ rescuer: Rescuer; folder: string }> {
   const home = await mkdtemp(join(tmpdir(), "twine-rescue-"));
@@ -15,7 +16,8 @@ async function rescuer(password?: string): Promise<{ rescuer: Rescuer; folder: s
   const folder = join(home, "rescue");
   const credentials =
     password === undefined ? undefined : ({ username: "monitor", password } as const);
-  const options = { folder, credentials, clock: systemClock, openStream: openRdbStream };
+  const ports = { clock: systemClock, openStream: openRdbStream };
+  const options = { folder, credentials, rescueMsMax: 90_000, ...ports };
   return { rescuer: createRescuer(options), folder };
 }
 

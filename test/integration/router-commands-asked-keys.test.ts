@@ -4,13 +4,19 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { loadPartitioner } from "../../runtime/ports/hash-source.ts";
 import { systemRandom } from "../../runtime/ports/random.ts";
-import { guardedView } from "../../runtime/register/guarded-view.ts";
+import { guardedRouting } from "../../runtime/register/guarded-routing.ts";
+import type { Placement } from "../../runtime/engine/pipelines/routing-switch.ts";
+import { RoutedView } from "../../runtime/engine/pipelines/routed-view.ts";
 import { decodeReply } from "../../runtime/resp/decode.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
-import { parseCommandTable, type CommandTable } from "../../runtime/route/command-table.ts";
-import { dispatch, type DispatchContext } from "../../runtime/router/dispatch/dispatch.ts";
-import { laneContext } from "../../runtime/router/lanes/lane-context.ts";
-import { Lanes } from "../../runtime/router/lanes/lanes.ts";
+import {
+  parseCommandTable,
+  type CommandTable,
+} from "../../runtime/route/commands/command-table.ts";
+import { dispatch } from "../../runtime/engine/dispatch/dispatch.ts";
+import type { DispatchContext } from "../../runtime/engine/dispatch/pending-command.ts";
+import { pipelineContext } from "../../runtime/engine/pipelines/pipeline-context.ts";
+import { NodePipelines } from "../../runtime/engine/pipelines/node-pipelines.ts";
 import { loadRules } from "../../runtime/router/rules/reload.ts";
 import { isMissing } from "../support/programs.ts";
 import {
@@ -33,24 +39,28 @@ async function vagueTable(client: RawClient, names: readonly string[]): Promise<
 
 async function contextOf(cluster: RouterCluster, table: CommandTable): Promise<DispatchContext> {
   const { config } = cluster;
-  const viewSource = guardedView(cluster.view, config);
   const rules = await loadRules(config, undefined);
-  const shared = laneContext({ rules, viewSource, password: undefined, clock: systemClock });
-  const random = systemRandom;
-  const lanes = new Lanes({ context: shared, random, view: () => viewSource.current() });
   const partitioner = await loadPartitioner(config);
+  const routed = new RoutedView(cluster.view, guardedRouting(config, partitioner));
+  const shared = pipelineContext({ rules, routed, credentials: undefined, clock: systemClock });
+  const random = systemRandom;
+  const reroute = (): Placement => () => undefined;
+  const pipelines = new NodePipelines({ context: shared, random, routed, reroute });
   onTestFinished(async () => {
-    lanes.close();
+    pipelines.close();
     await partitioner.close();
   });
   const commands = {
     table,
     redisVersion: "7.0.15",
+    serverName: "redis" as const,
+    silence: undefined,
     whenKnown: () => undefined,
+    viewChanged: () => undefined,
     close: () => undefined,
   };
   const { stats } = shared;
-  return { partitions: 3, partitioner, viewSource, commands, random, lanes, stats };
+  return { routed, commands, random, pipelines, stats };
 }
 
 function ask(context: DispatchContext, command: string): Promise<string> {

@@ -2,8 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { decodeReply } from "../../runtime/resp/decode.ts";
 import { itemsOf, textOf } from "../../runtime/resp/value.ts";
-import { parseCommandTable } from "../../runtime/route/command-table.ts";
-import { describeTable } from "../../runtime/route/describe.ts";
+import { parseCommandTable } from "../../runtime/route/commands/command-table.ts";
+import { describeTable } from "../../runtime/route/commands/describe.ts";
 import { readCommandPage } from "../support/command-page.ts";
 import { isMissing } from "../support/programs.ts";
 import { startRedis } from "../support/redis-server.ts";

@@ -3,8 +3,8 @@
 import { describe, expect, test } from "vitest";
 import { dataUsers } from "../../infra/plan/acl.ts";
 import { decodeReply } from "../../runtime/resp/decode.ts";
-import { parseCommandTable, type CommandSpec } from "../../runtime/route/command-table.ts";
-import { ruleOf } from "../../runtime/route/policy.ts";
+import { parseCommandTable, type CommandSpec } from "../../runtime/route/commands/command-table.ts";
+import { ruleOf } from "../../runtime/route/commands/policy.ts";
 import { isMissing } from "../support/programs.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { RawClient } from "../support/router-cluster.ts";

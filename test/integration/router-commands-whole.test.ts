@@ -162,7 +162,7 @@ describe.skipIf(isMissing("redis-server"))("a router's commands on the whole clu
     expect(only).toMatch(/\r\nrouter_connected_clients:[1-9]\d*\r\nrouter_partitions:3\r\n/);
     for (const [partition, { port }] of cluster.servers.entries()) {
       expect(only).toContain(
-        `partition${partition}:master=n${port},host=localhost,port=${port},db=${partition},replicas=0\r\n`,
+        `partition${partition}:master=p${partition}-1,host=localhost,port=${port},db=${partition},replicas=0\r\n`,
       );
     }
     const some = textOf(await ask(client, "INFO keyspace router cpu")) ?? "";
@@ -195,6 +195,30 @@ describe.skipIf(isMissing("redis-server"))("a router's commands on the whole clu
       }
       expect(await client.call("CONFIG GET maxmemory")).toContain("maxmemory\r\n$1\r\n0\r\n");
     }
+  });
+
+  test("SORT with patterns works where a tag in them names one partition, and is refused with that hint elsewhere", async () => {
+    const cluster = await startRouterCluster({ partitions: 3, settings: ["hash-tag {}"] });
+    const client = await cluster.client();
+    for (const tag of ["a", "b", "c", "d", "e", "f"]) {
+      expect(await client.call(`RPUSH {${tag}}n 1 2 3`)).toBe(":3\r\n");
+      await client.call(`MSET {${tag}}w_1 3 {${tag}}w_2 1 {${tag}}w_3 2`);
+      const sort = `SORT {${tag}}n BY {${tag}}w_* GET # GET {${tag}}w_*`;
+      const sorted = "$1\r\n2\r\n$1\r\n1\r\n$1\r\n3\r\n$1\r\n2\r\n$1\r\n1\r\n$1\r\n3\r\n";
+      expect(await client.call(sort)).toBe(`*6\r\n${sorted}`);
+      expect(await client.call(sort.replace("SORT", "SORT_RO"))).toBe(`*6\r\n${sorted}`);
+      expect(await client.call(`${sort} STORE {${tag}}s`)).toBe(":6\r\n");
+      for (const loose of ["BY w_*", "GET w_*", `BY {${tag}}w_* GET w_*`, "BY w_{*}"]) {
+        expect(await client.call(`SORT {${tag}}n ${loose}`)).toMatch(
+          /^-ERR .*BY and GET.*a pattern like \{tag\}\*/,
+        );
+      }
+    }
+    // Two tags of two partitions.
+    const other = await client.call("SORT {a}n BY {b}w_*");
+    const third = await client.call("SORT {a}n BY {c}w_*");
+    const fourth = await client.call("SORT {a}n BY {d}w_*");
+    expect([other, third, fourth].join()).toContain("-CROSSSLOT");
   });
 
   test("a command of several keys in several partitions is refused with the hint of a hash tag", async () => {

@@ -4,10 +4,12 @@ import { describe, expect, test } from "vitest";
 import type { Clock } from "../../runtime/ports/clock.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
-import { Lane } from "../../runtime/router/lanes/lane.ts";
-import { laneContext } from "../../runtime/router/lanes/lane-context.ts";
+import { NodePipeline } from "../../runtime/engine/pipelines/node-pipeline.ts";
+import { builtinRouting, fixedRouting } from "../../runtime/core/routing.ts";
+import { RoutedView } from "../../runtime/engine/pipelines/routed-view.ts";
+import { pipelineContext } from "../../runtime/engine/pipelines/pipeline-context.ts";
 import { loadRules } from "../../runtime/router/rules/reload.ts";
-import type { ReplySink } from "../../runtime/router/lanes/reply-sink.ts";
+import type { ReplySink } from "../../runtime/engine/pipelines/reply-sink.ts";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
 import { startRouterCluster } from "../support/router-cluster.ts";
@@ -55,22 +57,24 @@ class Replies implements ReplySink {
   }
 }
 
-describe.skipIf(isMissing("redis-server"))("a lane", () => {
+describe.skipIf(isMissing("redis-server"))("a pipeline", () => {
   test("gives a silent connection up after half a minute, and no sooner", async () => {
     const { config, view, servers } = await startRouterCluster({ partitions: 1 });
     const clock = new PushedClock();
+    const routing = builtinRouting({ hash: "crc32", partitions: 1 });
+    const routed = new RoutedView(view, fixedRouting(routing));
     const rules = await loadRules(config, undefined);
-    const context = laneContext({ rules, viewSource: view, password: undefined, clock });
+    const context = pipelineContext({ rules, routed, credentials: undefined, clock });
     const port = servers[0]?.port ?? 0;
     const target = { name: "n", host: "127.0.0.1", port, db: 0 };
-    const lane = new Lane({ partition: 0, protocol: 2, target: () => target }, context);
+    const pipeline = new NodePipeline({ partition: 0, protocol: 2, target: () => target }, context);
     const replies = new Replies();
     const send = (tag: number, ...args: string[]): void => {
       const bytes = encodeCommand(args);
-      lane.submit(replies, tag, bytes, 0, bytes.length, args[0] === "GET");
+      pipeline.submit(replies, tag, bytes, 0, bytes.length, args[0] === "GET");
     };
     send(0, "SET", "a", "1");
-    await until("the lane is open", () => replies.texts[0] !== undefined);
+    await until("the pipeline is open", () => replies.texts[0] !== undefined);
     servers[0]?.signal("SIGSTOP");
     send(1, "SET", "a", "2");
     // A turn later it is on the wire.
@@ -82,6 +86,6 @@ describe.skipIf(isMissing("redis-server"))("a lane", () => {
     await until("it is given up", () => replies.texts[1] !== undefined);
     expect(replies.texts[1]).toMatch(/^-UNCERTAIN n of partition 0 gave no reply.*silent for/);
     servers[0]?.signal("SIGCONT");
-    lane.close();
+    pipeline.close();
   });
 });

@@ -7,7 +7,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { readExposition, type ReadFamily } from "../support/exposition-grammar.ts";
 import { isMissing } from "../support/programs.ts";
-import { freePort, until } from "../support/redis-server.ts";
+import { freePort } from "../support/port-claims.ts";
+import { until } from "../support/redis-server.ts";
 import { RouterProcess } from "../support/router-process.ts";
 
 type Tree = Readonly<Record<string, unknown>>;
@@ -93,13 +94,13 @@ describe.skipIf(isMissing("redis-server"))("a router's statistics", () => {
   test("commands are counted by name with their errors, and every reply stands in one bucket", async () => {
     const router = await RouterProcess.start();
     const client = await router.client();
-    // What comes before the first data node has told its commands has no name.
+    // What comes before the first data node has reported its commands has no name.
     let asked = 0;
     const named = async (): Promise<number> => {
       const total = (await metrics(router)).get("twine_router_commands_total");
       return sample(total, { command: "dbsize" }) || 0;
     };
-    await until("a data node has told its commands", async () => {
+    await until("a data node has reported its commands", async () => {
       await client.call("DBSIZE");
       asked++;
       return (await named()) > 0;

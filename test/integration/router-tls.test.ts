@@ -11,11 +11,12 @@ import { systemClock } from "../../runtime/ports/clock.ts";
 import { loadPartitioner } from "../../runtime/ports/hash-source.ts";
 import { silentLog } from "../../runtime/ports/log.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
-import { isLocal } from "../../runtime/router/clients/front-door.ts";
+import { isLocal } from "../../runtime/router/listeners/admission.ts";
 import { startRouter, type Router } from "../../runtime/router/server.ts";
 import { authorityIn, type Authority, type Certificate } from "../support/certificates.ts";
 import { isMissing } from "../support/programs.ts";
-import { freePort, startRedis } from "../support/redis-server.ts";
+import { freePort } from "../support/port-claims.ts";
+import { startRedis, until } from "../support/redis-server.ts";
 import { HandKeptView, RawClient, startRouterCluster } from "../support/router-cluster.ts";
 import { routerFolder, type RouterFolder } from "../support/router-files.ts";
 
@@ -143,6 +144,37 @@ describe.skipIf(isMissing("redis-server", "openssl"))("TLS from clients", () => 
       /tls-cert: ENOENT[^]*tls-key: ENOENT/,
     );
     expect((await pingBy(port, authority.ca)).serial).toBe(second.serial);
+  });
+
+  test("renewed files are taken without a signal; a pair that does not fit is named, and the old one stays", async () => {
+    const { file, authority, folder } = await prepare();
+    const lines: string[] = [];
+    const note = (line: string): void => void lines.push(line);
+    const log = { ...silentLog, info: note, error: note };
+    const { port } = await startRouterCluster({
+      ...{ partitions: 1, settings: CERT, file, log, certificatesEveryMs: 20 },
+    });
+    const redis = new Redis({ port, tls: { ca: await readFile(authority.ca) } });
+    onTestFinished(() => {
+      redis.disconnect();
+    });
+    let closed = 0;
+    redis.on("close", () => closed++);
+    await redis.set("a", "1");
+    const first = await pingBy(port, authority.ca);
+    const other = await authority.issue("other");
+    await folder.write("router.key", await readFile(other.key), 0o600);
+    const isNamed = (line: string): boolean =>
+      /changed certificates are not taken, .*together/.test(line);
+    await until("the pair is named", () => lines.some(isNamed));
+    expect((await pingBy(port, authority.ca)).serial).toBe(first.serial);
+    await folder.write("router.crt", await readFile(other.cert));
+    await until("the pair is taken", async () => {
+      const { serial } = await pingBy(port, authority.ca);
+      return serial !== first.serial;
+    });
+    expect(await redis.get("a")).toBe("1");
+    expect(closed).toBe(0);
   });
 
   test("only this machine's addresses are this machine", () => {

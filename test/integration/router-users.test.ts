@@ -1,4 +1,7 @@
 // Who may do what at a router: AUTH with one and two arguments, users with hashed passwords, users who only read.
+import { execFile } from "node:child_process";
+import { truncate } from "node:fs/promises";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { Redis } from "ioredis";
 import { createClient } from "@redis/client";
@@ -7,6 +10,8 @@ import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
 import { startRouterCluster, type RouterCluster } from "../support/router-cluster.ts";
 import { routerFolder, sha256, type RouterFolder } from "../support/router-files.ts";
+
+const run = promisify(execFile);
 
 const OK = "+OK\r\n";
 const WRONGPASS = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
@@ -200,6 +205,20 @@ describe.skipIf(isMissing("redis-server"))("a router's users", () => {
     await folder.write("users", `writer ${sha256("w")}\n`, 0o644);
     await expect(cluster.reload(USERS)).rejects.toThrow(/has the mode 644[^]*chmod 600/);
     await expect(cluster.reload(["users-file none"])).rejects.toThrow(/users-file: ENOENT/);
+    // A FIFO would block for ever, /dev/zero never ends, and neither does a file that long.
+    const fifo = `${folder.path}/fifo`;
+    await run("mkfifo", ["-m", "600", fifo]);
+    const long = await folder.write("long", "");
+    await truncate(long, 2 ** 40);
+    for (const [place, why] of [
+      [fifo, "fifo is not a regular file"],
+      ["/dev/zero", "/dev/zero is not a regular file"],
+      [long, /long is longer than \d+ bytes/],
+    ] as const) {
+      for (const directive of ["users-file", "tls-ca"]) {
+        await expect(cluster.reload([`${directive} ${place}`])).rejects.toThrow(why);
+      }
+    }
     const client = await cluster.client();
     expect(await client.call("AUTH reader r")).toBe(OK);
   });

@@ -19,7 +19,7 @@ async function workerOf(client: RawClient): Promise<number> {
   return Math.floor(id / 2 ** 32);
 }
 
-/** Clients of two workers at least; the system spreads them by lot. */
+/** Clients of two workers at least; the system spreads them at random. */
 async function clientsOfSeveral(router: RouterProcess): Promise<Map<RawClient, number>> {
   const clients = new Map<RawClient, number>();
   await until("clients of two workers", async () => {
@@ -188,7 +188,7 @@ describe.skipIf(isMissing("redis-server") || process.platform !== "linux")("work
     const router = await RouterProcess.start(WORKERS);
     const twin = router.twin();
     expect(await twin.exitCode()).toBe(1);
-    expect(twin.errors).toContain(`another process already listens on 127.0.0.1:${router.port}`);
+    expect(twin.errors).toContain(`127.0.0.1:${router.port}: another process listens there`);
     expect(await (await router.client()).call("SET a 1")).toBe("+OK\r\n");
   });
 

@@ -23,7 +23,7 @@ partitions 1
 `;
 const NAMES = ["a1", "a2", "m1", "m2", "m3", "r1"];
 const MONITORS = ["m1", "m2", "m3"];
-const WORDS = 'these status nodes hold another cluster that is named "twine" too';
+const WORDS = 'these status nodes belong to another cluster that is named "twine" too';
 
 const places = (view: View | null): string[] =>
   (view?.nodes ?? []).map(({ name, port }) => `${name} ${port}`);
@@ -82,7 +82,7 @@ test("a second cluster of the same name on the same status nodes keeps out and s
   const client = new TwineClient({ conf: file });
   client.on("error", () => undefined);
   const refused = await client.ready().catch((error: unknown) => error);
-  await client.disconnect();
+  client.disconnect();
   expect(refused instanceof TwineError ? refused.code : refused).toBe("CLUSTER_DIFFERS");
   const page = await fetch(`http://127.0.0.1:${second.port("m1")}/status.json`);
   expect(page.status).toBe(503);

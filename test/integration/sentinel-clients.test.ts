@@ -5,7 +5,7 @@ import { createSentinel } from "@redis/client";
 import { Redis } from "ioredis";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { startHandLedSentinels, type HandLedSentinels } from "../support/hand-led-sentinels.ts";
-import { runCommand } from "../support/local-cluster.ts";
+import { runCommand } from "../support/run-tool.ts";
 import { isMissing } from "../support/programs.ts";
 import { startPythonClient } from "../support/python-client.ts";
 import { until } from "../support/redis-server.ts";

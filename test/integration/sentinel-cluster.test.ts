@@ -13,12 +13,13 @@ import { openSentinelPort } from "../../runtime/monitor/sentinel/sentinel-port.t
 import { silentLog } from "../../runtime/ports/log.ts";
 import { systemRandom } from "../../runtime/ports/random.ts";
 import { openAcceptors } from "../../runtime/register/acceptors.ts";
-import { createNoticeBoard } from "../../runtime/register/notice-board.ts";
+import { openSharedHashes } from "../../runtime/register/shared-hashes.ts";
 import { createProposer } from "../../runtime/register/proposer.ts";
 import { MonitoredCluster, partitionOf } from "../support/monitored-cluster.ts";
 import { isMissing } from "../support/programs.ts";
 import { startPythonClient } from "../support/python-client.ts";
-import { freePort, startRedis, until } from "../support/redis-server.ts";
+import { freePort } from "../support/port-claims.ts";
+import { startRedis, until } from "../support/redis-server.ts";
 import { pythonWithRedis } from "../support/redis-py.ts";
 import { RawClient } from "../support/router-cluster.ts";
 import { startStatusNodes } from "../support/status-nodes.ts";
@@ -144,7 +145,7 @@ test.skipIf(isMissing("redis-server"))(
     await cluster.writeConf(cluster.conf.replace(/^m1=.*$/m, (line) => `${line} ${taken}`));
     const { code, err } = await cluster.run("twined", "m1");
     expect(code).toBe(1);
-    expect(err).toContain(`can't listen for Sentinel's clients on 127.0.0.1:${taken}`);
+    expect(err).toContain(`the monitor's Sentinel port can't listen on 127.0.0.1:${taken}`);
   },
 );
 
@@ -234,8 +235,8 @@ test.skipIf(isMissing("redis-server"))(
     };
     const config = { ...nodes.ports.config, nodes: [...nodes.ports.config.nodes, monitor] };
     const ports = { ...nodes.ports, config, password };
-    const board = createNoticeBoard({ ...ports, user: "monitor" });
-    onTestFinished(() => board.close());
+    const hashes = openSharedHashes({ ...ports, user: "monitor" });
+    onTestFinished(() => hashes.close());
     const sentinel = await openSentinelPort({
       ...ports,
       name: "m1",
@@ -243,7 +244,7 @@ test.skipIf(isMissing("redis-server"))(
       log: silentLog,
       emit: createEmit(silentLog),
       addresses: ["127.0.0.1"],
-      readOffsets: () => board.readOffsets(),
+      readOffsets: () => hashes.readOffsets(),
     });
     onTestFinished(() => sentinel.close());
     const opened = openAcceptors({ ...ports, user: "monitor" });
@@ -254,7 +255,10 @@ test.skipIf(isMissing("redis-server"))(
     const random = systemRandom;
     const proposer = createProposer({ name: "m1", cluster: "twine", acceptors, random });
     await proposer.prepare();
-    const view = { cluster: "twine", epoch: 1, revision: 1, partitions: [], nodes: [] };
+    const view = {
+      ...{ cluster: "twine", state: "OK", epoch: 1, revision: 1, alpha: "m1" },
+      ...{ updatedAt: "2026-11-30T00:00:00.000Z", confDigest: "", partitions: [], nodes: [] },
+    };
     await proposer.write({ body: JSON.stringify(view), epoch: 1, revision: 1 });
     const client = await RawClient.open(port);
     onTestFinished(() => {

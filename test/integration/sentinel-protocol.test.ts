@@ -10,7 +10,8 @@ import { silentLog } from "../../runtime/ports/log.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { startHandLedSentinels } from "../support/hand-led-sentinels.ts";
 import { isMissing } from "../support/programs.ts";
-import { freePort, startRedis, until } from "../support/redis-server.ts";
+import { freePort } from "../support/port-claims.ts";
+import { startRedis, until } from "../support/redis-server.ts";
 import { RawClient } from "../support/router-cluster.ts";
 
 async function clientOf(port: number): Promise<RawClient> {

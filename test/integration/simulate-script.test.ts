@@ -1,7 +1,7 @@
 // simulate-script.test.ts: `npm run simulate` as a person calls it.
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { runCommand, type Ran } from "../support/local-cluster.ts";
+import { runCommand, type Ran } from "../support/run-tool.ts";
 import { ROOT } from "../support/source-files.ts";
 
 const simulate = (...args: string[]): Promise<Ran> =>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseInfo } from "../../runtime/monitor/decide/info.ts";
+import { parseInfo } from "../../runtime/monitor/decide/nodes/info.ts";
 import type { RedisLink } from "../../runtime/ports/redis-link.ts";
 import { openLinkFrom } from "../simulation/connection.ts";
 import { DataNode } from "../simulation/data-node.ts";

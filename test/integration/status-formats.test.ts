@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { renderXml } from "../../runtime/status/xml.ts";
-import { runCommand, type Ran } from "../support/local-cluster.ts";
+import { runCommand, type Ran } from "../support/run-tool.ts";
 import { isMissing } from "../support/programs.ts";
 import { ROOT } from "../support/source-files.ts";
 import { REPORTS } from "../unit/status/example-reports.ts";

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { readFileSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
+import { builtinHashing } from "../../runtime/core/hashing.ts";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
 import { STAMP_KEY } from "../../runtime/core/register-keys.ts";
@@ -14,7 +15,7 @@ import { systemRandom } from "../../runtime/ports/random.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { openAcceptors } from "../../runtime/register/acceptors.ts";
 import { createProposer } from "../../runtime/register/proposer.ts";
-import { runCommand, type Ran } from "../support/local-cluster.ts";
+import { runCommand, type Ran } from "../support/run-tool.ts";
 import { startRedis, type TestRedis } from "../support/redis-server.ts";
 import { ROOT } from "../support/source-files.ts";
 import { exampleView, NEEDS, withDead } from "../unit/status/example-reports.ts";
@@ -26,6 +27,8 @@ interface Fixture {
   /** The alpha falls silent. */
   readonly rest: () => Promise<void>;
   readonly status: (...args: string[]) => Promise<Ran>;
+  /** `twine-status ARGS > FILE`. */
+  readonly statusInto: (file: string, ...args: string[]) => Promise<Ran>;
 }
 
 /** Data nodes, monitors and the router stand in the conf only: the tool never speaks to them. */
@@ -63,6 +66,11 @@ async function fixture(lease: string): Promise<Fixture> {
     publish: alpha.publish,
     rest: alpha.rest,
     status: (...args) => runCommand(process.execPath, [bin, ...args], { cwd: folder }),
+    statusInto: (file, ...args) => {
+      const script = 'out=$1; shift; exec "$@" > "$out"';
+      const command = [process.execPath, bin, ...args];
+      return runCommand("sh", ["-c", script, "sh", file, ...command], { cwd: folder });
+    },
   };
 }
 
@@ -122,7 +130,7 @@ test("a cluster that is OK is told in every format, each with exit code 0", asyn
   }
   expect(summary.stdout).toContain("twine  OK  epoch 3, revision 17, alpha m1");
   expect(summary.stdout).toContain("Nothing is wrong.");
-  expect(list.stdout.trimEnd().split("\n")).toHaveLength(14);
+  expect(list.stdout.trimEnd().split("\n")).toHaveLength(15);
   expect(xml.stdout).toContain('state="OK" epoch="3" revision="17" alpha="m1" alphaAlive="true"');
   expect(html.stdout).toMatch(/<strong>OK<\/strong>[^]*<\/html>\n$/);
   const schema = JSON.parse(readFileSync(join(ROOT, "docs/status.schema.json"), "utf8")) as object;
@@ -186,7 +194,7 @@ test("two emptied status nodes of three are HALT with the way out, not a view th
   const ran = await status();
   expect(ran).toMatchObject({ code: 20, stderr: "" });
   expect(ran.stdout).toContain("twine  HALT");
-  expect(ran.stdout).toContain("alpha  there can be none: s2, s3 hold nothing any more");
+  expect(ran.stdout).toContain("alpha  no monitor can become alpha: s2, s3 lost their data");
   expect(ran.stdout).toMatch(/remedy: twine-stop on every host; empty the data folders of all/);
 });
 
@@ -214,7 +222,9 @@ test("a status node that hangs is silent, and a minority alone proves nothing", 
   await statusNodes[1]?.kill();
   const one = await status();
   expect(one).toMatchObject({ code: 1, stdout: "" });
-  expect(one.stderr).toContain("1 of 3 status nodes answer, and only 2 prove anything");
+  expect(one.stderr).toContain(
+    "1 of 3 status nodes answered; at least 2 must answer before the state can be reported",
+  );
   expect(one.stderr).toContain("  s1 does not answer: ");
   expect(one.stderr).toContain("  s2 does not answer: ");
   expect(one.stderr).toContain("remedy: twine-start localhost");
@@ -241,11 +251,15 @@ test("status nodes without a view are a cluster in HALT that says how to begin",
 
 test("a twine.conf that hashes otherwise than the keys lie is the first thing told", async () => {
   const { publish, status } = await fixture("5s");
-  await publish(text({ ...exampleView(), hashing: "crc16 over 3 partitions, hash tag {}" }));
+  const hash = { kind: "builtin", name: "crc16" } as const;
+  const hashing = builtinHashing({ hash, partitions: 3, hashTag: "{}" });
+  await publish(text({ ...exampleView(), hashing }));
   const ran = await status();
   expect(ran).toMatchObject({ code: 0, stderr: "" });
   expect(ran.stdout).toMatch(/\n\n {2}twine\.conf {2}sends keys to other partitions/);
-  expect(ran.stdout).toContain("remedy: put back: partitions 3, hash crc16, hash-tag {}");
+  expect(ran.stdout).toContain(
+    "remedy: write in twine.conf again: partitions 3, hash crc16, hash-tag {}",
+  );
 });
 
 test("a published view that can't be read is one sentence, not a stack", async () => {
@@ -253,9 +267,20 @@ test("a published view that can't be read is one sentence, not a stack", async (
   await publish('{"cluster":"twine"}');
   const ran = await status();
   expect(ran).toMatchObject({ code: 1, stdout: "" });
-  expect(ran.stderr).toContain("the view on the status nodes can't be read: state is missing");
+  expect(ran.stderr).toContain("the view on it can't be read: state is missing");
   expect(ran.stderr).not.toContain("    at ");
 });
+
+test.skipIf(process.platform !== "linux")(
+  "a page that a full disk swallows is one error with its remedy, not a stack",
+  async () => {
+    const { publish, statusInto } = await fixture("500ms");
+    await publish(JSON.stringify(exampleView()));
+    const { code, stderr } = await statusInto("/dev/full", "list");
+    expect(stderr).toMatch(/^error: .*ENOSPC.*\n {2}remedy: free some space[^\n]*\n$/);
+    expect(code).toBe(1);
+  },
+);
 
 test("an unknown format is a usage error that says what was probably meant", async () => {
   const { status } = await fixture("500ms");

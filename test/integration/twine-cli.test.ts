@@ -6,6 +6,7 @@ import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
+import { credentialsOf } from "../../runtime/core/credentials.ts";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
 import { builtinPartition } from "../../runtime/core/hash/partition-function.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
@@ -16,7 +17,8 @@ import { createProposer } from "../../runtime/register/proposer.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { cleanUpAfterAll } from "../support/clean-up.ts";
 import { isMissing } from "../support/programs.ts";
-import { freePort, startRedis, until, type TestRedis } from "../support/redis-server.ts";
+import { freePort } from "../support/port-claims.ts";
+import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
 import { HandKeptView, RawClient } from "../support/router-cluster.ts";
 import { ROOT } from "../support/source-files.ts";
 
@@ -29,6 +31,7 @@ interface Ran {
 let folder = "";
 let conf = "";
 let servers: TestRedis[] = [];
+const statusNodes: TestRedis[] = [];
 let routerPort = 0;
 
 /** `twine --conf FILE args`, with `input` on standard input. TMPDIR is ours, to see what is left in it. */
@@ -61,15 +64,14 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine", () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "twine-cli-"));
     cleanUp(() => rm(folder, { recursive: true, force: true }));
-    const status = [];
-    for (let count = 0; count < 3; count++) status.push(await startRedis([], cleanUp));
+    for (let count = 0; count < 3; count++) statusNodes.push(await startRedis([], cleanUp));
     servers = [await startRedis([], cleanUp), await startRedis([], cleanUp)];
     routerPort = await freePort();
     conf = join(folder, "twine.conf");
     const data = servers.map(
       ({ port }, index) => `n${port}=data ${index} localhost ${port} ${index}`,
     );
-    const nodes = status.map(({ port }, index) => `s${index + 1}=status localhost ${port} 0`);
+    const nodes = statusNodes.map(({ port }, index) => `s${index + 1}=status localhost ${port} 0`);
     const rest = ["m1=monitor localhost 7600", `r1=router localhost ${routerPort}`];
     const text = `${[...data, ...nodes, ...rest].join("\n")}\n`;
     await writeFile(conf, text);
@@ -109,6 +111,27 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine", () => {
     expect((await twine(["--json", "mget", "foo", "none"])).out).toBe('["bar",null]\n');
     expect(await twine(["-e", "debug", "sleep", "0"])).toMatchObject({ code: 1 });
     expect((await twine(["debug", "sleep", "0"])).out).toMatch(/'debug' is not supported/);
+  });
+
+  test("the password is for the nodes: redis-cli is asked for none, and says nothing of it", async () => {
+    const all = [...servers, ...statusNodes];
+    const links = await Promise.all(all.map((server) => server.link()));
+    const passwordFile = join(folder, "password");
+    const secret = credentialsOf("router", "pw")?.password ?? "";
+    try {
+      for (const link of links) {
+        await link.call("ACL", "SETUSER", "router", "on", `>${secret}`, "~*", "&*", "+@all");
+      }
+      expect(await twine(["-a", "pw", "set", "foo", "baz"])).toEqual({
+        ...{ code: 0, out: "OK\n", err: "" },
+      });
+      await writeFile(passwordFile, "pw\n", { mode: 0o600 });
+      const env = { TWINE_PASSWORD_FILE: passwordFile, REDISCLI_AUTH: "of another server" };
+      expect(await twine(["get", "foo"], "", env)).toEqual({ code: 0, out: "baz\n", err: "" });
+    } finally {
+      await rm(passwordFile, { force: true });
+      for (const link of links) await link.call("ACL", "DELUSER", "router");
+    }
   });
 
   test("commands come through a pipe, line by line", async () => {
@@ -192,7 +215,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine", () => {
     const second = await run("twine-router.ts", ["r1", "--conf", conf]);
     expect(second.code).toBe(1);
     expect(second.err).toMatch(
-      new RegExp(`another process already listens on 127.0.0.1:${routerPort}`),
+      new RegExp(`router can.t listen on 127.0.0.1:${routerPort}: another process listens there`),
     );
     client?.socket.on("end", () => client?.socket.end());
     child.kill("SIGTERM");

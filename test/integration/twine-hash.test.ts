@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { builtinPartition } from "../../runtime/core/hash/partition-function.ts";
-import { runCommand, type Ran } from "../support/local-cluster.ts";
+import { runCommand, type Ran } from "../support/run-tool.ts";
 import { isMissing } from "../support/programs.ts";
 import { ROOT } from "../support/source-files.ts";
 
@@ -132,4 +132,18 @@ describe.skipIf(isMissing("python3"))("Red Cluster's crc32", () => {
     expect(keys.map((key) => String(partitionOf(Buffer.from(key))))).toEqual(expected);
     expect((await hash(keys[40] ?? "", "4093")).stdout.trim()).toBe(expected[40]);
   });
+});
+
+test("--fingerprint prints what the function does, and takes neither a key nor --hash", async () => {
+  const { hash } = await place({ "twine.conf": "a1=data 0 7001 0\nb1=data 1 7002 0\n" });
+  expect(await hash("--fingerprint")).toMatchObject({ code: 0, stdout: "f80d7b23bfa4523e\n" });
+  const { stdout } = await hash("--fingerprint", "--json");
+  expect(JSON.parse(stdout)).toMatchObject({
+    kind: "builtin",
+    name: "crc32",
+    partitions: 2,
+    tag: null,
+  });
+  expect(await hash("--fingerprint", "foo")).toMatchObject({ code: 2, stdout: "" });
+  expect(await hash()).toMatchObject({ code: 2, stdout: "" });
 });

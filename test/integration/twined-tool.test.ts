@@ -4,8 +4,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { runCommand, type Ran } from "../support/local-cluster.ts";
-import { freePort } from "../support/redis-server.ts";
+import { runCommand, type Ran } from "../support/run-tool.ts";
+import { freePort } from "../support/port-claims.ts";
 import { ROOT } from "../support/source-files.ts";
 
 async function twined(monitorPort: number, ...args: string[]): Promise<Ran> {
@@ -32,7 +32,7 @@ test("a monitor whose port is taken says so, and not that it was stopped", async
   const ran = await twined(port, "m1");
   expect(ran.code).toBe(1);
   expect(ran.stderr).toContain(`127.0.0.1:${port}`);
-  expect(ran.stderr).toContain("another process does");
+  expect(ran.stderr).toContain("another process listens there");
   expect(ran.stdout).not.toContain("+stop");
 });
 
@@ -46,5 +46,5 @@ test("a missing or unknown name is wrong usage, and --dir says what goes there",
   const unknown = await twined(port, "m2");
   expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining("m1")]);
   const help = await twined(port, "--help");
-  expect(help.stdout).toMatch(/--dir <folder> +where rescue\/ is made/);
+  expect(help.stdout).toMatch(/--dir <folder> +folder for rescue\//);
 });

@@ -1,6 +1,8 @@
 // twine.conf for all configs and all texts: parse and print are inverse, order means nothing,
 // nothing throws.
+import { STACK_DEFAULTS } from "../../runtime/core/conf/stack-directives.ts";
 import fc from "fast-check";
+import { isBackupPlace } from "../../runtime/core/backup-place.ts";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { ClusterConfig, RouterSettings, ClusterNode } from "../../runtime/core/cluster.ts";
@@ -68,7 +70,9 @@ const routerSettings = fc
     commandBytesMax: fc.integer({ min: 16_384, max: 1024 ** 3 }),
     commandArgsMax: fc.integer({ min: 16, max: 10_000_000 }),
     outputBytesMax: fc.integer({ min: 65_536, max: 1024 ** 4 }),
+    outputTotalBytesMax: fc.integer({ min: 65_536, max: 1024 ** 4 }),
     idleTimeoutMs: fc.integer({ min: 0, max: 86_400_000 }),
+    tcpKeepaliveMs: fc.integer({ min: 0, max: 86_400_000 }),
     drainForMs: fc.integer({ min: 0, max: 3_600_000 }),
     usersFile: fc.option(freeText, { nil: undefined }),
     tlsFiles: fc.option(fc.tuple(freeText, freeText, freeText), { nil: undefined }),
@@ -111,9 +115,24 @@ const config: fc.Arbitrary<ClusterConfig> = nodes.chain(({ made, partitions, rep
       holdBytes: fc.integer({ min: 1024, max: 1024 ** 4 }),
       retryUnknown: fc.constantFrom("reads", "idempotent"),
       workers: fc.integer({ min: 1, max: 256 }),
-      backupDirs: fc.uniqueArray(freeText, { maxLength: 3 }),
+      backupDirs: fc.uniqueArray(
+        fc.oneof(freeText.filter(isBackupPlace), fc.constant("s3://bucket/some/prefix")),
+        { maxLength: 3 },
+      ),
       backupEveryMs: fc.integer({ min: 1000, max: 2_073_600_000 }),
-      backupKeep: fc.integer({ min: 1, max: 1000 }),
+      backupKeep: fc.oneof(
+        fc.record({ kind: fc.constant("last" as const), count: fc.integer({ min: 1, max: 1000 }) }),
+        fc.record({
+          kind: fc.constant("periods" as const),
+          hours: fc.integer({ min: 0, max: 1000 }),
+          days: fc.integer({ min: 1, max: 1000 }),
+          weeks: fc.integer({ min: 0, max: 1000 }),
+        }),
+      ),
+      backupCompress: fc.constantFrom("none", "zstd"),
+      backupArchive: fc.constantFrom("no" as const, "yes" as const),
+      backupCutEveryMs: fc.integer({ min: 1000, max: 86_400_000 }),
+      backupKey: fc.option(freeText, { nil: undefined }),
       alertMail: fc.uniqueArray(
         name.map((text) => `${text}@example.com`),
         { maxLength: 3 },
@@ -125,18 +144,28 @@ const config: fc.Arbitrary<ClusterConfig> = nodes.chain(({ made, partitions, rep
         "smtp://joe%40example.com@[::1]:587",
       ),
       alertAfterMs: fc.integer({ min: 0, max: 604_800_000 }),
+      httpHosts: fc.uniqueArray(fc.constantFrom("a.example", "status", "x_1"), { maxLength: 1 }),
+      // monit would share a port with a node.
+      supervisor: fc.constantFrom("none" as const, "systemd" as const),
+      monitEveryMs: fc.integer({ min: 1, max: 3_600 }).map((seconds) => seconds * 1000),
+      monitPort: fc.integer({ min: 1, max: 65_535 }),
     })
-    .map(({ tag, moreMs, router, ...rest }): ClusterConfig => ({
+    .map(({ tag, moreMs, router, backupKey, ...rest }): ClusterConfig => ({
       file: "twine.conf",
       nodes: made,
       settings: {
         ...rest,
         ...router,
+        // They ask for other nodes; conf-stack.test.ts has them.
+        ...STACK_DEFAULTS,
         readFrom: rest.readFrom,
         retryUnknown: rest.retryUnknown,
         partitions,
         downAfterMs: rest.leaseMs + moreMs,
         ...(tag === undefined ? {} : { hashTag: tag }),
+        ...(backupKey === undefined ? {} : { backupKey }),
+        // An archive has to lie somewhere.
+        backupArchive: rest.backupDirs.length === 0 ? "no" : rest.backupArchive,
       },
     })),
 );

@@ -1,11 +1,17 @@
 // The shipped Pulumi program, run by the engine as `pulumi up` runs it, on real Docker engines: the shipped twine.conf as
 // pods on one engine, and examples/three-hosts.conf on three.
-import { readlink } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { cp, readlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { credentialsOf, type RedisUser } from "../../runtime/core/credentials.ts";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { importBaseImages } from "../support/base-images.ts";
 import { startEngines, type EngineFleet, type EngineHost } from "../support/docker-engines.ts";
 import { until } from "../support/redis-server.ts";
+import { ROOT } from "../support/source-files.ts";
+import type { Environment } from "../../infra/env/env-folder.ts";
+import { beginChanges } from "./changes.ts";
+import { envUp, twineEnv } from "./env-probe.ts";
 import {
   expectNothingLeft,
   hostsConfig,
@@ -20,10 +26,12 @@ import type { StackConfig, StackRunner } from "./stack-runner.ts";
 
 const HOSTS = ["db1", "db2", "db3"];
 const PASSWORD = "correct-horse-battery";
+const OTHER_PASSWORD = "another-word";
 
 describe.skipIf(isMissingForPulumi())("pulumi up", () => {
   let fleet: EngineFleet;
   const opened: StackRunner[] = [];
+  let password = PASSWORD;
 
   beforeAll(async () => {
     fleet = await startEngines(["pods", ...HOSTS]);
@@ -88,8 +96,10 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
 
   test("of examples/three-hosts.conf on three engines, with a password", async () => {
     const db1 = fleet.host("db1");
+    const conf = join(fleet.folder, "three-hosts.conf");
+    await cp(join(ROOT, "examples/three-hosts.conf"), conf);
     const runner = await open("production", {
-      "twine:conf": { value: "examples/three-hosts.conf" },
+      "twine:conf": { value: conf },
       ...hostsConfig(fleet, HOSTS),
       "twine:password": { value: PASSWORD, secret: true },
     });
@@ -99,6 +109,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
     expect(await redis(runner, fleet.host("db3"), "GET", "foo")).toBe("bar");
     expect(await runner.up()).toEqual({});
     await expectNoSecret(runner);
+    await expectChanges(runner, conf);
 
     // One host loses its power: `up` says so at once, and goes on when the host is back.
     const db2 = fleet.host("db2");
@@ -110,14 +121,157 @@ describe.skipIf(isMissingForPulumi())("pulumi up", () => {
     await runner.up({ refresh: true });
     await untilOk(runner, db1);
     expect(await redis(runner, db1, "GET", "foo")).toBe("bar");
+    await expectPlanLive(runner);
     for (const name of HOSTS) expect(await unfitContainers(fleet.host(name))).toEqual([]);
     await runner.destroy();
     for (const name of HOSTS) await expectNothingLeft(fleet.host(name));
   });
 
+  test("twine-env on an engine: side by side with ports of their own, refused by a dead engine, nothing left", async () => {
+    const pods = fleet.host("pods");
+    const conf = join(ROOT, "test/pulumi/env.conf");
+    const owner = pods.begin("sleep", "600");
+    const [one, two] = await Promise.all([
+      envUp(fleet, pods, "one", conf),
+      envUp(fleet, pods, "two", conf, "--owner", String(owner.pid)),
+    ]);
+    const portsOf = ({ routers, monitors, statusNodes, dataNodes }: Environment): number[] =>
+      [...routers, ...monitors, ...statusNodes, ...dataNodes].map(({ port }) => port);
+    const all = [...portsOf(one), ...portsOf(two)];
+    expect(all).toHaveLength(10);
+    expect(new Set(all).size).toBe(10);
+    const at = (env: Environment, ...args: string[]): Promise<string> =>
+      pods.run("redis-cli", "-u", env.routerUrls[0] ?? "", ...args);
+    expect(await at(one, "SET", "whose", "one")).toMatch("OK");
+    expect(await at(two, "GET", "whose")).toBe("\n");
+    expect(await twineEnv(fleet, pods, "list")).toMatch(/one: running, [^]*two: running, /);
+    await expect(twineEnv(fleet, pods, "chaos", "one")).rejects.toThrow(/not to containers/);
+
+    expect(await containersOf("env-one")).toBe(7);
+    await twineEnv(fleet, pods, "down", "one");
+    expect(await containersOf("env-one")).toBe(0);
+    // What its owner leaves: the keeper sees it.
+    owner.kill("SIGKILL");
+    await until("two is gone", async () => (await containersOf("env-two")) === 0, 60_000);
+    await until("its folder too", async () => (await twineEnv(fleet, pods, "list")) === "", 60_000);
+    await expectNothingLeft(pods);
+    const dead = twineEnv(
+      fleet,
+      pods,
+      ...["up", "x", "--conf", conf, "--engine", "unix:///nowhere"],
+    );
+    await expect(dead).rejects.toThrow(/no Docker engine answers at unix:\/\/\/nowhere/);
+    expect(await twineEnv(fleet, pods, "list")).toBe("");
+  });
+
+  async function containersOf(prefix: string): Promise<number> {
+    const filters = { name: [`^/${prefix}-`] };
+    return (await fleet.host("pods").docker.listContainers({ all: true, filters })).length;
+  }
+
+  /** Each edit is one `up` that replaces nothing which takes it while it runs, and no acknowledged write is lost. */
+  async function expectChanges(runner: StackRunner, conf: string): Promise<void> {
+    const db1 = fleet.host("db1");
+    const routers = [
+      { name: "r1", host: db1.address, port: 6400 },
+      { name: "r2", host: fleet.host("db2").address, port: 6410 },
+    ];
+    const run = beginChanges({
+      ...{ fleet, runner, on: db1, confFile: conf, routers, password: PASSWORD, hosts: HOSTS },
+    });
+    const policy = (): Promise<string> => redisAt("db3", "a3", "CONFIG", "GET", "maxmemory-policy");
+    const live = await run.change(
+      "directive, replica and router",
+      (text) =>
+        `${text}redis maxmemory-policy allkeys-lfu\na4=data 0 db1 6669 0\nr3=router db3 6420\n`,
+    );
+    // The component, volume and container of the one, the component and container of the other.
+    expect(live.operations).toEqual({ create: 5 });
+    expect(await policy()).toMatch(/allkeys-lfu/);
+    const wrong = run.change("wrong value", (text) => text.replace("allkeys-lfu", "nonsense"));
+    await expect(wrong).rejects.toThrow(
+      /a4 does not take redis maxmemory-policy nonsense: .*\n.*remedy/,
+    );
+    const back = await run.change("back, and a master removed", (text) =>
+      text.replace(/redis maxmemory-policy.*\n/, "").replace(/b1=.*\n/, ""),
+    );
+    expect(back.operations).toEqual({ delete: 3 });
+    expect(await policy()).toMatch(/noeviction/);
+    await runner.stack.setConfig("twine:oldPassword", { value: PASSWORD, secret: true });
+    await runner.stack.setConfig("twine:password", { value: OTHER_PASSWORD, secret: true });
+    password = OTHER_PASSWORD;
+    const both = await run.change("another password", (text) => text);
+    for (const replaced of ["replace", "create", "delete"]) {
+      expect(both.operations).not.toHaveProperty(replaced);
+    }
+    expect(await redis(runner, db1, "GET", "foo")).toBe("bar");
+    // Errors are counted by bench/changes.ts: on a busy machine nodes are failed over for their silence.
+    expect(await run.end()).toMatchObject({ lost: 0, unread: 0 });
+    await runner.stack.removeConfig("twine:oldPassword");
+    expect(await runner.up()).toEqual({});
+    const refused = await db1.run(
+      "redis-cli",
+      ...loginOf("app", PASSWORD),
+      "-h",
+      db1.address,
+      "-p",
+      "6400",
+      "GET",
+      "foo",
+    );
+    expect(refused).not.toMatch(/bar/);
+  }
+
+  /** twine-plan compares containers on real hosts as it does processes, with the stack's own twine.conf. */
+  async function expectPlanLive(runner: StackRunner): Promise<void> {
+    const db1 = fleet.host("db1");
+    const file = join(fleet.folder, "running.conf");
+    const secret = join(fleet.folder, "password");
+    const text = (await runner.stack.outputs())["runningConf"]?.value as string;
+    await writeFile(file, text);
+    await writeFile(secret, `${OTHER_PASSWORD}\n`, { mode: 0o600 });
+    const plan = (): Promise<string> => {
+      const bin = join(ROOT, "infra/bin/twine-plan.ts");
+      const tool = `${process.execPath} ${bin} --live --conf ${file} || echo differs`;
+      // As on a machine that knows the hosts by name.
+      const named = `mount --bind ${join(fleet.folder, "db1/hosts")} /etc/hosts && TWINE_PASSWORD_FILE=${secret}`;
+      return db1.run("unshare", "--mount", "sh", "-c", `${named} sh -c '${tool}'`);
+    };
+    expect(await plan()).toBe("nothing differs\n");
+    await redisAt("db3", "a3", "CONFIG", "SET", "slowlog-max-len", "77");
+    await writeFile(file, `${text}redis slowlog-max-len 128\n`);
+    expect(await plan()).toMatch(/a3.*slowlog-max-len is 77, not 128[^]*differs/);
+    await redisAt("db3", "a3", "CONFIG", "SET", "slowlog-max-len", "128");
+  }
+
+  /** redis-cli inside a node's container. */
+  async function redisAt(host: string, node: string, ...args: string[]): Promise<string> {
+    const at = fleet.host(host);
+    const port = /=data \d+ \S+ (\d+)/.exec(confLine(node))?.[1] ?? "";
+    const cli = ["exec", `production-${node}`, "redis-cli", "-h", at.address, "-p", port];
+    return at.run("docker", "-H", at.endpoint, ...cli, ...loginOf("monitor", password), ...args);
+  }
+
+  function loginOf(user: RedisUser, password: string): string[] {
+    const derived = credentialsOf(user, password)?.password ?? "";
+    return ["--no-auth-warning", "--user", user, "--pass", derived];
+  }
+
+  function confLine(node: string): string {
+    const text = readFileSync(join(ROOT, "examples/three-hosts.conf"), "utf8");
+    return text.split("\n").find((line) => line.startsWith(`${node}=`)) ?? "";
+  }
+
   /** Neither the password nor any that is made of it, in the state, a container's environment, labels or command. */
   async function expectNoSecret(runner: StackRunner): Promise<void> {
-    const users: readonly RedisUser[] = ["app", "router", "monitor", "replica", "health"];
+    const users: readonly RedisUser[] = [
+      "app",
+      "router",
+      "monitor",
+      "replica",
+      "health",
+      "rotation",
+    ];
     const made = users.map((user) => credentialsOf(user, PASSWORD)?.password ?? "");
     const secrets = [...new Set([PASSWORD, ...made])];
     expect(secrets.length).toBeGreaterThan(3);

@@ -6,7 +6,7 @@ import { readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { startTimeOf } from "../../infra/local/processes.ts";
+import { startTimeOf } from "../../infra/local/processes/processes.ts";
 import { REDIS_IMAGE, importBaseImages } from "../support/base-images.ts";
 import { startEngines, type EngineFleet, type EngineHost } from "../support/docker-engines.ts";
 import { isMissingForPulumi } from "./requirements.ts";

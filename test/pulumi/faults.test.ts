@@ -2,6 +2,7 @@
 // the next `up` recovers, and the data still there.
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { REDIS_IMAGE, importBaseImages } from "../support/base-images.ts";
@@ -122,7 +123,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     const noImage = await failure(runner.up());
     expect(noImage).toMatch(/unable to pull image nowhere\.invalid\/none:1/);
     expect(noImage).toMatch(
-      /twine:redisImage nowhere\.invalid\/none:1 can't be had on db[12]\n.*remedy: .*config set twine:redisImage/,
+      /twine:redisImage nowhere\.invalid\/none:1 can't be created on db[12]\n.*remedy: .*config set twine:redisImage/,
     );
     for (const host of ["db1", "db2"]) {
       expect(await fleet.host(host).docker.listContainers({ all: true })).toEqual([]);
@@ -147,7 +148,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     await writeFile(join(folder, "dump.rdb"), "precious");
     const [portTaken, notOurs] = await Promise.all([failure(taken.up()), failure(foreign.up())]);
 
-    expect(portTaken).toMatch(/s1 can't be brought up \(container taken-s1 on db1\)/);
+    expect(portTaken).toMatch(/s1 can't be created \(container taken-s1 on db1\)/);
     expect(portTaken).toMatch(/Address already in use/);
     expect(portTaken).toMatch(/remedy: another program on db1 has a port of s1/);
     squatter.kill("SIGKILL");
@@ -169,6 +170,23 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     // Its own were kept, too: that is what twine:protectData says.
     expect(left).toEqual(["foreign-a1", "foreign-a2", "foreign-m1", "foreign-s1"]);
     for (const name of left) await pods.docker.getVolume(name).remove();
+  });
+
+  test("a published port that a program outside Docker has is warned of in the preview", async () => {
+    const held = createServer().listen(0, "127.0.0.1");
+    await once(held, "listening");
+    const { port } = held.address() as AddressInfo;
+    try {
+      const runner = await open("held", {
+        "twine:engine": { value: pods.endpoint },
+        "twine:publish": { value: JSON.stringify([`r1=${port}`]) },
+      });
+      const said = await runner.pulumi("preview");
+      expect(said).toContain(`r1 is to be published as 127.0.0.1:${port}`);
+      expect(said).toMatch(/a program outside Docker has that port[^]*remedy: `ss -ltnp`/);
+    } finally {
+      held.close();
+    }
   });
 
   test("another engine, a dead one: refused while there is something to lose, and destroy goes on working", async () => {
@@ -210,7 +228,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     await untilOk(runner, pods);
     expect(await redis(runner, pods, "SET", "foo", "bar")).toBe("OK");
 
-    await confOf("cut", ["redis maxclients 777"]);
+    await confOf("cut", ["redis tcp-backlog 100"]);
     const before = await idOf("cut-a2");
     const killed = runner.beginUp();
     // Created by the engine and in no state yet: it waits for its health.
@@ -224,7 +242,7 @@ describe.skipIf(isMissingForPulumi())("pulumi up, when something is wrong", () =
     expect(await failure(runner.up())).toMatch(/currently locked/);
     await runner.pulumi("cancel", "--yes");
     const told = await failure(runner.up());
-    expect(told).toMatch(/a2 can't be brought up \(container cut-a2 on db2\)/);
+    expect(told).toMatch(/a2 can't be created \(container cut-a2 on db2\)/);
     expect(told).toMatch(/interrupted `pulumi up` of this stack left it.*: docker rm -f cut-a2/);
     await pods.docker.getContainer("cut-a2").remove({ force: true });
     await runner.up();

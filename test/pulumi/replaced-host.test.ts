@@ -62,7 +62,7 @@ describe.skipIf(isMissingForPulumi())("a host that is gone for good", () => {
       (error: unknown) => String(error),
     );
     expect(told).toContain(
-      `twine:hosts["db2"] ${spare.endpoint} takes the place of ${db2.endpoint}, which does not answer`,
+      `twine:hosts["db2"] ${spare.endpoint} replaces ${db2.endpoint}, which does not answer`,
     );
     await runner.up({ refresh: true });
     await untilOk(runner, db1);

@@ -41,6 +41,8 @@ export function pulumiEnvironment(folder: string): Record<string, string> {
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
     TWINE_TEST_NODE: process.execPath,
+    // As from a laptop with another processor than the engines have.
+    TWINE_TEST_MACHINE: process.arch === "arm64" ? "amd64" : "arm64",
   };
 }
 

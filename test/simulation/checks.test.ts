@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { View } from "../../runtime/core/view.ts";
-import { firstView } from "../../runtime/monitor/decide/first-view.ts";
+import { firstView } from "../../runtime/monitor/decide/views/first-view.ts";
 import { Connection } from "./connection.ts";
 import type { DataNode } from "./data-node.ts";
 import { World } from "./world.ts";
@@ -35,8 +35,8 @@ function standstill() {
   };
   const promote = (name: string): void => {
     const node = nodeOf(name);
-    const told = `twined:${monitor.name}:1`;
-    checks.replicaOf(node, new Connection(1, told, monitor, 1, node, world.network), null);
+    const reported = `twined:${monitor.name}:1`;
+    checks.replicaOf(node, new Connection(1, reported, monitor, 1, node, world.network), null);
   };
   const later = (): Promise<boolean> =>
     world.scheduler.run(() => false, world.scheduler.nowMs + 100);

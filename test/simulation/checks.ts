@@ -7,6 +7,7 @@
 import type { View } from "../../runtime/core/view.ts";
 import type { LogFields } from "../../runtime/ports/log.ts";
 import { ByHand, OPERATOR } from "./by-hand.ts";
+import { CutCheck } from "./cut-check.ts";
 import type { Connection } from "./connection.ts";
 import type { DataNode, DataNodeWatch } from "./data-node.ts";
 import { RegisterWatch } from "./register-watch.ts";
@@ -43,6 +44,7 @@ export class Checks implements DataNodeWatch {
   /** Data nodes that ever lost data that they had executed. */
   readonly everWounded = new Set<string>();
   readonly byHand = new ByHand();
+  readonly cuts = new CutCheck();
   readonly #options: ChecksOptions;
   readonly #alphaOf = new Map<number, string>();
   /** node and life -> the highest epoch that has fenced it. */
@@ -87,6 +89,15 @@ export class Checks implements DataNodeWatch {
     const holders = this.#options.holders();
     if (holders.length > 1) this.violate(`${holders.join(" and ")} hold leases at once`);
     if (message === "+alpha") this.#leads(`${monitor}#${life}`, Number(epoch));
+    const { request, state, message: answer } = fields as Record<string, unknown>;
+    if (
+      message === "+answer" &&
+      (request as { kind?: string }).kind === "cut" &&
+      state === "done"
+    ) {
+      const wrong = this.cuts.judge(String(answer));
+      if (wrong !== undefined) this.violate(wrong);
+    }
     if (message === "+view") {
       if (this.register.chosenView(Number(epoch), Number(revision)) === undefined) {
         this.violate(`${monitor} took view ${Number(epoch)}.${Number(revision)} for chosen`);
@@ -167,6 +178,11 @@ export class Checks implements DataNodeWatch {
   }
 
   wrote(node: DataNode, writes: readonly number[]): void {
+    const { id: replicationId, offset } = node.replication.history;
+    for (const [at, write] of writes.entries()) {
+      const behind = offset - writes.length + 1 + at;
+      this.cuts.executed({ write, partition: node.partition, replicationId, offset: behind });
+    }
     if (!this.#lives.has(`${node.name}#${node.process.life}`)) {
       this.violate(`${node.name} served a write and nobody had promoted it`);
     }

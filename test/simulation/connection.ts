@@ -214,7 +214,7 @@ export function openLinkFrom(client: SimProcess, options: LinksOptions): OpenLin
       const opening = new Opening(client, life, address, clientName, options);
       const forget = clock.after(connectTimeoutMs, () => {
         opening.abandon();
-        reject(failure(address, "timeout", "connecting timed out"));
+        reject(failure(address, "no-answer", "connecting timed out"));
       });
       opening.start(
         (connection) => {
@@ -338,8 +338,8 @@ function linkOver(
 
 function failure(
   { host, port }: RedisAddress,
-  kind: "refused" | "timeout",
+  kind: "refused" | "no-answer",
   text: string,
 ): LinkError {
-  return new LinkError(`${host}:${port}: ${text}`, kind);
+  return new LinkError(text, kind, { address: `${host}:${port}` });
 }

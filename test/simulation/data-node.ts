@@ -217,6 +217,14 @@ export class DataNode implements CommandServer {
       case "WRITE":
         this.#write(connection, args, reply);
         break;
+      case "PUBLISH":
+        // Held as a write is.
+        if (this.isWritePaused)
+          this.#held.push(() => {
+            reply(0);
+          });
+        else reply(0);
+        break;
       case "WAIT":
         this.#wait(connection, Number(args[0]), Number(args[1]), reply);
         break;
@@ -302,6 +310,11 @@ export class DataNode implements CommandServer {
     return doomed.length;
   }
 
+  /** CLIENT PAUSE holds its writes. */
+  get isWritePaused(): boolean {
+    return this.#options.scheduler.nowMs < this.#pausedUntilMs;
+  }
+
   #pause(pauseMs: number): void {
     const { scheduler } = this.#options;
     const { life } = this.process;
@@ -319,7 +332,7 @@ export class DataNode implements CommandServer {
   }
 
   #write(connection: Connection, args: readonly string[], reply: Reply): void {
-    if (this.#options.scheduler.nowMs < this.#pausedUntilMs) {
+    if (this.isWritePaused) {
       this.#held.push(() => {
         if (connection.isServerOpen) this.execute(connection, ["WRITE", ...args], reply);
       });

@@ -38,6 +38,10 @@ export const HUNT_KINDS = [
   "router-unaware",
   "new-alpha-sleeps",
   "made-master-by-hand",
+  "cut-asked",
+  "cut-slow",
+  "cut-hangs",
+  "cut-unpaused-by-hand",
 ] as const;
 
 export type HuntKind = (typeof HUNT_KINDS)[number];
@@ -63,4 +67,5 @@ export const GENTLE_KINDS: ReadonlySet<FaultKind> = new Set([
   "handover",
   "synced-master-kill",
   "made-master-by-hand",
+  "cut-asked",
 ]);

@@ -1,6 +1,8 @@
 // hunt-faults.ts: misfortunes made for one rule each, at the very moment in which it matters; hunts.ts asks for them.
 // Chance alone would need thousands of seeds for most of these moments.
+import { takesWrites } from "../../runtime/core/view.ts";
 import type { SeededRandom } from "../support/seeded-random.ts";
+import { doAtCut } from "./cut-faults.ts";
 import type { DataNode } from "./data-node.ts";
 import type { HuntKind } from "./fault-kinds.ts";
 import type { SimProcess } from "./sim-process.ts";
@@ -55,6 +57,12 @@ export function doAsHunted(kind: HuntKind, hands: Hands): void {
       break;
     case "made-master-by-hand":
       makeMasterByHand(hands);
+      break;
+    case "cut-asked":
+    case "cut-slow":
+    case "cut-hangs":
+    case "cut-unpaused-by-hand":
+      doAtCut(kind, hands);
       break;
   }
 }
@@ -112,7 +120,8 @@ function leaveRoutersUnaware(hands: Hands): void {
   hands.onMaster(({ process, partition }) => {
     hands.pause(process, 6 * scenario.leaseMs);
     const isVacant = (): boolean => checks.register.view?.partitions[partition]?.master === null;
-    when(isVacant, hands, () => {
+    const isHeld = (): boolean => !takesWrites(checks.register.view, partition);
+    when(hands.random.isOnceIn(2) ? isHeld : isVacant, hands, () => {
       for (const { process: from } of statusNodes) {
         for (const { host: to } of routers) {
           network.cut(from.host, to);

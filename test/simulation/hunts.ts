@@ -44,6 +44,19 @@ function hunt(
   return { scenario: { ...THREE, ...scenario, kinds }, found, seeds };
 }
 
+const TORN = /a cut is torn/;
+
+/** Two partitions, cuts one after the other, and no failover but those that are asked for. */
+const CUTS: Partial<Scenario> = {
+  partitions: 2,
+  leaseMs: 1000,
+  downAfterMs: 2000,
+  faultEveryMs: 700,
+  writeEveryMs: 5,
+  chaosMs: 8000,
+  weather: { leastMs: 0.5, spreadMs: 2, slowOneIn: 0, lostOneIn: 0, repeatedOneIn: 0 },
+};
+
 export const HUNTS: Readonly<Record<Mistake, Hunt>> = {
   "quorum-of-one": hunt([], /took view \S+ for chosen|both lead epoch|without knowing/, {}),
   "one-replica-is-enough": hunt(["witness-kill"], LOST, BRISK),
@@ -86,6 +99,9 @@ export const HUNTS: Readonly<Record<Mistake, Hunt>> = {
     downAfterMs: 200,
     faultEveryMs: 200,
   }),
+  "lapsed-pause-counts": hunt(["cut-hangs"], TORN, CUTS),
+  "lifted-pause-counts": hunt(["cut-unpaused-by-hand"], TORN, CUTS),
+  "sampled-one-by-one": hunt(["cut-slow"], TORN, CUTS),
   "fence-off": hunt(["stale-alpha"], STALE_ACT, {
     leaseMs: 200,
     downAfterMs: 400,
@@ -106,5 +122,6 @@ export const HUNTS: Readonly<Record<Mistake, Hunt>> = {
     { faultEveryMs: 200 },
     [2, 4],
   ),
+  "suspension-ignored": hunt(["router-unaware"], LATE_WRITE, { ...BRISK, ackReplicas: 0 }),
   "lease-ignored": hunt(["router-unaware"], LATE_WRITE, { ...BRISK, ackReplicas: 0 }),
 };

@@ -9,12 +9,13 @@ export const BROKEN_RULES = {
   "quorum-of-one": { quorumOf: () => 1 },
   /** A single replica that counts takes over, whatever the others hold. */
   "one-replica-is-enough": { neededReplicas: () => 1 },
-  /** Nobody waits until the routers' lease is over. Nor do the replicas drain until then: that alone covers the other, for
+  /** Nobody waits until the routers' lease is over, before or after the master counts as silent. Nor do the replicas drain until then: that alone covers the other, for
       who still follows the old master is not promoted. */
   "lease-not-waited-out": {
     isFenced: () => true,
-    mayStillHear: ({ vacantForMs, downAfterMs }, isKnownDead) =>
-      isKnownDead && vacantForMs < downAfterMs / 2,
+    isSuspended: () => false,
+    mayStillHear: ({ withoutMasterForMs, downAfterMs }, isKnownDead) =>
+      isKnownDead && withoutMasterForMs < downAfterMs / 2,
   },
   /** The oldest replica is promoted. */
   "lowest-offset": { furthestOf: (offsets) => Math.min(...offsets) },
@@ -34,6 +35,12 @@ export const BROKEN_RULES = {
   },
   /** A rogue master that was rescued once in its run is detached without a copy the next time. */
   "one-rescue-a-run": { isRescued: ({ rescue }, { runId }) => rescue?.runId === runId },
+  /** A cut whose pauses may have lapsed counts. */
+  "lapsed-pause-counts": { firstSamplesWithinMs: 5000, isStill: () => true },
+  /** A cut counts though somebody else has ended a pause of it. */
+  "lifted-pause-counts": { isStill: () => true },
+  /** Each master is sampled, and let go, without waiting until all are paused. */
+  "sampled-one-by-one": { samplesAllFirst: false },
 } as const satisfies Readonly<Record<string, Partial<Rules>>>;
 
 /** What a world does that breaks its word. */
@@ -43,6 +50,7 @@ export const BROKEN_WORDS = {
   "serves-at-start": "a data node that comes back serves at once as master",
   "fsync-off": "status nodes answer before their disk has what they promised",
   "router-believes-one": "routers take the view of one status node for chosen",
+  "suspension-ignored": "routers write to a master that the view suspends",
   "lease-ignored": "routers act on a view however long ago a majority has confirmed it",
 } as const;
 

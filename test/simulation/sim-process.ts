@@ -127,18 +127,18 @@ export class SimProcess {
     const after: Clock["after"] = (delayMs, task) => {
       const planned = this.#scheduler.after(delayMs / this.#clockRate, () => {
         let isTakenBack = false;
-        takeBack = () => {
+        cancel = () => {
           isTakenBack = true;
         };
         this.run(life, () => {
           if (!isTakenBack) task();
         });
       });
-      let takeBack = (): void => {
+      let cancel = (): void => {
         planned.cancel();
       };
       return () => {
-        takeBack();
+        cancel();
       };
     };
     return {

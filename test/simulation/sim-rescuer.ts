@@ -1,7 +1,7 @@
 // sim-rescuer.ts: production's Rescuer over simulated data nodes: takes a copy as a replica that comes, copies and goes.
 // What it saved the checkers are told. The way to the node is not simulated: a rescue that a cut breaks leaves the node to
 // a person, and nothing would become whole again.
-import type { Rescuer } from "../../runtime/monitor/act/rescue.ts";
+import type { Rescuer } from "../../runtime/replication/rescue.ts";
 import type { Clock } from "../../runtime/ports/clock.ts";
 import type { DataNode } from "./data-node.ts";
 

@@ -1,13 +1,14 @@
 // sim-router.ts: a router and its clients: writes numbers by the rules that production's router keeps.
 //
 //   1. Only a view that a majority of the status nodes has confirmed within the lease is acted on.
-//   2. No master: the write is held, that is, not sent.
+//   2. No master, or one that is suspended: the write is held, that is, not sent.
 //   3. MASTERDOWN, READONLY, LOADING: not executed. Anything else that goes wrong: unknown, never acknowledged.
 //   4. With ack-replicas k a WAIT follows each batch; fewer than k: not acknowledged.
 // The view is followed by production's own Follower and guardedView.
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
 import { addressOf, nodesOf } from "../../runtime/core/cluster.ts";
-import type { View } from "../../runtime/core/view.ts";
+import { builtinHashing } from "../../runtime/core/hashing.ts";
+import { takesWrites, type View } from "../../runtime/core/view.ts";
 import type { Clock } from "../../runtime/ports/clock.ts";
 import { silentLog } from "../../runtime/ports/log.ts";
 import type { OpenLink, RedisLink } from "../../runtime/ports/redis-link.ts";
@@ -29,6 +30,7 @@ export interface SimRouterOptions {
   readonly pauseMs: number;
   readonly mayWrite: () => boolean;
   readonly ignoresLease: boolean;
+  readonly ignoresSuspension: boolean;
 }
 
 export class SimRouter {
@@ -53,6 +55,7 @@ export class SimRouter {
         close: () => Promise.resolve(),
       },
       config,
+      builtinHashing(config.settings),
     );
     this.#view.onChange(() => {
       this.#note();
@@ -62,7 +65,7 @@ export class SimRouter {
   }
 
   /** A status node has PUBLISHed. */
-  told(): void {
+  reported(): void {
     this.#follower.pollAll();
   }
 
@@ -85,7 +88,9 @@ export class SimRouter {
 
   #masterOf(partition: number): string | undefined {
     if (!this.#view.isConfirmed() && !this.#options.ignoresLease) return undefined;
-    return this.#view.current()?.partitions[partition]?.master ?? undefined;
+    const view = this.#view.current();
+    if (!takesWrites(view, partition) && !this.#options.ignoresSuspension) return undefined;
+    return view?.partitions[partition]?.master ?? undefined;
   }
 
   async #write(partition: number, count: number): Promise<void> {

@@ -19,6 +19,8 @@ export interface Outcome {
   readonly eventCount: number;
   readonly epochs: number;
   readonly acknowledged: number;
+  /** Consistent cuts that were given out. */
+  readonly cuts: number;
 }
 
 const FIRST_START_MS = 10_000;
@@ -53,6 +55,7 @@ export async function simulate(options: WorldOptions): Promise<Outcome> {
     eventCount: scheduler.eventCount,
     epochs: checks.register.view?.epoch ?? 0,
     acknowledged: checks.acknowledged.length,
+    cuts: checks.cuts.count,
   };
 }
 

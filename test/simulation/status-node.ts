@@ -1,10 +1,11 @@
-// status-node.ts: one simulated status node: an acceptor and a notice board behind one thread and one disk.
+// status-node.ts: one simulated status node: an acceptor and a shared hashes behind one thread and one disk.
 //
 //   request --> executed in memory --> fsync --> reply         crash before the fsync: as if it had never been asked
 //
 // As with `appendfsync always`: nobody is answered, and nobody else is served, before the disk has it.
 import type { Clock } from "../../runtime/ports/clock.ts";
 import type { RedisReply } from "../../runtime/ports/redis-link.ts";
+import { READ_SCRIPT, REMOVE_SCRIPT } from "../../runtime/register/shared-scripts.ts";
 import { memoryAcceptor, type MemoryAcceptor } from "../../runtime/register/memory-acceptor.ts";
 import type { Acceptor } from "../../runtime/register/register.ts";
 import type { SeededRandom } from "../support/seeded-random.ts";
@@ -89,7 +90,7 @@ export class StatusNode implements CommandServer {
     }
   }
 
-  /** The notice board's commands; the register has a door of its own, seenFrom(). */
+  /** The commands of the shared hashes; the register has a door of its own, seenFrom(). */
   execute(_connection: Connection, command: readonly string[], reply: Reply): void {
     const [word = "", key = "", ...args] = command;
     switch (word.toUpperCase()) {
@@ -100,6 +101,9 @@ export class StatusNode implements CommandServer {
         this.#once(false, () => {
           reply([...this.#hash(key)].flat());
         });
+        break;
+      case "EVAL":
+        this.#script(key, args, reply);
         break;
       case "HSET":
         this.#once(true, () => {
@@ -121,6 +125,21 @@ export class StatusNode implements CommandServer {
       default:
         reply(new Error(`ERR unknown command '${word}' in the simulation`));
     }
+  }
+
+  /** The two scripts of the shared hashes, as far as well-formed entries need them. */
+  #script(script: string, [, key = "", ...args]: readonly string[], reply: Reply): void {
+    const hash = this.#hash(key);
+    if (script === READ_SCRIPT) {
+      this.#once(false, () => {
+        reply([[...hash].flat(), []]);
+      });
+    } else if (script === REMOVE_SCRIPT) {
+      this.#once(true, () => {
+        const [field = "", entry] = args;
+        reply(hash.get(field) === entry && hash.delete(field) ? 1 : 0);
+      });
+    } else reply(new Error("ERR unknown script in the simulation"));
   }
 
   /** The acceptor as `client` reaches it over the network: requests and replies may be lost, late, or come twice. */

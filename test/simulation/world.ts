@@ -7,12 +7,12 @@ import { parseConf } from "../../runtime/core/conf/parse.ts";
 import type { Request } from "../../runtime/core/request.ts";
 import type { Clock } from "../../runtime/ports/clock.ts";
 import type { Log, LogFields } from "../../runtime/ports/log.ts";
-import { RULES } from "../../runtime/monitor/decide/rules.ts";
+import { RULES, type Rules } from "../../runtime/monitor/decide/rules.ts";
 import type { MonitorAnswer } from "../../runtime/monitor/observe/ask-monitor.ts";
-import type { Rescuer } from "../../runtime/monitor/act/rescue.ts";
+import type { Rescuer } from "../../runtime/replication/rescue.ts";
 import { startMonitor, type Monitor } from "../../runtime/monitor/monitor.ts";
 import { answerMsOf } from "../../runtime/register/acceptors.ts";
-import { createNoticeBoard, type NoticeBoard } from "../../runtime/register/notice-board.ts";
+import { openSharedHashes, type SharedHashes } from "../../runtime/register/shared-hashes.ts";
 import type { Acceptor } from "../../runtime/register/register.ts";
 import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
 import { OPERATOR } from "./by-hand.ts";
@@ -33,11 +33,19 @@ import { rulesOf, type Mistake } from "./mistakes.ts";
 /** So many that a node which took them looks further than those that were not made master. */
 const BY_HAND_COUNT = 30;
 
+/** Simulated masters send no PING: an offset that has moved by the length of one has moved by writes. */
+const SIMULATED: Partial<Rules> = {
+  isStill: (first, second) =>
+    first.replicationId === second.replicationId && first.offset === second.offset,
+};
+
 export interface WorldOptions {
   readonly seed: number;
   /** Instead of what the seed draws. */
   readonly scenario?: Partial<Scenario>;
   readonly mistake?: Mistake;
+  /** Rules broken by a test itself. */
+  readonly rules?: Partial<Rules>;
 }
 
 export class World {
@@ -56,7 +64,7 @@ export class World {
   readonly #running = new Map<string, Monitor>();
   readonly #byPort = new Map<number, DataNode>();
   readonly #servers = new Map<number, CommandServer>();
-  #board: NoticeBoard | undefined;
+  #hashes: SharedHashes | undefined;
   #connectionId = 0;
   #writeCount = 0;
   #requestCount = 0;
@@ -64,7 +72,10 @@ export class World {
   /** A clock has jumped: leases are no longer what they were. */
   hasJumped = false;
 
-  constructor({ seed, scenario, mistake }: WorldOptions) {
+  readonly #brokenRules: Partial<Rules>;
+
+  constructor({ seed, scenario, mistake, rules = {} }: WorldOptions) {
+    this.#brokenRules = rules;
     const random = seededRandom(seed);
     this.#random = random;
     this.scenario = { ...drawScenario(random, mistake), ...scenario };
@@ -124,10 +135,10 @@ export class World {
       log,
       openLink: this.#openLink(process),
       acceptors: this.#acceptorsOf(process, clock),
-      board: this.#boardOf(process, clock),
+      hashes: this.#hashesOf(process, clock),
       probe: (_host, port) => this.#probe(process, port),
       askMonitor: (_host, port) => this.#askMonitor(port),
-      rules: { ...RULES, ...rulesOf(this.scenario.mistake) },
+      rules: { ...RULES, ...SIMULATED, ...rulesOf(this.scenario.mistake), ...this.#brokenRules },
       ...this.#rescuer(clock),
     });
     this.#running.set(process.name, monitor);
@@ -163,10 +174,11 @@ export class World {
       pauseMs: this.scenario.writeEveryMs,
       mayWrite: () => this.#isWriting,
       ignoresLease: this.scenario.mistake === "lease-ignored",
+      ignoresSuspension: this.scenario.mistake === "suspension-ignored",
     });
     for (const node of this.statusNodes) {
       node.subscribe(process, () => {
-        router.told();
+        router.reported();
       });
     }
   }
@@ -182,8 +194,8 @@ export class World {
     this.#requestCount += 1;
     const id = `request-${this.#requestCount}`;
     this.trace.note(`operator asks ${JSON.stringify(body)}`);
-    this.#board ??= this.#boardOf(this.#operator, this.#operator.clock());
-    this.#board.askRequest({ id, body, state: "asked", message: "" }).catch((error: unknown) => {
+    this.#hashes ??= this.#hashesOf(this.#operator, this.#operator.clock());
+    this.#hashes.askRequest({ id, body, state: "asked", message: "" }).catch((error: unknown) => {
       this.trace.note(`operator failed: ${String(error)}`);
     });
   }
@@ -193,7 +205,7 @@ export class World {
     const { name, address } = node;
     this.trace.note(`operator makes ${name} master`);
     const options = { clientName: OPERATOR, connectTimeoutMs: 1000 };
-    const told = async (): Promise<void> => {
+    const reported = async (): Promise<void> => {
       const link = await this.#openLink(this.#operator)(address, options);
       const writes = Array.from({ length: BY_HAND_COUNT }, () => (this.#writeCount += 1));
       const done = await Promise.all([
@@ -203,9 +215,23 @@ export class World {
       link.close();
       if (done[1] === "OK") this.checks.byHand.took(node, writes);
     };
-    told().catch((error: unknown) => {
+    reported().catch((error: unknown) => {
       this.trace.note(`operator failed: ${String(error)}`);
     });
+  }
+
+  /** Somebody ends whatever pause of writes a data node has. */
+  unpauseByHand({ name, address }: DataNode): void {
+    this.trace.note(`operator ends the pause of ${name}`);
+    const options = { clientName: OPERATOR, connectTimeoutMs: 1000 };
+    this.#openLink(this.#operator)(address, options)
+      .then(async (link) => {
+        await link.call("CLIENT", "UNPAUSE");
+        link.close();
+      })
+      .catch((error: unknown) => {
+        this.trace.note(`operator failed: ${String(error)}`);
+      });
   }
 
   stopWriting(): void {
@@ -301,8 +327,8 @@ export class World {
     return this.statusNodes.map((node) => node.seenFrom(process, clock, answerMs));
   }
 
-  #boardOf(process: SimProcess, clock: Clock): NoticeBoard {
-    return createNoticeBoard({
+  #hashesOf(process: SimProcess, clock: Clock): SharedHashes {
+    return openSharedHashes({
       config: this.config,
       password: undefined,
       clock,

@@ -36,7 +36,8 @@ function baseImages(): readonly BaseImage[] {
   return [
     {
       tag: REDIS_IMAGE,
-      programs: ["redis-server", "redis-cli"],
+      // ldd is a script of bash, as in Debian's image.
+      programs: ["redis-server", "redis-cli", "ldd", "bash"],
       user: "redis",
       uid: 999,
       settings: [PATH_SETTING, "VOLUME /data", "WORKDIR /data", 'CMD ["redis-server"]'],

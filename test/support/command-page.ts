@@ -1,7 +1,7 @@
 // command-page.ts: the table of Redis's commands in docs/commands.md, read back.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DescribedCommand } from "../../runtime/route/describe.ts";
+import type { DescribedCommand } from "../../runtime/route/commands/describe.ts";
 import { ROOT } from "./source-files.ts";
 
 export function readCommandPage(): DescribedCommand[] {

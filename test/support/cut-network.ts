@@ -4,14 +4,15 @@
 //   h1 10.214.0.1 ─┐
 //   h2 10.214.0.2 ─┼─ bridge (namespace "switch")
 //   h3 10.214.0.3 ─┘
-import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { binPath } from "../../runtime/cli/package-root.ts";
 import type { View } from "../../runtime/core/view.ts";
-import { runCommand, type Ran } from "./local-cluster.ts";
+import type { WrittenReport } from "./checked-writer-process.ts";
+import { runCommand, type Ran } from "./run-tool.ts";
 import { isMissing } from "./programs.ts";
 import { until } from "./redis-server.ts";
 
@@ -20,7 +21,8 @@ const SUBNET = "10.214.0";
 const PASSWORD = "cut-network";
 
 export type CutHost = "h1" | "h2" | "h3";
-const HOSTS: readonly CutHost[] = ["h1", "h2", "h3"];
+export const CUT_HOSTS: readonly CutHost[] = ["h1", "h2", "h3"];
+const HOSTS = CUT_HOSTS;
 
 /** For describe.skipIf: whether namespaces can't be made here; throws where skips are forbidden. */
 export async function isWithoutNamespaces(): Promise<boolean> {
@@ -40,6 +42,11 @@ export async function isWithoutNamespaces(): Promise<boolean> {
   } finally {
     await run("ip", ["netns", "delete", probe]).catch(() => undefined);
   }
+}
+
+export interface RunningWriter {
+  /** Ends it, reads everything back, and answers what it saw. */
+  stop(): Promise<WrittenReport>;
 }
 
 export class CutNetwork {
@@ -101,6 +108,42 @@ export class CutNetwork {
       input,
       env: { TWINE_PASSWORD_FILE: join(this.#folder, "password") },
     });
+  }
+
+  /** Changes twine.conf, which all hosts share as they share the folder. */
+  async edit(change: (text: string) => string): Promise<void> {
+    const file = join(this.#folder, "twine.conf");
+    await writeFile(file, change(await readFile(file, "utf8")));
+  }
+
+  address(host: CutHost): string {
+    return addressOf(host);
+  }
+
+  /** Checked writers on `host`, through the routers of `routers`, until they are stopped. */
+  writer(host: CutHost, routers: readonly CutHost[], port: number): RunningWriter {
+    const given = {
+      routers: routers.map((router) => ({ name: router, host: addressOf(router), port })),
+      password: PASSWORD,
+    };
+    const script = join(import.meta.dirname, "checked-writer-process.ts");
+    const node = [process.execPath, script, JSON.stringify(given)];
+    const args = [`--net=/run/netns/${spaceOf(host)}`, "--", ...node];
+    const child = spawn("nsenter", args, { stdio: ["pipe", "pipe", "inherit"] });
+    let text = "";
+    child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    const ended = new Promise<void>((resolve) => {
+      child.once("close", () => {
+        resolve();
+      });
+    });
+    return {
+      stop: async () => {
+        child.stdin.end();
+        await ended;
+        return JSON.parse(text) as WrittenReport;
+      },
+    };
   }
 
   /** One of Twine's own tools, run on `host`. */

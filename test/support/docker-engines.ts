@@ -149,7 +149,7 @@ class Host implements EngineHost {
 
   begin(program: string, ...args: string[]): ChildProcess {
     const enter = [`--net=/run/netns/${spaceOf(this.name)}`, "--", program];
-    return spawn("nsenter", [...enter, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+    return spawn("nsenter", [...enter, ...args], { stdio: ["pipe", "pipe", "inherit"] });
   }
 
   async start(): Promise<void> {

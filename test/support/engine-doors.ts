@@ -65,6 +65,9 @@ export async function startSshd(host: EngineHost, folder: string): Promise<reado
     "UsePAM no",
     "PasswordAuthentication no",
     "PidFile none",
+    // One connection carries one session a call, and sshd refuses the eleventh; as docs/pulumi.md advises.
+    "MaxSessions 200",
+    "MaxStartups 200",
     // What a real host's docker program finds by itself.
     `SetEnv DOCKER_HOST=${host.endpoint}`,
   ];

@@ -4,50 +4,39 @@
 //   create -> start -> { kill | pause | launch | emptyData | heal } ... -> remove
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { setup, start } from "../../infra/local/commands.ts";
+import { readFile, readdir, rm } from "node:fs/promises";
+import { setup, start, stop } from "../../infra/local/commands.ts";
 import type { LocalRequest } from "../../infra/local/context.ts";
-import { runningProcess, writePidFile } from "../../infra/local/pid-file.ts";
+import { writePidFile } from "../../infra/local/files/pid-file.ts";
 import { silentProgress } from "../../infra/local/progress.ts";
 import { twineHome } from "../../runtime/cli/package-root.ts";
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
 import type { PartitionView, View } from "../../runtime/core/view.ts";
-import { systemClock } from "../../runtime/ports/clock.ts";
 import { openRedisLink, type RedisReply } from "../../runtime/ports/redis-link.ts";
-import { openAcceptors } from "../../runtime/register/acceptors.ts";
-import { readRegister } from "../../runtime/register/read.ts";
-import { configOf } from "../golden/render-cases.ts";
-import { freePort, until } from "./redis-server.ts";
+import { ClusterFolder } from "./cluster-folder.ts";
+import { until } from "./redis-server.ts";
+import { RegisterView } from "./register-view.ts";
 
-/** How long a cluster may take to be well again on a busy machine. */
-export const HEALED_WITHIN_MS = 45_000;
+/** Every line of a log has these; a timeline shows some of them in another form. */
+const COMMON_FIELDS = ["time", "name", "msg", "level", "pid", "hostname"];
 
 export class FaultCluster {
   readonly folder: string;
   readonly config: ClusterConfig;
+  readonly #cluster: ClusterFolder;
   readonly #paused = new Set<string>();
-  readonly #register: ReturnType<typeof openAcceptors>;
+  readonly #register: RegisterView;
 
-  private constructor(folder: string, config: ClusterConfig) {
-    this.folder = folder;
-    this.config = config;
-    const ports = { config, password: undefined, clock: systemClock, openLink: openRedisLink };
-    this.#register = openAcceptors(ports);
+  private constructor(cluster: ClusterFolder) {
+    this.#cluster = cluster;
+    this.folder = cluster.folder;
+    this.config = cluster.config;
+    this.#register = new RegisterView(this.config);
   }
 
-  /** Writes `conf` with every {NAME} replaced by a free port, under a new folder. Nothing is started. */
+  /** `conf` as ClusterFolder takes it. Nothing is started. */
   static async create(conf: string): Promise<FaultCluster> {
-    const folder = await mkdtemp(join(tmpdir(), "twine-faults-"));
-    const ports = new Map<string, number>();
-    for (const [, name = ""] of conf.matchAll(/\{([A-Za-z0-9]+)\}/g)) {
-      if (!ports.has(name)) ports.set(name, await freePort());
-    }
-    const file = join(folder, "twine.conf");
-    const text = conf.replace(/\{([A-Za-z0-9]+)\}/g, (_, name: string) => String(ports.get(name)));
-    await writeFile(file, text);
-    return new FaultCluster(folder, configOf(text, file));
+    return new FaultCluster(await ClusterFolder.create(conf));
   }
 
   #request(nodes?: readonly string[]): LocalRequest {
@@ -61,25 +50,29 @@ export class FaultCluster {
     await this.viewWhere("OK", ({ state }) => state === "OK");
   }
 
+  /** Stops everything by twine-stop's own code; start() brings the same data back. */
+  async stop(): Promise<void> {
+    await stop(this.#request());
+  }
+
   port(name: string): number {
     const node = this.config.nodes.find((candidate) => candidate.name === name);
     if (node === undefined) throw new Error(`twine.conf has no ${name}`);
     return node.port;
   }
 
-  /** Its folder, in which its pid file, log and data lie. */
+  /** A node's folder, in which its pid file, log and data lie, or a file in it. */
   path(name: string, ...parts: string[]): string {
-    return join(this.folder, "partitions/localhost", name, ...parts);
+    return this.#cluster.path(name, ...parts);
   }
 
-  async isRunning(name: string): Promise<boolean> {
-    return (await runningProcess(this.path(name, "pid"))) !== undefined;
+  isRunning(name: string): Promise<boolean> {
+    return this.#cluster.isRunning(name);
   }
 
-  async pid(name: string): Promise<number> {
-    const found = await runningProcess(this.path(name, "pid"));
-    if (found === undefined) throw new Error(`${name} does not run`);
-    return found.pid;
+  /** Throws when it does not run. */
+  pid(name: string): Promise<number> {
+    return this.#cluster.pid(name);
   }
 
   /**
@@ -138,29 +131,13 @@ export class FaultCluster {
   }
 
   /** The newest chosen view; null when no majority of the status nodes answers. */
-  async view(): Promise<View | null> {
-    const { value } = await readRegister(this.#register.acceptors);
-    return value === null || value.body === null ? null : (JSON.parse(value.body) as View);
+  view(): Promise<View | null> {
+    return this.#register.read();
   }
 
   /** Waits for a view that fits; a failure shows the last one. */
-  async viewWhere(
-    what: string,
-    fits: (view: View) => boolean,
-    withinMs = HEALED_WITHIN_MS,
-  ): Promise<View> {
-    let seen: View | null = null;
-    let found: View | undefined;
-    const look = async (): Promise<boolean> => {
-      seen = await this.view();
-      if (seen !== null && fits(seen)) found = seen;
-      return found !== undefined;
-    };
-    await until(what, look, withinMs).catch(async (error: unknown) => {
-      throw new Error(`${String(error)}\n${await this.#story(seen)}`, { cause: error });
-    });
-    if (found === undefined) throw new Error("there is no view");
-    return found;
+  viewWhere(what: string, fits: (view: View) => boolean, withinMs?: number): Promise<View> {
+    return this.#register.where(what, fits, (view) => this.#story(view), withinMs);
   }
 
   /** For whoever reads a failure: the roles, what the alpha did last, and the last words of what does not run. */
@@ -208,15 +185,26 @@ export class FaultCluster {
     });
   }
 
+  /** Events of all monitors and routers since then, as "+MS NAME WHAT FIELDS"; the machine's clock is theirs, too. */
+  async timeline(since: Date): Promise<string[]> {
+    const sinceMs = since.getTime();
+    const writers = this.config.nodes.filter(({ kind }) => kind === "monitor" || kind === "router");
+    const logs = await Promise.all(writers.map(({ name }) => this.log(name)));
+    return logs
+      .flat()
+      .filter(({ time }) => Number(time) >= sinceMs)
+      .toSorted((a, b) => Number(a["time"]) - Number(b["time"]))
+      .map((line) => {
+        const fields = Object.entries(line).filter(([field]) => !COMMON_FIELDS.includes(field));
+        const more = JSON.stringify(Object.fromEntries(fields));
+        return `+${Number(line["time"]) - sinceMs} ${String(line["name"])} ${String(line["msg"])} ${more}`;
+      });
+  }
+
   /** Ends every process by its pid file, and removes the folder. */
   async remove(): Promise<void> {
     this.#register.close();
-    const names = await readdir(join(this.folder, "partitions/localhost")).catch(() => []);
-    for (const name of names) {
-      const found = await runningProcess(this.path(name, "pid")).catch(() => undefined);
-      if (found !== undefined) process.kill(found.pid, "SIGKILL");
-    }
-    await rm(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+    await this.#cluster.end();
   }
 }
 

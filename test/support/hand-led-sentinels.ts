@@ -1,14 +1,15 @@
 // hand-led-sentinels.ts: three monitors' Sentinel ports over one partition of real redis-servers. The test itself is the
 // alpha: it gives the roles and shows the view, so that the ports are tested without what decides about roles.
 import { onTestFinished } from "vitest";
-import { parseConf } from "../../runtime/core/conf/parse.ts";
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
-import { stateOf, type NodeView, type View } from "../../runtime/core/view.ts";
 import { startSentinel } from "../../runtime/monitor/sentinel/server.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { silentLog } from "../../runtime/ports/log.ts";
-import { freePort, startRedis, until, type TestRedis } from "./redis-server.ts";
+import { byLetter, clusterConf } from "./cluster-conf.ts";
+import { ClusterFolder } from "./cluster-folder.ts";
+import { until, type TestRedis } from "./redis-server.ts";
 import { HandKeptView } from "./router-cluster.ts";
+import { shownView, type ShownNode } from "./shown-view.ts";
 
 export interface HandLedSentinels {
   readonly config: ClusterConfig;
@@ -36,23 +37,18 @@ const MONITORS = ["m1", "m2", "m3"];
 export async function startHandLedSentinels(
   options: HandLedOptions = {},
 ): Promise<HandLedSentinels> {
-  const nodes = new Map<string, TestRedis>();
-  const lines: string[] = [...(options.settings ?? [])];
-  for (const name of NAMES) {
-    const server = await startRedis(["repl-diskless-sync-delay 0"]);
-    nodes.set(name, server);
-    lines.push(`${name}=data 0 localhost ${server.port} 0`);
-  }
-  const ports: number[] = [];
-  for (const name of MONITORS) {
-    ports.push(await freePort());
-    lines.push(`${name}=monitor localhost ${await freePort()} ${ports.at(-1) ?? 0}`);
-  }
-  lines.push(`s1=status localhost ${await freePort()} 0`);
-  const { config } = parseConf(`${lines.join("\n")}\n`, "/nowhere/twine.conf");
-  if (config === undefined) throw new Error("the test's twine.conf is wrong");
+  const folder = await ClusterFolder.create(
+    clusterConf({
+      ...{ nodesPerPartition: NAMES.length, nameOf: byLetter },
+      ...{ monitors: MONITORS.length, secondPorts: true, lines: options.settings ?? [] },
+    }),
+  );
+  onTestFinished(() => folder.end());
+  const { config } = folder;
+  const started = await folder.startServers({ data: "following" });
+  const nodes = new Map([...started].filter(([name]) => NAMES.includes(name)));
+  const ports = MONITORS.map((name) => folder.port(`${name}-2`));
   const view = new HandKeptView();
-  const portOf = (name: string): number => nodes.get(name)?.port ?? 0;
   const led = new Lead(nodes, view, config);
   await led.follow("a1", ["a2", "a3"]);
   led.show("a1");
@@ -75,7 +71,7 @@ export async function startHandLedSentinels(
     view,
     nodes,
     ports,
-    portOf,
+    portOf: (name) => folder.port(name),
     show: (master, dead) => {
       led.show(master, dead);
     },
@@ -109,50 +105,18 @@ class Lead {
   }
 
   show(master: string | null, dead: readonly string[] = []): void {
-    const roles = (name: string) =>
-      dead.includes(name) ? "dead" : name === master ? "master" : "replica";
-    const nodes = this.#config.nodes.map((node): NodeView => {
-      const isData = node.kind === "data";
+    const nodes = this.#config.nodes.map((node): ShownNode => {
       const { name, kind, host, port } = node;
-      const others = dead.includes(name) ? "dead" : "up";
-      return {
-        name,
-        kind,
-        host,
-        port,
-        db: isData ? 0 : null,
-        partition: isData ? 0 : null,
-        role: isData ? roles(name) : others,
-        inSync: !dead.includes(name),
-        runId: null,
-        since: "",
-      };
+      const isData = node.kind === "data";
+      return { name, kind, host, port, db: isData ? 0 : null, partition: isData ? 0 : null };
     });
-    const withRole = (role: string): string[] =>
-      nodes.filter((node) => node.partition === 0 && node.role === role).map(({ name }) => name);
-    const partitions: View["partitions"] = [
-      {
-        index: 0,
-        master,
-        replicas: withRole("replica"),
-        dead: withRole("dead"),
-        replicationId: null,
-        lastMaster: master ?? this.#master,
-        needs: null,
-      },
-    ];
+    const view = shownView({ nodes, masters: [master], dead, revision: ++this.#revision });
     this.#master = master ?? this.#master;
-    this.#view.set({
-      cluster: "twine",
-      state: stateOf({ partitions, nodes }),
-      epoch: 1,
-      revision: ++this.#revision,
-      alpha: "m1",
-      updatedAt: "",
-      confDigest: "",
-      partitions,
-      nodes,
-    });
+    const partitions = view.partitions.map((partition) => ({
+      ...partition,
+      lastMaster: this.#master,
+    }));
+    this.#view.set({ ...view, partitions });
   }
 
   async failOver(to: string): Promise<void> {

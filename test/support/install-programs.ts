@@ -7,14 +7,17 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "redis-server": "redis-server",
   "redis-cli": "redis-tools",
   nutcracker: "nutcracker",
+  promtool: "prometheus",
   xmllint: "libxml2-utils",
   chromium: "chromium",
   dockerd: "docker.io",
   iptables: "iptables",
   ip: "iproute2",
+  ss: "iproute2",
   sshd: "openssh-server",
   ssh: "openssh-client",
   openssl: "openssl",
+  age: "age",
 };
 
 /** Debian asks this program before it starts a service; 101 means no. */

@@ -1,19 +1,17 @@
 // local-folder.ts: a cluster's folder under the system's temporary folder, on which a test calls setup, start and stop
 // in its own process; whatever still runs when the test ends is ended by its pid file, then the folder goes.
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { setup, start, stop } from "../../infra/local/commands.ts";
 import type { LocalRequest } from "../../infra/local/context.ts";
-import { runningProcess } from "../../infra/local/pid-file.ts";
 import { silentProgress } from "../../infra/local/progress.ts";
-import type { SetupOptions } from "../../infra/local/setup.ts";
-import { binPath, packageRoot } from "../../runtime/cli/package-root.ts";
+import type { SetupOptions } from "../../infra/local/files/setup.ts";
+import { twineHome } from "../../runtime/cli/package-root.ts";
 import type { RedisReply } from "../../runtime/ports/redis-link.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { configOf } from "../golden/render-cases.ts";
-import { freePort } from "./redis-server.ts";
+import { ClusterFolder } from "./cluster-folder.ts";
 
 export interface LocalFolder {
   readonly folder: string;
@@ -34,65 +32,43 @@ export interface LocalFolder {
   ask(node: string, ...command: string[]): Promise<RedisReply>;
 }
 
-/** `conf` with every {NAME} replaced by a free port. Only data and status nodes are started. */
+/** `conf` as ClusterFolder takes it. Only data and status nodes are started. */
 export async function localFolder(conf: string): Promise<LocalFolder> {
-  const folder = await mkdtemp(join(tmpdir(), "twine-local-"));
-  const file = join(folder, "twine.conf");
-  const ports = new Map<string, number>();
-  for (const [, name = ""] of conf.matchAll(/\{([A-Za-z0-9]+)\}/g)) {
-    if (!ports.has(name)) ports.set(name, await freePort());
-  }
-  const port = (node: string): number => ports.get(node) ?? 0;
-  await writeFile(
-    file,
-    conf.replace(/\{([A-Za-z0-9]+)\}/g, (_, name: string) => String(port(name))),
-  );
+  const cluster = await ClusterFolder.create(conf);
+  onTestFinished(() => cluster.end());
+  const { folder, file } = cluster;
   const path = (...parts: string[]): string => join(folder, "partitions/localhost", ...parts);
   const request = async (more: Partial<LocalRequest> = {}): Promise<LocalRequest> => ({
     config: configOf(await readFile(file, "utf8"), file),
-    home: {
-      templatesFolder: join(packageRoot(), "templates"),
-      twineBin: (name) => binPath(name, "runtime"),
-    },
+    home: twineHome(),
     progress: silentProgress,
     only: ["data", "status"],
     ...more,
   });
   const running = async (): Promise<string[]> => {
     const names = await readdir(path()).catch(() => []);
-    const alive = await Promise.all(
-      names.map((name) => runningProcess(path(name, "pid")).catch(() => undefined)),
-    );
-    return names.filter((_, index) => alive[index] !== undefined).sort();
+    const alive = await Promise.all(names.map((name) => cluster.isRunning(name)));
+    return names.filter((_, index) => alive[index]).sort();
   };
-  onTestFinished(async () => {
-    const partitions = join(folder, "partitions");
-    const files = await readdir(partitions, { recursive: true }).catch(() => []);
-    for (const file of files.filter((name) => basename(name) === "pid")) {
-      const found = await runningProcess(join(partitions, file));
-      if (found !== undefined) process.kill(found.pid, "SIGKILL");
-    }
-    await rm(folder, { recursive: true, force: true, maxRetries: 5 });
-  });
   return {
     folder,
     conf: file,
-    port,
+    port: (node) => cluster.port(node),
     path,
     request,
     running,
     rewrite: async (text) => {
-      await writeFile(file, text(await readFile(file, "utf8")));
+      await cluster.rewrite(text(await readFile(file, "utf8")));
     },
     read: (...parts) => readFile(path(...parts), "utf8"),
     setup: async (options = {}) =>
       setup(await request(), { overwrite: false, adopt: false, ...options }),
     start: async (more) => start(await request(more)),
     stop: async (more) => stop(await request(more)),
-    pid: async (node) => Number((await readFile(path(node, "pid"), "utf8")).split("\n")[0]),
+    pid: (node) => cluster.pid(node),
     ask: async (node, command = "PING", ...args) => {
       const link = await openRedisLink(
-        { host: "127.0.0.1", port: port(node) },
+        { host: "127.0.0.1", port: cluster.port(node) },
         { connectTimeoutMs: 2000 },
       );
       try {

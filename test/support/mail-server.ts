@@ -2,7 +2,7 @@
 import PostalMime, { type Email } from "postal-mime";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 import { onTestFinished } from "vitest";
-import { freePort } from "./redis-server.ts";
+import { freePort } from "./port-claims.ts";
 
 export interface TestMailServer {
   readonly port: number;

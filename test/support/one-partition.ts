@@ -1,5 +1,6 @@
 // one-partition.ts: clusters of real processes that serve one test, and the smallest twine.conf that shows a change of master.
 import { onTestFinished } from "vitest";
+import { byLetter, clusterConf } from "./cluster-conf.ts";
 import { FaultCluster } from "./fault-cluster.ts";
 import { PipelinedWriter } from "./pipelined-writer.ts";
 
@@ -11,17 +12,16 @@ export function onePartition(
   counts: { readonly dataNodes: number; readonly monitors: number },
   ...lines: readonly string[]
 ): string {
-  const numbered = (count: number, lineOf: (number: number) => string): string[] =>
-    Array.from({ length: count }, (_, at) => lineOf(at + 1));
-  return [
-    "partitions 1",
-    ...numbered(counts.dataNodes, (number) => `a${number}=data 0 localhost {a${number}} 0`),
-    "s1=status localhost {s1} 0",
-    ...numbered(counts.monitors, (number) => `m${number}=monitor localhost {m${number}}`),
-    "r1=router localhost {r1}",
-    ...lines,
-    "",
-  ].join("\n");
+  const shape = { nodesPerPartition: counts.dataNodes, monitors: counts.monitors, routers: 1 };
+  return clusterConf({ ...shape, nameOf: byLetter, lines: ["partitions 1", ...lines] });
+}
+
+/** twine.conf of partition 0 on a1, a2 and partition 1 on b1, b2, with one monitor and one status node, and `lines` besides. */
+export function twoPartitions(...lines: readonly string[]): string {
+  return clusterConf({
+    ...{ partitions: 2, nodesPerPartition: 2, nameOf: byLetter },
+    lines: ["partitions 2", ...lines],
+  });
 }
 
 /** Set up, started and `OK`; it ends with the test. `conf` as FaultCluster.create takes it. */

@@ -164,7 +164,7 @@ class Simulation {
         value = chosen.value;
         this.oracle.claim(name, value.heartbeat, value.body);
       }
-      if (this.#random.isOnceIn(4)) proposer.giveWay();
+      if (this.#random.isOnceIn(4)) proposer.releasePromise();
     }
   }
 

@@ -1,8 +1,9 @@
 // router-cluster.ts: a router over plain redis-servers, with a view that the test keeps by hand.
 import { connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { onTestFinished } from "vitest";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
-import { stateOf, type NodeView, type View } from "../../runtime/core/view.ts";
+import type { View } from "../../runtime/core/view.ts";
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { loadPartitioner } from "../../runtime/ports/hash-source.ts";
@@ -11,13 +12,24 @@ import type { ViewSource } from "../../runtime/register/view-source.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
 import { ReplyScanner } from "../../runtime/resp/reply-scanner.ts";
 import { startRouter } from "../../runtime/router/server.ts";
-import { freePort, startRedis, until, type TestRedis } from "./redis-server.ts";
+import type { CleanUp } from "./clean-up.ts";
+import { clusterConf } from "./cluster-conf.ts";
+import { ClusterFolder } from "./cluster-folder.ts";
+import { freePort } from "./port-claims.ts";
+import { until, type TestRedis } from "./redis-server.ts";
+import { shownDataNode, shownView } from "./shown-view.ts";
 
 /** A view source that says what the test tells it. */
 export class HandKeptView implements ViewSource {
   #view: View | undefined;
   #isConfirmed = true;
+  readonly #names: ReadonlyMap<number, string>;
   readonly #tasks = new Set<() => void>();
+
+  /** The data nodes' names by port; without one a node is called nPORT. */
+  constructor(names: ReadonlyMap<number, string> = new Map()) {
+    this.#names = names;
+  }
 
   current(): View | undefined {
     return this.#view;
@@ -44,43 +56,10 @@ export class HandKeptView implements ViewSource {
   /** Masters by partition: the port of one of `nodes`, or null. */
   show(nodes: readonly { port: number; partition: number }[], masters: (number | null)[]): void {
     const revision = (this.#view?.revision ?? 0) + 1;
-    const nodeViews = nodes.map(({ port, partition }): NodeView => {
-      const role = masters[partition] === port ? "master" : "replica";
-      return {
-        name: `n${port}`,
-        kind: "data",
-        host: "localhost",
-        port,
-        db: partition,
-        partition,
-        role,
-        inSync: true,
-        runId: null,
-        since: `revision ${revision}`,
-      };
-    });
-    const partitions = masters.map((master, index) => ({
-      index,
-      master: master === null ? null : `n${master}`,
-      replicas: nodeViews.flatMap(({ name, role, partition }) =>
-        role === "replica" && partition === index ? [name] : [],
-      ),
-      dead: [],
-      replicationId: null,
-      lastMaster: null,
-      needs: null,
-    }));
-    this.set({
-      cluster: "test",
-      state: stateOf({ partitions, nodes: nodeViews }),
-      epoch: 1,
-      revision,
-      alpha: "m1",
-      updatedAt: "",
-      confDigest: "",
-      partitions,
-      nodes: nodeViews,
-    });
+    const nameOf = (port: number): string => this.#names.get(port) ?? `n${port}`;
+    const shown = nodes.map(({ port, partition }) => shownDataNode(nameOf(port), port, partition));
+    const names = masters.map((port) => (port === null ? null : nameOf(port)));
+    this.set({ ...shownView({ nodes: shown, masters: names, revision }), cluster: "test" });
   }
 
   /** A whole view at once. */
@@ -114,40 +93,26 @@ export interface RouterClusterOptions {
   readonly settings?: readonly string[];
   readonly redis?: readonly string[];
   readonly password?: string;
+  readonly certificatesEveryMs?: number;
   /** The path of twine.conf, where the files that it names are looked for. */
   readonly file?: string;
   readonly log?: Log;
-  readonly cleanUp?: (task: () => Promise<void>) => void;
+  readonly cleanUp?: CleanUp;
 }
-
-/** A master waits five seconds for more replicas before it syncs the first, unless told otherwise. */
-const SYNC_AT_ONCE = ["repl-diskless-sync-delay 0"];
 
 /** A router over `partitions` redis-servers; partition p's database is number p, to see that SELECT happens. */
 export async function startRouterCluster(
   options: RouterClusterOptions = {},
 ): Promise<RouterCluster> {
   const { partitions = 3, settings = [], cleanUp = onTestFinished } = options;
-  const servers: TestRedis[] = [];
-  for (let partition = 0; partition < partitions; partition++) {
-    servers.push(await startRedis([...SYNC_AT_ONCE, ...(options.redis ?? [])], cleanUp));
-  }
-  const replicas: TestRedis[][] = [];
-  for (const server of servers) {
-    const ofPartition: TestRedis[] = [];
-    for (let count = 0; count < (options.replicas ?? 0); count++) {
-      ofPartition.push(await startReplica(server, ofPartition.length + 1, cleanUp));
-    }
-    replicas.push(ofPartition);
-  }
+  const { folder, servers, replicas } = await startNodes(partitions, options, cleanUp);
   const nodes = servers.flatMap((server, partition) =>
     [server, ...(replicas[partition] ?? [])].map(({ port }) => ({ port, partition })),
   );
-  const lines = nodes.map(
-    ({ port, partition }) => `n${port}=data ${partition} localhost ${port} ${partition}`,
-  );
-  const config = configOf([...lines, ...settings], options.file);
-  const view = new HandKeptView();
+  const configWith = (lines: readonly string[]): ClusterConfig =>
+    parsed(`${folder.text}${lines.join("\n")}\n`, options.file ?? folder.file);
+  const config = configWith(settings);
+  const view = new HandKeptView(new Map(config.nodes.map(({ name, port }) => [port, name])));
   view.show(
     nodes,
     servers.map(({ port }) => port),
@@ -162,8 +127,11 @@ export async function startRouterCluster(
     clock: systemClock,
     log: options.log ?? silentLog,
     listen: { host: "127.0.0.1", port },
+    ...(options.certificatesEveryMs === undefined
+      ? {}
+      : { certificatesEveryMs: options.certificatesEveryMs }),
   });
-  const sockets: Socket[] = [];
+  const sockets: Duplex[] = [];
   let isClosed = false;
   const close = async (): Promise<void> => {
     if (isClosed) return;
@@ -180,7 +148,7 @@ export async function startRouterCluster(
     replicas,
     view,
     close,
-    reload: (changed) => router.reload(configOf([...lines, ...changed], options.file)),
+    reload: (changed) => router.reload(configWith(changed)),
     drain: () => router.close(),
     client: async () => {
       const client = await RawClient.open(port);
@@ -190,28 +158,49 @@ export async function startRouterCluster(
   };
 }
 
-/** The `nth` replica of `master`, in sync. */
-async function startReplica(
-  master: TestRedis,
-  nth: number,
-  cleanUp: (task: () => Promise<void>) => void,
-): Promise<TestRedis> {
-  const replica = await startRedis([`replicaof 127.0.0.1 ${master.port}`], cleanUp);
+interface StartedNodes {
+  readonly folder: ClusterFolder;
+  readonly servers: readonly TestRedis[];
+  readonly replicas: readonly (readonly TestRedis[])[];
+}
+
+async function startNodes(
+  partitions: number,
+  { replicas: replicaCount = 0, redis }: RouterClusterOptions,
+  cleanUp: CleanUp,
+): Promise<StartedNodes> {
+  const nodesPerPartition = 1 + replicaCount;
+  const shape = { partitions, nodesPerPartition, statusNodes: 0, monitors: 0, ownDatabases: true };
+  const folder = await ClusterFolder.create(clusterConf(shape));
+  cleanUp(() => folder.end());
+  const started = await folder.startServers({ data: "following", redis, cleanUp });
+  const byPartition = Array.from({ length: partitions }, (_, partition) =>
+    [...started].filter(([name]) => name.startsWith(`p${partition}-`)).map(([, server]) => server),
+  );
+  const servers = byPartition.flatMap(([master]) => master ?? []);
+  const replicas = byPartition.map(([, ...others]) => others);
+  for (const [partition, master] of servers.entries()) {
+    await untilAllInSync(master, replicas[partition] ?? []);
+  }
+  return { folder, servers, replicas };
+}
+
+async function untilAllInSync(master: TestRedis, replicas: readonly TestRedis[]): Promise<void> {
+  if (replicas.length === 0) return;
   const link = await master.link();
   // Something to confirm: without a write the stream is silent for ten seconds.
   await link.call("PUBLISH", "sync", "");
-  await until("the replica confirms what the master sent", async () => {
+  await until("the replicas confirm what the master sent", async () => {
     const info = (await link.call("INFO", "replication")) as string;
-    const isOnline = info.includes(`port=${replica.port},state=online`);
-    return isOnline && (await link.call("WAIT", nth, 100)) === nth;
+    const areOnline = replicas.every(({ port }) => info.includes(`port=${port},state=online`));
+    return areOnline && (await link.call("WAIT", replicas.length, 100)) === replicas.length;
   });
-  return replica;
 }
 
-function configOf(lines: readonly string[], file = "/nowhere/twine.conf"): ClusterConfig {
-  const parsed = parseConf(`${lines.join("\n")}\n`, file);
-  if (parsed.config === undefined) throw new Error(JSON.stringify(parsed.errors));
-  return parsed.config;
+function parsed(text: string, file: string): ClusterConfig {
+  const { config, errors } = parseConf(text, file);
+  if (config === undefined) throw new Error(JSON.stringify(errors));
+  return config;
 }
 
 /** Promotes the first replica of partition 0 and shows it as its only node; the old master is left as it is. */
@@ -228,17 +217,20 @@ export function pipelined(commands: readonly string[]): Buffer {
   return Buffer.concat(commands.map((command) => encodeCommand(command.split(" "))));
 }
 
+/** Of a stream that is no socket only what every stream has is there. */
+type ClientSocket = Duplex & Pick<Socket, "resetAndDestroy">;
+
 /** A connection that shows replies as they came. */
 export class RawClient {
-  readonly socket: Socket;
+  readonly socket: ClientSocket;
   readonly #scanner = new ReplyScanner();
   readonly #waiting: ((reply: string) => void)[] = [];
   readonly #replies: string[] = [];
 
-  private constructor(socket: Socket) {
+  private constructor(socket: ClientSocket) {
     this.socket = socket;
     socket.on("error", () => undefined);
-    socket.on("data", (chunk) => {
+    socket.on("data", (chunk: Buffer) => {
       this.#scanner.push(chunk);
       for (let raw = this.#scanner.next(); raw !== undefined; raw = this.#scanner.next()) {
         const text = raw.toString("latin1");
@@ -250,6 +242,11 @@ export class RawClient {
     socket.on("close", () => {
       for (const waiting of this.#waiting.splice(0)) waiting("closed");
     });
+  }
+
+  /** Over any stream, which has no more of a socket than a stream has. */
+  static over(stream: Duplex): RawClient {
+    return new RawClient(stream as ClientSocket);
   }
 
   static open(port: number): Promise<RawClient> {

@@ -3,7 +3,7 @@
 import { connect, createServer, type Socket } from "node:net";
 import { onTestFinished } from "vitest";
 import { RequestSplitter } from "../../runtime/resp/request-splitter.ts";
-import { freePort } from "./redis-server.ts";
+import { freePort } from "./port-claims.ts";
 
 /**
  * A port in front of a server that lets connections through command by command: each waits for the reply to the one

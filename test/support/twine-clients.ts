@@ -7,7 +7,9 @@ import { until } from "./redis-server.ts";
 
 export function clientOf(options: TwineClientOptions): TwineClient {
   const client = new TwineClient(options);
-  onTestFinished(() => client.disconnect());
+  onTestFinished(() => {
+    client.disconnect();
+  });
   return client;
 }
 

@@ -44,7 +44,19 @@ test("help and version are asked for first", () => {
   expect(parseTwineArguments(["get", "--help"]).kind).toBe("run");
 });
 
-test("the password of -a is known, also behind other options", () => {
-  expect(parseTwineArguments(["-n", "0", "-a", "pw", "get", "a"]).password).toBe("pw");
-  expect(parseTwineArguments(["get", "-a"]).password).toBeUndefined();
+test("the password of -a is for the nodes: redis-cli's socket asks for none", () => {
+  expect(parseTwineArguments(["-n", "0", "-a", "pw", "--json", "get", "a"])).toMatchObject({
+    password: "pw",
+    rest: ["-n", "0", "--json", "get", "a"],
+  });
+  expect(parseTwineArguments(["get", "-a", "b"])).toMatchObject({
+    password: undefined,
+    rest: ["get", "-a", "b"],
+  });
+  expect(codeOf("-a", "pw", "-h", "x")).toBe("CLI_OPTION_REFUSED 2");
+});
+
+test("there is one user: another one, and a password that redis-cli would ask for, are refused", () => {
+  expect(codeOf("--user", "shop", "get", "a")).toBe("CLI_OPTION_REFUSED 2");
+  expect(codeOf("--askpass", "get", "a")).toBe("CLI_OPTION_REFUSED 2");
 });

@@ -1,201 +1,130 @@
-// red-cluster.ts: a group of plain Redis replica sets as one Redis, after Red Cluster (2011): no twine.conf, no monitors.
+// red-cluster.ts: several Redis replica sets as one Redis, after Red Cluster (2011): no twine.conf, no monitors.
 //
 //   crc32 of the key -> replica set -> reads to its replicas in turn, writes to its master
 //
-// When a master dies this process promotes one of that set's replicas and makes the others follow it (heal.ts). It decides
-// alone: for a majority that decides there are Twine's monitors and TwineClient.
-import { builtinPartition } from "../../core/hash/partition-function.ts";
-import type { Problem } from "../../core/errors.ts";
+// When a master dies, this process promotes one of its replicas and repoints the others (heal.ts). It decides alone. For
+// decisions by a majority use Twine's monitors and TwineClient.
+import type { RedisOptions } from "ioredis";
 import type { Settings } from "../../core/cluster.ts";
 import type { Credentials } from "../../core/credentials.ts";
+import type { Problem } from "../../core/errors.ts";
 import { systemClock } from "../../ports/clock.ts";
 import type { LinkTls } from "../../ports/link-tls.ts";
-import { systemRandom } from "../../ports/random.ts";
-import { loadAof, type AofLoaded, type AofOptions } from "../aof/load-aof.ts";
-import { askCommands, silenceOf } from "../ask-commands.ts";
+import { loadAof, type AofLoaded, type AofOptions } from "../../replication/aof/load-aof.ts";
+import { whyNotLoadable } from "../../replication/aof/loadable.ts";
 import {
   addressProblem,
   optionProblems,
   RED_RULES,
+  redisOptionsOf,
   refuseProblems,
   shown,
+  type IoredisOption,
 } from "../client-options.ts";
-import { closedError, ClusterClient } from "../cluster-client.ts";
-import { Dispatcher } from "../dispatcher.ts";
-import type { LaneContext, Topology } from "../lane-context.ts";
-import type { NodeTarget } from "../node-connection.ts";
-import { ReplicaSet, type RedNode } from "./replica-set.ts";
+import { EngineHost } from "../engine-host.ts";
+import { EngineRedis } from "../engine-redis.ts";
+import { RedHost, redRouting } from "./red-host.ts";
+import type { RedNode } from "../../replica-sets/replica-set.ts";
 
 export { TwineError } from "../../core/errors.ts";
 
 export interface ReplicaSetNodes {
-  /** The write master as long as nothing else happened. */
+  /** The initial master. A failover may have replaced it. */
   readonly master: RedNode;
   readonly replicas?: readonly RedNode[];
 }
 
-export interface RedClusterOptions {
+export interface RedClusterOptions extends Pick<RedisOptions, IoredisOption> {
   readonly username?: string;
   readonly password?: string;
-  /** As node:tls and ioredis have it; without it nodes are spoken to without TLS. */
+  /** As in node:tls and ioredis. Absent: connections to nodes are without TLS. */
   readonly tls?: LinkTls;
-  /** A master that is silent for so long is replaced; one whose port refuses, at once. 1000 unless told otherwise. */
+  /** A master that is silent for this long is replaced; one whose port refuses is replaced at once. @default 1000 */
   readonly downAfterMs?: number;
-  /** How long a command may wait for a master; 10000. */
+  /** How long a command is buffered for a master. @default 10000 */
   readonly holdForMs?: number;
-  /** 64 MiB. */
+  /** @default 64 MiB */
   readonly holdBytes?: number;
   readonly retryUnknown?: Settings["retryUnknown"];
-  /** replica unless told otherwise. */
+  /** @default "replica" */
   readonly readFrom?: Settings["readFrom"];
 }
 
-const CONNECT_TIMEOUT_MS = 1000;
+/** The part that all clients of one RedCluster share. */
+class RedShared extends EngineHost {
+  /** The newest one. */
+  red: RedHost | undefined;
+  readonly setCount: number;
 
-export class RedCluster extends ClusterClient {
-  readonly #options: RedClusterOptions;
-  readonly #sets: readonly ReplicaSet[];
-  readonly #listeners = new Set<() => void>();
-  readonly #ready: Promise<void>;
-  #dispatcher: Dispatcher | undefined;
-  readonly #partitionOf: (key: Uint8Array) => number;
-
-  /** Connects at once; commands are held until every set has been asked. Throws every CLIENT_OPTION_BAD and
-      RED_SETS_BAD at once. */
-  constructor(replicaSets: readonly ReplicaSetNodes[], options: RedClusterOptions = {}) {
-    refuseProblems([...optionProblems(options, RED_RULES), ...setProblems(replicaSets)]);
-    super({ clock: systemClock, holdForMs: options.holdForMs ?? 10_000 });
-    this.#options = options;
-    this.#partitionOf = builtinPartition("crc32", replicaSets.length);
-    this.#sets = replicaSets.map(({ master, replicas = [] }, index) =>
-      this.#openSet(index, [master, ...replicas]),
-    );
-    this.#ready = this.#start();
-    this.#ready.catch((error: unknown) => {
-      const failure = error instanceof Error ? error : new Error(String(error));
-      if (this.isClosed) return;
-      this.failWaiting(failure);
-      this.emit("error", failure);
+  constructor(sets: readonly ReplicaSetNodes[], options: RedClusterOptions) {
+    const { holdForMs = 10_000, holdBytes = 64 * 1024 ** 2, downAfterMs = 1000 } = options;
+    const { retryUnknown = "reads", readFrom = "replica", tls } = options;
+    const settings = { holdForMs, holdBytes, retryUnknown, readFrom };
+    const nodes = sets.map(({ master, replicas = [] }) => [master, ...replicas]);
+    const credentials = credentialsOf(options);
+    super(holdForMs, (report) => {
+      this.red = new RedHost({ sets: nodes, credentials, tls, downAfterMs, settings }, report);
+      return this.red;
     });
+    this.setCount = sets.length;
+  }
+}
+
+export class RedCluster extends EngineRedis {
+  readonly #shared: RedShared;
+
+  /** Connects at once; commands are buffered until every set has been asked. Throws all problems together:
+      CLIENT_OPTION_BAD and RED_SETS_BAD. */
+  constructor(replicaSets: readonly ReplicaSetNodes[], options?: RedClusterOptions);
+  /** For duplicate(). */
+  constructor(shared: RedShared, options: RedisOptions);
+  constructor(
+    from: readonly ReplicaSetNodes[] | RedShared,
+    options: RedClusterOptions | RedisOptions = {},
+  ) {
+    const isDuplicate = from instanceof RedShared;
+    if (!isDuplicate) refuseProblems([...optionProblems(options, RED_RULES), ...setProblems(from)]);
+    const shared = isDuplicate ? from : new RedShared(from, options as RedClusterOptions);
+    const redisOptions = isDuplicate ? options : redisOptionsOf(options);
+    super(shared, redisOptions, isDuplicate);
+    this.#shared = shared;
   }
 
-  /** Resolves when every set was asked once and some node told its commands. */
-  ready(): Promise<void> {
-    return this.isClosed ? Promise.reject(closedError()) : this.#ready;
-  }
-
-  /** The number of a key's replica set: its crc32 modulo the number of sets. */
+  /** The index of a key's replica set: crc32(key) modulo the number of sets. */
   replicaSetOf(key: string | Uint8Array): number {
-    return this.#partitionOf(typeof key === "string" ? Buffer.from(key) : key);
+    const bytes = typeof key === "string" ? Buffer.from(key) : key;
+    return redRouting(this.#shared.setCount).partitionOfRange?.(bytes, 0, bytes.length) ?? 0;
   }
 
-  /** host:port of the present master of each set, undefined where there is none. */
+  /** host:port of each set's present master; undefined for a set without one. */
   get masters(): readonly (string | undefined)[] {
-    return this.#sets.map(({ master }) => master?.name);
+    return this.#shared.red?.sets.map(({ master }) => master?.name) ?? [];
   }
 
-  /** Loads existing data: an append only file, with or without an RDB before its commands, or a folder with the manifest of
-      a multi-part one. What can be told beforehand is told before anything is written: see loadAof for the errors. It adds
-      to what is there; a key of an RDB part replaces the one of its name. Needs redis-server on PATH for RDB parts. */
+  /** Loads existing data: an append only file, with or without an RDB preamble, or a folder with the manifest of a
+      multi-part one. Checks what can be checked before it writes: see loadAof for the errors. Data is added; a key from
+      an RDB replaces an existing one. Needs redis-server on PATH for RDB parts. */
   async loadAofFile(path: string, options: AofOptions = {}): Promise<AofLoaded> {
-    await this.ready();
+    const { commands } = await this.engineReady;
+    const routing = redRouting(this.#shared.setCount);
     return loadAof(path, options, {
       clock: systemClock,
-      whyNot: (args) => this.#dispatcher?.whyNot(args),
+      whyNot: (args) => commands && whyNotLoadable(args, commands, routing),
       send: (args) => this.call(args[0]?.toString() ?? "", ...args.slice(1)),
     });
   }
 
-  protected override async closeSources(): Promise<void> {
-    this.#listeners.clear();
-    await Promise.all(this.#sets.map((set) => set.close()));
-  }
-
-  #openSet(index: number, nodes: readonly RedNode[]): ReplicaSet {
-    return new ReplicaSet({
-      index,
-      nodes,
-      credentials: credentialsOf(this.#options),
-      clock: systemClock,
-      tls: this.#options.tls,
-      downAfterMs: this.#options.downAfterMs ?? 1000,
-      onChange: () => {
-        for (const listener of [...this.#listeners]) listener();
-      },
-      onFailover: (from, to) => {
-        this.emit("failover", { partition: index, from, to });
-      },
-      onError: (error) => {
-        this.emit("error", error);
-      },
-    });
-  }
-
-  async #start(): Promise<void> {
-    await Promise.all(this.#sets.map((set) => set.tend()));
-    const known = await askCommands({
-      targets: () =>
-        this.#sets.flatMap(({ master, targets }) => (master === undefined ? targets : [master])),
-      clock: systemClock,
-      tls: this.#options.tls,
-      isOver: () => this.isClosed,
-      onSilence: (target, why) => {
-        this.tellWhyNotReady(silenceOf(target, why));
-      },
-    });
-    if (known === undefined) throw closedError();
-    const partitioner = { partitionOf: this.#partitionOf, close: () => Promise.resolve() };
-    const context = this.#laneContext();
-    const ports = { context, partitioner, random: systemRandom, onMessage: this.takeMessage };
-    this.#dispatcher = new Dispatcher({ ...ports, ...known });
-    this.open(this.#dispatcher);
-  }
-
-  #laneContext(): LaneContext {
-    const { holdForMs = 10_000, holdBytes = 64 * 1024 ** 2, downAfterMs = 1000 } = this.#options;
-    return {
-      topology: this.#topology(),
-      clock: systemClock,
-      holdForMs,
-      holdBytesMax: holdBytes,
-      ackReplicas: 0,
-      ackTimeoutMs: 0,
-      retryUnknown: this.#options.retryUnknown ?? "reads",
-      tls: this.#options.tls,
-      connectTimeoutMs: Math.min(CONNECT_TIMEOUT_MS, downAfterMs),
-      readerSilentMs: downAfterMs,
-      heldBytes: 0,
-      onFailure: (partition: number, target: NodeTarget) => {
-        const set = this.#sets[partition];
-        if (set?.master?.name === target.name) void set.tend();
-      },
-      ...this.outages,
-    };
-  }
-
-  #topology(): Topology {
-    const { readFrom = "replica" } = this.#options;
-    return {
-      partitionCount: this.#sets.length,
-      master: (partition) => this.#sets[partition]?.master,
-      readers: (partition) => (readFrom === "master" ? [] : (this.#sets[partition]?.readers ?? [])),
-      mayWrite: () => true,
-      clash: () => undefined,
-      onChange: (task) => {
-        this.#listeners.add(task);
-        return () => this.#listeners.delete(task);
-      },
-    };
+  protected override sibling(_host: EngineHost, options: RedisOptions): RedCluster {
+    return new RedCluster(this.#shared, options);
   }
 }
-
-/** A user of ioredis's own naming: the nodes are not Twine's, and so are their users. */
+/** Any user name, as in ioredis: the nodes are not Twine's and do not have its users. */
 function credentialsOf({ username, password }: RedClusterOptions): Credentials | undefined {
   if (password === undefined) return undefined;
   return { username: (username ?? "default") as Credentials["username"], password };
 }
 
-/** What is wrong with the sets: no address, or the same one twice. */
+/** The problems of the sets: an invalid address, or the same address twice. */
 function setProblems(sets: unknown): Problem[] {
   const problem = (message: string): Problem => ({
     code: "RED_SETS_BAD",

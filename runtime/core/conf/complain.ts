@@ -1,28 +1,25 @@
-// complain.ts: how the readers of lines say what is wrong with a word. Pure.
-// Nothing throws: every complaint is collected, so that one run shows them all.
+// complain.ts: reports errors in the words of a line. Pure.
+// No function throws: all errors are collected, so that one run shows them all.
 import type { Problem, SourceAt } from "../errors.ts";
 import type { Line, Word } from "./lines.ts";
 
 export type Complain = (problem: Problem) => void;
 
-/** One line while it is read: where it stands and where its complaints go. */
+/** The line that is being read, and the function that collects its errors. */
 export interface Reading {
   readonly file: string;
   readonly line: Line;
   readonly complain: Complain;
 }
 
-/** The place of a word, or of the end of the line where a word is missing. */
+/** The location of a word, or of the end of the line if the word is missing. */
 export function placeOf(reading: Reading, word: Word | undefined): SourceAt {
   const { file, line } = reading;
   const offset = word?.start ?? line.words.at(-1)?.end ?? 0;
   return { file, line: line.number, column: offset + 1 };
 }
 
-/**
- * Complains about one word. Always null, which readers return for "rejected"; undefined means "not
- * said".
- */
+/** Reports an error in one word. Always returns null, which readers return for "rejected"; undefined means "not set". */
 export function reject(
   reading: Reading,
   word: Word | undefined,
@@ -35,14 +32,14 @@ export function reject(
 }
 
 export interface NumberLimits {
-  /** With its article: "the port". */
+  /** The name with its article: "the port". */
   readonly what: string;
   readonly min: number;
   readonly max: number;
   readonly remedy: string;
 }
 
-/** A whole number within its limits, or null after a complaint. */
+/** A whole number within the limits, or null after an error. */
 export function readNumber(
   reading: Reading,
   word: Word | undefined,

@@ -1,26 +1,33 @@
-// complete.ts: gives a cluster whose file names no status nodes or no monitors what it can't run
-// without. Pure.
+// complete.ts: adds status nodes or monitors to a cluster whose file has none, because it can't run without them. Pure.
 //
-//   three hosts or more: one of each kind on the first three, so that any one host may be lost
-//   one or two hosts:    one of each kind on the first, because two bear no loss either
+//   three hosts or more: one of each kind on the first three, so that any one host may fail
+//   one or two hosts:    one of each kind on the first, because two can't survive a failure either
 //
-// "First" hosts are those of the natural order, as everywhere: the order of lines means nothing.
-import type { ClusterConfig, ClusterNode } from "../cluster.ts";
+// "First" is by the natural order of names, as everywhere; the order of lines does not matter.
+import { nodesOf, type ClusterConfig, type ClusterNode } from "../cluster.ts";
 import { TwineError, type Problem } from "../errors.ts";
 import { compareNames } from "../natural-order.ts";
 import { printNode } from "./print.ts";
 import { hostKey, portsOf } from "./relations.ts";
 
+/** twemproxy's default: it always serves statistics on some port. */
+const STATS_PORT = 22_222;
+
 const ADDED = Object.freeze({
   status: { port: 6399, letter: "s", noun: "status node", code: "CONF_STATUS_ADDED" },
   monitor: { port: 7600, letter: "m", noun: "monitor", code: "CONF_MONITORS_ADDED" },
 });
+type Added = Omit<(typeof ADDED)["status" | "monitor"], "port"> & { readonly port: number };
+
+function addedOf(config: ClusterConfig, kind: "status" | "monitor"): Added {
+  const isSentinel = kind === "monitor" && config.settings.failover === "sentinel";
+  return isSentinel ? { ...ADDED.monitor, port: 26_379, noun: "Sentinel" } : ADDED[kind];
+}
 
 /**
- * The config with status nodes and monitors, and a warning for each kind that had to be added; the
- * same config when none had. A name or port that is taken gives way to the next free one, and the
- * warning says so.
- * Throws CONF_NO_FREE_PORT when a host has none left.
+ * The config with status nodes and monitors, and a warning for each kind that was added. The same config if nothing was
+ * missing. If a name or port is taken, the next free one is used, and the warning shows it. Throws CONF_NO_FREE_PORT if a
+ * host has no free port.
  */
 export function completeConfig(config: ClusterConfig): {
   config: ClusterConfig;
@@ -30,16 +37,32 @@ export function completeConfig(config: ClusterConfig): {
   let completed = config;
   for (const kind of ["status", "monitor"] as const) {
     if (config.nodes.some((node) => node.kind === kind)) continue;
+    if (kind === "status" && config.settings.failover === "sentinel") continue;
     const nodes = nodesToAdd(completed, kind);
     completed = { ...completed, nodes: [...completed.nodes, ...nodes] };
-    warnings.push(warningOf(kind, nodes));
+    warnings.push(warningOf(addedOf(config, kind), nodes));
   }
-  return { config: completed, warnings };
+  return { config: withStatsPorts(completed), warnings };
+}
+
+/** twemproxy's statistics can't be turned off, so each router gets a port for them. */
+function withStatsPorts(config: ClusterConfig): ClusterConfig {
+  if (config.settings.router !== "twemproxy") return config;
+  let completed = config;
+  for (const router of nodesOf(config, "router")) {
+    if (router.statsPort !== undefined) continue;
+    const statsPort = freePort(completed, router, STATS_PORT, "statistics");
+    const nodes = completed.nodes.map((node) =>
+      node.name === router.name ? { ...router, statsPort } : node,
+    );
+    completed = { ...completed, nodes };
+  }
+  return completed;
 }
 
 function nodesToAdd(config: ClusterConfig, kind: "status" | "monitor"): ClusterNode[] {
   const hosts = new Map<string, ClusterNode>();
-  // localhost and 127.0.0.1 are one host; of its nodes the first stands for it.
+  // localhost and 127.0.0.1 are one host; its first node represents it.
   for (const node of config.nodes.toSorted((a, b) => compareNames(a.name, b.name))) {
     const key = hostKey(node.host);
     if (!hosts.has(key)) hosts.set(key, node);
@@ -47,9 +70,10 @@ function nodesToAdd(config: ClusterConfig, kind: "status" | "monitor"): ClusterN
   const first = [...hosts.values()].sort((a, b) => compareNames(a.host, b.host));
   const names = new Set(config.nodes.map((node) => node.name));
   return first.slice(0, first.length >= 3 ? 3 : 1).map((neighbour) => {
-    const name = freeName(names, ADDED[kind].letter);
+    const added = addedOf(config, kind);
+    const name = freeName(names, added.letter);
     names.add(name);
-    const port = freePort(config, neighbour, kind);
+    const port = freePort(config, neighbour, added.port, `a ${kind} node`);
     const base = { name, host: neighbour.host, port, at: neighbour.at };
     return kind === "status" ? { kind, ...base, db: 0 } : { kind, ...base };
   });
@@ -64,23 +88,23 @@ function freeName(taken: ReadonlySet<string>, letter: string): string {
 function freePort(
   config: ClusterConfig,
   neighbour: ClusterNode,
-  kind: "status" | "monitor",
+  from: number,
+  what: string,
 ): number {
   const nodes = config.nodes.filter((node) => hostKey(node.host) === hostKey(neighbour.host));
   const taken = new Set(nodes.flatMap(portsOf));
-  let { port } = ADDED[kind];
+  let port = from;
   while (taken.has(port)) port++;
   if (port <= 65_535) return port;
   throw new TwineError({
     code: "CONF_NO_FREE_PORT",
-    message: `on ${neighbour.host} no port from ${ADDED[kind].port} up is free for a ${kind} node`,
+    message: `on ${neighbour.host} no port from ${from} up is free for ${what}`,
     at: neighbour.at,
-    remedy: `add ${kind} lines of your own`,
+    remedy: `add lines of your own, with the port for ${what}`,
   });
 }
 
-function warningOf(kind: "status" | "monitor", nodes: readonly ClusterNode[]): Problem {
-  const { noun, port, code } = ADDED[kind];
+function warningOf({ noun, port, code }: Added, nodes: readonly ClusterNode[]): Problem {
   const moved = nodes.filter((node) => node.port !== port);
   const why =
     moved.length === 0
@@ -90,6 +114,6 @@ function warningOf(kind: "status" | "monitor", nodes: readonly ClusterNode[]): P
   return {
     code,
     message: `there is no ${noun}, so Twine adds ${lines}${why}`,
-    remedy: `write ${nodes.length === 1 ? "this line" : "these lines"} into the file to keep them`,
+    remedy: `write ${nodes.length === 1 ? "this line" : "these lines"} into the file to keep ${nodes.length === 1 ? "it" : "them"}`,
   };
 }

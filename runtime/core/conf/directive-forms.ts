@@ -1,6 +1,6 @@
-// directive-forms.ts: the forms that the arguments of a directive take: a duration, a size, a number, one of several
-// words, a text. Pure.
-// Reading and printing stand side by side, so that what is printed is read back as the same.
+// directive-forms.ts: the forms of a directive's arguments: a duration, a size, a number, one of several words, a text.
+// Pure.
+// Parser and printer are side by side, so that a printed setting parses to the same value.
 import type { Settings } from "../cluster.ts";
 import { readNumber, reject, type Reading } from "./complain.ts";
 import { parseDuration, printDuration } from "./durations.ts";
@@ -10,16 +10,14 @@ import { didYouMean } from "./suggest.ts";
 
 export interface Directive {
   readonly name: string;
-  /** What stands behind the name, e.g. "DURATION". */
+  /** The arguments after the name, e.g. "DURATION". */
   readonly shape: string;
   readonly repeats: boolean;
   /** How many words may follow the name. */
   readonly words: { readonly min: number; readonly max: number };
-  /** What these arguments set, or null after a complaint. `settings` is what holds so far. */
+  /** The settings that these arguments change, or null after an error. `settings`: the present settings. */
   read(reading: Reading, args: readonly Word[], settings: Settings): Partial<Settings> | null;
-  /**
-   * The arguments that set what holds: one string for each line; none when there is nothing to say.
-   */
+  /** The arguments that give the present value: one string for each line; empty if no line is needed. */
   print(settings: Settings): readonly string[];
 }
 
@@ -60,8 +58,11 @@ export function duration(
     const message =
       ms === undefined
         ? `'${word.text}' is no duration for ${name}`
-        : `${name} ${word.text} is not from ${printDuration(min)} to ${printDuration(max)}`;
-    const remedy = "write a whole number and its unit: 500ms, 1s, 10m, 1h, 1d";
+        : `${name} ${word.text} is out of range`;
+    const remedy =
+      ms === undefined
+        ? "write a whole number and its unit: 500ms, 1s, 10m, 1h, 1d"
+        : `write a duration from ${printDuration(min)} to ${printDuration(max)}`;
     return reject(reading, word, "CONF_BAD_DURATION", message, remedy);
   };
   return single(name, "DURATION", read, (settings) => [printDuration(get(settings))]);
@@ -105,14 +106,17 @@ export function size(name: string, limits: Limits, get: Get<number>, set: Set<nu
     const message =
       bytes === undefined
         ? `'${word.text}' is no size for ${name}`
-        : `${name} ${word.text} is not from ${printSize(min)} to ${printSize(max)}`;
-    const remedy = "write a whole number and its unit as Redis does: 512kb, 64mb, 1gb";
+        : `${name} ${word.text} is out of range`;
+    const remedy =
+      bytes === undefined
+        ? "write a whole number and its unit as Redis does: 512kb, 64mb, 1gb"
+        : `write a size from ${printSize(min)} to ${printSize(max)}`;
     return reject(reading, word, "CONF_BAD_SIZE", message, remedy);
   };
   return single(name, "SIZE", read, (settings) => [printSize(get(settings))]);
 }
 
-/** A text of a certain form; `remedy` says which. */
+/** A text that must match a pattern; `remedy` describes the form. */
 export function text(
   name: string,
   shape: string,
@@ -128,11 +132,31 @@ export function text(
   return single(name, shape, read, (settings) => [printWord(get(settings))]);
 }
 
-/** A directive that may be repeated, each time with another text. */
+/** The path of a file; undefined by default. Relative paths start at twine.conf's folder. */
+export function file(
+  name: string,
+  get: Get<string | undefined>,
+  set: Set<string>,
+  form: { readonly pattern: RegExp; readonly remedy: string } = PATH,
+): Directive {
+  const read = (reading: Reading, word: Word): Partial<Settings> | null => {
+    if (form.pattern.test(word.text)) return set(word.text);
+    const message = `${name} can't be '${word.text}'`;
+    return reject(reading, word, "CONF_BAD_VALUE", message, form.remedy);
+  };
+  return single(name, "FILE", read, (settings) => {
+    const path = get(settings);
+    return path === undefined ? [] : [printWord(path)];
+  });
+}
+
+const PATH = { pattern: /./s, remedy: "write the path of a file" };
+
+/** A directive that may be repeated with different texts. */
 export function list(
   name: string,
   shape: string,
-  form: { readonly pattern: RegExp; readonly remedy: string },
+  form: { readonly pattern: Pick<RegExp, "test">; readonly remedy: string },
   get: Get<readonly string[]>,
   set: Set<readonly string[]>,
 ): Directive {
@@ -146,4 +170,13 @@ export function list(
     return reject(reading, word, "CONF_BAD_VALUE", message, form.remedy);
   };
   return single(name, shape, read, (settings) => get(settings).map(printWord), true);
+}
+
+/** The same directive, but printed only if its value differs from the default. For settings on which monitors need not
+    agree; a cluster that does not use the directive keeps its digest when Twine is upgraded. */
+export function quiet(directive: Directive, isDefault: (settings: Settings) => boolean): Directive {
+  return {
+    ...directive,
+    print: (settings) => (isDefault(settings) ? [] : directive.print(settings)),
+  };
 }

@@ -1,13 +1,13 @@
-// directives.ts: every setting of twine.conf in one table: how it is written, read, printed, and
-// its default. Pure.
-// Reading and printing stand side by side, so that what is printed is read back
-// as the same.
+// directives.ts: all settings of twine.conf in one table: form, parser, printer and default of each. Pure.
+// Parser and printer are side by side, so that a printed setting parses to the same value.
 import type { Settings } from "../cluster.ts";
+import { BACKUP_DEFAULTS, BACKUP_DIRECTIVES } from "./backup-directives.ts";
 import { reject } from "./complain.ts";
 import {
   choice,
   count,
   duration,
+  file,
   list,
   single,
   size,
@@ -18,9 +18,11 @@ import { BUILTIN_HASHES, parseHash, printHash } from "./hash-setting.ts";
 import { printWord } from "./lines.ts";
 import { PARTITION_MAX } from "./node-lines.ts";
 import { readRedis } from "./redis-line.ts";
+import { SUPERVISOR_DEFAULTS, SUPERVISOR_DIRECTIVES } from "./supervisor-directives.ts";
 import { ROUTER_DEFAULTS, ROUTER_DIRECTIVES } from "./router-directives.ts";
+import { STACK_DEFAULTS, STACK_DIRECTIVES } from "./stack-directives.ts";
 
-/** `partitions` 0 stands for "not said": parse.ts counts then. */
+/** `partitions` 0 means "not set": parse.ts counts the partitions then. */
 export const DEFAULT_SETTINGS: Settings = Object.freeze<Settings>({
   cluster: "twine",
   partitions: 0,
@@ -35,52 +37,68 @@ export const DEFAULT_SETTINGS: Settings = Object.freeze<Settings>({
   holdBytes: 64 * 1024 ** 2,
   retryUnknown: "reads",
   workers: 1,
-  backupDirs: [],
-  backupEveryMs: 3_600_000,
-  backupKeep: 24,
+  ...BACKUP_DEFAULTS,
   alertMail: [],
   alertSmtp: "smtp://localhost:25",
   alertAfterMs: 30_000,
+  httpHosts: [],
   ...ROUTER_DEFAULTS,
+  ...SUPERVISOR_DEFAULTS,
+  ...STACK_DEFAULTS,
 });
 
 const SECOND_MS = 1_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-const hash = single(
-  "hash",
-  "HASH",
-  (reading, word) => {
-    const found = parseHash(word.text);
-    if (typeof found !== "string") return { hash: found };
-    const remedy =
-      `write one of ${BUILTIN_HASHES.join(", ")}; ` +
-      "or ./FILE, with its folder, for a module or an executable of your own";
-    return reject(reading, word, "CONF_UNKNOWN_HASH", found, remedy);
+const hash: Directive = {
+  name: "hash",
+  shape: "HASH [DISTRIBUTION PART...]",
+  repeats: false,
+  words: { min: 1, max: PARTITION_MAX + 3 },
+  read: (reading, words) => {
+    const [word, distribution] = words;
+    const found = parseHash(words.map(({ text: said }) => said).join(" "));
+    if (typeof found === "string") {
+      const isUnknown = distribution === undefined;
+      const remedy = isUnknown
+        ? `write one of ${BUILTIN_HASHES.join(", ")}; ` +
+          "or ./FILE, with its folder, for a module or an executable of your own"
+        : "write hash NAME, or as twine-import does: hash twemproxy-NAME ketama NAME:WEIGHT..., " +
+          "hash twemproxy-NAME modula NAME:WEIGHT..., hash crc16 slots FROM-TO...";
+      return reject(reading, distribution ?? word, "CONF_UNKNOWN_HASH", found, remedy);
+    }
+    if (found.kind === "builtin" || distribution === undefined) return { hash: found };
+    const message = `hash ${word?.text ?? ""} takes nothing more, not '${distribution.text}'`;
+    const remedy = "quote a path that holds a space";
+    return reject(reading, distribution, "CONF_UNKNOWN_HASH", message, remedy);
   },
-  (settings) => [printWord(printHash(settings.hash))],
-);
+  print: ({ hash: said }) => [
+    said.kind === "builtin"
+      ? printHash(said).split(" ").map(printWord).join(" ")
+      : printWord(printHash(said)),
+  ],
+};
 
 const hashTag = single(
   "hash-tag",
   "XY",
   (reading, word) => {
-    // Keys are bytes: only characters of one byte can be looked for without knowing their encoding.
+    // Keys are bytes: only one-byte characters can be found without knowing the encoding.
     if (/^[\x20-\x7e]{2}$/.test(word.text)) return { hashTag: word.text };
-    const message = `hash-tag wants exactly two ASCII characters, not '${word.text}'`;
+    const message = `hash-tag takes exactly two ASCII characters, not '${word.text}'`;
     const remedy = "write the opening and the closing character, e.g. hash-tag {}";
     return reject(reading, word, "CONF_BAD_HASH_TAG", message, remedy);
   },
   ({ hashTag: tag }) => (tag === undefined ? [] : [printWord(tag)]),
 );
 
-/** A user that is itself an address is written with %40. */
+/** A user name that is a mail address is written with %40. */
 const SMTP_USER = "(?:(?:[A-Za-z0-9._~+-]|%[0-9A-Fa-f]{2})+@)?";
 const SMTP_HOST = "(?:[A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])";
 const SMTP = new RegExp(`^smtps?://${SMTP_USER}${SMTP_HOST}(?::(\\d{1,5}))?/?$`);
 
-/** It has the form of one, and so has smtp://[1], which is no address, or a user %ff, which is no text. */
+/** SMTP's pattern also matches smtp://[1], which has no valid address, and a user %ff, which is not valid UTF-8. */
 function isUrl(text: string): boolean {
   try {
     decodeURIComponent(new URL(text).username);
@@ -119,11 +137,11 @@ const redis: Directive = {
 };
 
 const MAIL = { pattern: /^[^\s@,;<>"]+@[^\s@,;<>"]+$/, remedy: "write one address, NAME@DOMAIN" };
+/** The name is used in keys, folders and volumes. Dots alone would name the parent folder. */
 const NAME = {
-  pattern: /^[A-Za-z0-9._-]{1,100}$/,
-  remedy: "use 1 to 100 letters, digits, dots, underscores and hyphens",
+  pattern: /^(?!\.+$)[A-Za-z0-9._-]{1,100}$/,
+  remedy: "use 1 to 100 letters, digits, dots, underscores and hyphens, not dots alone",
 };
-const FOLDER = { pattern: /./, remedy: "write the path of a folder" };
 
 /** In the order in which they are printed and documented. */
 export const DIRECTIVES: readonly Directive[] = Object.freeze([
@@ -198,26 +216,7 @@ export const DIRECTIVES: readonly Directive[] = Object.freeze([
     (workers) => ({ workers }),
   ),
   ...ROUTER_DIRECTIVES,
-  list(
-    "backup-dir",
-    "FOLDER",
-    FOLDER,
-    (s) => s.backupDirs,
-    (dirs) => ({ backupDirs: dirs }),
-  ),
-  // No timer of Node runs longer than 24 days.
-  duration(
-    "backup-every",
-    [SECOND_MS, 24 * DAY_MS],
-    (s) => s.backupEveryMs,
-    (ms) => ({ backupEveryMs: ms }),
-  ),
-  count(
-    "backup-keep",
-    [1, 100_000],
-    (s) => s.backupKeep,
-    (n) => ({ backupKeep: n }),
-  ),
+  ...BACKUP_DIRECTIVES,
   list(
     "alert-mail",
     "ADDRESS",
@@ -232,6 +231,23 @@ export const DIRECTIVES: readonly Directive[] = Object.freeze([
     (s) => s.alertAfterMs,
     (ms) => ({ alertAfterMs: ms }),
   ),
+  list(
+    "http-hosts",
+    "NAME",
+    {
+      pattern: /^[A-Za-z0-9._-]+$/,
+      remedy: "write one name without a port, as a browser's address line has it",
+    },
+    (s) => s.httpHosts,
+    (httpHosts) => ({ httpHosts }),
+  ),
+  file(
+    "http-token",
+    (s) => s.httpToken,
+    (httpToken) => ({ httpToken }),
+  ),
+  ...SUPERVISOR_DIRECTIVES,
+  ...STACK_DIRECTIVES,
 ]);
 
 export const DIRECTIVE_NAMES: readonly string[] = Object.freeze(

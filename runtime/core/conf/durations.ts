@@ -1,4 +1,4 @@
-// durations.ts: `500ms`, `1s`, `10m`, `1h`, `7d`: a whole number and a unit. Pure.
+// durations.ts: durations in twine.conf: `500ms`, `1s`, `10m`, `1h`, `7d`: a whole number and a unit. Pure.
 
 const UNITS: readonly (readonly [unit: string, ms: number])[] = [
   ["d", 86_400_000],
@@ -9,8 +9,8 @@ const UNITS: readonly (readonly [unit: string, ms: number])[] = [
 ];
 
 /**
- * Milliseconds, or undefined when the text is no duration. A bare number is none: nobody can tell
- * its unit.
+ * Milliseconds, or undefined if the text is not a duration. A number without a unit is not one, because its unit would be
+ * a guess.
  */
 export function parseDuration(text: string): number | undefined {
   const [, digits, unit] = /^(\d{1,12})(ms|s|m|h|d)$/i.exec(text) ?? [];

@@ -1,16 +1,15 @@
-// lines.ts: cuts a text into lines and words, each with its place. Pure.
+// lines.ts: splits a text into lines and words with their locations. Pure.
 //
 //   backup-dir "/mnt/my backups"   # why
 //   ^word 1    ^word 2, quoted     ^comment: from a # that begins a word
 //
-// Why a # must begin a word: paths and directives may hold one (`backup-dir /mnt/disk#1`). Words of
-// node lines can't, so there a comment may follow without a space. Quotes keep white space and #
-// inside a word.
+// Why a # must begin a word: paths and directives may contain one (`backup-dir /mnt/disk#1`). Words of node lines can't,
+// so a comment may follow them without a space. Quotes keep white space and # inside a word.
 
 export interface Word {
   /** Without quotes and escapes. */
   readonly text: string;
-  /** Offsets in the line: from its first character to behind its last, quotes included. */
+  /** Offsets in the line, from the first character to after the last one, quotes included. */
   readonly start: number;
   readonly end: number;
 }
@@ -20,16 +19,13 @@ export interface Line {
   readonly number: number;
   readonly text: string;
   readonly words: readonly Word[];
-  /** A quote that can't be read: what is wrong, at which offset. */
+  /** An error in a quoted word: its message and its offset. */
   readonly flaw?: { readonly message: string; readonly offset: number };
 }
 
 const BLANK = /\s/;
 
-/**
- * The lines that hold something; comments and blank lines are left out. Any line end will do, and a
- * BOM.
- */
+/** The lines with words; without comments and blank lines. Accepts LF, CRLF and CR, and a BOM. */
 export function linesOf(text: string): Line[] {
   const body = text.startsWith("\uFEFF") ? text.slice(1) : text;
   const lines: Line[] = [];
@@ -40,7 +36,7 @@ export function linesOf(text: string): Line[] {
   return lines;
 }
 
-/** One line's words. */
+/** Splits one line into words. */
 export function readLine(text: string, number: number): Line {
   const words: Word[] = [];
   let offset = 0;
@@ -63,10 +59,7 @@ export function readLine(text: string, number: number): Line {
   }
 }
 
-/**
- * The quoted word at `start`, or what is wrong with it. A backslash keeps a quote or a backslash as
- * it is.
- */
+/** The quoted word at `start`, or an error message. A backslash escapes a quote or a backslash. */
 function readQuoted(text: string, start: number, quote: string): Word | string {
   let inside = "";
   for (let offset = start + 1; offset < text.length; offset++) {
@@ -88,7 +81,7 @@ function readQuoted(text: string, start: number, quote: string): Word | string {
   return "the quote that opens here is never closed";
 }
 
-/** Prints a word so that it is read back as itself. */
+/** Prints a word so that it parses to the same word. */
 export function printWord(text: string): string {
   if (text !== "" && !/[\s"'\\]/.test(text) && !text.startsWith("#")) return text;
   return `"${text.replace(/["\\]/g, "\\$&")}"`;

@@ -1,10 +1,9 @@
-// node-lines.ts: reads `name=kind ...`. Pure.
+// node-lines.ts: parses `name=kind ...`. Pure.
 //
 //   NAME=data PARTITION [HOST] PORT [DB]      NAME=monitor [HOST] PORT [SENTINEL-PORT]
 //   NAME=status [HOST] PORT [DB]              NAME=router [HOST] PORT [STATS-PORT]
 //
-// Why HOST can be left out without ambiguity: a host's name never consists of digits alone, a port
-// always does.
+// HOST can be omitted without ambiguity: a host's name never consists only of digits, a port always does.
 import type { ClusterNode, NodeKind } from "../cluster.ts";
 import { placeOf, readNumber, reject, type Reading } from "./complain.ts";
 import { readLine, type Line, type Word } from "./lines.ts";
@@ -18,13 +17,13 @@ export const NODE_SHAPES: Readonly<Record<NodeKind, string>> = Object.freeze({
 });
 const KINDS = Object.keys(NODE_SHAPES) as NodeKind[];
 
-/** Folders that Twine makes beside the nodes' own, in partitions/HOST. */
-const RESERVED_NAMES: readonly string[] = ["appendonly", "monit"];
+/** Folders that Twine creates beside the nodes' folders, in partitions/HOST. */
+const RESERVED_NAMES: readonly string[] = ["appendonly", "monit", "systemd"];
 
 export const PARTITION_MAX = 65_535;
 const DB_MAX = 65_535;
 
-/** A node line cut into its parts. */
+/** A node line, split into its parts. */
 export interface NodeHead {
   readonly line: Line;
   readonly name: Word;
@@ -33,8 +32,8 @@ export interface NodeHead {
 }
 
 /**
- * The parts of a node line, or undefined when the line is a directive. White space around the `=`
- * is fine, but `NAME =` with the name of a directive is that directive.
+ * The parts of a node line, or undefined if the line is a directive. White space around the `=` is allowed, but `NAME =`
+ * with a directive's name is that directive.
  */
 export function nodeHeadOf(
   line: Line,
@@ -46,7 +45,7 @@ export function nodeHeadOf(
   const isSpaced = second?.text.startsWith("=") === true && !isDirective(first.text);
   if (!isJoined && !isSpaced) return undefined;
   const equals = line.text.indexOf("=", first.start);
-  // No word of a node line can hold a #, so a comment needs no space before it here.
+  // Words of a node line can't contain a #, so a comment needs no space before it here.
   const comment = line.text.indexOf("#", equals);
   const end = comment === -1 ? line.text.length : comment;
   const left = readLine(line.text.slice(0, equals), line.number).words[0];
@@ -59,20 +58,14 @@ export function nodeHeadOf(
   return { line: { ...line, words: [name, ...right.words] }, name, kind, args };
 }
 
-/**
- * Where the numbers of a node line stand; the two last words of a line are `port` and `extra` (db,
- * second port).
- */
+/** The words with the numbers of a node line. The last two words are `port` and `extra` (db, second port). */
 export interface NodeWords {
   readonly partition?: Word | undefined;
   readonly port?: Word | undefined;
   readonly extra?: Word | undefined;
 }
 
-/**
- * What a node line says, as far as it can be read: a broken line still claims its name and
- * partition.
- */
+/** The readable parts of a node line: an invalid line still claims its name and partition. */
 export interface NodeReading {
   readonly name: Word;
   readonly kind: NodeKind | null;
@@ -81,7 +74,7 @@ export interface NodeReading {
   readonly words: NodeWords;
 }
 
-/** Reads a node line; what is wrong goes to `reading.complain`. */
+/** Parses a node line. Errors go to `reading.complain`. */
 export function readNode(
   reading: Reading,
   head: NodeHead,
@@ -126,12 +119,11 @@ export function readNode(
 function checkName(reading: Reading, name: Word, kind: NodeKind | null): boolean {
   const { text } = name;
   if (kind !== null && RESERVED_NAMES.includes(text)) {
-    const message = `a node can't be called ${text}: the folder of that name is Twine's own`;
+    const message = `a node can't be named ${text}: Twine uses a folder of that name`;
     reject(reading, name, "CONF_BAD_NAME", message, "give the node another name");
     return false;
   }
-  // A node's folder bears its name: dots alone would be the folder above, a longer name no folder
-  // at all.
+  // The folder of a node has its name. Dots alone would be the parent folder; a longer name can't be a folder.
   if (/^[A-Za-z0-9._-]{1,100}$/.test(text) && !/^\.+$/.test(text)) return true;
   const message = text === "" ? "a node without a name" : `'${text.slice(0, 120)}' is no node name`;
   const remedy = "use 1 to 100 letters, digits, dots, underscores and hyphens, not dots alone";
@@ -167,7 +159,7 @@ function readKind(
 
 const DB_LIMITS = { what: "the db", min: 0, max: DB_MAX };
 
-/** What the number behind the port is. */
+/** The limits of the number after the port. */
 const EXTRA_LIMITS = Object.freeze({
   data: DB_LIMITS,
   status: DB_LIMITS,
@@ -178,13 +170,13 @@ const EXTRA_LIMITS = Object.freeze({
 interface Place {
   readonly host: string;
   readonly port: number;
-  /** The number behind the port: db, or the second port of a monitor or a router. */
+  /** The number after the port: the db, or the second port of a monitor or a router. */
   readonly extra: number | undefined;
   readonly portWord: Word | undefined;
   readonly extraWord: Word | undefined;
 }
 
-/** Reads `[HOST] PORT [NUMBER]`. */
+/** Parses `[HOST] PORT [NUMBER]`. */
 function readPlace(reading: Reading, kind: NodeKind, args: readonly Word[]): Place | null {
   const remedy = `write ${NODE_SHAPES[kind]}`;
   const most = 3;
@@ -212,9 +204,7 @@ function isPortFirst(args: readonly Word[]): boolean {
   return /^[+-]?\d+$/.test(args[0]?.text ?? "");
 }
 
-/**
- * A host's name, an IPv4 address or an IPv6 address (in brackets or not). Null after a complaint.
- */
+/** A host name, an IPv4 address or an IPv6 address (with or without brackets). Null after an error. */
 function readHost(reading: Reading, word: Word, remedy: string): string | null {
   const text = word.text.replace(/^\[(.*)\]$/, "$1");
   const isAddress6 = /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/.test(text);

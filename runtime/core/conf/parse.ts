@@ -1,19 +1,20 @@
-// parse.ts: reads twine.conf (and roma.conf). Pure.
+// parse.ts: parses twine.conf (and roma.conf). Pure.
 //
-//   text -> lines -> nodes and settings -> relations -> ClusterConfig, or every error at once
+//   text -> lines -> nodes and settings -> relations -> ClusterConfig, or all errors
 //
-// The grammar is in docs/twine-conf.md. Nothing throws: whatever the text, there is a config or a
-// list of errors.
+// The grammar is in docs/twine-conf.md. No function throws: the result is a config or a list of errors.
 import type { ClusterConfig, Settings } from "../cluster.ts";
 import type { Problem, SourceAt } from "../errors.ts";
 import { placeOf, reject, type Reading } from "./complain.ts";
 import { DEFAULT_SETTINGS, DIRECTIVES, DIRECTIVE_NAMES } from "./directives.ts";
+import type { Directive } from "./directive-forms.ts";
 import { linesOf, type Line } from "./lines.ts";
 import { NODE_SHAPES, nodeHeadOf, readNode, type NodeWords } from "./node-lines.ts";
 import { warningsOf } from "./placement.ts";
 import { COMMON_DIRECTIVES, isSecret } from "./redis-directives.ts";
 import { checkRelations, type Draft } from "./relations.ts";
-import { didYouMean } from "./suggest.ts";
+import { didYouMean, suggest } from "./suggest.ts";
+import { unusedSettings } from "./unused-settings.ts";
 
 export interface ParsedConf {
   /** Absent when there are errors. */
@@ -21,7 +22,7 @@ export interface ParsedConf {
   /** In the order of the file. */
   readonly errors: readonly Problem[];
   readonly warnings: readonly Problem[];
-  /** Where each directive stands, the last line of one that is repeated: for complaints about what it names. */
+  /** The location of each directive (the last one if repeated), for errors about the files that it names. */
   readonly places: ReadonlyMap<string, SourceAt>;
 }
 
@@ -36,10 +37,7 @@ type GrowingDraft = Mutable<Draft> & {
 
 const DIRECTIVE_BY_NAME = new Map(DIRECTIVES.map((directive) => [directive.name, directive]));
 
-/**
- * Reads a whole file; `file` only names it in places. The config is not completed (complete.ts does
- * that).
- */
+/** Parses a whole file. `file` is used in error locations. The config is not completed (see complete.ts). */
 export function parseConf(text: string, file: string): ParsedConf {
   const errors: Problem[] = [];
   const draft: GrowingDraft = {
@@ -59,7 +57,8 @@ export function parseConf(text: string, file: string): ParsedConf {
   const { places } = draft;
   if (errors.length > 0) return { errors: errors.sort(comparePlaces), warnings: [], places };
   const config = { file, nodes: draft.nodes, settings: countPartitions(draft) };
-  return { config, errors, warnings: warningsOf(config).sort(comparePlaces), places };
+  const warnings = [...warningsOf(config), ...unusedSettings(config, places)].sort(comparePlaces);
+  return { config, errors, warnings, places };
 }
 
 function comparePlaces(a: Problem, b: Problem): number {
@@ -94,7 +93,7 @@ function readLineInto(draft: GrowingDraft, reading: Reading): void {
     draft.isGuessing = true;
     reading.complain({
       code: "CONF_BAD_CHARACTER",
-      message: `the character U+${line.text.charCodeAt(control).toString(16).padStart(4, "0")}`,
+      message: `the control character U+${line.text.charCodeAt(control).toString(16).padStart(4, "0")} is not allowed here`,
       at: { file, line: line.number, column: control + 1 },
       remedy: "save the file as plain text in UTF-8",
     });
@@ -109,7 +108,7 @@ function readLineInto(draft: GrowingDraft, reading: Reading): void {
   const said = readNode(nodeReading, head, DIRECTIVE_NAMES);
   const taken = draft.names.get(said.name.text);
   if (taken !== undefined) {
-    const message = `the name ${said.name.text} is taken by line ${taken}`;
+    const message = `the name ${said.name.text} is already used on line ${taken}`;
     const remedy = "give every node its own name";
     reject(nodeReading, said.name, "CONF_NAME_TAKEN", message, remedy);
   } else if (said.name.text !== "") {
@@ -135,8 +134,8 @@ function readDirective(draft: GrowingDraft, reading: Reading, line: Line): void 
     const isSpaced = args[0]?.text.startsWith("=") === true;
     const message = isSpaced
       ? `${name.text} is a directive, and directives take no =`
-      : `${name.text} takes ${max === 1 ? "one word" : "a name and a value"}, not ${args.length}`;
-    const remedy = `write ${name.text} ${directive.shape}; a text with spaces stands in "quotes"`;
+      : `${name.text} takes ${wordCount(directive)}, not ${args.length}`;
+    const remedy = `write ${name.text} ${directive.shape}; put a value with spaces in "quotes"`;
     reject(reading, isSpaced ? args[0] : args[max], "CONF_WORD_COUNT", message, remedy);
     return;
   }
@@ -151,13 +150,18 @@ function readDirective(draft: GrowingDraft, reading: Reading, line: Line): void 
   draft.settings = { ...draft.settings, ...set };
 }
 
+function wordCount({ name, words: { min, max } }: Directive): string {
+  if (name === "redis") return "a name and a value";
+  return max === 1 ? "one word" : `${min} to ${max} words`;
+}
+
 function rejectDirective(draft: GrowingDraft, reading: Reading, line: Line): void {
   const [name, kind, ...rest] = line.words;
   if (name === undefined) return;
   const values = line.text.slice(kind?.start ?? 0, line.words.at(-1)?.end);
   if (kind !== undefined && Object.hasOwn(NODE_SHAPES, kind.text) && rest.length > 0) {
     draft.isGuessing = true;
-    const message = `a ${kind.text} line without its =`;
+    const message = `this ${kind.text} line has no = behind its name`;
     const remedy = `write ${name.text}=${values}`;
     reject(reading, name, "CONF_UNKNOWN_DIRECTIVE", message, remedy);
     return;
@@ -176,6 +180,10 @@ function rejectDirective(draft: GrowingDraft, reading: Reading, line: Line): voi
   }
   const guess = didYouMean(name.text, DIRECTIVE_NAMES);
   const message = `unknown directive '${name.text.slice(0, 120)}'${guess}`;
-  const remedy = `a line is a node, NAME=KIND ..., or one of ${DIRECTIVE_NAMES.join(", ")}`;
+  const meant = DIRECTIVE_BY_NAME.get(suggest(name.text, DIRECTIVE_NAMES) ?? "");
+  const remedy =
+    meant === undefined
+      ? `a line is a node, NAME=KIND ..., or one of ${DIRECTIVE_NAMES.join(", ")}`
+      : `write ${meant.name} ${meant.shape}`;
   reject(reading, name, "CONF_UNKNOWN_DIRECTIVE", message, remedy);
 }

@@ -1,7 +1,5 @@
-// placement.ts: warnings about clusters that will run, but not as well as their file could have
-// them. Pure.
-// Why a cluster on localhost alone is not warned about hosts: its file says on every
-// line that it is for one machine.
+// placement.ts: warnings about clusters that work, but less safely than possible. Pure.
+// A cluster on localhost alone gets no warnings about hosts: its file shows on every line that it uses one machine.
 import type { ClusterConfig, ClusterNode, DataNode } from "../cluster.ts";
 import { majorityOf, nodesOf } from "../cluster.ts";
 import type { Problem } from "../errors.ts";
@@ -10,7 +8,7 @@ import { hasOrHave, printPartitions } from "./ranges.ts";
 import { isAdditive } from "./redis-directives.ts";
 import { hostKey } from "./relations.ts";
 
-/** All warnings about a config that is right. */
+/** All warnings about a valid config. */
 export function warningsOf(config: ClusterConfig): Problem[] {
   return [
     ...warnHosts(config),
@@ -40,7 +38,7 @@ function hostsIn(nodes: readonly ClusterNode[]): Set<string> {
   return new Set(nodes.map((node) => hostKey(node.host)));
 }
 
-/** The numbers of the partitions, with the place of the first one's first node. */
+/** The partitions' numbers as text, and the location of the first partition's first node. */
 function named(found: readonly (readonly [number, readonly DataNode[]])[]): {
   who: string;
   at: Pick<Problem, "at">;
@@ -59,16 +57,16 @@ function warnHosts(config: ClusterConfig): Problem[] {
     problems.push({
       code: "CONF_LOCALHOST_MIXED",
       message:
-        `node ${local.name} is on ${local.host}, which is another machine on every host, ` +
+        `node ${local.name} is on ${local.host}, which means another machine on each host, ` +
         `and node ${remote.name} (line ${remote.at.line}) is on ${remote.host}`,
       at: local.at,
-      remedy: "write the host's name or address instead",
+      remedy: "write a name or an address that every host can reach",
     });
   }
   if (hostsIn(config.nodes).size === 1) {
     problems.push({
       code: "CONF_ONE_HOST",
-      message: `all nodes are on ${remote.host}: the cluster ends with that host`,
+      message: `all nodes are on ${remote.host}: when this host fails, the whole cluster fails`,
       at: remote.at,
       remedy: "spread the nodes of each partition, the status nodes and the monitors over hosts",
     });
@@ -79,9 +77,10 @@ function warnHosts(config: ClusterConfig): Problem[] {
   );
   if (shared.length > 0) {
     const { who, at } = named(shared);
+    const pronoun = shared.length === 1 ? "the partition has" : "they have";
     problems.push({
       code: "CONF_SHARED_HOST",
-      message: `all nodes of ${who} share one host, although there are others`,
+      message: `all nodes of ${who} are on one host: when it fails, ${pronoun} no master`,
       ...at,
       remedy: "put the replicas of a partition on other hosts than its first node",
     });
@@ -114,13 +113,13 @@ function warnVoters(config: ClusterConfig, kind: "status" | "monitor"): Problem[
     return [
       {
         code: kind === "status" ? "CONF_EVEN_STATUS" : "CONF_EVEN_MONITORS",
-        message: `${nodes.length} ${noun} bear the loss of ${bears}, as ${nodes.length - 1} would`,
+        message: `${nodes.length} ${noun} tolerate the loss of ${bears}; ${nodes.length - 1} would tolerate as many`,
         at: last.at,
-        remedy: `have an odd number of ${noun}: ${nodes.length - 1} or ${nodes.length + 1}`,
+        remedy: `write an odd number of ${noun}: ${nodes.length - 1} or ${nodes.length + 1}`,
       },
     ];
   }
-  // With fewer than three hosts one of them always holds a majority.
+  // With fewer than three hosts, one of them always has a majority.
   if (nodes.length === 1 || hostsIn(config.nodes).size < 3) return [];
   const crowded = nodes.find(
     (node) =>
@@ -130,7 +129,7 @@ function warnVoters(config: ClusterConfig, kind: "status" | "monitor"): Problem[
   return [
     {
       code: "CONF_MAJORITY_ON_ONE_HOST",
-      message: `${crowded.host} holds a majority of the ${noun}: with it they all lose their voice`,
+      message: `${crowded.host} holds a majority of the ${noun}: when it fails, no failover is possible`,
       at: crowded.at,
       remedy: `spread the ${noun} over hosts`,
     },
@@ -145,9 +144,9 @@ function warnTimes(config: ClusterConfig): Problem[] {
     {
       code: "CONF_HOLD_SHORT",
       message:
-        `hold-for ${printDuration(holdForMs)} ends before a silent master can be replaced ` +
-        `(down-after ${printDuration(downAfterMs)} and lease ${printDuration(leaseMs)})`,
-      remedy: `write hold-for ${printDuration(2 * needMs)} or more, or 0s to hold nothing`,
+        `hold-for ${printDuration(holdForMs)} is too short for a failover of a silent master ` +
+        `(down-after ${printDuration(downAfterMs)} plus lease ${printDuration(leaseMs)})`,
+      remedy: `write hold-for ${printDuration(2 * needMs)} or more, or 0s to buffer nothing`,
     },
   ];
 }
@@ -160,7 +159,7 @@ function warnRedis(config: ClusterConfig): Problem[] {
     if (first === undefined || isAdditive(name)) return [];
     return {
       code: "CONF_REDIS_TWICE",
-      message: `redis ${name} is said on line ${first} too, and Redis takes the last`,
+      message: `redis ${name} is also on line ${first}, and Redis uses the last one`,
       at,
       remedy: "keep one of the two lines",
     };

@@ -1,13 +1,9 @@
-// print.ts: a config as a twine.conf that is read back as the same. Pure.
-// Every setting is spelled
-// out, defaults too: the printed file says all that holds, whatever later defaults are.
+// print.ts: prints a config as a twine.conf that parses to the same config. Pure.
+// Every setting is printed, defaults too, so the file keeps its meaning when a default changes.
 import type { ClusterConfig, ClusterNode } from "../cluster.ts";
 import { DIRECTIVES } from "./directives.ts";
 
-/**
- * The whole file, nodes first, with a final newline; the order of nodes and of repeated settings is
- * kept.
- */
+/** The whole file, nodes first, with a final newline. Keeps the order of nodes and of repeated settings. */
 export function printConf(config: ClusterConfig): string {
   const settings = DIRECTIVES.flatMap((directive) =>
     directive.print(config.settings).map((args) => `${directive.name} ${args}`),

@@ -1,6 +1,6 @@
-// ranges.ts: many numbers as few words. Pure.
+// ranges.ts: prints a list of numbers in short form. Pure.
 
-/** `0, 3 to 5, 9` of a list in any order; after `most` parts the rest is only counted. */
+/** `0, 3 to 5, 9`, from numbers in any order. After `most` ranges the rest is only counted. */
 export function printRanges(numbers: Iterable<number>, most = 6): string {
   const sorted = [...new Set(numbers)].sort((a, b) => a - b);
   const ranges: [first: number, last: number][] = [];
@@ -17,7 +17,7 @@ export function printRanges(numbers: Iterable<number>, most = 6): string {
   return left === 0 ? parts.join(", ") : `${parts.join(", ")} and ${left} more`;
 }
 
-/** The verb that goes with so many. */
+/** The verb for the number of things. */
 export function hasOrHave(things: readonly unknown[]): string {
   return things.length === 1 ? "has" : "have";
 }

@@ -1,11 +1,11 @@
 // redis-line.ts: reads `redis NAME VALUE...`, a redis.conf directive for every data node. Pure.
-// The value is kept as it is written, quotes included: Redis reads it with quotes of its own.
+// The value is kept as written, quotes included: Redis has its own rules for quotes.
 import type { Settings } from "../cluster.ts";
 import { placeOf, reject, type Reading } from "./complain.ts";
 import type { Word } from "./lines.ts";
 import { isSecret, ownedRemedy } from "./redis-directives.ts";
 
-/** Adds the directive to those that hold so far, or complains. */
+/** Adds the directive to `settings`, or reports an error and returns null. */
 export function readRedis(
   reading: Reading,
   args: readonly Word[],
@@ -21,12 +21,12 @@ export function readRedis(
     const message = `redis ${name} holds a password, and secrets never stand in twine.conf`;
     const remedy =
       ownedRemedy(name) ??
-      "leave it out; a password belongs into the file that TWINE_PASSWORD_FILE names";
+      "leave it out; put the password into the file that TWINE_PASSWORD_FILE names";
     return reject(reading, first, "CONF_SECRET", message, remedy);
   }
   const remedy = ownedRemedy(name);
   if (remedy !== undefined) {
-    const message = `redis ${name} is for Twine to set, not for twine.conf`;
+    const message = `redis ${name} can't be set in twine.conf`;
     return reject(reading, first, "CONF_REDIS_OWNED", message, remedy);
   }
   if (second === undefined) {

@@ -1,45 +1,81 @@
-// relations.ts: what lines must not say against each other: names, ports, partitions, dbs, times.
-// Pure.
-// Every complaint stands at the later line and names the earlier one.
+// relations.ts: checks for conflicts between lines: names, ports, partitions, dbs, times. Pure.
+// Every error is located at the later line and names the earlier one.
 import { addressOf, type ClusterNode, type DataNode, type Settings } from "../cluster.ts";
 import type { Problem, SourceAt } from "../errors.ts";
+import { partitionsOf } from "../hash/distribution.ts";
+import { ackReplicasProblem } from "./ack-replicas.ts";
 import { printDuration } from "./durations.ts";
 import type { NodeWords } from "./node-lines.ts";
 import { hasOrHave, printPartitions } from "./ranges.ts";
+import { checkStack } from "./stack-relations.ts";
 
-/** Everything that the lines said, before it is known to fit together. */
+/** The content of all lines, before the check that they fit together. */
 export interface Draft {
   readonly file: string;
   readonly nodes: readonly ClusterNode[];
-  /** Where the numbers of each node's line stand. */
+  /** The locations of the numbers in each node's line. */
   readonly words: ReadonlyMap<ClusterNode, NodeWords>;
-  /** What the directives set over the defaults. */
+  /** The settings: the defaults, changed by the directives. */
   readonly settings: Settings;
-  /** Where each directive stands. */
+  /** The location of each directive. */
   readonly places: ReadonlyMap<string, SourceAt>;
-  /** Partitions of data lines that have another fault: not to be called missing as well. */
+  /** Partitions of data lines with another error: these are not reported as missing too. */
   readonly claimed: readonly number[];
   /**
-   * A data line whose partition can't be read, or a line of unknown kind: then no partition is
-   * called missing.
+   * True after a data line with an unreadable partition, or a line of unknown kind. Then no partition is reported as
+   * missing.
    */
   readonly isGuessing: boolean;
 }
 
-/** All clashes between the lines of a draft. */
+/** All conflicts between the lines of a draft. */
 export function checkRelations(draft: Draft): Problem[] {
   const data = draft.nodes.filter((node) => node.kind === "data");
   return [
     ...checkPorts(draft),
     ...checkDbs(draft, data),
     ...checkPartitions(draft, data),
+    ...checkDistribution(draft),
     ...checkAckReplicas(draft, data),
     ...checkTimes(draft),
     ...checkTls(draft),
+    ...checkMonitPort(draft),
+    ...checkArchive(draft),
+    ...checkRehearsals(draft),
+    ...checkStack(draft),
   ];
 }
 
-/** The same text for all spellings of a host: localhost is 127.0.0.1, and names have no case. */
+/** Without a backup-dir the operator would believe that an archive exists. */
+function checkArchive({ settings, places, file }: Draft): Problem[] {
+  if (settings.backupArchive === "no" || settings.backupDirs.length > 0) return [];
+  return [
+    {
+      code: "CONF_ARCHIVE_NOWHERE",
+      message: "backup-archive yes, and no line says where the archive is to lie",
+      at: places.get("backup-archive") ?? { file, line: 1, column: 1 },
+      remedy: "write backup-dir FOLDER or backup-dir s3://BUCKET/PREFIX, or take the line out",
+    },
+  ];
+}
+
+function checkRehearsals({ settings, places, file }: Draft): Problem[] {
+  const { backupRehearseMs, backupDirs, backupKey } = settings;
+  if (backupRehearseMs === undefined) return [];
+  const at = places.get("backup-rehearse") ?? { file, line: 1, column: 1 };
+  if (backupDirs.length === 0) {
+    const message = "backup-rehearse, and no line says where backups are to lie";
+    const remedy = "write backup-dir FOLDER or backup-dir s3://BUCKET/PREFIX, or take the line out";
+    return [{ code: "CONF_REHEARSAL_NOWHERE", message, at, remedy }];
+  }
+  if (backupKey === undefined) return [];
+  const message = "backup-rehearse with backup-key: the cluster can't read its own backups";
+  const remedy =
+    "take the line out, and run twine-backup --rehearse --identity FILE where the secret key is";
+  return [{ code: "CONF_REHEARSAL_KEY", message, at, remedy }];
+}
+
+/** The same text for all spellings of a host: localhost is 127.0.0.1, and case does not matter. */
 export function hostKey(host: string): string {
   return addressOf(host.toLowerCase());
 }
@@ -55,7 +91,7 @@ export function portsOf(node: ClusterNode): number[] {
   return second === undefined ? [node.port] : [node.port, second];
 }
 
-/** The place of one of a node's numbers, or of its name when the line leaves the number out. */
+/** The location of one of a node's numbers, or of its name if the line omits the number. */
 function placeIn(draft: Draft, node: ClusterNode, number: keyof NodeWords): SourceAt {
   const word = draft.words.get(node)?.[number];
   return word === undefined ? node.at : { ...node.at, column: word.start + 1 };
@@ -70,13 +106,13 @@ function checkPorts(draft: Draft): Problem[] {
       const taker = takers.get(key);
       takers.set(key, taker ?? node);
       if (taker === undefined) continue;
-      const clash =
+      const conflict =
         taker === node
           ? `${node.kind} ${node.name} uses port ${port} twice`
           : `nodes ${taker.name} (line ${taker.at.line}) and ${node.name} both use port ${port}`;
       problems.push({
         code: "CONF_PORT_TAKEN",
-        message: `${clash} on ${node.host}`,
+        message: `${conflict} on ${node.host}`,
         at: placeIn(draft, node, index === 0 ? "port" : "extra"),
         remedy: "give every node on one host its own port (localhost and 127.0.0.1 are one host)",
       });
@@ -91,14 +127,34 @@ function checkDbs(draft: Draft, data: readonly DataNode[]): Problem[] {
     const first = firsts.get(node.partition) ?? node;
     firsts.set(node.partition, first);
     if (first.db === node.db) return [];
-    const said = `${first.name} (line ${first.at.line}) says db ${first.db}`;
+    const said = `${first.name} (line ${first.at.line}) has db ${first.db}`;
     return {
       code: "CONF_DB_MISMATCH",
-      message: `of partition ${node.partition}, ${said} and ${node.name} db ${node.db}`,
+      message: `${said} and ${node.name} db ${node.db}, and both are in partition ${node.partition}`,
       at: placeIn(draft, node, "extra"),
-      remedy: "give all nodes of a partition the same db: a replica has what its master has",
+      remedy:
+        "write the same DB on every line of a partition: a replica holds its master's databases",
     };
   });
+}
+
+/** A distribution must have one word for each partition. */
+function checkDistribution({ settings, places, nodes, file }: Draft): Problem[] {
+  const { hash } = settings;
+  if (hash.kind !== "builtin" || hash.distribution === undefined) return [];
+  const { kind } = hash.distribution;
+  const parts = partitionsOf(hash.distribution);
+  const highest = Math.max(-1, ...nodes.map((n) => (n.kind === "data" ? n.partition : -1)));
+  const partitions = settings.partitions > 0 ? settings.partitions : highest + 1;
+  if (parts === partitions || partitions === 0) return [];
+  return [
+    {
+      code: "CONF_HASH_PARTS",
+      message: `hash ${hash.name} ${kind} has ${parts} parts, but there are ${partitions} partitions`,
+      at: places.get("hash") ?? { file, line: 1, column: 1 },
+      remedy: "write one part for each partition, in the order of their numbers",
+    },
+  ];
 }
 
 function checkPartitions(draft: Draft, data: readonly DataNode[]): Problem[] {
@@ -119,11 +175,11 @@ function checkPartitions(draft: Draft, data: readonly DataNode[]): Problem[] {
   const isSaid = said !== undefined && settings.partitions > 0;
   const highest = Math.max(...claimed);
   const partitions = isSaid ? settings.partitions : highest + 1;
-  const strays = isSaid ? data.filter((node) => node.partition >= partitions) : [];
-  const problems: Problem[] = strays.map((node) => ({
+  const beyond = isSaid ? data.filter((node) => node.partition >= partitions) : [];
+  const problems: Problem[] = beyond.map((node) => ({
     code: "CONF_PARTITION_RANGE",
     message:
-      `${node.name} is of partition ${node.partition}, but partitions ${partitions} ` +
+      `${node.name} is in partition ${node.partition}, but partitions ${partitions} ` +
       `(line ${said?.line ?? 0}) allows 0 to ${partitions - 1}`,
     at: placeIn(draft, node, "partition"),
     remedy: `write partitions ${highest + 1}, or give the node a lower partition`,
@@ -133,9 +189,7 @@ function checkPartitions(draft: Draft, data: readonly DataNode[]): Problem[] {
   );
   if (missing.length === 0 || draft.isGuessing) return problems;
   const last = data.find((node) => node.partition === highest);
-  const why = isSaid
-    ? `partitions ${partitions}`
-    : `the highest partition, ${highest}, makes ${partitions}`;
+  const why = isSaid ? `partitions ${partitions}` : `the highest partition is ${highest}`;
   problems.push({
     code: "CONF_PARTITION_GAP",
     message: `${why}, but ${printPartitions(missing)} ${hasOrHave(missing)} no data node`,
@@ -146,30 +200,31 @@ function checkPartitions(draft: Draft, data: readonly DataNode[]): Problem[] {
 }
 
 function checkAckReplicas(draft: Draft, data: readonly DataNode[]): Problem[] {
-  const { ackReplicas } = draft.settings;
-  if (ackReplicas === 0 || draft.isGuessing) return [];
-  const counts = new Map<number, number>();
-  for (const partition of [...draft.claimed, ...data.map((node) => node.partition)]) {
-    counts.set(partition, (counts.get(partition) ?? 0) + 1);
-  }
-  const short = [...counts].filter(([, nodes]) => nodes - 1 < ackReplicas);
-  if (short.length === 0) return [];
-  const fewest = Math.min(...short.map(([, nodes]) => nodes - 1));
+  if (draft.isGuessing) return [];
+  const partitions = [...draft.claimed, ...data.map((node) => node.partition)];
+  const problem = ackReplicasProblem("ack-replicas", draft.settings.ackReplicas, partitions);
+  const at = draft.places.get("ack-replicas") ?? { file: draft.file, line: 1, column: 1 };
+  return problem === undefined ? [] : [{ ...problem, at }];
+}
+
+/** monit listens on localhost of every host, beside the nodes. */
+function checkMonitPort(draft: Draft): Problem[] {
+  const { supervisor, monitPort } = draft.settings;
+  const taker = draft.nodes.find((node) => portsOf(node).includes(monitPort));
+  if (supervisor !== "monit" || taker === undefined) return [];
   return [
     {
-      code: "CONF_ACK_REPLICAS",
-      message:
-        `ack-replicas ${ackReplicas} wants more replicas than there are in ` +
-        `${printPartitions(short.map(([partition]) => partition))} (as few as ${fewest})`,
-      at: draft.places.get("ack-replicas") ?? { file: draft.file, line: 1, column: 1 },
-      remedy: `write ack-replicas ${fewest}, or add data nodes to the partition`,
+      code: "CONF_PORT_TAKEN",
+      message: `monit and node ${taker.name} (line ${taker.at.line}) both use port ${monitPort} on ${taker.host}`,
+      at: draft.places.get("monit-port") ?? taker.at,
+      remedy: "write monit-port with a port that no node uses",
     },
   ];
 }
 
 /**
- * A monitor's own stumble (a pause, a lost packet) that is too short to cost the alpha its lease
- * must not take masters down either, so down-after is at least the lease.
+ * down-after must be at least the lease. A paused monitor or a lost packet that is too short to end the alpha's lease
+ * must not make a master count as down.
  */
 function checkTimes(draft: Draft): Problem[] {
   const { downAfterMs, leaseMs } = draft.settings;
@@ -178,14 +233,14 @@ function checkTimes(draft: Draft): Problem[] {
   const downAfter = placedValue(draft, "down-after", downAfterMs);
   return [
     {
-      code: "CONF_TIMES_CLASH",
+      code: "CONF_TIMES_CONFLICT",
       message: `${downAfter} is shorter than ${lease}`,
       at: draft.places.get("down-after") ??
         draft.places.get("lease") ?? { file: draft.file, line: 1, column: 1 },
       remedy:
         `write down-after ${printDuration(leaseMs)} or more, or ` +
         `lease ${printDuration(downAfterMs)} or less: ` +
-        "a stumble that costs no alpha its lease must not take a master down",
+        "a pause too short to end the alpha's lease must not make a master count as down",
     },
   ];
 }
@@ -196,12 +251,12 @@ function placedValue(draft: Draft, name: string, ms: number): string {
   return `${name} ${printDuration(ms)} (${origin})`;
 }
 
-/** A certificate and its key come together, and clients' certificates need an authority to be checked by. */
+/** A certificate needs its key, and clients' certificates need a CA to be checked by. */
 function checkTls(draft: Draft): Problem[] {
   const { tlsCert, tlsKey, tlsCa, tlsAuthClients } = draft.settings;
-  const clash = (at: string, message: string, remedy: string): Problem[] => [
+  const conflict = (at: string, message: string, remedy: string): Problem[] => [
     {
-      code: "CONF_TLS_CLASH",
+      code: "CONF_TLS_CONFLICT",
       message,
       at: draft.places.get(at) ?? { file: draft.file, line: 1, column: 1 },
       remedy,
@@ -210,16 +265,24 @@ function checkTls(draft: Draft): Problem[] {
   const says = `tls-auth-clients ${tlsAuthClients}`;
   return [
     ...(tlsCert !== undefined && tlsKey === undefined
-      ? clash("tls-cert", "tls-cert without tls-key", "name the certificate's key with tls-key")
+      ? conflict(
+          "tls-cert",
+          "tls-cert needs tls-key",
+          "write tls-key FILE: the private key of the certificate",
+        )
       : []),
     ...(tlsKey !== undefined && tlsCert === undefined
-      ? clash("tls-key", "tls-key without tls-cert", "name the key's certificate with tls-cert")
+      ? conflict(
+          "tls-key",
+          "tls-key needs tls-cert",
+          "write tls-cert FILE: the certificate of this key",
+        )
       : []),
     ...(tlsAuthClients !== "no" && (tlsCa === undefined || tlsCert === undefined)
-      ? clash(
+      ? conflict(
           "tls-auth-clients",
-          `${says} without ${tlsCert === undefined ? "tls-cert" : "tls-ca"}`,
-          "name the router's certificate with tls-cert and the authority of clients' ones with tls-ca",
+          `${says} needs ${tlsCert === undefined ? "tls-cert" : "tls-ca"}`,
+          "write tls-cert FILE and tls-key FILE, the router's certificate, and tls-ca FILE, the authority of the clients' certificates",
         )
       : []),
   ];

@@ -1,19 +1,8 @@
-// router-directives.ts: what twine.conf says about the clients of routers: how many, how much each may cost, who they are,
-// and TLS. Pure.
-// The limits are per router process. Where Redis has a setting of the kind, the default is Redis's, except for
-// output-bytes, which Redis leaves open: a router has more clients than memory for what all of them don't read.
+// router-directives.ts: the directives about the clients of routers: limits, users and TLS. Pure.
+// The limits are per router process. Where Redis has a similar setting, the default is Redis's. Exception: output-bytes,
+// which Redis does not limit: a router has too many clients to buffer unread replies without a limit.
 import type { RouterSettings } from "../cluster.ts";
-import {
-  choice,
-  count,
-  duration,
-  single,
-  size,
-  type Directive,
-  type Get,
-  type Set,
-} from "./directive-forms.ts";
-import { printWord } from "./lines.ts";
+import { choice, count, duration, file, quiet, size, type Directive } from "./directive-forms.ts";
 
 const MB = 1024 ** 2;
 const GB = 1024 ** 3;
@@ -25,25 +14,14 @@ export const ROUTER_DEFAULTS: RouterSettings = Object.freeze<RouterSettings>({
   commandBytesMax: 512 * MB,
   commandArgsMax: 1_048_576,
   outputBytesMax: 256 * MB,
+  outputTotalBytesMax: GB,
   idleTimeoutMs: 0,
+  tcpKeepaliveMs: 300_000,
   drainForMs: 3_000,
   tlsAuthClients: "no",
   tlsPlain: "local",
   tlsNodes: "no",
 });
-
-/** The path of a file, absent unless said. Relative ones start at the folder of twine.conf. */
-function file(name: string, get: Get<string | undefined>, set: Set<string>): Directive {
-  return single(
-    name,
-    "FILE",
-    (_, word) => set(word.text),
-    (settings) => {
-      const path = get(settings);
-      return path === undefined ? [] : [printWord(path)];
-    },
-  );
-}
 
 /** In the order in which they are printed and documented. */
 export const ROUTER_DIRECTIVES: readonly Directive[] = Object.freeze([
@@ -70,6 +48,24 @@ export const ROUTER_DIRECTIVES: readonly Directive[] = Object.freeze([
     [64 * 1024, 1024 * GB],
     (s) => s.outputBytesMax,
     (bytes) => ({ outputBytesMax: bytes }),
+  ),
+  quiet(
+    size(
+      "output-bytes-total",
+      [64 * 1024, 1024 * GB],
+      (s) => s.outputTotalBytesMax,
+      (bytes) => ({ outputTotalBytesMax: bytes }),
+    ),
+    (s) => s.outputTotalBytesMax === ROUTER_DEFAULTS.outputTotalBytesMax,
+  ),
+  quiet(
+    duration(
+      "tcp-keepalive",
+      [0, DAY_MS],
+      (s) => s.tcpKeepaliveMs,
+      (ms) => ({ tcpKeepaliveMs: ms }),
+    ),
+    (s) => s.tcpKeepaliveMs === ROUTER_DEFAULTS.tcpKeepaliveMs,
   ),
   duration(
     "idle-timeout",

@@ -1,7 +1,6 @@
-// sizes.ts: `64mb`, `1gb`, as Redis reads them: k, m, g, t are powers of 1000, kb, mb, gb, tb of
-// 1024. Pure.
-// https://redis.io/docs/latest/operate/oss_and_stack/management/config-file/ (the note
-// at its top)
+// sizes.ts: sizes such as `64mb` or `1gb`, with Redis's units: k, m, g, t are powers of 1000; kb, mb, gb, tb of 1024.
+// Pure.
+// https://redis.io/docs/latest/operate/oss_and_stack/management/config-file/ (the note at its top)
 
 const UNITS: Readonly<Record<string, number>> = Object.freeze({
   tb: 1024 ** 4,
@@ -16,8 +15,7 @@ const UNITS: Readonly<Record<string, number>> = Object.freeze({
 });
 
 /**
- * Bytes, or undefined when the text is no size. A bare number counts bytes; the case of the unit is
- * nothing.
+ * Bytes, or undefined if the text is not a size. A number without a unit counts bytes. The case of the unit is ignored.
  */
 export function parseSize(text: string): number | undefined {
   const [, digits, unit] = /^(\d{1,15})(b|[kmgt]b?)?$/i.exec(text) ?? [];

@@ -1,14 +1,14 @@
 // suggest.ts: "did you mean". Pure.
 
-/** The candidate that `word` most likely meant, or undefined when none is near enough. */
+/** The candidate nearest to `word`, or undefined if none is near enough. */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   const wanted = word.toLowerCase();
-  // A long word bears more slips than a short one, but two words that share nothing are never near.
+  // A longer word may have more typos, but two words that share nothing are never near.
   let nearest = Math.min(3, Math.max(1, Math.floor(wanted.length / 3))) + 1;
   let found: string | undefined;
   for (const candidate of candidates) {
     const name = candidate.toLowerCase();
-    // fnv1a_64 means twemproxy-fnv1a_64, by however many letters they differ.
+    // fnv1a_64 means twemproxy-fnv1a_64, whatever the edit distance is.
     if (wanted.length > 2 && name.endsWith(`-${wanted}`)) return candidate;
     if (Math.abs(name.length - wanted.length) >= nearest) continue;
     const distance = editDistance(wanted, name);
@@ -20,8 +20,8 @@ export function suggest(word: string, candidates: Iterable<string>): string | un
 }
 
 /**
- * How many letters must be inserted, removed, replaced or swapped with their neighbour to make a
- * into b (optimal string alignment, after Damerau 1964).
+ * The number of insertions, deletions, replacements and swaps of neighbours that turn a into b (optimal string alignment,
+ * after Damerau 1964).
  */
 export function editDistance(a: string, b: string): number {
   let before: number[] = [];

@@ -2,9 +2,7 @@
 // https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ (appendix A)
 import type { HashFunction } from "./hash-function.ts";
 
-/**
- * By byte: what shifting it through the register leaves. Also twemproxy's crc16 reads this table.
- */
+/** For each byte: the result of shifting it through the register. twemproxy's crc16 uses this table too. */
 export const CRC16_TABLE: Int32Array = crcTable();
 
 function crcTable(): Int32Array {

@@ -1,17 +1,13 @@
-// crc32.ts: the CRC-32 of zlib, gzip and Ethernet (reflected polynomial 0xEDB88320). Pure. Twine's
-// default, and what Red Cluster partitions by. In JavaScript rather than by node:zlib, because
-// keys are short: crossing into C++ would cost more than the bytes, and would need a slice of the
-// buffer for each key.
+// crc32.ts: the CRC-32 of zlib, gzip and Ethernet (reflected polynomial 0xEDB88320). Pure. Twine's default hash, and the
+// hash of Red Cluster.
+// Written in JavaScript, not with node:zlib, because keys are short: a call into C++ would take longer than the hash and
+// would need a slice of the buffer for each key.
 //
-// Four bytes at a time ("slicing by four", Kounavis and Berry 2005): byte by byte each table
-// lookup waits for the one before it, while the four lookups of a word are independent of each
-// other.
+// Reads four bytes at a time ("slicing by four", Kounavis and Berry 2005): byte by byte each table lookup depends on the
+// previous one, but the four lookups of a word are independent.
 import { littleEndian32, type HashFunction } from "./hash-function.ts";
 
-/**
- * Four tables of 256 behind each other: the n-th tells what a byte becomes after n further zero
- * bytes.
- */
+/** Four tables of 256 numbers in one array: table n has the CRC of a byte followed by n zero bytes. */
 const TABLES = crcTables();
 
 function crcTables(): Int32Array {

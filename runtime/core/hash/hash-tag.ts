@@ -1,16 +1,15 @@
-// hash-tag.ts: which part of a key is hashed when twine.conf has a hash-tag. Pure.
+// hash-tag.ts: which part of a key is hashed if twine.conf has a hash-tag. Pure.
 //
 //   hash-tag {}   user:{42}:name -> 42            the first "{", then the first "}" after it
 //                 user:{}:{42}   -> user:{}:{42}  nothing between those two: the whole key
 //
-// The same rule as twemproxy's hash_tag and Redis Cluster's, so that clusters can be taken over
-// from both.
+// The same rule as twemproxy's hash_tag and Redis Cluster's, so that clusters of both can be taken over.
 import { TwineError } from "../errors.ts";
 
 /**
- * Wraps `use` so that it gets the range which counts: what stands between the two characters of
- * `hashTag` (two characters of 7-bit ASCII, opening and closing, which may be the same), else the
- * whole range. Throws HASH_TAG_BAD for any other `hashTag`.
+ * Wraps `use` so that it gets the range to hash: the bytes between the two characters of `hashTag`, else the whole key.
+ * `hashTag`: two characters of 7-bit ASCII, opening and closing, which may be the same. Throws HASH_TAG_BAD for any other
+ * text.
  */
 export function withHashTag<T>(
   hashTag: string | undefined,

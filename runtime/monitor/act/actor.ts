@@ -1,22 +1,29 @@
 // actor.ts: carries out an alpha's actions on data nodes; one actor per epoch.
 //
-//   fence a node: connect as twined:NAME:EPOCH, close what earlier alphas, and this one before, still hold there
+//   fence a node: connect as twined:NAME:EPOCH, close the connections of earlier alphas and earlier ones of this alpha
 //   act:          fence the whole partition first, check lease and epoch, send
 //
-// Invariant: nothing is sent unless the lease stands in that very moment, and no connection of this file ever
-// reconnects: an alpha that was paused finds its connections closed by its successor, and what it was about to send
-// has nowhere to go. What is left is the time between the check and the server's reading of the command.
+// Invariant: a command is sent only while the lease holds, and a connection of this file never reconnects. When an alpha
+// that was paused resumes, its successor has closed its connections, so its commands reach no node. The remaining risk is
+// the time between the check and the server's reading of the command.
 import type { Credentials } from "../../core/credentials.ts";
 import type { HistoryMark } from "../../core/view.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { OpenLink, RedisLink } from "../../ports/redis-link.ts";
 import type { Action } from "../decide/actions.ts";
-import { parseInfo } from "../decide/info.ts";
+import type { CutOutcome } from "../decide/cut.ts";
+import { parseInfo } from "../decide/nodes/info.ts";
 import { isPausedAt, type Pause, type Pauses } from "../decide/pauses.ts";
-import type { RescueOutcome, RescueOutcomes } from "../decide/rescues.ts";
+import type { RescueOutcome, RescueOutcomes } from "../decide/returning/rescues.ts";
+import type { Rules } from "../decide/rules.ts";
 import type { Emit } from "../emit.ts";
-import type { Rescuer } from "./rescue.ts";
+import type { Quiet } from "../quiet.ts";
+import type { Rescuer } from "../../replication/rescue.ts";
+import { closeOtherAlphas } from "./other-alphas.ts";
+import { emitOrder } from "./order-events.ts";
 import { sendOrder, type Order } from "./send-action.ts";
+import { takeUnheldCut } from "./take-cut.ts";
+import { errorText } from "../../core/error-text.ts";
 
 export interface ActorOptions {
   readonly monitor: string;
@@ -28,9 +35,13 @@ export interface ActorOptions {
   /** Absent: a rogue master is detached without a rescue. */
   readonly rescuer?: Rescuer | undefined;
   readonly emit: Emit;
-  /** Whether the lease of this epoch stands now. */
+  /** Nodes whose writes an earlier alpha may have paused, by the view that this alpha found. */
+  readonly mayBePaused: ReadonlySet<string>;
+  readonly quiet: Quiet;
+  readonly rules: Rules;
+  /** Whether the lease of this epoch holds now. */
   readonly mayAct: () => boolean;
-  /** An action on this node was answered: look at it again. */
+  /** An action on this node was answered: observe it again. */
   readonly onActed: (node: string) => void;
 }
 
@@ -44,27 +55,31 @@ export interface FenceTarget {
 export interface Actor {
   /** Fences nodes that this epoch has not fenced yet. */
   fence(targets: readonly FenceTarget[]): void;
-  /** Starts what is not under way already; returns at once. */
+  /** Starts actions that are not under way yet; returns at once. */
   act(actions: readonly Action[]): void;
-  /** node -> since when it is certain that no command of this or an earlier alpha is on its way to it. */
-  quietSinceMs(): ReadonlyMap<string, number>;
-  /** Whose writes were paused, and not let go on since. */
+  /** Begins the cut with that id once; `targets` are the masters by partition. Returns at once. */
+  cut(id: string, targets: readonly FenceTarget[]): void;
+  /** The result of the last cut that was begun; undefined until it is over. */
+  cutOutcome(): CutOutcome | undefined;
+  /** node -> since when no command of this or an earlier alpha can still reach it. */
+  acknowledgedAtMs(): ReadonlyMap<string, number>;
+  /** Nodes whose writes were paused and not unpaused since. */
   pauses(): Pauses;
-  /** What became of rescues, by node. */
+  /** The results of rescues, by node. */
   rescues(): RescueOutcomes;
   close(): void;
 }
 
-/** What an actor knows of one node. */
-interface Hold {
+/** The actor's state for one node. */
+interface NodeHandle {
   readonly target: FenceTarget;
   link: Promise<RedisLink>;
   isBusy: boolean;
-  /** An action was answered then; an INFO asked for earlier is out of date. */
+  /** When the last action was answered; an INFO that was asked for earlier is outdated. */
   doneAtMs: number;
-  /** When the fence stood, or the last action was answered; null while a command's fate is unknown. */
-  quietSinceMs: number | null;
-  /** Not before then: a node that refuses is not asked a thousand times a second. */
+  /** When the node was fenced, or the last action was answered; null while a command's outcome is unknown. */
+  acknowledgedAtMs: number | null;
+  /** No new attempt before this: a node that refuses must not be asked a thousand times a second. */
   retryAtMs: number;
 }
 
@@ -74,22 +89,28 @@ export function createActor(options: ActorOptions): Actor {
 
 class EpochActor implements Actor {
   readonly #options: ActorOptions;
-  readonly #holds = new Map<string, Hold>();
+  readonly #handles = new Map<string, NodeHandle>();
   readonly #pauses = new Map<string, Pause>();
   readonly #rescues = new Map<string, RescueOutcome>();
+  /** Nodes that may have a pause of Twine's that `#pauses` does not list: an earlier alpha's, or one whose command was
+      never answered. No other pause is ended: somebody may have set it by hand. */
+  readonly #unknownPauses: Set<string>;
+  #cutId: string | undefined;
+  #cutOutcome: CutOutcome | undefined;
   #isClosed = false;
 
   constructor(options: ActorOptions) {
     this.#options = options;
+    this.#unknownPauses = new Set(options.mayBePaused);
   }
 
   fence(targets: readonly FenceTarget[]): void {
     for (const target of targets) {
-      const hold = this.#holdOf(target);
-      // Its link broke under an action that was never answered: without a new fence nobody would ever know the node to
-      // be quiet again, and a decision may wait for that.
-      if (hold.quietSinceMs === null && !hold.isBusy) {
-        this.#standingLink(hold).catch(() => undefined);
+      const handle = this.#handleOf(target);
+      // Its link broke before an action was answered. Without a new connection the node would stay stale forever, and a
+      // decision may wait for it.
+      if (handle.acknowledgedAtMs === null && !handle.isBusy) {
+        this.#openLinkOf(handle).catch(() => undefined);
       }
     }
   }
@@ -98,12 +119,33 @@ class EpochActor implements Actor {
     for (const action of actions) this.#start(action);
   }
 
-  quietSinceMs(): ReadonlyMap<string, number> {
-    const quiet = new Map<string, number>();
-    for (const [node, { isBusy, quietSinceMs }] of this.#holds) {
-      if (!isBusy && quietSinceMs !== null) quiet.set(node, quietSinceMs);
+  cut(id: string, targets: readonly FenceTarget[]): void {
+    if (this.#cutId === id) return;
+    this.#cutId = id;
+    this.#cutOutcome = undefined;
+    this.#takeCut(id, targets).then(
+      (outcome) => {
+        if (this.#cutId === id) this.#cutOutcome = outcome;
+        // Observing the nodes again makes the alpha decide again.
+        if (!this.#isClosed) for (const { node } of targets) this.#options.onActed(node);
+      },
+      (error: unknown) => {
+        const why = errorText(error);
+        if (this.#cutId === id) this.#cutOutcome = { id, kind: "void", why };
+      },
+    );
+  }
+
+  cutOutcome(): CutOutcome | undefined {
+    return this.#cutOutcome;
+  }
+
+  acknowledgedAtMs(): ReadonlyMap<string, number> {
+    const acknowledged = new Map<string, number>();
+    for (const [node, { isBusy, acknowledgedAtMs }] of this.#handles) {
+      if (!isBusy && acknowledgedAtMs !== null) acknowledged.set(node, acknowledgedAtMs);
     }
-    return quiet;
+    return acknowledged;
   }
 
   pauses(): Pauses {
@@ -116,7 +158,7 @@ class EpochActor implements Actor {
 
   close(): void {
     this.#isClosed = true;
-    for (const { link } of this.#holds.values()) {
+    for (const { link } of this.#handles.values()) {
       link.then(
         (opened) => {
           opened.close();
@@ -126,24 +168,31 @@ class EpochActor implements Actor {
     }
   }
 
-  #holdOf(target: FenceTarget): Hold {
-    const known = this.#holds.get(target.node);
+  #handleOf(target: FenceTarget): NodeHandle {
+    const known = this.#handles.get(target.node);
     if (known !== undefined) return known;
     const link = this.#open(target);
-    const hold = { target, link, isBusy: false, doneAtMs: -1, quietSinceMs: null, retryAtMs: 0 };
-    this.#holds.set(target.node, hold);
-    this.#noteFence(hold, link);
-    return hold;
+    const handle = {
+      target,
+      link,
+      isBusy: false,
+      doneAtMs: -1,
+      acknowledgedAtMs: null,
+      retryAtMs: 0,
+    };
+    this.#handles.set(target.node, handle);
+    this.#noteFence(handle, link);
+    return handle;
   }
 
-  /** Whoever needs the link sees the failure; a fence that nobody waits for is simply tried again later. */
-  #noteFence(hold: Hold, link: Promise<RedisLink>): void {
+  /** The caller that needs the link gets the error. If no caller needs it, fencing is tried again later. */
+  #noteFence(handle: NodeHandle, link: Promise<RedisLink>): void {
     link.then(
       () => {
-        hold.quietSinceMs = this.#options.clock.nowMs();
-        if (!this.#isClosed) this.#options.onActed(hold.target.node);
+        handle.acknowledgedAtMs = this.#options.clock.nowMs();
+        if (!this.#isClosed) this.#options.onActed(handle.target.node);
       },
-      () => this.#holds.delete(hold.target.node),
+      () => this.#handles.delete(handle.target.node),
     );
   }
 
@@ -159,6 +208,12 @@ class EpochActor implements Actor {
     try {
       const closed = await closeOtherAlphas(link, epoch);
       if (closed > 0) emit("+fence", { node: target.node, links: closed });
+      // Ends an earlier alpha's pause. This alpha pauses again where it needs to.
+      if (this.#unknownPauses.has(target.node)) {
+        await link.call("CLIENT", "UNPAUSE");
+        this.#unknownPauses.delete(target.node);
+        this.#pauses.delete(target.node);
+      }
     } catch (error) {
       link.close();
       throw error;
@@ -166,59 +221,113 @@ class EpochActor implements Actor {
     return link;
   }
 
-  async #standingLink(hold: Hold): Promise<RedisLink> {
-    const before = hold.link;
+  async #openLinkOf(handle: NodeHandle): Promise<RedisLink> {
+    const before = handle.link;
     const link = await before;
     if (link.isOpen) return link;
-    // Two may have waited for the same link: the second takes what the first has opened.
-    if (hold.link !== before) return this.#standingLink(hold);
-    hold.link = this.#open(hold.target);
-    this.#noteFence(hold, hold.link);
-    return hold.link;
+    // Another caller may have opened a new link meanwhile: use it.
+    if (handle.link !== before) return this.#openLinkOf(handle);
+    handle.link = this.#open(handle.target);
+    this.#noteFence(handle, handle.link);
+    return handle.link;
   }
 
   #start(action: Action): void {
     const { clock, emit, leaseMs } = this.#options;
-    const hold = this.#holdOf(action);
-    const isOld = action.askedAtMs <= hold.doneAtMs;
-    if (hold.isBusy || isOld || clock.nowMs() < hold.retryAtMs) return;
-    hold.isBusy = true;
-    this.#carryOut(action, hold)
+    const handle = this.#handleOf(action);
+    const isOld = action.askedAtMs <= handle.doneAtMs;
+    if (handle.isBusy || isOld || clock.nowMs() < handle.retryAtMs) return;
+    handle.isBusy = true;
+    this.#carryOut(action, handle)
       .catch(async (error: unknown) => {
-        hold.retryAtMs = clock.nowMs() + leaseMs / 5;
-        await this.#forsake(hold, error);
-        const why = error instanceof Error ? error.message : String(error);
+        handle.retryAtMs = clock.nowMs() + leaseMs / 5;
+        await this.#abandon(handle, error);
+        const why = errorText(error);
         if (!this.#isClosed) emit("-act", { node: action.node, action: action.kind, why });
       })
       .finally(() => {
-        hold.isBusy = false;
+        handle.isBusy = false;
       });
   }
 
-  async #carryOut(action: Action, hold: Hold): Promise<void> {
-    const siblings = [...this.#holds.values()].filter(
+  async #carryOut(action: Action, handle: NodeHandle): Promise<void> {
+    const siblings = [...this.#handles.values()].filter(
       (other) => other.target.partition === action.partition,
     );
     await Promise.allSettled(siblings.map((other) => other.link));
-    const link = await this.#standingLink(hold);
+    const link = await this.#openLinkOf(handle);
     if (this.#isClosed || !this.#options.mayAct()) return;
     const { clock, emit, rescuer } = this.#options;
     if (action.kind === "rescue" && rescuer !== undefined) {
       await this.#rescue(action, rescuer, link);
     } else {
       const order: Order = action.kind === "rescue" ? { ...action, kind: "step-down" } : action;
+      if (this.#mayLeavePause(order)) this.#unknownPauses.add(order.node);
       await sendOrder(link, order, clock, this.#pauses);
+      this.#unknownPauses.delete(order.node);
       emitOrder(emit, order);
     }
-    hold.doneAtMs = clock.nowMs();
-    hold.quietSinceMs = hold.doneAtMs;
+    handle.doneAtMs = clock.nowMs();
+    handle.acknowledgedAtMs = handle.doneAtMs;
     this.#options.onActed(action.node);
   }
 
+  /** The masters are busy meanwhile: the cut must not be confused with another pause, or its end. */
+  async #takeCut(id: string, targets: readonly FenceTarget[]): Promise<CutOutcome> {
+    const handles = targets.map((target) => this.#handleOf(target));
+    const isBusy = handles.find((handle) => handle.isBusy);
+    if (isBusy !== undefined) {
+      return { id, kind: "void", why: `${isBusy.target.node} is being acted on` };
+    }
+    const { clock, emit, mayAct, quiet, rules } = this.#options;
+    for (const handle of handles) handle.isBusy = true;
+    try {
+      const opened = handles.map((handle) => this.#openLinkOf(handle));
+      const links = (await Promise.all(opened)).map((link, at) => ({
+        node: handles[at]?.target.node ?? "",
+        link,
+      }));
+      quiet.begin();
+      const taken = await takeUnheldCut(links, clock, rules, () => {
+        if (this.#isClosed || !mayAct()) return false;
+        for (const { node } of links) this.#unknownPauses.add(node);
+        return true;
+      });
+      const stale = taken.kind === "void" ? taken.unanswered : [];
+      for (const handle of handles) await this.#afterCut(handle, stale);
+      if (taken.kind === "sampled") {
+        emit("+cut", { pausedMs: Math.round(taken.cut.pausedMs) });
+        return { id, kind: "sampled", cut: taken.cut };
+      }
+      emit("-cut", { why: taken.why });
+      return { id, kind: "void", why: taken.why };
+    } finally {
+      quiet.end();
+      for (const handle of handles) handle.isBusy = false;
+    }
+  }
+
+  /** A node that did not answer UNPAUSE is stale; it gets UNPAUSE again on its next link. */
+  async #afterCut(handle: NodeHandle, stale: readonly string[]): Promise<void> {
+    const { node } = handle.target;
+    if (stale.includes(node)) {
+      await this.#abandon(handle, undefined);
+      return;
+    }
+    this.#unknownPauses.delete(node);
+    handle.acknowledgedAtMs = this.#options.clock.nowMs();
+  }
+
+  /** Whether the node may be (or stay) paused without a record in `#pauses` if this command gets no answer. */
+  #mayLeavePause({ kind, node }: Order): boolean {
+    const isPaused = this.#pauses.has(node);
+    return kind === "pause" ? !isPaused : (kind === "unpause" || kind === "step-down") && isPaused;
+  }
+
   /**
-   * Whatever comes of it is an outcome: the view says so before the node is detached. As long as its writes are paused the
-   * node executes none, so the file has all up to where the node stands afterwards. That is further than the file itself
-   * says when the rescue lasted: every ten seconds Redis sends its replicas a PING through the stream.
+   * A failed rescue is recorded too: the view shows the result before the node is detached. While its writes are paused the
+   * node executes none, so the file has everything up to the node's offset after the rescue. That offset may be higher than
+   * the file's own: Redis sends its replicas a PING in the stream every ten seconds.
    */
   async #rescue(
     action: Action & { kind: "rescue" },
@@ -236,26 +345,26 @@ class EpochActor implements Actor {
       this.#rescues.set(node, { runId, place, why: "", upTo });
       emit("+rescue", { node, place });
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = errorText(error);
       this.#rescues.set(node, { runId, place: null, why });
       emit("-rescue", { node, why });
     }
   }
 
   /**
-   * After a failure. An error that the node replied is an answer: nothing was done, the link is as good as before.
-   * Without an answer the command may still be executed, by a node that wakes up even after our side is closed: the node
-   * is not quiet again before a new link has closed this one there.
+   * After a failure. An error reply is an answer: nothing was executed, and the link works. Without an answer the command
+   * may still be executed, by a node that resumes even after this link is closed here. So the node is stale until a new
+   * link has closed this one at the node.
    */
-  async #forsake(hold: Hold, error: unknown): Promise<void> {
+  async #abandon(handle: NodeHandle, error: unknown): Promise<void> {
     if (isReply(error)) return;
-    hold.quietSinceMs = null;
-    const link = await hold.link.catch(() => undefined);
+    handle.acknowledgedAtMs = null;
+    const link = await handle.link.catch(() => undefined);
     link?.close();
   }
 }
 
-/** Where the node stands in its history; undefined when it does not say. */
+/** The node's replication id and offset; undefined when it does not report them. */
 async function historyMarkOf(link: RedisLink): Promise<HistoryMark | undefined> {
   const text = await link.call("INFO").catch(() => undefined);
   const info = typeof text === "string" ? parseInfo(text) : undefined;
@@ -264,58 +373,7 @@ async function historyMarkOf(link: RedisLink): Promise<HistoryMark | undefined> 
     : { replicationId: info.replicationId, offset: info.offset };
 }
 
-/** Whether the server itself said no. ioredis names such errors so. */
+/** Whether the server replied with an error. ioredis uses this name. */
 function isReply(error: unknown): boolean {
   return error instanceof Error && error.name === "ReplyError";
-}
-
-function emitOrder(emit: Emit, order: Order): void {
-  const { node } = order;
-  switch (order.kind) {
-    case "promote":
-      emit("+told", { node });
-      break;
-    case "detach":
-      emit("+detach", { node });
-      break;
-    case "repoint":
-      emit("+repoint", { node, master: order.master.name });
-      break;
-    case "pause":
-      emit("+pause", { node, forMs: order.forMs });
-      break;
-    case "unpause":
-      emit("-pause", { node });
-      break;
-    case "step-down":
-      emit("+step-down", { node });
-      break;
-    default:
-      order satisfies never;
-  }
-}
-
-/**
- * Closes the connections named twined:NAME:EPOCH of lower epochs, and those of this epoch but for the one that asks: a
- * command may still wait in one of them. Answers how many.
- */
-async function closeOtherAlphas(link: RedisLink, epoch: number): Promise<number> {
-  const [list, own] = await Promise.all([
-    link.call("CLIENT", "LIST", "TYPE", "normal"),
-    link.call("CLIENT", "ID"),
-  ]);
-  const others = typeof list === "string" ? otherAlphas(list, epoch, `${own as number}`) : [];
-  await Promise.all(others.map((id) => link.call("CLIENT", "KILL", "ID", id)));
-  return others.length;
-}
-
-/** Ids of the connections in a CLIENT LIST that alphas hold up to `epoch`, but for the connection `own`. */
-export function otherAlphas(clientList: string, epoch: number, own: string): string[] {
-  const ids: string[] = [];
-  for (const line of clientList.split("\n")) {
-    const found = /^id=(\d+) .*\bname=twined:[^: ]+:(\d+)( |$)/.exec(line);
-    const [, id = "", heldEpoch = ""] = found ?? [];
-    if (found !== null && Number(heldEpoch) <= epoch && id !== own) ids.push(id);
-  }
-  return ids;
 }

@@ -1,16 +1,16 @@
-// send-action.ts: an alpha's actions in Redis's words, on an open link.
+// send-action.ts: sends an alpha's actions as Redis commands, on an open link.
 // https://redis.io/docs/latest/commands/replicaof/, https://redis.io/docs/latest/commands/client-pause/
 import type { Clock } from "../../ports/clock.ts";
 import type { RedisLink } from "../../ports/redis-link.ts";
 import type { Action } from "../decide/actions.ts";
-import { NOWHERE } from "../decide/info.ts";
+import { NOWHERE } from "../decide/nodes/info.ts";
 import type { Pause } from "../decide/pauses.ts";
 import { pauseWrites } from "./pause-writes.ts";
 
-/** What is sent to a node; a rescue asks for nothing that changes it. */
+/** An action that is a command to the node; a rescue is not, because it does not change the node. */
 export type Order = Exclude<Action, { kind: "rescue" }>;
 
-/** Sends it and answers when the node has done it; rejects with the node's error, or when the link breaks. */
+/** Sends the command; resolves when the node has executed it. Rejects with the node's error, or when the link breaks. */
 export async function sendOrder(
   link: RedisLink,
   order: Order,
@@ -35,7 +35,7 @@ export async function sendOrder(
       pauses.delete(order.node);
       return;
     case "step-down": {
-      // On one link and in this order: what the pause holds back meets a replica, and is refused.
+      // On one link, in this order: paused writes then meet a replica, and are refused.
       const demoted = link.call("REPLICAOF", NOWHERE.host, NOWHERE.port);
       const freed = link.call("CLIENT", "UNPAUSE");
       pauses.delete(order.node);

@@ -1,7 +1,7 @@
-// by-partition.ts: a view's data nodes, partition by partition. Pure.
+// by-partition.ts: groups a view's data nodes by partition. Pure.
 import type { NodeView } from "../../core/view.ts";
 
-/** In one pass: with 4,096 nodes a search per partition would be felt at every tick. */
+/** In one pass: with 4,096 nodes a search for each partition would be slow in every tick. */
 export function dataNodesByPartition(nodes: readonly NodeView[]): Map<number, NodeView[]> {
   const byPartition = new Map<number, NodeView[]>();
   for (const node of nodes) {

@@ -1,16 +1,17 @@
-// partition.ts: who is master of one partition in the next view. Pure.
+// partition.ts: decides which node is master of one partition in the next view. Pure.
 //
-//   vacant --choice--> promoting --it says master--> served --refused, down, restarted--> vacant, with a failover
-//                          | down or restarted
-//                          +--> vacant
+//   without master --choice--> promoting --reports master--> served --refused, down, restarted--> without master, failover
+//                                  | down or restarted
+//                                  +--> without master
 //
-// Invariants: a view names a master only after that node has said that it is one, so no router is ever sent to a node
-// that can't serve; and nobody is promoted whom a chosen view does not name as `promoting`, so two monitors never
-// promote two nodes. What is decided while there is no master is decided from settled nodes only (data-nodes that said
-// what they are after the last action on them).
-import type { PartitionView } from "../../core/view.ts";
-import { chooseMaster } from "./choose-master.ts";
-import { failoverFrom, isKnownDead } from "./failover.ts";
+// Invariants: a view names a master only after that node reported master, so no router sends to a node that can't serve.
+// Only a node that a chosen view names as `promoting` is promoted, so two monitors never promote two nodes. Without a
+// master only nodes that are not stale count: their INFO is newer than the last action on them.
+import type { NodeView, PartitionView } from "../../core/view.ts";
+import { without } from "../../core/without.ts";
+import { chooseMaster } from "./failover/choose-master.ts";
+import { failoverFrom, isKnownDead } from "./failover/failover.ts";
+import { isNewerVersion } from "../../core/server-versions.ts";
 import type { PartitionInput } from "./partition-input.ts";
 
 type Situation =
@@ -24,23 +25,28 @@ type Situation =
       readonly replicationId: string;
     }
   | { readonly kind: "stuck" }
-  | { readonly kind: "vacant" };
+  | { readonly kind: "without-master" };
 
-/** The partition's next view, but for `replicas` and `dead`, which follow from the nodes' roles. */
+/** The partition in the next view, without `replicas` and `dead`, which follow from the nodes' roles. */
 export function decidePartition(input: PartitionInput): PartitionView {
   const { partition } = input;
   const situation = situationOf(input);
   switch (situation.kind) {
     case "served":
-      // Redis gives itself a new replication id when its backlog lapses; the data is the same.
-      return { ...partition, replicationId: situation.replicationId, needs: null };
+      // Redis changes its replication id when its backlog expires; the data is the same.
+      return {
+        ...without(partition, "suspended"),
+        replicationId: situation.replicationId,
+        needs: null,
+        ...suspension(input),
+      };
     case "lost":
       return lost(input, situation.master);
     case "promoting":
       return partition;
     case "promoted":
       return {
-        ...partition,
+        ...without(partition, "suspended"),
         master: situation.node,
         lastMaster: situation.node,
         masterRunId: situation.runId,
@@ -51,17 +57,24 @@ export function decidePartition(input: PartitionInput): PartitionView {
       };
     case "stuck":
       return stuck(input);
-    case "vacant":
-      return vacant(input);
+    case "without-master":
+      return chooseNext(input);
   }
 }
 
 function lost(input: PartitionInput, master: string): PartitionView {
   const failover = failoverFrom(input, master);
-  return { ...input.partition, master: null, lastMaster: master, promoting: null, failover };
+  const rest = without(input.partition, "suspended");
+  return { ...rest, master: null, lastMaster: master, promoting: null, failover };
 }
 
-/** Whoever was to be promoted is gone. After a handover nothing is recorded of the replicas yet. */
+function suspension(input: PartitionInput): Pick<PartitionView, "suspended"> {
+  const { partition, observations, rules } = input;
+  const isSuspended = rules.isSuspended(observations.get(partition.master ?? ""), input);
+  return isSuspended ? { suspended: true } : {};
+}
+
+/** The node to be promoted is gone. After a handover the view has no record of the replicas yet, so it is made here. */
 function stuck(input: PartitionInput): PartitionView {
   const { partition } = input;
   const { lastMaster } = partition;
@@ -70,12 +83,14 @@ function stuck(input: PartitionInput): PartitionView {
   return { ...partition, promoting: null, failover: failoverFrom(input, lastMaster) };
 }
 
-function vacant(input: PartitionInput): PartitionView {
+function chooseNext(input: PartitionInput): PartitionView {
   const partition = withLatestNews(input);
   const choice = chooseMaster({ ...input, partition });
   switch (choice.kind) {
-    case "promote":
-      return { ...partition, promoting: choice.node, needs: null };
+    case "promote": {
+      const promoting = { ...partition, promoting: choice.node, needs: null };
+      return withHandsBack(promoting, choice.node, input);
+    }
     case "wait":
       return partition.needs === choice.needs ? partition : { ...partition, needs: choice.needs };
     case "pending":
@@ -83,7 +98,32 @@ function vacant(input: PartitionInput): PartitionView {
   }
 }
 
-/** A master that was silent when it was lost may be known dead by now. */
+/**
+ * Marks a new master that serves only until an older version's node can: the alpha chose it, no operator asked for it, and
+ * its version is newer than another node's.
+ * 1. The last master comes back: the mark stays as it was.
+ * 2. A failover chose it: marked. 3. An operator accepted a loss, or a first start: not marked.
+ */
+function withHandsBack(
+  partition: PartitionView,
+  promoting: string,
+  { acceptLossOf, nodes, nodeHealth }: PartitionInput,
+): PartitionView {
+  if (promoting === partition.lastMaster) return partition;
+  const isAlphasChoice = (partition.failover ?? null) !== null && promoting !== acceptLossOf;
+  const versionOf = ({ name, version }: NodeView): string | undefined => {
+    const health = nodeHealth.get(name);
+    return health?.kind === "up" ? health.info.version : version;
+  };
+  const chosen = nodes.find(({ name }) => name === promoting);
+  const isNewer =
+    chosen !== undefined &&
+    nodes.some((other) => isNewerVersion(versionOf(chosen), versionOf(other)));
+  const rest = without(partition, "handsBack");
+  return isAlphasChoice && isNewer ? { ...rest, handsBack: true } : rest;
+}
+
+/** A master that was silent when it was lost may be known dead now. */
 function withLatestNews(input: PartitionInput): PartitionView {
   const { partition } = input;
   const failover = partition.failover ?? null;
@@ -97,38 +137,38 @@ function situationOf(input: PartitionInput): Situation {
   const { partition } = input;
   if (partition.master !== null) return situationOfMaster(partition, partition.master, input);
   const promoting = partition.promoting ?? null;
-  return promoting === null ? { kind: "vacant" } : situationOfPromoting(promoting, input);
+  return promoting === null ? { kind: "without-master" } : situationOfPromoting(promoting, input);
 }
 
 /**
  * A partition with a master.
  * 1. Down: lost.
- * 2. Silent to this monitor alone, or just being asked again: nothing is known, nothing is changed.
- * 3. Another run id: it has restarted, is dead by its own configuration, and may have lost its data: lost.
- * 4. It says replica: someone demoted it by hand: lost, and the rules of an outage decide who is next.
+ * 2. Silent to this monitor only, or not asked yet: nothing changes.
+ * 3. Another run id: it has restarted, starts dead by its configuration, and may have lost its data: lost.
+ * 4. It reports replica: somebody demoted it by hand: lost, and the rules of an outage choose the next master.
  */
 function situationOfMaster(
   partition: PartitionView,
   master: string,
   input: PartitionInput,
 ): Situation {
-  const standing = input.standings.get(master);
-  if (standing === undefined || standing.kind === "down") return { kind: "lost", master };
-  if (standing.kind !== "up") return { kind: "served", replicationId: partition.replicationId };
-  const { info } = standing;
+  const health = input.nodeHealth.get(master);
+  if (health === undefined || health.kind === "down") return { kind: "lost", master };
+  if (health.kind !== "up") return { kind: "served", replicationId: partition.replicationId };
+  const { info } = health;
   const knownRunId = partition.masterRunId ?? null;
   if (knownRunId !== null && info.runId !== knownRunId) return { kind: "lost", master };
   if (info.role !== "master") return { kind: "lost", master };
   return { kind: "served", replicationId: info.replicationId };
 }
 
-/** A partition whose next master is on its way. A restart on the way may have cost its data: choose again. */
+/** A partition with a node to be promoted. If that node restarted, it may have lost its data: choose again. */
 function situationOfPromoting(promoting: string, input: PartitionInput): Situation {
-  if (input.unsettled.has(promoting)) return { kind: "promoting" };
-  const standing = input.standings.get(promoting);
-  if (standing === undefined || standing.kind === "down") return { kind: "stuck" };
-  if (standing.kind !== "up") return { kind: "promoting" };
-  const { info } = standing;
+  if (input.stale.has(promoting)) return { kind: "promoting" };
+  const health = input.nodeHealth.get(promoting);
+  if (health === undefined || health.kind === "down") return { kind: "stuck" };
+  if (health.kind !== "up") return { kind: "promoting" };
+  const { info } = health;
   const chosenRunId = input.nodes.find((node) => node.name === promoting)?.runId ?? null;
   if (chosenRunId !== null && chosenRunId !== info.runId) return { kind: "stuck" };
   if (info.role !== "master") return { kind: "promoting" };

@@ -1,12 +1,12 @@
-// pauses.ts: whose writes this alpha has paused, and until when. Pure.
-// Redis 7.0 does not say in INFO whether it is paused, so the one who paused remembers. It is the alpha's own memory: a
-// successor knows of no pause, pauses again where the view asks for it, and elsewhere the old one ends by itself.
+// pauses.ts: the nodes whose writes this alpha has paused, and until when. Pure.
+// Redis 7.0 does not show a pause in INFO, so the alpha remembers its own. A new alpha knows of none: it pauses again where
+// the view requires it; elsewhere the old pause ends by itself.
 // https://redis.io/docs/latest/commands/client-pause/
 
 export interface Pause {
-  /** The server's answer came then: from here on no write is executed. */
+  /** When the server confirmed the pause: from here on no write is executed. */
   readonly sinceMs: number;
-  /** Not later than that the server ends it by itself: counted from before it was asked. */
+  /** The server ends the pause not later than this: counted from before the command was sent. */
   readonly untilMs: number;
 }
 
@@ -18,7 +18,7 @@ export function isPausedAt(pause: Pause | undefined, nowMs: number): pause is Pa
   return pause !== undefined && pause.sinceMs <= nowMs && nowMs < pause.untilMs;
 }
 
-/** Whether a pause is to be asked for (again): there is none, or half of its time is over. */
+/** Whether to pause (again): there is no pause, or more than half of it is over. */
 export function isPauseDue(pause: Pause | undefined, nowMs: number): boolean {
   return pause === undefined || nowMs > (pause.sinceMs + pause.untilMs) / 2;
 }

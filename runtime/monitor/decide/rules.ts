@@ -1,76 +1,137 @@
-// rules.ts: the few rules of judgement that no loss hangs on more than on these, in one record. Pure.
-// Whoever decides takes them as an input, so that the simulation can break one at a time in production's own code and
-// prove that its checkers see what comes of it (test/simulation/mistakes.ts). Everybody else decides by RULES.
+// rules.ts: the rules that protect writes from loss, in one record. Pure.
+// The deciders take them as an input, so that the simulation can break one rule at a time in the production code and prove
+// that its checkers notice (test/simulation/mistakes.ts). Everywhere else they are RULES.
 import { majorityOf } from "../../core/cluster.ts";
-import type { NodeView } from "../../core/view.ts";
-import { isDetached, type NodeInfo } from "./info.ts";
+import type { CutMark } from "../../core/cut.ts";
+import type { FollowedMaster, HistoryMark, NodeView } from "../../core/view.ts";
+import { isDetached, type NodeInfo } from "./nodes/info.ts";
+import type { LastSeen, NodeObservation } from "./nodes/observations.ts";
+import { selfDoubtOf, type SelfDoubt, type SelfDoubtInput } from "./nodes/self-doubt.ts";
 
-/** Where a node stands on the history that it follows, and how far it followed the one before. */
+/** A node's offset on its history, and on the history before its last promotion. */
 export type HistoryPlace = Pick<
   NodeInfo,
   "replicationId" | "offset" | "replicationId2" | "secondOffset"
 >;
 
-/** A run of a node, and where it stands. */
+/** A process of a node (its run id), and its offset. */
 export type RunPlace = Pick<NodeInfo, "runId" | "replicationId" | "offset">;
 
-/** What a fence and a drain are timed by. */
+/** Times that decide fencing and draining. */
 export interface FenceTimes {
-  /** For how long a chosen view has named no master, by this alpha's clock; 0 when none is chosen yet. */
-  readonly vacantForMs: number;
-  /** How long routers act on a view that they have confirmed. */
+  /** How long chosen views have named no master, by this alpha's clock; 0 when none is chosen yet. */
+  readonly withoutMasterForMs: number;
+  /** How long chosen views have allowed no write to the last master (no master, or suspended), by this alpha's clock. */
+  readonly heldForMs: number;
+  /** How long routers act on a confirmed view. */
   readonly leaseMs: number;
   readonly downAfterMs: number;
   /** Replicas that must hold a write before a router acknowledges it. */
   readonly ackReplicas: number;
 }
 
+export type SuspensionTimes = Pick<FenceTimes, "leaseMs" | "downAfterMs" | "ackReplicas">;
+
 export interface Rules {
-  /** How many of so many status nodes choose a value. */
+  /** How many status nodes choose a value. */
   readonly quorumOf: (statusNodeCount: number) => number;
-  /** Whether an alpha whose lease ends then may act in this very moment. */
+  /** Whether an alpha whose lease ends at `leaseEndMs` may act now. */
   readonly mayAct: (nowMs: number, leaseEndMs: number) => boolean;
-  /** How many of a lost master's replicas must count before one takes its place. */
+  /** How many replicas of a lost master must count before one is promoted. */
   readonly neededReplicas: (replicaCount: number, ackReplicas: number) => number;
-  /** Which of these offsets holds the most; any number when there are none. */
+  /** The offset that holds the most data; any number for an empty list. */
   readonly furthestOf: (offsets: readonly number[]) => number;
-  /** Whether what a replica holds can't change any more, so that it may be compared. */
+  /** Whether a replica's data can't change any more, so that its offset may be compared. */
   readonly standsStill: (info: Pick<NodeInfo, "following">) => boolean;
-  /** How far a node is on that history; undefined when it does not lie on it. */
+  /** A node's offset on the history `replicationId`; undefined when its data is not of that history. */
   readonly offsetOn: (replicationId: string | null, info: HistoryPlace) => number | undefined;
-  /** Whether a replica runs as it did when it was last in sync; null: it never was. */
+  /** Whether a replica has not restarted since it was last in sync; syncedRunId null: it never was. */
   readonly isSameRun: (syncedRunId: string | null, runId: string) => boolean;
-  /** Whether nobody can write to the old master any more. */
+  /** Whether routers must buffer the writes of a master with an outstanding answer. */
+  readonly isSuspended: (
+    observation: NodeObservation | undefined,
+    times: SuspensionTimes,
+  ) => boolean;
+  /** Whether no client can write to the old master any more. */
   readonly isFenced: (times: FenceTimes, isKnownDead: boolean) => boolean;
-  /** Whether the lost master's replicas may still get what it acknowledged, and are not to be detached yet. */
+  /** Whether the lost master's replicas may still receive acknowledged writes, and must not be detached yet. */
   readonly mayStillHear: (times: FenceTimes, isKnownDead: boolean) => boolean;
-  /** Whether the view says what became of all that a rogue master holds. */
+  /** Whether an alpha that can't reach most data nodes may call them dead. */
+  readonly selfDoubtOf: (input: SelfDoubtInput) => SelfDoubt;
+  /** Whether the pause of a rogue master is ended even if its partition has lost its master meanwhile. */
+  readonly endsPauses: boolean;
+  /** With ack-replicas 0: whether a last master that is back with its data may be promoted while other nodes are away or
+      have more keys. */
+  readonly mayReturnAlone: (input: ReturnInput, last: Holder, others: OtherHolders) => boolean;
+  /** Whether a partition may drop its nodes' data and follow a master of another system, or go back to it. */
+  readonly mayFollow: (
+    times: FenceTimes,
+    following: Pick<FollowedMaster, "isBack">,
+    infos: readonly Pick<NodeInfo, "keys">[],
+  ) => boolean;
+  /** Whether a node has all data of the followed master. */
+  readonly reachesMark: (info: NodeInfo, mark: HistoryMark) => boolean;
+  /** Whether the view records the rescue of all data of a rogue master. */
   readonly isRescued: (node: Pick<NodeView, "rescue">, info: RunPlace) => boolean;
+  /** Whether a master executed no write between its two samples. */
+  readonly isStill: (first: CutMark, second: CutMark) => boolean;
+  /** Whether a cut takes a first sample of every master before the second sample of any. */
+  readonly samplesAllFirst: boolean;
+  /** A cut whose first samples take longer is void: the first pauses are about to end. */
+  readonly firstSamplesWithinMs: number;
 }
 
-/** Added to the lease of the routers: their clocks and the alpha's run at slightly different speeds. */
+/** A node and its number of keys. */
+export interface Holder {
+  readonly name: string;
+  readonly info: Pick<NodeInfo, "keys">;
+}
+
+export interface OtherHolders {
+  readonly ready: readonly Holder[];
+  readonly brokenDisk: readonly Holder[];
+  readonly loading: readonly Holder[];
+  readonly away: readonly string[];
+}
+
+export interface ReturnInput {
+  /** How long this alpha has led. */
+  readonly ledForMs: number;
+  readonly downAfterMs: number;
+  readonly lastSeen: ReadonlyMap<string, LastSeen>;
+}
+
+/** A part of the lease, added to it: the clocks of routers and the alpha run at slightly different speeds. */
 const LEASE_MARGIN = 0.1;
 
-/** Those that hold. */
 export const RULES: Rules = {
   quorumOf: majorityOf,
   mayAct: (nowMs, leaseEndMs) => nowMs < leaseEndMs,
-  // R-k+1 of R; failover.ts says why.
+  // R-k+1 of R; failover.ts explains why.
   neededReplicas: (replicaCount, ackReplicas) => Math.max(1, replicaCount - ackReplicas + 1),
   furthestOf: (offsets) => Math.max(...offsets),
   standsStill: isDetached,
   offsetOn,
-  // After a restart it may have lost what it acknowledged.
+  // A restarted replica may have lost writes that it acknowledged.
   isSameRun: (syncedRunId, runId) => syncedRunId === runId,
+  isSuspended,
   isFenced,
   mayStillHear,
+  selfDoubtOf,
+  endsPauses: true,
+  mayReturnAlone,
+  mayFollow,
+  reachesMark,
   isRescued,
+  isStill,
+  samplesAllFirst: true,
+  firstSamplesWithinMs: 450,
 };
 
 /**
- * 1. It is the one that the node follows.
- * 2. It is the one that the node followed before it was promoted, by an alpha or by hand: as far as it was the same. What
- *    it took as a master of its own is more than anybody else has, and of no worth to those who wrote to the other.
+ * 1. The history that the node follows: its offset.
+ * 2. The history that it followed before it was promoted, by an alpha or by hand: the offset at the promotion. Writes that
+ *    it accepted since then as a second master are on no other node, and the real master's clients never wrote them.
  */
 function offsetOn(replicationId: string | null, info: HistoryPlace): number | undefined {
   const { offset, replicationId2, secondOffset } = info;
@@ -80,36 +141,98 @@ function offsetOn(replicationId: string | null, info: HistoryPlace): number | un
 }
 
 /**
- * 1. The old master is known dead, or
- * 2. a view without it has been chosen for longer than any router acts on the one before.
+ * With ack-replicas 0, a silent master is replaced only when the routers' lease has ended. To save time, routers buffer
+ * writes (suspended) while the monitors still wait for the master's answer.
+ * 1. Only when the rest of down-after is not longer than the lease and the time for the monitors' agreement.
+ * 2. When the master is silent to this monitor and no majority agrees: for half of down-after more. Others may reach it.
  */
-function isFenced({ vacantForMs, leaseMs }: FenceTimes, isKnownDead: boolean): boolean {
-  return isKnownDead || vacantForMs > leaseMs * (1 + LEASE_MARGIN);
+function isSuspended(
+  observation: NodeObservation | undefined,
+  { leaseMs, downAfterMs, ackReplicas }: SuspensionTimes,
+): boolean {
+  if (observation === undefined || ackReplicas > 0) return false;
+  const { silentInMs, silentForMs } = observation;
+  if (silentInMs !== undefined) return silentInMs <= leaseMs * (1 + LEASE_MARGIN) + leaseMs / 5;
+  return silentForMs !== undefined && silentForMs < downAfterMs / 2;
 }
 
 /**
- * 1. The old master is known dead: they read to the end what it had sent them. Redis says that the link is up until it
- *    has read the end of the stream, and detaching drops the unread rest; one that was paused or slow may have megabytes
- *    of it in its socket. Bounded by half of down-after, for no end comes from a host that is gone.
- * 2. It may live, and with ack-replicas 0 routers that have not heard yet may write to it until it is fenced: they follow
- *    it until then. With ack-replicas k they are detached at once, for that is the fence.
+ * 1. The old master is known dead, or
+ * 2. chosen views have allowed no write to it for longer than any router acts on an older view.
+ */
+function isFenced({ heldForMs, leaseMs }: FenceTimes, isKnownDead: boolean): boolean {
+  return isKnownDead || heldForMs > leaseMs * (1 + LEASE_MARGIN);
+}
+
+/**
+ * 1. The old master is known dead: its replicas read the rest of its stream. Redis reports the link as up until it has read
+ *    the end of the stream, and detaching drops the unread rest. A replica that was paused or slow may have megabytes of it
+ *    in its socket. Limited to half of down-after: when the host is gone the stream never ends.
+ * 2. It may be alive. With ack-replicas 0 routers with an older view may write to it until it is fenced: its replicas
+ *    follow it until then. With ack-replicas k they are detached at once, because that fences the master.
  */
 function mayStillHear(times: FenceTimes, isKnownDead: boolean): boolean {
-  if (isKnownDead) return times.vacantForMs < times.downAfterMs / 2;
+  if (isKnownDead) return times.withoutMasterForMs < times.downAfterMs / 2;
   return times.ackReplicas === 0 && !isFenced(times, isKnownDead);
 }
 
 /**
- * Whether the view says what became of all that this master holds.
- * 1. Another run's rescue says nothing of this one.
- * 2. kept: it follows nobody until it restarts, so nothing that it holds is lost by detaching it.
- * 3. saved: on the history that was saved, and not further. With each REPLICAOF NO ONE Redis begins a history, so what it
- *    took since somebody made it master again lies on none that was saved; and beyond the offset lies what it took when
- *    the pause had ended before it was detached. A rescue in a view of an older version says neither: once more.
+ * 1. Other nodes had down-after to answer, and none is loading.
+ * 2. No other node has more keys than the last master, unless its own lastSeen record has as many: a replica may have been
+ *    stopped before its master deleted keys. More keys than both show writes after the record: the record is older than
+ *    the data, for example because status nodes were restored from copies.
+ */
+function mayReturnAlone(
+  { ledForMs, downAfterMs, lastSeen }: ReturnInput,
+  last: Holder,
+  { ready, brokenDisk, loading, away }: OtherHolders,
+): boolean {
+  if (loading.length > 0) return false;
+  if (away.length > 0 && ledForMs < downAfterMs) return false;
+  return [...ready, ...brokenDisk].every(
+    ({ name, info }) => info.keys <= last.info.keys || info.keys <= (lastSeen.get(name)?.keys ?? 0),
+  );
+}
+
+/**
+ * 1. No router sends a write to the partition's last master any more.
+ * 2. All nodes that answer are empty. Not needed when the partition goes back: the old master has their data.
+ */
+function mayFollow(
+  times: FenceTimes,
+  { isBack }: Pick<FollowedMaster, "isBack">,
+  infos: readonly Pick<NodeInfo, "keys">[],
+): boolean {
+  return isFenced(times, false) && (isBack === true || infos.every(({ keys }) => keys === 0));
+}
+
+/** On the followed master's history, at its offset or further, loaded, with a disk that takes writes. */
+function reachesMark(info: NodeInfo, { replicationId, offset }: HistoryMark): boolean {
+  const isSound = info.role === "replica" && !info.isLoading && !info.isEmptied && info.isDiskWell;
+  return isSound && info.replicationId === replicationId && info.offset >= offset;
+}
+
+/**
+ * Whether the view records the rescue of all data of this master.
+ * 1. The rescue of another process (run id) proves nothing about this one.
+ * 2. kept: the node follows no master until it restarts, so detaching it loses nothing.
+ * 3. saved: the node is on the saved history, not beyond the saved offset. Redis starts a new history with each REPLICAOF
+ *    NO ONE, so writes since somebody made it master again are on a history that was not saved. Writes that arrived after
+ *    the pause, before it was detached, are beyond the offset. A rescue without `upTo` (from an older version) is repeated.
  */
 function isRescued({ rescue }: Pick<NodeView, "rescue">, info: RunPlace): boolean {
   if (rescue?.runId !== info.runId) return false;
   if (rescue.kind === "kept") return true;
   const { upTo } = rescue;
   return upTo?.replicationId === info.replicationId && info.offset <= upTo.offset;
+}
+
+/** A master sends this to its replicas every ten seconds, even while writes are paused. Every write is longer. */
+const PING_BYTES = "*1\r\n$4\r\nPING\r\n".length;
+
+/** The history is the same, and the offset has not moved, or only by one PING. */
+function isStill(first: CutMark, second: CutMark): boolean {
+  const movedBytes = second.offset - first.offset;
+  const isSame = first.replicationId === second.replicationId;
+  return isSame && (movedBytes === 0 || movedBytes === PING_BYTES);
 }

@@ -1,27 +1,28 @@
-// what-if.ts: what the alpha would do if some nodes died now. Pure.
+// what-if.ts: predicts what the alpha would do if some nodes failed now. Pure.
 //
-//   the present view, INFO of the data nodes --victims taken out--> decide --> actions --carried out on the copy--> decide ...
+//   the present view, INFO of the data nodes --without victims--> decide --> actions --applied to the copy--> decide ...
 //
-// The deciders are the alpha's own; only the world that they act on is a copy: every action succeeds at once, a replica
-// that is repointed is in sync at once. So who is promoted, and what stays in HALT and why, is what would happen; the
-// time is an estimate from the few waits that time depends on.
+// The deciders are the alpha's own; the cluster that they act on is a copy. There every action succeeds at once, and a
+// repointed replica is in sync at once. So the prediction of who is promoted, and what stays in HALT and why, is exact. The
+// time is an estimate from the few delays that matter.
 import type { ClusterConfig } from "../../core/cluster.ts";
 import type { ClusterState, View } from "../../core/view.ts";
 import { actionsOf, type Action } from "./actions.ts";
-import { isFollowing } from "./data-nodes.ts";
+import { isFollowing } from "./nodes/data-nodes.ts";
 import { decide, type Decision } from "./decide.ts";
-import { inheritedView } from "./first-view.ts";
-import { NOWHERE, type NodeInfo } from "./info.ts";
-import type { LastSeen, Observations, Peer, Sight } from "./observations.ts";
-import { vacanciesAfter, type Vacancies } from "./vacancies.ts";
+import { inheritedView } from "./views/first-view.ts";
+import { NOWHERE, type NodeInfo } from "./nodes/info.ts";
+import { isCutOff } from "./nodes/node-health.ts";
+import type { LastSeen, Observations, Peer, NodeObservation } from "./nodes/observations.ts";
+import { withoutMasterSinceAfter, type WithoutMasterSince } from "./views/without-master.ts";
 import { whatIsLeft, type WhatIsLeftInput } from "./what-is-left.ts";
 
-/** killed: its process is gone, its port refuses. silent: it hangs, or its host is gone and nothing answers. */
+/** killed: the process is gone, its port refuses. silent: it hangs, or its host is gone; nothing answers. */
 export type Loss = "killed" | "silent";
 
 export interface WhatIfInput extends WhatIsLeftInput {
   readonly config: ClusterConfig;
-  /** Data nodes that answered just now. */
+  /** INFO of the data nodes that answered just now. */
   readonly infos: ReadonlyMap<string, NodeInfo>;
   readonly lastSeen: ReadonlyMap<string, LastSeen>;
   readonly loss: Loss;
@@ -31,30 +32,30 @@ export interface WhatIfPartition {
   readonly index: number;
   readonly masterNow: string | null;
   readonly masterThen: string | null;
-  /** What it would wait for; null when it has a master, or when nobody would be there to say. */
+  /** What the partition would need; null when it has a master, or when no alpha would be left to report it. */
   readonly needs: string | null;
-  /** How long it would be without a master, about; 0 when it keeps its own, null when for good. */
+  /** About how long it would have no master; 0 when it keeps its own, null when it would never get one. */
   readonly withoutMasterMs: number | null;
 }
 
 export interface WhatIf {
   readonly state: ClusterState;
-  /** Why nothing at all would be decided; empty when there would be an alpha. */
+  /** Why nothing would be decided; empty when there would be an alpha. */
   readonly why: string;
-  /** What would be lost beside data nodes, a sentence each. */
+  /** Losses other than data nodes, a sentence each. */
   readonly notes: readonly string[];
-  /** Those that lose a node. */
+  /** The partitions that lose a node. */
   readonly partitions: readonly WhatIfPartition[];
 }
 
-/** The alpha's pace: one decision, its view chosen, its actions done. */
+/** The duration of one decision: the view is chosen and its actions are done. */
 const ROUND_MS = 20;
-/** A port that refuses is known as soon as the standing connection breaks. */
+/** A refusing port is known as soon as the monitor's connection breaks. */
 const REFUSED_MS = 10;
-/** When nothing has changed for so long beyond every wait that there is, nothing will. */
-const QUIET_ROUNDS = 10;
+/** Ends the run: after so many rounds without a change, beyond every timeout, nothing more will change. */
+const UNCHANGED_ROUNDS = 10;
 
-/** Plays the loss of `victims` through. */
+/** Simulates the loss of `victims`. */
 export function whatIf(input: WhatIfInput): WhatIf {
   const { why, notes, isUnconfirmed } = whatIsLeft(input);
   const world = new World(input);
@@ -70,7 +71,7 @@ export function whatIf(input: WhatIfInput): WhatIf {
     .map(({ index, master }): WhatIfPartition => {
       const isGone = master === null || input.victims.has(master);
       const after = view.partitions.find((partition) => partition.index === index);
-      // A victim that is still master in the view was not found dead by enough monitors.
+      // A victim that is still master in the view was not found down by enough monitors.
       const isStuck = isGone && (why !== "" || input.victims.has(after?.master ?? ""));
       const masterThen = isStuck ? null : (after?.master ?? null);
       const withoutMasterMs =
@@ -88,16 +89,16 @@ export function whatIf(input: WhatIfInput): WhatIf {
 /** A copy of the cluster that the deciders' actions change. */
 class World {
   view: View;
-  /** partition -> when its new master is in the view, from the loss on. */
+  /** partition -> the time from the loss until the view has its new master. */
   readonly servedAtMs = new Map<number, number>();
   readonly #input: WhatIfInput;
   readonly #infos: Map<string, NodeInfo>;
   readonly #alphaAtMs: number;
   readonly #horizonMs: number;
-  readonly #quietSinceMs = new Map<string, number>();
+  readonly #acknowledgedAtMs = new Map<string, number>();
   #marks: Decision["marks"] = new Map();
   #plans: Decision["plans"] | undefined;
-  #vacancies: Vacancies = new Map();
+  #withoutMasterSince: WithoutMasterSince = new Map();
   #nowMs = 0;
 
   constructor(input: WhatIfInput) {
@@ -105,25 +106,25 @@ class World {
     this.#infos = new Map(input.infos);
     const { leaseMs, downAfterMs } = input.config.settings;
     const isAlphaLost = input.victims.has(input.view.alpha);
-    // The others wait for a lease without a heartbeat, and a part of one more so that not all of them try at once.
+    // The other monitors wait for a lease without a heartbeat, and for a random part of half a lease more.
     this.#alphaAtMs = isAlphaLost ? 1.5 * leaseMs : 0;
     this.view = isAlphaLost ? inheritedView(input.view, "", "") : input.view;
     this.#horizonMs = this.#alphaAtMs + 3 * downAfterMs + 4 * leaseMs;
-    for (const name of this.#infos.keys()) this.#quietSinceMs.set(name, -1);
+    for (const name of this.#infos.keys()) this.#acknowledgedAtMs.set(name, -1);
   }
 
   run(): void {
     const had = this.view.partitions.map(({ master }) => master);
-    let quietRounds = 0;
+    let unchangedRounds = 0;
     this.#nowMs = this.#alphaAtMs + REFUSED_MS;
-    while (this.#nowMs < this.#horizonMs || quietRounds < QUIET_ROUNDS) {
+    while (this.#nowMs < this.#horizonMs || unchangedRounds < UNCHANGED_ROUNDS) {
       const before = this.view;
       const actions = this.#round();
       for (const [at, { index, master }] of this.view.partitions.entries()) {
         const isNew = master !== null && master !== had[at] && !this.servedAtMs.has(index);
         if (isNew) this.servedAtMs.set(index, this.#nowMs);
       }
-      quietRounds = before === this.view && actions.length === 0 ? quietRounds + 1 : 0;
+      unchangedRounds = before === this.view && actions.length === 0 ? unchangedRounds + 1 : 0;
       if (this.#nowMs > 10 * this.#horizonMs) return;
       this.#nowMs += ROUND_MS;
     }
@@ -135,21 +136,26 @@ class World {
       view: this.view,
       config,
       digest: view.confDigest,
+      ...(view.hashing === undefined ? {} : { hashing: view.hashing }),
       observed: this.#observations(),
       marks: this.#marks,
       ...(this.#plans === undefined ? {} : { plans: this.#plans }),
       nowMs: this.#nowMs,
-      // A monitor that leads for long already has seen everything, a new one begins.
+      // The present alpha has seen everything; a new one starts from nothing.
       alphaSinceMs: this.#alphaAtMs === 0 ? -this.#horizonMs : this.#alphaAtMs,
       wallTime: "",
-      quietSinceMs: this.#quietSinceMs,
-      vacancies: this.#vacancies,
+      acknowledgedAtMs: this.#acknowledgedAtMs,
+      withoutMasterSince: this.#withoutMasterSince,
     });
     this.view = decision.view;
     this.#marks = decision.marks;
     this.#plans = decision.plans;
-    this.#vacancies = vacanciesAfter(this.#vacancies, this.view, this.#nowMs);
-    const actions = decision.isCutOff ? [] : actionsOf(this.view, decision.standings);
+    this.#withoutMasterSince = withoutMasterSinceAfter(
+      this.#withoutMasterSince,
+      this.view,
+      this.#nowMs,
+    );
+    const actions = decision.doubt.kind !== "none" ? [] : actionsOf(this.view, decision.nodeHealth);
     for (const action of actions) this.#carryOut(action);
     return actions;
   }
@@ -157,24 +163,29 @@ class World {
   #observations(): Observations {
     const { view, victims, lastSeen, config, loss } = this.#input;
     const { downAfterMs, leaseMs } = config.settings;
-    // Silence is noticed, written to the board and read there by the alpha within about a fifth of a lease.
+    // A monitor's suspicion reaches the alpha through the shared hashes within about a fifth of a lease.
     const isSuspected = loss === "silent" && this.#nowMs >= downAfterMs + leaseMs / 5;
     const suspects = new Set(isSuspected ? victims : []);
-    const data = new Map<string, Sight>();
+    const data = new Map<string, NodeObservation>();
     const others = new Map<string, boolean>();
     const peers = new Map<string, Peer>();
+    for (const { name, kind } of this.view.nodes) {
+      if (kind === "data") data.set(name, this.#observationOf(name));
+    }
+    const isMostSilent = isCutOff(data);
     for (const { name, kind, role } of this.view.nodes) {
       const isLost = victims.has(name);
-      if (kind === "data") data.set(name, this.#sightOf(name));
-      else others.set(name, !isLost && role !== "dead");
+      if (kind === "data") continue;
+      others.set(name, !isLost && role !== "dead");
       if (kind === "monitor" && name !== this.view.alpha && !isLost && role !== "dead") {
-        peers.set(name, { confDigest: view.confDigest, suspects });
+        peers.set(name, { confDigest: view.confDigest, suspects, isCutOff: isMostSilent });
       }
     }
-    return { data, others, peers, lastSeen, isLastSeenRead: true, requests: [] };
+    const cutOffForMs = isMostSilent ? this.#nowMs - downAfterMs : 0;
+    return { data, cutOffForMs, others, peers, lastSeen, isLastSeenRead: true, requests: [] };
   }
 
-  #sightOf(name: string): Sight {
+  #observationOf(name: string): NodeObservation {
     const { victims, loss, config } = this.#input;
     const info = this.#infos.get(name) ?? null;
     const askedAtMs = this.#nowMs;
@@ -190,7 +201,7 @@ class World {
       : { reach: "up", info: this.#cutFrom(info), askedAtMs };
   }
 
-  /** A replica notices at once that its master's process is gone; of silence it knows nothing. */
+  /** A replica sees at once that its master's process is gone; it does not see silence. */
   #cutFrom(info: NodeInfo): NodeInfo {
     const { victims, loss, view } = this.#input;
     const isCut =
@@ -202,13 +213,13 @@ class World {
   #carryOut(action: Action): void {
     const info = this.#infos.get(action.node);
     if (info === undefined || this.#input.victims.has(action.node)) return;
-    this.#quietSinceMs.set(action.node, this.#nowMs);
+    this.#acknowledgedAtMs.set(action.node, this.#nowMs);
     const after = afterAction(info, action, this.#infos);
     this.#infos.set(action.node, after);
     if (action.kind === "repoint") this.#listReplica(action.master.name, action);
   }
 
-  /** The master lists whom it feeds. */
+  /** Adds the replica to the master's list of replicas. */
   #listReplica(master: string, { host: ip, port }: Action): void {
     const info = this.#infos.get(master);
     if (info === undefined) return;
@@ -217,7 +228,7 @@ class World {
   }
 }
 
-/** What a node would say after an action on it. */
+/** The INFO of a node after an action on it. */
 function afterAction(
   info: NodeInfo,
   action: Action,

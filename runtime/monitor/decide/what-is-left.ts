@@ -1,4 +1,4 @@
-// what-is-left.ts: what a loss takes beside data nodes: those who decide, those who confirm, and the way in. Pure.
+// what-is-left.ts: the losses other than data nodes: monitors, status nodes and routers. Pure.
 import { majorityOf } from "../../core/cluster.ts";
 import type { View } from "../../core/view.ts";
 
@@ -6,25 +6,25 @@ export interface WhatIsLeftInput {
   readonly view: View;
   /** Names of nodes of any kind. */
   readonly victims: ReadonlySet<string>;
-  /** An alpha was seen to renew its lease just now. Without one the view says only how it was. */
+  /** An alpha was seen to renew its lease just now. Without an alpha the view may be outdated. */
   readonly isLed: boolean;
-  /** Status nodes that did not answer just now, or don't count, whatever the view says of them. */
+  /** Status nodes that did not answer just now, or don't count, whatever their role in the view. */
   readonly silentStatus: ReadonlySet<string>;
 }
 
 export interface WhatIsLeft {
-  /** Why nothing at all would be decided; empty when there would be an alpha. */
+  /** Why nothing would be decided; empty when there would be an alpha. */
   readonly why: string;
-  /** No majority of the status nodes: nobody would know a view to be true, and no write would be taken. */
+  /** No majority of the status nodes: no view would be confirmed, and no write accepted. */
   readonly isUnconfirmed: boolean;
-  /** What else would be lost, a sentence each. */
+  /** Other losses, a sentence each. */
   readonly notes: readonly string[];
 }
 
 /**
  * 1. Without a majority of the status nodes no view is chosen or confirmed.
- * 2. Nobody leads now: nobody would then.
- * 3. Without a monitor nobody decides.
+ * 2. If no monitor leads now, none would lead then.
+ * 3. Without a monitor nothing is decided.
  */
 export function whatIsLeft(input: WhatIsLeftInput): WhatIsLeft {
   const { view, isLed } = input;
@@ -36,7 +36,7 @@ export function whatIsLeft(input: WhatIsLeftInput): WhatIsLeft {
   if (isUnconfirmed) {
     const why = `only ${voters} of ${statusCount} status nodes would be left, and ${needed} are needed to choose a view`;
     const held =
-      "no write would be taken: routers and clients hold writes while no majority of the status nodes confirms the view; reads go on";
+      "no write would be accepted: routers and clients buffer writes while no majority of the status nodes confirms the view; reads are still answered";
     return { why, isUnconfirmed, notes: [held, ...notes] };
   }
   if (!isLed) {
@@ -66,7 +66,7 @@ function isHit({ view, victims }: WhatIsLeftInput, kind: string): boolean {
   return view.nodes.some((node) => node.kind === kind && victims.has(node.name));
 }
 
-/** A port that refuses one monitor is dead at once; silence needs a majority of all of them. */
+/** A node whose port refuses one monitor is down at once; a silent one needs a majority of all monitors. */
 function monitorNotes(input: WhatIsLeftInput): string[] {
   const count = countOf(input.view, "monitor");
   const left = leftOf(input, "monitor");
@@ -79,6 +79,6 @@ function monitorNotes(input: WhatIsLeftInput): string[] {
 function routerNotes(input: WhatIsLeftInput): string[] {
   if (!isHit(input, "router") || leftOf(input, "router") > 0) return [];
   return [
-    "no router would be left: no client would get in but those that follow the view (TwineClient)",
+    "no router would be left: only clients that follow the view themselves (TwineClient) could connect",
   ];
 }

@@ -1,4 +1,4 @@
-// alert-count.ts: how many mails this monitor has sent, or tried to.
+// alert-count.ts: the metric for the mails that this monitor has sent, or tried to send.
 import { Counter, type Registry } from "prom-client";
 import type { Metric } from "./exposition.ts";
 
@@ -11,7 +11,7 @@ const MAILS: Metric = {
 
 export const ALERT_METRICS: readonly Metric[] = [MAILS];
 
-/** A function that counts one mail; both outcomes stand in `registry` from the start, at 0. */
+/** Returns a function that counts one mail. Both outcomes are in `registry` from the start, at 0. */
 export function countMails(registry: Registry): (outcome: "sent" | "failed") => void {
   const { name, help, labels } = MAILS;
   const counter = new Counter({ name, help, labelNames: [...labels], registers: [registry] });

@@ -1,12 +1,12 @@
-// cluster-metrics.ts: what a monitor knows of the whole cluster, as metrics. Pure.
-// The state is that of twine-status: never better than the view's own, and never OK while nobody renews the lease.
+// cluster-metrics.ts: a monitor's knowledge of the whole cluster, as metrics. Pure.
+// The state is that of twine-status: never better than the view's own, and never OK while no monitor renews the lease.
 import type { StatusReport } from "../../status/report.ts";
 import type { Family, Labels, Metric, Sample } from "./exposition.ts";
 
 export interface ClusterFacts {
   readonly report: StatusReport;
   readonly version: string;
-  /** Whether this monitor does its work, as /healthz says. */
+  /** As in /healthz. */
   readonly isHealthy: boolean;
   readonly failoverCount: number;
 }
@@ -25,6 +25,23 @@ function single(
   const samples = (facts: ClusterFacts): Sample[] => [
     { labels: NO_LABELS, value: Number(read(facts)) },
   ];
+  return { name, type: "gauge", labels: [], help, read: samples };
+}
+
+function secondsOf(time: string | null | undefined): number | undefined {
+  return time === null || time === undefined ? undefined : Date.parse(time) / 1000;
+}
+
+/** Has no sample while the view has no backups, or `read` returns undefined. */
+function ofBackup(
+  name: string,
+  help: string,
+  read: (facts: ClusterFacts) => number | undefined,
+): ClusterMetric {
+  const samples = (facts: ClusterFacts): Sample[] => {
+    const value = facts.report.view?.backup === undefined ? undefined : read(facts);
+    return value === undefined ? [] : [{ labels: NO_LABELS, value }];
+  };
   return { name, type: "gauge", labels: [], help, read: samples };
 }
 
@@ -122,6 +139,74 @@ const METRICS: readonly ClusterMetric[] = [
           value: Number(role !== "dead" && inSync),
         })),
   },
+  ofBackup(
+    "twine_backup_timestamp_seconds",
+    "When the newest backup was begun, Unix time",
+    (facts) => {
+      const lastAt = facts.report.view?.backup?.lastAt ?? null;
+      return lastAt === null ? undefined : Date.parse(lastAt) / 1000;
+    },
+  ),
+  ofBackup("twine_backup_age_seconds", "Seconds since the newest backup was begun", (facts) => {
+    const { backupAgeMs } = facts.report;
+    return backupAgeMs === null ? undefined : backupAgeMs / 1000;
+  }),
+  ofBackup(
+    "twine_backup_overdue",
+    "1 while the newest backup is older than three times backup-every, else 0",
+    ({ report }) => Number(report.view?.backup?.isOverdue === true),
+  ),
+  ofBackup(
+    "twine_archive_lag_seconds",
+    "How far the archive is behind the masters, by their offsets, rounded up to one digit; 0: less than 2 s",
+    ({ report }) => report.view?.backup?.archive?.lagSeconds,
+  ),
+  ofBackup(
+    "twine_archive_lag_bytes",
+    "Bytes of all masters that the archive has not stored; 0 while it is less than 2 s behind",
+    ({ report }) => report.view?.backup?.archive?.lagBytes,
+  ),
+  ofBackup(
+    "twine_archive_cut_timestamp_seconds",
+    "A moment of the whole cluster that the archive holds, at most a minute before its newest one, Unix time",
+    ({ report }) => secondsOf(report.view?.backup?.archive?.lastCutAt),
+  ),
+  ofBackup(
+    "twine_archive_gap_timestamp_seconds",
+    "When the newest gap in the archive ended, Unix time; absent: there is none",
+    ({ report }) => secondsOf(report.view?.backup?.archive?.gapAt),
+  ),
+  ofBackup(
+    "twine_archive_failing",
+    "1 while the archive fails, is late, or needs another backup, else 0; twine-status says why",
+    ({ report }) => {
+      const archive = report.view?.backup?.archive;
+      if (archive === undefined) return undefined;
+      const { failed, noBase, isLate = false } = archive;
+      return Number(failed !== undefined || noBase !== undefined || isLate);
+    },
+  ),
+  ofBackup(
+    "twine_backup_rehearsal_timestamp_seconds",
+    "When a backup was last restored into a scratch cluster and found good, Unix time",
+    ({ report }) => {
+      const lastAt = report.view?.backup?.rehearsal?.lastAt ?? null;
+      return lastAt === null ? undefined : Date.parse(lastAt) / 1000;
+    },
+  ),
+  ofBackup(
+    "twine_backup_rehearsal_failing",
+    "1 while the last rehearsal of a backup has failed, else 0; without a sample when there are none",
+    ({ report }) => {
+      const rehearsal = report.view?.backup?.rehearsal;
+      return rehearsal === undefined ? undefined : Number(rehearsal.failed !== undefined);
+    },
+  ),
+  ofBackup(
+    "twine_backup_failing",
+    "1 while the last attempt at a backup or some backup-dir has failed, else 0; twine-status says why",
+    ({ report }) => Number(report.view?.backup?.failed !== undefined),
+  ),
   single(
     "twine_status_nodes",
     "Status nodes that twine.conf names",

@@ -4,8 +4,8 @@
 //   report of twine-status   ├─> families ─slices─> text
 //   counters since the start ┘
 //
-// A node that hangs costs the scrape a second and its own samples, never the rest; the monitor's loop has its turn
-// between two slices, because a scrape must not cost an alpha its lease.
+// A node that hangs delays the scrape by a second and lacks its own samples only. The monitor's loop can run between two
+// slices, because a scrape must not cost an alpha its lease.
 import type { Registry } from "prom-client";
 import type { Clock } from "../../ports/clock.ts";
 import type { StatusReport } from "../../status/report.ts";
@@ -21,16 +21,16 @@ export type MetricPart = (typeof METRIC_PARTS)[number];
 export interface CollectOptions {
   readonly monitor: Pick<Monitor, "detailsOf" | "health">;
   readonly clock: Clock;
-  /** What this monitor has counted since it started. */
+  /** This monitor's counters since its start. */
   readonly registry: Registry;
   readonly version: string;
   readonly failoverCount: () => number;
 }
 
-/** Prometheus gives a scrape ten seconds; a node that has not answered in one is as good as down. */
+/** Prometheus allows ten seconds for a scrape; a node without an answer within one counts as down. */
 const ANSWER_MS = 1000;
 
-/** The text of the parts asked for. */
+/** The text of the requested parts. */
 export async function collectMetrics(
   options: CollectOptions,
   report: StatusReport,
@@ -78,16 +78,16 @@ function askNodes(
 /** null when `asked` rejects or takes longer. */
 function within(clock: Clock, waitMs: number, asked: Promise<string>): Promise<string | null> {
   return new Promise((resolve) => {
-    const takeBack = clock.after(waitMs, () => {
+    const cancel = clock.after(waitMs, () => {
       resolve(null);
     });
     asked.then(
       (text) => {
-        takeBack();
+        cancel();
         resolve(text);
       },
       () => {
-        takeBack();
+        cancel();
         resolve(null);
       },
     );

@@ -1,15 +1,15 @@
-// count-failovers.ts: counts failovers for as long as the monitor runs, from the views that it holds.
-import { startChore } from "../chore.ts";
+// count-failovers.ts: counts failovers in the views that a monitor reads, while it runs.
 import type { Clock } from "../../ports/clock.ts";
+import { startPeriodicTask } from "../../ports/periodic-task.ts";
 import type { View } from "../../core/view.ts";
 import { failoversBetween } from "./failovers.ts";
 
 export interface FailoverCount {
   count(): number;
-  stop(): void;
+  stop(): Promise<void>;
 }
 
-/** A monitor reads the view several times per lease; looking as often misses nothing that it saw for long. */
+/** Checks `view()` every `everyMs()`. A monitor reads the view several times per lease, so use a similar time. */
 export function countFailovers(
   clock: Clock,
   everyMs: () => number,
@@ -17,23 +17,16 @@ export function countFailovers(
 ): FailoverCount {
   let seen: View | null = null;
   let count = 0;
-  const chore = startChore(
+  const task = startPeriodicTask({
     clock,
-    everyMs,
-    () => {
+    restMs: everyMs,
+    run: () => {
       const present = view();
-      if (present !== null && present !== seen) {
-        count += failoversBetween(seen, present);
-        seen = present;
-      }
-      return Promise.resolve();
+      if (present === null || present === seen) return;
+      count += failoversBetween(seen, present);
+      seen = present;
     },
-    () => undefined,
-  );
-  return {
-    count: () => count,
-    stop: () => {
-      chore.stop();
-    },
-  };
+    onError: () => undefined,
+  });
+  return { count: () => count, stop: () => task.stop() };
 }

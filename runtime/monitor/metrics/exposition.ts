@@ -1,7 +1,7 @@
-// exposition.ts: metrics as the text that Prometheus reads. Pure.
-// https://prometheus.io/docs/instrumenting/exposition_formats/ (version 0.0.4): all samples of a family stand together.
-// A cluster of thousands of nodes has hundreds of thousands of samples, and the monitor has a lease to renew meanwhile:
-// so the text comes in slices, and whoever writes them lets others have their turn between two.
+// exposition.ts: metrics as text for Prometheus. Pure.
+// https://prometheus.io/docs/instrumenting/exposition_formats/ (version 0.0.4): all samples of a family are together.
+// A cluster of thousands of nodes has hundreds of thousands of samples, and the monitor must renew its lease meanwhile. So
+// the text comes in slices, and the caller can let other work run between two of them.
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -10,13 +10,13 @@ export interface Sample {
   readonly value: number;
 }
 
-/** One metric: what it is, in the words of docs/metrics.md. */
+/** One metric, with the texts of docs/metrics.md. */
 export interface Metric {
   readonly name: string;
   readonly type: "gauge" | "counter" | "histogram";
-  /** Names of its labels, in the order in which they are written. */
+  /** The names of its labels, in the order of the text. */
   readonly labels: readonly string[];
-  /** One sentence's rest, without a full stop. */
+  /** A description without a full stop. */
   readonly help: string;
 }
 

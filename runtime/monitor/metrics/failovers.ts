@@ -1,7 +1,7 @@
-// failovers.ts: how often a partition's master became another node, counted from one view to the next. Pure.
+// failovers.ts: counts changes of partitions' masters from one view to the next. Pure.
 import type { View } from "../../core/view.ts";
 
-/** Partitions whose master in `after` is another node than their last one in `before`. A first master is none. */
+/** The number of partitions whose master in `after` is not the last one in `before`. A first master does not count. */
 export function failoversBetween(before: View | null, after: View): number {
   const last = new Map(before?.partitions.map((old) => [old.index, old.master ?? old.lastMaster]));
   return after.partitions.filter(({ index, master }) => {

@@ -1,9 +1,10 @@
-// redis-metrics.ts: what INFO says of a data node, under the names that redis_exporter gave it. Pure.
-// https://github.com/oliver006/redis_exporter, so that its dashboards and alerts work on Twine's metrics unchanged; the
-// wire's older word for a replica stays in those names. Labels beside redis_exporter's own: addr, node and partition.
+// redis-metrics.ts: a data node's INFO as metrics with redis_exporter's names. Pure.
+// https://github.com/oliver006/redis_exporter: its dashboards and alerts work with Twine's metrics unchanged, so the word
+// slave stays in those names. Every metric also has the labels addr, node and partition.
+import { infoFields } from "../../resp/info-fields.ts";
 import type { Family, Labels, Metric, Sample } from "./exposition.ts";
 
-/** A data node and its INFO; null when it could not be asked. */
+/** A data node and its INFO; null when it did not answer. */
 export interface ScrapedNode {
   readonly name: string;
   readonly host: string;
@@ -20,7 +21,7 @@ interface RedisMetric extends Metric {
   readonly read: Reading;
 }
 
-/** A field of INFO that is a number, or ok and err, which are 1 and 0. */
+/** A field of INFO that is a number, or ok (1) or err (0). */
 function plain(
   type: "gauge" | "counter",
   name: string,
@@ -44,7 +45,7 @@ function plain(
 const gauge = plain.bind(null, "gauge");
 const counter = plain.bind(null, "counter");
 
-/** One sample per field that `pattern` matches; its first group becomes the label, a part "x=1" the value. */
+/** One sample for each field that matches `pattern`. Its first group is the label; the value is the part `part`, "x=1". */
 function perField(
   metric: Omit<Metric, "labels">,
   { pattern, label, part, factor }: PerField,
@@ -73,7 +74,7 @@ const DB = { pattern: /^(db\d+)$/, label: "db" };
 const COMMAND = { pattern: /^cmdstat_(.+)$/, label: "cmd" };
 const ERROR = { pattern: /^errorstat_(.+)$/, label: "err" };
 
-/** What a replica says of its master. */
+/** A replica's field about its master. */
 function ofMaster(name: string, field: string, help: string): RedisMetric {
   return {
     name: `redis_${name}`,
@@ -91,7 +92,7 @@ function ofMaster(name: string, field: string, help: string): RedisMetric {
   };
 }
 
-/** What a master says of each replica. */
+/** A master's field about each replica. */
 function ofReplicas(name: string, part: string, help: string): RedisMetric {
   return {
     name: `redis_${name}`,
@@ -251,8 +252,8 @@ const READ: readonly RedisMetric[] = [
 /** Every metric of a data node, as docs/metrics.md lists them. */
 export const REDIS_METRICS: readonly Metric[] = [UP, ...READ];
 
-/** One data node's samples by metric name. What INFO doesn't say, as before Redis 7, or of a node without an answer, has
-    no sample: a zero would be a lie. */
+/** One data node's samples by metric name. A field that INFO does not have (before Redis 7, or without an answer) has no
+    sample, because a zero would be wrong. */
 export function redisSamplesOf(node: ScrapedNode): Map<string, Sample[]> {
   const labels = {
     addr: `${node.host}:${node.port}`,
@@ -262,28 +263,17 @@ export function redisSamplesOf(node: ScrapedNode): Map<string, Sample[]> {
   const isUp = node.info !== null;
   const samples = new Map<string, Sample[]>([[UP.name, [{ labels, value: isUp ? 1 : 0 }]]]);
   if (node.info === null) return samples;
-  const fields = fieldsOf(node.info);
+  const fields = infoFields(node.info);
   for (const metric of READ) samples.set(metric.name, metric.read(fields, labels));
   return samples;
 }
 
-/** The families of all data nodes; the order is that of REDIS_METRICS, and within one that of the nodes. */
+/** The families of all data nodes, in the order of REDIS_METRICS; within a family in the order of `nodes`. */
 export function redisFamilies(nodes: readonly ReadonlyMap<string, readonly Sample[]>[]): Family[] {
   return REDIS_METRICS.map((metric) => ({
     metric,
     samples: nodes.flatMap((samples) => samples.get(metric.name) ?? []),
   }));
-}
-
-function fieldsOf(info: string): Map<string, string> {
-  const fields = new Map<string, string>();
-  for (const line of info.split("\n")) {
-    const colon = line.indexOf(":");
-    if (colon > 0 && !line.startsWith("#")) {
-      fields.set(line.slice(0, colon), line.slice(colon + 1).trimEnd());
-    }
-  }
-  return fields;
 }
 
 /** keys=1,expires=0,avg_ttl=0 */

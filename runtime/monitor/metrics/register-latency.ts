@@ -1,10 +1,10 @@
-// register-latency.ts: how long the status nodes take to answer, as a histogram: around each acceptor, invisible to it.
+// register-latency.ts: measures how long the status nodes take to answer, as a histogram. It wraps each acceptor.
 import { Counter, Histogram, type Registry } from "prom-client";
 import type { Clock } from "../../ports/clock.ts";
 import type { Acceptor } from "../../register/register.ts";
 import type { Metric } from "./exposition.ts";
 
-/** From a tenth of a millisecond, a local status node, to longer than any lease. */
+/** From a tenth of a millisecond (a local status node) to longer than usual leases. */
 const BUCKETS_SECONDS = [0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1];
 
 const LATENCY: Metric = {
@@ -23,7 +23,7 @@ const ERRORS: Metric = {
 
 export const REGISTER_METRICS: readonly Metric[] = [LATENCY, ERRORS];
 
-/** The same acceptors; what they take is observed in `registry`, which gets two metrics of its own. */
+/** The same acceptors, wrapped: their times and errors are recorded in `registry`, in two new metrics. */
 export function timedAcceptors(
   acceptors: readonly Acceptor[],
   clock: Clock,

@@ -1,20 +1,20 @@
-// ask-monitor.ts: asks a monitor's /healthz who it is.
+// ask-monitor.ts: asks /healthz for the name and the run of a monitor.
 import { get } from "node:http";
 
 export interface MonitorAnswer {
   readonly name: string;
-  /** Says which process it is. */
+  /** Identifies the process. */
   readonly run: string;
 }
 
-/** undefined for silence within `withinMs`, and for whoever is no monitor. Never rejects. */
+/** undefined when there is no answer within `withinMs`, or when the answer is not a monitor's. Never rejects. */
 export type AskMonitor = (
   host: string,
   port: number,
   withinMs: number,
 ) => Promise<MonitorAnswer | undefined>;
 
-/** An answer of a monitor is far shorter; whoever talks on is none. */
+/** A monitor's answer is far shorter; a program that sends more is not a monitor. */
 const ANSWER_BYTES_MAX = 65_536;
 
 export const askMonitorByHttp: AskMonitor = (host, port, withinMs) =>

@@ -1,16 +1,18 @@
-// pace.ts: which data nodes are worth hurrying for. Pure.
+// pace.ts: chooses the data nodes that are asked more often. Pure.
 import type { View } from "../../core/view.ts";
-import type { Sight } from "../decide/observations.ts";
+import type { NodeObservation } from "../decide/nodes/observations.ts";
 
 /**
- * Nodes whose partition has work under way: no master yet, a handover, or a node that answers and is not yet what it
- * should be.
- * A partition that only waits for something dead is not among them: hurrying would bring nothing.
+ * Nodes of partitions with work under way: no master yet, a handover, or a node that answers and is not in sync yet. Not
+ * the partitions that only wait for a dead node: asking more often would not help.
  */
-export function unsettledNodes(view: View, sights: ReadonlyMap<string, Sight>): Set<string> {
+export function pendingNodes(
+  view: View,
+  nodeObservations: ReadonlyMap<string, NodeObservation>,
+): Set<string> {
   const partitions = new Set<number>();
   for (const node of view.nodes) {
-    if (node.partition === null || sights.get(node.name)?.reach !== "up") continue;
+    if (node.partition === null || nodeObservations.get(node.name)?.reach !== "up") continue;
     if (node.role === "dead" || !node.inSync) partitions.add(node.partition);
   }
   for (const { index, handover } of view.partitions) {

@@ -1,21 +1,21 @@
-// read-infos.ts: what every data node of a view says of itself, asked once, for tools that look and do not lead.
+// read-infos.ts: asks every data node of a view once for INFO, for tools that only read.
 import { addressOf } from "../../core/cluster.ts";
-import { credentialsOf } from "../../core/credentials.ts";
+import { credentialsOf, type Secret } from "../../core/credentials.ts";
 import type { View } from "../../core/view.ts";
 import type { OpenLink } from "../../ports/redis-link.ts";
-import { INFO_SECTIONS, parseInfo, type NodeInfo } from "../decide/info.ts";
+import { INFO_SECTIONS, parseInfo, type NodeInfo } from "../decide/nodes/info.ts";
 
 export interface ReadInfosOptions {
-  /** The operator's secret, or undefined: no authentication. */
-  readonly password: string | undefined;
+  /** The operator's password; undefined: no authentication. */
+  readonly password: Secret | undefined;
   readonly openLink: OpenLink;
   readonly withinMs: number;
 }
 
-/** Connections; thousands of nodes must not need thousands of files open. */
+/** The most connections at once; thousands of nodes must not need thousands of open files. */
 const AT_ONCE = 200;
 
-/** By node name; a node that does not answer in time is missing. */
+/** By node name; nodes that don't answer in time are missing. */
 export async function readInfos(
   view: View,
   options: ReadInfosOptions,
@@ -32,7 +32,7 @@ export async function readInfos(
       },
     );
     try {
-      // Redis before 7 takes one section only, and gives all without one.
+      // Redis before 7 accepts one section only; without one it returns all.
       const text = await link.call("INFO", ...INFO_SECTIONS).catch(() => link.call("INFO"));
       const info = typeof text === "string" ? parseInfo(text) : undefined;
       if (info !== undefined) infos.set(name, info);

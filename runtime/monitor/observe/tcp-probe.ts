@@ -1,9 +1,9 @@
-// tcp-probe.ts: whether anybody listens on a port. For routers, whose protocol needs no question to show that they live.
+// tcp-probe.ts: whether a process listens on a port. For routers, which are up when they accept a connection.
 import { connect } from "node:net";
 
 export type Probe = (host: string, port: number, timeoutMs: number) => Promise<boolean>;
 
-/** True once a TCP connection stands; false when it is refused or takes longer than `timeoutMs`. Never rejects. */
+/** True when a TCP connection opens; false when it is refused or takes longer than `timeoutMs`. Never rejects. */
 export const probeTcp: Probe = (host, port, timeoutMs) =>
   new Promise((resolve) => {
     const socket = connect({ host, port, timeout: timeoutMs });

@@ -1,9 +1,9 @@
-// ages.ts: since when what is true has been true, by this monitor's own clock. Pure.
-// Sentinel tells times as milliseconds gone by. A view carries the alpha's wall clock, which is not ours: so each
-// monitor notes when it first saw a thing, and forgets it when it is true no more.
+// ages.ts: how long each fact has been true, by this monitor's own clock. Pure.
+// Sentinel reports times as elapsed milliseconds. A view has the alpha's wall clock, which may differ from this monitor's.
+// So each monitor records when it first saw a fact, and drops the record when the fact is no longer true.
 import type { Picture } from "./picture.ts";
 
-/** What is true -> the monotonic time at which it was first seen so. */
+/** fact -> the monotonic time at which it was first seen to be true. */
 export type Ages = ReadonlyMap<string, number>;
 
 export const factKeys = Object.freeze({
@@ -20,7 +20,7 @@ export function agesAfter(before: Ages, picture: Picture, nowMs: number): Ages {
   return new Map(factsOf(picture).map((fact) => [fact, before.get(fact) ?? nowMs]));
 }
 
-/** For how long a fact has been true; 0 when it is not. */
+/** How long a fact has been true, in milliseconds; 0 when it is not true. */
 export function ageMs(ages: Ages, fact: string, nowMs: number): number {
   return Math.max(0, Math.round(nowMs - (ages.get(fact) ?? nowMs)));
 }

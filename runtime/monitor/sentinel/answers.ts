@@ -1,17 +1,17 @@
-// answers.ts: what a monitor answers as a sentinel: SENTINEL and its subcommands, INFO, ROLE. Pure.
+// answers.ts: a monitor's answers as a sentinel: SENTINEL and its subcommands, INFO, ROLE. Pure.
 //
-// What clients do with a doubtful answer decides what a doubtful monitor says (ioredis, redis-py, node-redis, go-redis
-// and Jedis all go on to the next sentinel at an error, but for two exceptions):
-// 1. No confirmed view: get-master-addr-by-name and master are refused with the reason. node-redis would ask the same
-//    sentinel again and again if it were given a master that is down.
-// 2. `masters` lists every master, those that can't be vouched for as s_down: redis-py asks for this one, goes on at such
-//    a state, and would give up at an error.
-// 3. A partition without a master: get-master-addr-by-name answers the last one's address until another one serves, as
-//    Sentinel does; `master` shows it as o_down. ioredis takes nil for no answer at all and asks on and on, and a
-//    +switch-master that finds it asking ends it for good when it has `failoverDetector`: after nil 20 of 36 clients,
-//    after an address 5. The last master is dead and refuses, or has stepped down and says so.
-// 4. A last master that may hang, a partition that never had one, and routers that are all dead: nil. Whoever connected
-//    to a hanging master would hang with it; asking on, it finds the next.
+// The answers of a monitor without a confirmed view follow from how clients react (ioredis, redis-py, node-redis, go-redis
+// and Jedis all try the next sentinel after an error, except in cases 1 and 2):
+// 1. No confirmed view: get-master-addr-by-name and master return an error with the reason. If node-redis were given a
+//    master that is down, it would ask the same sentinel again and again.
+// 2. `masters` lists every master, unconfirmed ones as s_down. redis-py uses this command: it tries the next sentinel when
+//    a master is down, but would stop at an error.
+// 3. A partition without a master: get-master-addr-by-name returns the last master's address until another one serves, as
+//    Sentinel does; `master` shows it as o_down. ioredis treats nil as no answer and asks again without end; with
+//    `failoverDetector` a +switch-master during that stops it for good: 20 of 36 clients after nil, 5 after an address. The
+//    last master is dead and refuses connections, or has stepped down and reports that.
+// 4. A last master that may hang, a partition that never had a master, or no router alive: nil. A client that connects to a
+//    hanging master would hang too; a client that asks again finds the next master.
 import type { RespValue } from "../../resp/value.ts";
 import { ageMs, factKeys } from "./ages.ts";
 import { wordOf } from "./commands.ts";
@@ -25,7 +25,7 @@ import {
   type StateSource,
 } from "./state-maps.ts";
 
-/** The version of Sentinel whose answers these are; clients ask for it in HELLO and INFO. */
+/** The version of Sentinel whose answers are copied; clients get it from HELLO and INFO. */
 export const SENTINEL_VERSION = "7.0.15";
 
 export interface AnswerSource extends StateSource {
@@ -34,7 +34,7 @@ export interface AnswerSource extends StateSource {
   readonly uptimeMs: number;
 }
 
-/** Answers SENTINEL SUBCOMMAND ..., whose name and number of words were checked by refusalOf. */
+/** Answers SENTINEL SUBCOMMAND ...; refusalOf must have checked its name and number of words. */
 export function answerSentinel(source: AnswerSource, args: readonly Buffer[]): RespValue {
   const { picture } = source;
   const name = args[2]?.toString("latin1") ?? "";
@@ -69,7 +69,7 @@ export function answerSentinel(source: AnswerSource, args: readonly Buffer[]): R
   }
 }
 
-/** Why this monitor vouches for no master; undefined when it does. */
+/** An error with the reason why this monitor can't confirm a master; undefined when it can. */
 function doubt(picture: Picture): RespValue | undefined {
   if (picture.isConfirmed) return undefined;
   const why = picture.isKnown
@@ -117,8 +117,8 @@ function quorumAnswer(picture: Picture): RespValue {
 }
 
 /**
- * SENTINEL is-master-down-by-addr IP PORT EPOCH RUNID: [is it down, whom this one votes for, in which epoch].
- * A monitor votes in the register alone, so it names nobody (`*`), as a sentinel does that was not asked to vote.
+ * SENTINEL is-master-down-by-addr IP PORT EPOCH RUNID: [whether it is down, the leader that this one votes for, its epoch].
+ * A monitor votes only in the register, so it names no leader (`*`), like a sentinel that was not asked to vote.
  */
 function downByAddress(picture: Picture, args: readonly Buffer[]): RespValue {
   const [host = "", port = "", epoch = ""] = args.slice(2, 5).map((arg) => arg.toString("latin1"));
@@ -154,7 +154,7 @@ const SECTIONS: Readonly<Record<string, (source: AnswerSource) => readonly strin
   sentinel: (source) => sentinelSection(source),
 };
 
-/** INFO [SECTION ...]: sections that a monitor doesn't have are left out, as Redis does. */
+/** INFO [SECTION ...]: unknown sections are left out, as in Redis. */
 export function infoAnswer(source: AnswerSource, args: readonly Buffer[]): RespValue {
   const asked = args.slice(1).map(wordOf);
   const isAll = asked.length === 0 || asked.some((name) => /^(all|default|everything)$/.test(name));
@@ -168,7 +168,7 @@ export function infoAnswer(source: AnswerSource, args: readonly Buffer[]): RespV
   return bulkText(texts.join("\r\n"));
 }
 
-/** Tilt is Sentinel's word for a time in which it trusts nothing that it knows: here, a view that nobody confirms. */
+/** Tilt in Sentinel: a time in which it does not trust its own state. Here: the view is not confirmed by a majority. */
 function sentinelSection({ picture, ages, nowMs }: AnswerSource): string[] {
   const tiltSeconds = Math.floor(ageMs(ages, factKeys.unconfirmed, nowMs) / 1000);
   const lines = picture.masters.map(

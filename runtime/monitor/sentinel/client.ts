@@ -1,15 +1,15 @@
-// client.ts: one client of the Sentinel port: commands in, answers out in the same order, messages in between.
-// Every command is answered at once but those that show offsets, which are asked of the status nodes; the commands
-// behind such a one wait. A client that doesn't read costs a bounded amount of memory: its commands are no longer
-// taken, and when messages pile up it is disconnected, as Redis does with a subscriber that is too slow.
+// client.ts: one client of the Sentinel port: reads commands, sends answers in the same order, and messages between them.
+// Commands are answered at once, except those that show offsets, which are read from the status nodes; later commands wait
+// for them. A client that does not read uses a bounded amount of memory: its commands are not read any more, and when
+// messages accumulate it is disconnected, as Redis does with a slow subscriber.
 import type { Socket } from "node:net";
 import { encodeReply, errorReply } from "../../resp/encode.ts";
 import { RespError, UNAUTHENTICATED_LIMITS, type RequestLimits } from "../../resp/limits.ts";
 import { RequestSplitter } from "../../resp/request-splitter.ts";
 import type { RespValue } from "../../resp/value.ts";
-import { infoLine } from "../../route/session-client.ts";
-import { openSession, type SessionState } from "../../route/session-state.ts";
-import { answerSession, BEFORE_AUTH, NOAUTH_REPLY } from "../../route/session.ts";
+import { infoLine } from "../../route/session/session-client.ts";
+import { openSession, type SessionState } from "../../route/session/session-state.ts";
+import { answerSession, BEFORE_AUTH, NOAUTH_REPLY } from "../../route/session/session.ts";
 import {
   answerSentinel,
   infoAnswer,
@@ -21,23 +21,24 @@ import { commandAnswer, refusalOf, wordOf } from "./commands.ts";
 import type { SentinelMessage } from "./events.ts";
 import { bulkText } from "./state-maps.ts";
 import { isSubscriptionCommand, Subscriptions } from "./subscriptions.ts";
+import type { Secret } from "../../core/credentials.ts";
 
 export interface ClientContext {
-  readonly password: string | undefined;
-  /** What is true now. */
+  readonly password: Secret | undefined;
+  /** The present state. */
   source(): AnswerSource;
-  /** The same, with fresh offsets. Never rejects. */
+  /** The same with fresh offsets. Never rejects. */
   sourceWithOffsets(): Promise<AnswerSource>;
-  /** CLIENT LIST: a line for every client. */
+  /** CLIENT LIST: one line for each client. */
   clientLines(): string;
 }
 
-/** As many words as there may be subscriptions; names and patterns are short. */
+/** Room for a command with as many words as subscriptions are allowed; names and patterns are short. */
 const LIMITS: RequestLimits = { arrayLength: 1100, bulkBytes: 16_384 };
 
 const WAITING_OUT_BYTES_MAX = 1024 * 1024;
 
-/** What a browser that was made to send HTTP here says first: Redis closes such connections too. */
+/** The first words of an HTTP request, sent by a misused browser: Redis closes such connections too. */
 const HTTP_WORDS: ReadonlySet<string> = new Set(["post", "host:"]);
 
 export class SentinelClient {
@@ -64,7 +65,7 @@ export class SentinelClient {
       this.#pump();
     });
     socket.on("end", () => {
-      // A client may close its side and still read: all that it sent before is answered.
+      // A client may close its sending side and still read: everything that it sent before is answered.
       this.#isInputOver = true;
       this.#pump();
     });
@@ -98,7 +99,7 @@ export class SentinelClient {
       }
     } catch (error) {
       if (!(error instanceof RespError)) throw error;
-      // Where the next command begins can't be known any more: Redis closes then, and so do we.
+      // The start of the next command is unknown after this error: close, as Redis does.
       this.#write(errorReply(`ERR ${error.message}`));
       this.#end();
     }
@@ -177,7 +178,7 @@ export class SentinelClient {
   }
 }
 
-/** RESP3 has one null where RESP2 has one for bulks and one for arrays. */
+/** RESP3 has one null; RESP2 has one for bulks and one for arrays. */
 function withOneNull(value: RespValue): RespValue {
   if (value.type === "null") return { type: "null", of: "any" };
   return value.type === "array" ? { ...value, items: value.items.map(withOneNull) } : value;

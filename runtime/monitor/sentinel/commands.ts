@@ -1,11 +1,11 @@
-// commands.ts: which commands the Sentinel port takes, and in which words it says no to the others. Pure.
+// commands.ts: the commands that the Sentinel port accepts, and the refusals of all others. Pure.
 import { errorReply } from "../../resp/encode.ts";
 import type { RespValue } from "../../resp/value.ts";
-import { unknownCommand, unknownSubcommand, wrongArity } from "../../route/wire-errors.ts";
+import { unknownCommand, unknownSubcommand, wrongArity } from "../../route/replies/wire-errors.ts";
 import { bulkText } from "./state-maps.ts";
 
 interface CommandShape {
-  /** Words of a call, the command's own included; -n means at least n. As COMMAND tells it. */
+  /** The number of words in a call, with the command's own; -n: at least n. In the format of COMMAND. */
   readonly arity: number;
   readonly flags: readonly string[];
 }
@@ -31,7 +31,7 @@ export const COMMANDS: Readonly<Record<string, CommandShape>> = {
   unsubscribe: { arity: -1, flags: PUBSUB },
 };
 
-/** Answered here, by their number of words. The router's session answers those of CLIENT_COMMANDS. */
+/** The subcommands of SENTINEL, with their number of words. The router's session answers CLIENT_COMMANDS. */
 export const SENTINEL_ARITIES: Readonly<Record<string, number>> = {
   ckquorum: 3,
   "get-master-addr-by-name": 3,
@@ -70,12 +70,12 @@ const REFUSED: Readonly<Record<string, string>> = {
   shutdown: "stop a monitor with twine-stop or SIGTERM",
 };
 
-/** What a client in RESP2 may say while it is subscribed, in Redis's words. */
+/** The commands that a subscribed client may send in RESP2, as in Redis. */
 const WHILE_SUBSCRIBED: ReadonlySet<string> = new Set(
   "subscribe psubscribe unsubscribe punsubscribe ping quit reset".split(" "),
 );
 
-/** The refusal of a command that is not answered here, or undefined when it is. */
+/** The refusal of a command; undefined when the command is accepted. */
 export function refusalOf(args: readonly Buffer[], isSubscribed: boolean): Buffer | undefined {
   const name = wordOf(args[0]);
   const shape = COMMANDS[name];
@@ -84,7 +84,7 @@ export function refusalOf(args: readonly Buffer[], isSubscribed: boolean): Buffe
   if (isSubscribed && !WHILE_SUBSCRIBED.has(name)) return refusedWhileSubscribed(name, args[1]);
   if (name === "sentinel") return sentinelRefusal(args);
   if (name !== "client" || CLIENT_COMMANDS.has(wordOf(args[1]))) return undefined;
-  return refused(`client ${wordOf(args[1])}`, "this port only tells where the masters are");
+  return refused(`client ${wordOf(args[1])}`, "this port only reports where the masters are");
 }
 
 export function wordOf(arg: Buffer | undefined): string {
@@ -107,7 +107,7 @@ function sentinelRefusal(args: readonly Buffer[]): Buffer | undefined {
     : refused(`sentinel ${sub}`, reason);
 }
 
-/** Clients look for Redis's words `unknown command`; a person reads the rest. */
+/** Clients look for Redis's words `unknown command`; the rest is for people. */
 function notHere(name: string, args: readonly Buffer[]): Buffer {
   const reason = REFUSED[name];
   if (reason !== undefined) return refused(name, reason);
@@ -139,7 +139,7 @@ export function commandAnswer(args: readonly Buffer[]): RespValue {
     case "list":
       return { type: "array", items: Object.keys(COMMANDS).map(bulkText) };
     case "docs":
-      // The words that redis-cli would show; it has its own for what a server does not describe.
+      // redis-cli uses its own texts for commands that a server does not describe.
       return { type: "map", entries: [] };
     case "info":
       return {
@@ -153,7 +153,7 @@ export function commandAnswer(args: readonly Buffer[]): RespValue {
   }
 }
 
-/** No command has keys here. The last four are categories, hints, key specifications and subcommands: none. */
+/** No command has keys here. The last four items are categories, hints, key specifications and subcommands: empty. */
 function commandInfo(name: string): RespValue {
   const shape = COMMANDS[name];
   if (shape === undefined) return { type: "null", of: "array" };

@@ -1,7 +1,7 @@
-// events.ts: what Sentinel's subscribers hear between two pictures. Pure.
+// events.ts: the messages to Sentinel's subscribers when one picture follows another. Pure.
 // Channels and messages are Sentinel's (https://redis.io/docs/latest/operate/oss_and_stack/management/sentinel/,
-// "Sentinel Pub/Sub messages"): an instance is `<type> <name> <ip> <port>`, and unless it is a master itself then
-// ` @ <master name> <master ip> <master port>`. Clients wait for +switch-master above all:
+// "Sentinel Pub/Sub messages"): an instance is `<type> <name> <ip> <port>`, followed by
+// ` @ <master name> <master ip> <master port>` unless it is a master itself. Clients need +switch-master above all:
 // `<master name> <old ip> <old port> <new ip> <new port>`.
 import type { Picture, PicturedMaster, PicturedReplica, PicturedSentinel } from "./picture.ts";
 
@@ -10,7 +10,7 @@ export interface SentinelMessage {
   readonly message: string;
 }
 
-/** In the order in which they are to be sent. Before the first view nothing was known that could have changed. */
+/** The messages in the order to send them. Before the first view there are none. */
 export function messagesBetween(before: Picture, after: Picture): SentinelMessage[] {
   if (!before.isKnown) return [];
   const list: SentinelMessage[] = [];
@@ -54,7 +54,7 @@ function masterMessages(
   return list;
 }
 
-/** After a switch the replicas are told anew, for they follow another master now. */
+/** After a switch the replicas are announced again, because they follow another master now. */
 function switchMessages(old: PicturedMaster, master: PicturedMaster): SentinelMessage[] {
   const { name, host, port } = master;
   const promoted = old.replicas.find(({ node }) => node === master.node);
@@ -112,7 +112,7 @@ function sentinelMessages(
   });
 }
 
-/** Another process at the same place. */
+/** Whether another process runs at the same address. */
 function isRebooted(old: { readonly runId: string }, now: { readonly runId: string }): boolean {
   return old.runId !== "" && now.runId !== "" && old.runId !== now.runId;
 }

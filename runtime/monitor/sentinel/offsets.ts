@@ -1,19 +1,19 @@
-// offsets.ts: how much of the replication stream each data node was last recorded with, for SENTINEL REPLICAS.
-// The alpha writes the record to the status nodes once a second; so it is read at most once a second, and only while
-// somebody asks.
+// offsets.ts: the last recorded replication offset of each data node, for SENTINEL REPLICAS.
+// The alpha writes the record to the status nodes once a second. So it is read at most once a second, and only when a
+// client asks.
 import type { Clock } from "../../ports/clock.ts";
-import { parseLastSeen } from "../observe/notices.ts";
+import { parseLastSeen } from "../observe/peer-reports.ts";
 
 export interface Offsets {
-  /** What was read last. */
+  /** The offsets of the last reading. */
   known(): ReadonlyMap<string, number>;
-  /** Reads them again when they may have changed. Never rejects: without an answer the known ones stand. */
+  /** Reads the offsets again if they may have changed. Never rejects: without an answer the known ones stay. */
   refresh(): Promise<void>;
 }
 
 const FRESH_MS = 1000;
 
-/** `read` gives data node -> JSON of LastSeen. */
+/** `read` returns data node -> JSON of LastSeen. */
 export function cachedOffsets(
   clock: Clock,
   read: () => Promise<ReadonlyMap<string, string>>,

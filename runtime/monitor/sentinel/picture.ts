@@ -1,27 +1,27 @@
-// picture.ts: the cluster in Sentinel's terms: masters by name, their replicas, the monitors as sentinels. Pure.
+// picture.ts: the cluster as Sentinel shows it: masters by name, their replicas, the monitors as sentinels. Pure.
 //
 //   view + twine.conf --pictureOf--> Picture --answers.ts--> replies
 //                                    Picture, next Picture --events.ts--> messages for subscribers
 //
-// Master `twine-pN` is partition N's master; `twine` is a router: the first that is up, so that all monitors name the
-// same one. A view that a majority of the status nodes no longer confirms names no master: whoever asks is sent on to
-// another monitor, which Sentinel's clients do by themselves. Its replicas are still named, for reads go on.
+// Master `twine-pN` is partition N's master. `twine` is a router: the first one that is up, so that all monitors name the
+// same. While no majority of the status nodes confirms the view, no master is named: then Sentinel's clients ask another
+// monitor by themselves. Replicas are still named, because reads continue.
 import { createHash } from "node:crypto";
 import { addressOf, majorityOf, nodesOf, type ClusterConfig } from "../../core/cluster.ts";
 import { byName } from "../../core/natural-order.ts";
+import { masterName } from "../../core/sentinel-nodes.ts";
 import type { PartitionView, View } from "../../core/view.ts";
 
 export const ROUTER_MASTER = "twine";
-const PARTITION_MASTER = "twine-p";
 
 export interface PicturedNode {
   /** Its name in twine.conf. */
   readonly node: string;
-  /** As a client connects: an address or a host name of twine.conf. */
+  /** For clients to connect: an address or a host name of twine.conf. */
   readonly host: string;
   readonly port: number;
   readonly db: number;
-  /** Redis's run id; empty where unknown or not a redis-server. */
+  /** Redis's run id; empty when unknown, or not a redis-server. */
   readonly runId: string;
 }
 
@@ -31,15 +31,15 @@ export interface PicturedReplica extends PicturedNode {
 }
 
 export interface PicturedMaster extends PicturedNode {
-  /** By which clients ask: twine-p0. */
+  /** The name that clients ask for: twine-p0. */
   readonly name: string;
-  /** This monitor can't say that it serves. */
+  /** This monitor can't confirm that it serves. */
   readonly isSubjectivelyDown: boolean;
-  /** The view says that nobody serves; node, host and port are then those of the last that did. */
+  /** The view has no master; node, host and port are then the last master's. */
   readonly isObjectivelyDown: boolean;
-  /** Its address is what clients are given: the master's, and the last one's until another serves, unless it hangs. */
+  /** Clients get its address: the master's, or the last master's until another one serves, unless that one may hang. */
   readonly isNamed: boolean;
-  /** The node that the alpha is about to make master. */
+  /** The node that is being promoted. */
   readonly promoting: string | null;
   readonly replicas: readonly PicturedReplica[];
 }
@@ -60,11 +60,11 @@ export interface Picture {
   readonly isConfirmed: boolean;
   readonly epoch: number;
   readonly masters: readonly PicturedMaster[];
-  /** Every monitor that speaks Sentinel's protocol, this one too. */
+  /** Every monitor with a Sentinel port, this one included. */
   readonly sentinels: readonly PicturedSentinel[];
   readonly self: string;
   readonly selfId: string;
-  /** Monitors that are up, and how many of them agree that a silent node is down. */
+  /** The number of monitors that are up; `quorum`: how many must agree that a silent node is down. */
   readonly usableMonitors: number;
   readonly quorum: number;
   readonly downAfterMs: number;
@@ -111,12 +111,12 @@ export function pictureOf(source: PictureSource): Picture {
   };
 }
 
-/** Real sentinels draw theirs at random; this one is the same in every monitor's answers, and after a restart. */
+/** Real sentinels use random ids. This one is the same in every monitor's answers, and after a restart. */
 function sentinelId(cluster: string, monitor: string): string {
   return createHash("sha1").update(`twine:${cluster}:${monitor}`).digest("hex");
 }
 
-/** Before the first view the names are known and the roles are not: the first node stands for each partition. */
+/** Before the first view only names are known: the first node of each partition is shown as its master. */
 function partitionMasters({ config, view, isConfirmed }: PictureSource): PicturedMaster[] {
   const nodes = dataNodes(config, view);
   const partitions = view?.partitions ?? unknownPartitions(config);
@@ -124,12 +124,12 @@ function partitionMasters({ config, view, isConfirmed }: PictureSource): Picture
     const { index, master, lastMaster } = partition;
     const own = byName([...nodes.values()].filter(({ partition: of }) => of === index));
     const shown = nodes.get(master ?? lastMaster ?? "") ?? own[0];
-    // A partition without any node is one that is being taken out.
+    // A partition without a node is being removed.
     if (shown === undefined) return [];
     const isObjectivelyDown = view !== undefined && master === null;
     return {
       ...nodeOf(shown),
-      name: `${PARTITION_MASTER}${index}`,
+      name: masterName(index),
       isSubjectivelyDown: view === undefined || !isConfirmed || isObjectivelyDown,
       isObjectivelyDown,
       isNamed: view !== undefined && isNamed(partition, nodes),
@@ -139,7 +139,7 @@ function partitionMasters({ config, view, isConfirmed }: PictureSource): Picture
   });
 }
 
-/** A last master that refuses, or steps down, sends its clients away; one that hangs would keep whoever comes anew. */
+/** A last master that refuses or steps down disconnects its clients. New clients of one that hangs would wait. */
 function isNamed(
   { master, lastMaster, failover }: PartitionRoles,
   nodes: ReadonlyMap<string, DataNodeSeen>,
@@ -173,7 +173,7 @@ function routerMaster({ config, view, isConfirmed }: PictureSource): PicturedMas
       isObjectivelyDown,
       isNamed: view !== undefined && !isObjectivelyDown,
       promoting: null,
-      // Another router is no replica: it says of itself that it is a master, and it is.
+      // Other routers are not replicas: their ROLE is master.
       replicas: [],
     },
   ];

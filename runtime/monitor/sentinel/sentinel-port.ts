@@ -1,7 +1,9 @@
-// sentinel-port.ts: the second port of a monitor line, opened on the status nodes' view.
-// It follows the view as a router does, with links of its own, rather than what the monitor's loop has read: so it hears
-// of a change at once, whoever leads, and knows whether a majority of the status nodes confirms what it says.
+// sentinel-port.ts: the second port of a monitor line, which serves the view of the status nodes.
+// It follows the view with its own links, as a router does, and does not use the view of the monitor's loop. So it gets a
+// change at once, whichever monitor leads, and knows whether a majority of the status nodes confirms its view.
 import { nodesOf, type ClusterConfig } from "../../core/cluster.ts";
+import type { Secret } from "../../core/credentials.ts";
+import { builtinHashing, type Hashing } from "../../core/hashing.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import type { OpenLink } from "../../ports/redis-link.ts";
@@ -13,15 +15,17 @@ import { startSentinel } from "./server.ts";
 export interface SentinelPortOptions {
   /** The monitor's name in `config`. */
   readonly name: string;
-  /** As it stands now. */
+  /** The present configuration. */
   readonly config: () => ClusterConfig;
-  readonly password: string | undefined;
+  /** The hashing that `config` names; absent: a built-in one. */
+  readonly hashing?: Hashing;
+  readonly password: Secret | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly openLink: OpenLink;
   readonly emit: Emit;
   readonly addresses: readonly string[];
-  /** Data node -> JSON of LastSeen, as the status nodes keep it. */
+  /** Reads data node -> JSON of LastSeen from the status nodes. */
   readonly readOffsets: () => Promise<ReadonlyMap<string, string>>;
 }
 
@@ -29,7 +33,7 @@ export interface SentinelPort {
   close(): Promise<void>;
 }
 
-/** Opens nothing for a monitor line without a second port. Throws TwineError PORT_TAKEN or PORT_REFUSED. */
+/** Opens no port if the monitor's line has none. Throws TwineError PORT_TAKEN or PORT_REFUSED. */
 export async function openSentinelPort(options: SentinelPortOptions): Promise<SentinelPort> {
   const { name, emit } = options;
   const config = options.config();
@@ -42,8 +46,12 @@ export async function openSentinelPort(options: SentinelPortOptions): Promise<Se
       emit("-task", { task: "Sentinel's view", why, ...fields });
     },
   };
-  // Another cluster's masters are shown to nobody.
-  const viewSource = guardedView(followView({ ...options, config, user: "monitor", log }), config);
+  // Another cluster's masters are never shown.
+  const viewSource = guardedView(
+    followView({ ...options, config, user: "monitor", log }),
+    config,
+    options.hashing ?? builtinHashing(config.settings),
+  );
   try {
     const server = await startSentinel({ ...options, viewSource, port });
     emit("+sentinel-port", { port });

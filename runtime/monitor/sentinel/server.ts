@@ -1,13 +1,14 @@
-// server.ts: a monitor as a sentinel: listens, follows the view, answers clients, and tells subscribers what changed.
+// server.ts: a monitor as a sentinel: listens, follows the view, answers clients, and sends changes to subscribers.
 //
 //   status nodes --ViewSource--> picture, ages --> clients: answers
-//                                    '-- changed --> clients: +switch-master and its kin
+//                                    '-- changed --> clients: messages such as +switch-master
 //
-// Every monitor with a Sentinel port serves, alpha or not. The view source belongs to the caller, who closes it after.
+// Every monitor with a Sentinel port serves, alpha or not. The caller closes the view source after the server.
 import { createServer, type Server, type Socket } from "node:net";
 import type { ClusterConfig } from "../../core/cluster.ts";
-import { TwineError } from "../../core/errors.ts";
+import type { Secret } from "../../core/credentials.ts";
 import type { Clock } from "../../ports/clock.ts";
+import { listenOnAll } from "../../ports/listen.ts";
 import type { Log } from "../../ports/log.ts";
 import type { ViewSource } from "../../register/view-source.ts";
 import { agesAfter, type Ages } from "./ages.ts";
@@ -20,50 +21,60 @@ import { pictureOf, type Picture } from "./picture.ts";
 export interface SentinelOptions {
   /** The monitor's name in `config`. */
   readonly name: string;
-  /** As it stands now: it changes when twine.conf is read again. */
+  /** The present configuration: it changes when twine.conf is read again. */
   readonly config: () => ClusterConfig;
   readonly viewSource: ViewSource;
-  /** Asked of every client, as user app or default; undefined: nobody is asked. */
-  readonly password: string | undefined;
+  /** The password for clients, as user app or default; undefined: no authentication. */
+  readonly password: Secret | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly addresses: readonly string[];
   readonly port: number;
-  /** Data node -> JSON of LastSeen, as the status nodes keep it. */
+  /** Reads data node -> JSON of LastSeen from the status nodes. */
   readonly readOffsets: () => Promise<ReadonlyMap<string, string>>;
 }
 
 export interface SentinelServer {
-  /** Ends every connection. */
+  /** Closes every connection. */
   close(): Promise<void>;
 }
 
-/** As many as Redis takes unless told otherwise. */
+/** Redis's default. */
 const CLIENTS_MAX = 10_000;
-/** A subscriber says nothing for days: this finds out that its machine is gone. As Redis's tcp-keepalive. */
+/** A subscriber may send nothing for days: this detects that its machine is gone. Redis's default of tcp-keepalive. */
 const KEEP_ALIVE_MS = 300_000;
+const SOCKET_OPTIONS = {
+  allowHalfOpen: true,
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: KEEP_ALIVE_MS,
+};
 
-/** Resolves when every address is listened on. Throws TwineError PORT_TAKEN or PORT_REFUSED. */
+/** Resolves when all addresses listen. Throws TwineError PORT_TAKEN or PORT_REFUSED. */
 export async function startSentinel(options: SentinelOptions): Promise<SentinelServer> {
   const sentinel = new Sentinel(options);
-  const servers: Server[] = [];
-  const close = async (): Promise<void> => {
-    const closing = servers.map((server) => new Promise((resolve) => server.close(resolve)));
-    sentinel.close();
-    await Promise.all(closing);
-  };
+  const make = (): Server =>
+    createServer(SOCKET_OPTIONS, (socket) => {
+      sentinel.accept(socket);
+    });
+  const { addresses, port } = options;
   try {
-    for (const address of options.addresses) {
-      const server = await listen(address, options.port, (socket) => {
-        sentinel.welcome(socket);
-      });
-      servers.push(server);
-    }
+    const servers = await listenOnAll(
+      addresses.map((host) => ({ host, port })),
+      make,
+      "the monitor's Sentinel port",
+    );
+    return {
+      close: async () => {
+        const closing = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+        sentinel.close();
+        await Promise.all(closing);
+      },
+    };
   } catch (error) {
-    await close();
+    sentinel.close();
     throw error;
   }
-  return { close };
 }
 
 class Sentinel {
@@ -73,7 +84,7 @@ class Sentinel {
   readonly #startedAtMs: number;
   readonly #endWatch: () => void;
   #endDoubt: () => void = () => undefined;
-  /** Since when the view is not confirmed; null while it is. */
+  /** Since when the view is unconfirmed; null while it is confirmed. */
   #doubtedSinceMs: number | null = null;
   #config: ClusterConfig;
   #picture: Picture;
@@ -97,7 +108,7 @@ class Sentinel {
     });
   }
 
-  welcome(socket: Socket): void {
+  accept(socket: Socket): void {
     if (this.#clients.size >= CLIENTS_MAX) {
       socket.on("error", () => socket.destroy());
       socket.end("-ERR max number of clients reached\r\n");
@@ -128,7 +139,7 @@ class Sentinel {
 
   #source(): AnswerSource {
     const { clock, config, port } = this.#options;
-    // twine.conf may have been read again since.
+    // twine.conf may have been read again.
     if (config() !== this.#config) this.#refresh();
     const nowMs = clock.nowMs();
     return {
@@ -142,8 +153,8 @@ class Sentinel {
     };
   }
 
-  /** A view counts as doubtful only when it was not confirmed for down-after: one late answer of a status node, on a
-      machine that has much to do, is no reason to send every client away. */
+  /** A view counts as unconfirmed only after down-after: one late answer of a status node, on a busy machine, must not send
+      every client away. */
   #noteDoubt(): void {
     const { clock, viewSource, config } = this.#options;
     const wasDoubted = this.#doubtedSinceMs !== null;
@@ -152,7 +163,7 @@ class Sentinel {
     if (wasDoubted === (this.#doubtedSinceMs !== null)) return;
     this.#endDoubt();
     if (this.#doubtedSinceMs === null) return;
-    // A millisecond more, for a timer may be a little early.
+    // One millisecond more, because a timer may fire a little early.
     this.#endDoubt = clock.after(config().settings.downAfterMs + 1, () => {
       this.#refresh();
     });
@@ -179,32 +190,4 @@ class Sentinel {
       for (const client of this.#clients) client.hear(message);
     }
   }
-}
-
-function listen(host: string, port: number, welcome: (socket: Socket) => void): Promise<Server> {
-  const server = createServer(
-    { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
-    welcome,
-  );
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      reject(cannotListen(host, port, error));
-    });
-    server.listen({ host, port }, () => {
-      resolve(server);
-    });
-  });
-}
-
-function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): TwineError {
-  const isTaken = cause.code === "EADDRINUSE";
-  const why = isTaken ? "another process does" : cause.message;
-  return new TwineError(
-    {
-      code: isTaken ? "PORT_TAKEN" : "PORT_REFUSED",
-      message: `can't listen for Sentinel's clients on ${host}:${port}: ${why}`,
-      remedy: "stop that process, or give the monitor another second port in twine.conf",
-    },
-    { cause },
-  );
 }

@@ -1,22 +1,22 @@
-// state-maps.ts: the state of a master, a replica or a sentinel as the map that Sentinel answers. Pure.
+// state-maps.ts: the state of a master, a replica or a sentinel as the map that Sentinel returns. Pure.
 // Keys and their order are those of Sentinel 7.0 (sentinel.c, addReplySentinelRedisInstance); a test compares them with a
-// real one. Two keys of our own follow: twine-node, the name in twine.conf, and twine-db, the database to SELECT.
-// Where Sentinel speaks of its own connection to an instance, this monitor has what the confirmed view says: fresh
-// while it is confirmed, as old as the last confirmation when it is not.
+// real one. Two keys of Twine follow: twine-node, the name in twine.conf, and twine-db, the database to SELECT.
+// Sentinel's values about its own connection to an instance come from the view here: their age is 0 while the view is
+// confirmed, and the time since the last confirmation otherwise.
 import type { RespValue } from "../../resp/value.ts";
 import { ageMs, factKeys, type Ages } from "./ages.ts";
 import type { Picture, PicturedMaster, PicturedReplica, PicturedSentinel } from "./picture.ts";
 
-/** What the state maps are made of. */
+/** The input of the state maps. */
 export interface StateSource {
   readonly picture: Picture;
   readonly ages: Ages;
   readonly nowMs: number;
-  /** Data node -> bytes of the replication stream that it was last recorded with. */
+  /** Data node -> its last recorded replication offset. */
   readonly offsets: ReadonlyMap<string, number>;
 }
 
-/** Sentinel's defaults; Twine has no such settings, its failover takes less than a second. */
+/** Sentinel's defaults. Twine has no such settings; its failover takes less than a second. */
 const FAILOVER_TIMEOUT_MS = 180_000;
 const PARALLEL_SYNCS = 1;
 
@@ -69,8 +69,8 @@ export function masterMap(source: StateSource, master: PicturedMaster): RespValu
   ]);
 }
 
-/** `disconnected` tells clients, as Sentinel does, that nothing is to be had there yet: a replica that is not in sync
-    answers no read. */
+/** As in Sentinel, `disconnected` tells clients not to read from the replica: one that is not in sync does not reply to
+    reads. */
 export function replicaMap(
   source: StateSource,
   master: PicturedMaster,
@@ -126,12 +126,12 @@ export function sentinelMap(source: StateSource, sentinel: PicturedSentinel): Re
   ]);
 }
 
-/** The sentinels that this one knows: all but itself. */
+/** All sentinels except this monitor. */
 export function otherSentinels(picture: Picture): readonly PicturedSentinel[] {
   return picture.sentinels.filter(({ node }) => node !== picture.self);
 }
 
-/** What every instance has; the two ages of being down stand there only while it is. */
+/** Fields of every instance; the two down times are there only while it is down. */
 function linkFields(
   source: StateSource,
   downMs: number | undefined,

@@ -1,13 +1,13 @@
-// subscriptions.ts: what one client has subscribed to, and what it hears. Pure.
+// subscriptions.ts: the subscriptions of one client, and the bytes that it gets. Pure.
 // https://redis.io/docs/latest/develop/pubsub/: replies and messages are pushes in RESP3, arrays in RESP2.
 import { encodeReply, errorReply, type Protocol } from "../../resp/encode.ts";
 import type { RespValue } from "../../resp/value.ts";
 import type { SentinelMessage } from "./events.ts";
-import { matchesGlob } from "./glob.ts";
+import { matchesGlob } from "../../core/glob.ts";
 
 export type SubscriptionCommand = "subscribe" | "psubscribe" | "unsubscribe" | "punsubscribe";
 
-/** Sentinel has some forty channels: who wants more than this is lost or up to no good. */
+/** Sentinel has about forty channels; a client with more subscriptions than this is faulty or hostile. */
 const SUBSCRIPTIONS_MAX = 1024;
 
 const TOO_MANY = errorReply(
@@ -19,7 +19,7 @@ export function isSubscriptionCommand(name: string): name is SubscriptionCommand
 }
 
 export class Subscriptions {
-  // Names are kept as latin1, so that every byte of them survives.
+  // Names are stored as latin1, which keeps every byte.
   readonly #channels = new Set<string>();
   readonly #patterns = new Set<string>();
 
@@ -32,7 +32,7 @@ export class Subscriptions {
     this.#patterns.clear();
   }
 
-  /** One reply for every name; without names the un-commands mean all that there are, and answer at least once. */
+  /** One reply for each name. Without names (p)unsubscribe means all subscriptions, and replies at least once. */
   change(command: SubscriptionCommand, names: readonly Buffer[], protocol: Protocol): Buffer {
     const set = command.startsWith("p") ? this.#patterns : this.#channels;
     const texts = names.map((name) => name.toString("latin1"));
@@ -53,7 +53,7 @@ export class Subscriptions {
     return Buffer.concat(replies);
   }
 
-  /** The bytes to send for a message: once for its channel, once for every pattern that fits. */
+  /** The bytes for a message: once for its channel, once for each pattern that matches. */
   hear({ channel, message }: SentinelMessage, protocol: Protocol): Buffer {
     const heard: Buffer[] = [];
     const push = (...words: string[]): void => {

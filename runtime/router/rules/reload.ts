@@ -1,36 +1,50 @@
-// reload.ts: what a router reads from twine.conf and the files that it names, at its start and at SIGHUP.
-// All of it is read before any of it counts: with a wrong file the router goes on as it was, and every error is said.
+// reload.ts: reads twine.conf and its files for a router, at start and at SIGHUP.
+// Everything is read before anything takes effect: with an invalid file the router keeps its settings, and every error is
+// logged.
 import { dirname, resolve } from "node:path";
 import { nodesOf, type ClusterConfig } from "../../core/cluster.ts";
+import type { Secret } from "../../core/credentials.ts";
 import { formatProblem, TwineError, type Problem } from "../../core/errors.ts";
-import { hashingOf } from "../../core/hashing.ts";
 import type { KnownUser } from "../../core/router-users.ts";
-import { printNode } from "../../core/conf/print.ts";
 import type { Log } from "../../ports/log.ts";
-import { usersOf } from "../../route/users.ts";
-import { limitsOf, type RouterRules } from "./limits.ts";
-import { loadTls } from "./tls.ts";
+import { usersOf } from "../../route/session/users.ts";
+import { limitsOf, type EngineRules } from "../../engine/limits.ts";
+import { loadTls, type RouterTls } from "./tls.ts";
 import { readUsers } from "./users-file.ts";
 
-/** Reads the users and the certificates too. Throws TwineError with everything that is wrong with them. */
+/** The settings that SIGHUP may change: those of the engine, and TLS. */
+export interface RouterRules extends EngineRules {
+  tls: RouterTls;
+}
+
+/** Also reads the users and the certificates. Throws a TwineError with all their errors. */
 export async function loadRules(
   config: ClusterConfig,
-  password: string | undefined,
+  password: Secret | undefined,
+  descriptors?: number,
 ): Promise<RouterRules> {
   const { settings } = config;
   const [users, tls] = await Promise.allSettled([
-    loadUsers(config, password !== undefined),
-    loadTls(config),
+    attempt(() => loadUsers(config, password !== undefined)),
+    attempt(() => loadTls(config)),
   ]);
   const problems = [users, tls].flatMap((outcome) => problemsOf(outcome));
   if (users.status === "rejected" || tls.status === "rejected") throw new TwineError(problems);
+  const limits = limitsOf(settings, descriptors, nodesOf(config, "data").length);
   const known = usersOf(password, users.value);
-  return { settings, limits: limitsOf(settings), users: known, tls: tls.value };
+  return { settings, limits, users: known, tls: tls.value };
 }
 
-function loadUsers(config: ClusterConfig, hasPassword: boolean): Promise<readonly KnownUser[]> {
+/** Collects the errors of several files, so that all are reported together. */
+function attempt<T>(read: () => T): Promise<T> {
+  return new Promise((resolve) => {
+    resolve(read());
+  });
+}
+
+function loadUsers(config: ClusterConfig, hasPassword: boolean): readonly KnownUser[] {
   const { usersFile } = config.settings;
-  if (usersFile === undefined) return Promise.resolve([]);
+  if (usersFile === undefined) return [];
   return readUsers(resolve(dirname(config.file), usersFile), hasPassword);
 }
 
@@ -40,31 +54,7 @@ function problemsOf(outcome: PromiseSettledResult<unknown>): readonly Problem[] 
   throw outcome.reason;
 }
 
-/** What of a changed file a running router can't take, in words for its operator. */
-export function needsRestart(
-  old: ClusterConfig,
-  changed: ClusterConfig,
-  name: string | undefined,
-): string[] {
-  const [was, is] = [old.settings, changed.settings];
-  const lines = (config: ClusterConfig): string =>
-    nodesOf(config, "status").map(printNode).join("\n");
-  const ownLine = (config: ClusterConfig): string | undefined => {
-    const own = nodesOf(config, "router").find((node) => node.name === name);
-    return own === undefined ? undefined : printNode(own);
-  };
-  return [
-    ...(was.cluster === is.cluster ? [] : ["cluster"]),
-    ...(hashingOf(old) === hashingOf(changed) ? [] : ["partitions, hash and hash-tag"]),
-    ...(was.leaseMs === is.leaseMs ? [] : ["lease"]),
-    ...(was.workers === is.workers ? [] : ["workers"]),
-    ...(was.tlsNodes === is.tlsNodes ? [] : ["tls-nodes"]),
-    ...(lines(old) === lines(changed) ? [] : ["the status nodes"]),
-    ...(ownLine(old) === ownLine(changed) ? [] : ["its own line"]),
-  ];
-}
-
-/** What SIGHUP does. A wrong file changes nothing, and every error in it is logged. */
+/** Runs at SIGHUP. An invalid file changes nothing, and every error in it is logged. */
 export async function takeChangedConf(
   router: { reload(config: ClusterConfig): Promise<readonly string[]> },
   read: () => ClusterConfig,

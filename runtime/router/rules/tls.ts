@@ -1,9 +1,9 @@
-// tls.ts: what the certificates and keys of twine.conf mean for both sides of a router.
+// tls.ts: the TLS settings of both sides of a router, from the certificates and keys of twine.conf.
 //
-//   clients --TLS--> router      tls-cert, tls-key; tls-ca checks clients' certificates when tls-auth-clients asks for them
-//   router --TLS--> nodes        tls-nodes; tls-ca checks theirs, and tls-cert is shown to them, as Redis does
+//   clients --TLS--> router      tls-cert, tls-key; tls-ca checks clients' certificates if tls-auth-clients requires them
+//   router --TLS--> nodes        tls-nodes; tls-ca checks the nodes' certificates; they get tls-cert, as in Redis
 //
-// Every file is read anew at SIGHUP, so a renewed certificate serves the next connection; open ones stay as they are.
+// The files are read again at SIGHUP: new connections use the new certificate, open ones keep the old one.
 import type { SecureContextOptions } from "node:tls";
 import type { ClusterConfig } from "../../core/cluster.ts";
 import type { LinkTls } from "../../ports/link-tls.ts";
@@ -12,23 +12,23 @@ import { readTlsFiles } from "../../ports/tls-files.ts";
 export interface ServerTls {
   readonly secure: SecureContextOptions;
   readonly requestCert: boolean;
-  /** Clients without a certificate of ours are turned away. */
+  /** Clients without a certificate signed by our CA are rejected. */
   readonly rejectUnauthorized: boolean;
-  /** Everybody may speak without TLS, and not only this machine. */
+  /** All clients may connect without TLS, not only those of this machine. */
   readonly isPlainForAll: boolean;
 }
 
 export interface RouterTls {
-  /** undefined: clients speak without TLS. */
+  /** undefined: clients connect without TLS. */
   readonly server: ServerTls | undefined;
-  /** undefined: nodes are spoken to without TLS. */
+  /** undefined: connections to nodes are without TLS. */
   readonly nodes: LinkTls | undefined;
 }
 
-/** Reads what twine.conf names. Throws TwineError with every file that can't be read or used. */
-export async function loadTls(config: ClusterConfig): Promise<RouterTls> {
+/** Reads the files of twine.conf. Throws a TwineError with every file that can't be read or used. */
+export function loadTls(config: ClusterConfig): RouterTls {
   const { settings } = config;
-  const secure = await readTlsFiles(config);
+  const secure = readTlsFiles(config);
   const asks = settings.tlsAuthClients;
   return {
     server:

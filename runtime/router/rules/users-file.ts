@@ -1,22 +1,22 @@
-// users-file.ts: the users of routers besides app: a file of its own, because twine.conf holds no secrets.
-// What may stand in it: core/router-users.ts. It may be read by its owner and its group alone: what is hashed only once is
-// guessed quickly.
-import { readFile, stat } from "node:fs/promises";
+// users-file.ts: reads the users of routers besides app. They are in a separate file, because twine.conf has no secrets.
+// The format is in core/router-users.ts. Only its owner and its group may read it, because a password hashed only once
+// can be guessed quickly.
 import { EXIT, TwineError } from "../../core/errors.ts";
 import { parseUsers, type KnownUser } from "../../core/router-users.ts";
+import { opennessOf, readSmallFile } from "../../ports/small-file.ts";
+import { errorText } from "../../core/error-text.ts";
 
-/** What others than owner and group may do, and what the group may change. */
-const TOO_OPEN = 0o027;
+/** Enough for a hundred thousand users. */
+const USERS_BYTES_MAX = 16 * 1024 * 1024;
 
-/** The users of `file`. Throws TwineError USERS_UNREADABLE, USERS_OPEN, or all errors in its lines. */
-export async function readUsers(file: string, hasPassword: boolean): Promise<readonly KnownUser[]> {
+/** The users of `file`. Throws a TwineError: USERS_UNREADABLE, USERS_OPEN, or all errors in its lines. */
+export function readUsers(file: string, hasPassword: boolean): readonly KnownUser[] {
   let text: string;
   let mode: number;
   try {
-    text = await readFile(file, "utf8");
-    ({ mode } = await stat(file));
+    ({ text, mode } = readSmallFile(file, USERS_BYTES_MAX));
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorText(cause);
     throw new TwineError(
       {
         code: "USERS_UNREADABLE",
@@ -26,10 +26,11 @@ export async function readUsers(file: string, hasPassword: boolean): Promise<rea
       { exitCode: EXIT.failure, cause },
     );
   }
-  if ((mode & TOO_OPEN) !== 0) {
+  const open = opennessOf(file, mode);
+  if (open !== undefined) {
     throw new TwineError({
       code: "USERS_OPEN",
-      message: `users-file ${file} has the mode ${(mode & 0o777).toString(8)}: others may read or change it`,
+      message: `users-file ${open}`,
       remedy: `chmod 600 ${file}`,
     });
   }

@@ -1,15 +1,19 @@
-// metrics.ts: a snapshot as the metrics that Prometheus reads, in the names of docs/metrics.md. Pure.
-// prom-client writes the text: it takes families as plain data, as one of its own processes would send them to another.
+// metrics.ts: a snapshot as Prometheus metrics, with the names of docs/metrics.md. Pure.
+// prom-client prints the text: it accepts metric families as plain data, as cluster workers send them to their parent.
 import { AggregatorRegistry } from "prom-client";
-import { BUCKET_BOUNDS_SECONDS, OTHER_NAME, type CommandFigures } from "./tally.ts";
-import type { NodeFigures, Queues, RouterSnapshot } from "./snapshot.ts";
+import {
+  BUCKET_BOUNDS_SECONDS,
+  OTHER_NAME,
+  type CommandFigures,
+} from "../../engine/stats/tally.ts";
+import type { NodeFigures, Queues, RouterSnapshot } from "../../engine/stats/snapshot.ts";
 
-/** What only the process knows that answers for all of them. */
+/** Facts of the process that answers for all processes. */
 export interface RouterFacts {
   readonly version: string;
   /** The router's name in twine.conf. */
   readonly name: string;
-  /** Of twine.conf. */
+  /** The cluster's name in twine.conf. */
   readonly cluster: string;
   /** Names of the data nodes in twine.conf, in its order. */
   readonly nodeNames: readonly string[];
@@ -17,9 +21,11 @@ export interface RouterFacts {
   /** Seconds since 1970. */
   readonly nowS: number;
   readonly startedAtS: number;
-  /** Processes that the router should have, and those that were started anew. */
+  /** The number of processes that should run, and of restarted ones. */
   readonly workers: number;
   readonly workerRestarts: number;
+  /** Log lines that this process could not write. */
+  readonly logLinesDropped: number;
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -30,7 +36,7 @@ interface Value {
   readonly metricName?: string;
 }
 
-/** One metric: its name, type and help, and how its values are read. */
+/** One metric: name, type, help, and the function that reads its values. */
 interface RouterMetric {
   readonly name: string;
   readonly type: "counter" | "gauge" | "histogram";
@@ -110,6 +116,12 @@ const METRICS: readonly RouterMetric[] = [
   }),
   single(
     "counter",
+    "log_lines_dropped_total",
+    "Lines of the router's log that could not be written, on a full disk for instance",
+    (_, facts) => facts.logLinesDropped,
+  ),
+  single(
+    "counter",
     "worker_restarts_total",
     "Workers that were started in the place of one that had died",
     (_, facts) => facts.workerRestarts,
@@ -117,8 +129,14 @@ const METRICS: readonly RouterMetric[] = [
   single(
     "gauge",
     "workers_confirmed",
-    "Processes whose view a majority of the status nodes has confirmed within the lease; the others hold writes",
+    "Processes whose view a majority of the status nodes has confirmed within the lease; the others buffer writes",
     ({ levels }) => levels.confirmed,
+  ),
+  single(
+    "gauge",
+    "conf_differs",
+    "Processes whose twine.conf is not the adopted one; their log says what differs",
+    ({ levels }) => levels.confDiffers,
   ),
   single("counter", "cpu_seconds_total", "Processor time of all processes", ({ counts }) => {
     return counts.cpuSeconds;
@@ -174,12 +192,12 @@ const METRICS: readonly RouterMetric[] = [
   single(
     "gauge",
     "held_bytes",
-    "Bytes of the requests that are held; hold-bytes bounds them per process",
+    "Bytes of the buffered requests; hold-bytes bounds them per process",
     (snapshot) => {
-      return snapshot.levels.heldBytes;
+      return snapshot.levels.bufferedBytes;
     },
   ),
-  perPartition("in_queue", "Requests that were not sent yet, held ones with them", (queues) => {
+  perPartition("in_queue", "Requests that were not sent yet, buffered ones included", (queues) => {
     return queues.inQueue;
   }),
   perPartition("out_queue", "Requests that were sent and not answered yet", (queues) => {
@@ -237,11 +255,11 @@ const METRICS: readonly RouterMetric[] = [
 
 const WHYS = { eof: "closed", errors: "error", timeouts: "timeout" } as const;
 
-/** Every metric of a router, as docs/metrics.md lists them. */
+/** All metrics of a router, as listed in docs/metrics.md. */
 export const ROUTER_METRICS: readonly Pick<RouterMetric, "name" | "type" | "labels" | "help">[] =
   METRICS;
 
-/** The text of all metrics, and what to call its type. */
+/** The text of all metrics, and its content type. */
 export async function metricsText(
   snapshot: RouterSnapshot,
   facts: RouterFacts,

@@ -1,55 +1,78 @@
-// server.ts: the router's second port. It speaks HTTP to who asks in HTTP, and gives twemproxy's statistics to who
-// only connects, as twemproxy's own port does (`nc host 22222`), so that what read a twemproxy reads this.
+// server.ts: the router's second port. It serves HTTP, and sends twemproxy's statistics to clients that send nothing, as
+// twemproxy's own port does (`nc host 22222`), so that tools for twemproxy also work here.
 //
-//   connection ─┬─ bytes come           -> HTTP: /stats.json /metrics /healthz
-//               └─ none, or its end, in SILENT_MS -> one line of JSON, and the end
+//   connection ─┬─ bytes arrive                -> HTTP: /stats.json /metrics /healthz
+//               └─ none within SILENT_MS, or EOF -> one line of JSON, then the connection is closed
 //
-// Nothing can be changed here, so there is nothing to authenticate but who may look.
+// Nothing can be changed here; a token only restricts who may read.
 import { createServer as createHttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import type { Hono } from "hono";
-import { TwineError } from "../../core/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
-import { readOnlyApp } from "../../ports/read-only-app.ts";
+import { listen } from "../../ports/listen.ts";
+import { readOnlyApp, type ReadOnlyOptions } from "../../ports/read-only-app.ts";
 import { metricsText, type RouterFacts } from "./metrics.ts";
-import type { RouterSnapshot } from "./snapshot.ts";
+import type { RouterSnapshot } from "../../engine/stats/snapshot.ts";
 import { twemproxyStats } from "./twemproxy.ts";
 
 export interface Figures {
-  /** Of all processes of the router. */
+  /** The sum over all processes of the router. */
   readonly snapshot: RouterSnapshot;
   readonly facts: RouterFacts;
 }
 
-export interface StatsServerOptions {
+export interface StatsServerOptions extends ReadOnlyOptions {
   readonly collect: () => Promise<Figures>;
   readonly clock: Clock;
   readonly addresses: readonly string[];
   readonly port: number;
 }
 
-/** A client that speaks HTTP sends its request with the connection; whoever is silent so long wants twemproxy's port. */
+/** An HTTP client sends its request at once. A client that is silent for longer gets twemproxy's statistics. */
 const SILENT_MS = 250;
 const CONNECTIONS_MAX = 256;
+/** The timeout for the next complete request: a slow one would keep its connection from other clients. */
+const REQUEST_MS_MAX = 10_000;
 const PATHS = ["/healthz", "/stats.json", "/metrics"];
 
 export interface StatsServer {
   close(): Promise<void>;
 }
 
-/** Rejects with ROUTER_STATS_PORT_TAKEN or ROUTER_STATS_CANNOT_LISTEN. */
+/** Rejects with PORT_TAKEN or PORT_REFUSED. */
 export async function startStatsServer(options: StatsServerOptions): Promise<StatsServer> {
   const { collect, clock, addresses, port } = options;
   const sockets = new Set<Socket>();
-  const answer = getRequestListener(statsApp(collect).fetch);
-  const http = createHttpServer((request, response) => void answer(request, response));
+  // HTTP/1.0 has no Host header: without a default the request would get 400.
+  const answer = getRequestListener(statsApp(collect, options).fetch, {
+    hostname: "localhost",
+  });
+  // node:http applies its timeouts only to servers that listen themselves.
+  const awaiting = new WeakMap<Socket, () => void>();
+  const awaitRequest = (socket: Socket): void => {
+    const end = clock.after(REQUEST_MS_MAX, () => socket.destroy());
+    awaiting.set(socket, end);
+    socket.once("close", end);
+  };
+  const http = createHttpServer((request, response) => {
+    awaiting.get(request.socket)?.();
+    response.once("close", () => {
+      awaitRequest(request.socket);
+    });
+    void answer(request, response);
+  });
   const servers: Server[] = [];
-  const welcome = (socket: Socket): void => {
+  const accept = (socket: Socket): void => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
     const say = (): void => {
+      // A silent client shows no token.
+      if (asksForToken(options)) {
+        socket.destroy();
+        return;
+      }
       collect().then(
         ({ snapshot, facts }) => socket.end(twemproxyStats(snapshot, facts)),
         () => socket.destroy(),
@@ -57,6 +80,7 @@ export async function startStatsServer(options: StatsServerOptions): Promise<Sta
     };
     firstWord(socket, clock, say, () => {
       http.emit("connection", socket);
+      awaitRequest(socket);
     });
   };
   const close = async (): Promise<void> => {
@@ -66,10 +90,10 @@ export async function startStatsServer(options: StatsServerOptions): Promise<Sta
   };
   try {
     for (const host of addresses) {
-      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, welcome);
+      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, accept);
       server.maxConnections = CONNECTIONS_MAX;
       servers.push(server);
-      await listen(server, host, port);
+      await listen(server, { host, port }, "the statistics of the router");
     }
   } catch (error) {
     await close();
@@ -78,7 +102,16 @@ export async function startStatsServer(options: StatsServerOptions): Promise<Sta
   return { close };
 }
 
-/** Calls `say` for a client that says nothing, or `speak` with the socket as it came once it has said something. */
+/** Returns true also if the token's file can't be read. */
+function asksForToken({ token }: ReadOnlyOptions): boolean {
+  try {
+    return token?.() !== undefined;
+  } catch {
+    return true;
+  }
+}
+
+/** Calls `say` for a client that sends nothing, or `speak` when the first bytes have arrived; the socket still has them. */
 function firstWord(socket: Socket, clock: Clock, say: () => void, speak: () => void): void {
   const decide = (task: () => void): void => {
     endWait();
@@ -106,11 +139,12 @@ function firstWord(socket: Socket, clock: Clock, say: () => void, speak: () => v
 }
 
 /**
- * The routes. `/healthz` is 200 while all processes run and a majority of the status nodes confirms the view of each, else
- * 503: writes are held then. Any other path gets 404 and the list of paths, any method but GET and HEAD 405.
+ * The routes. `/healthz` returns 200 while all processes run and each has a view that a majority of the status nodes
+ * confirms, else 503: writes are buffered then. Another path gets 404 and the list of paths; another method than GET and
+ * HEAD gets 405.
  */
-export function statsApp(collect: () => Promise<Figures>): Hono {
-  const app = readOnlyApp(PATHS);
+export function statsApp(collect: () => Promise<Figures>, options: ReadOnlyOptions = {}): Hono {
+  const app = readOnlyApp(PATHS, options);
   app.get("/healthz", async (context) => {
     const { snapshot, facts } = await collect();
     const { processes, confirmed } = snapshot.levels;
@@ -132,25 +166,4 @@ export function statsApp(collect: () => Promise<Figures>): Hono {
     return context.body(text, 200, { "content-type": type });
   });
   return app;
-}
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const isTaken = error.code === "EADDRINUSE";
-      reject(
-        new TwineError(
-          {
-            code: isTaken ? "ROUTER_STATS_PORT_TAKEN" : "ROUTER_STATS_CANNOT_LISTEN",
-            message: isTaken
-              ? `another process already listens on ${host}:${port}, the router's port for statistics`
-              : `can't listen on ${host}:${port} for statistics: ${error.message}`,
-            remedy: "end that process, or give the router another STATS-PORT in twine.conf",
-          },
-          { cause: error },
-        ),
-      );
-    });
-    server.listen(port, host, resolve);
-  });
 }

@@ -1,11 +1,12 @@
-// twemproxy.ts: a snapshot in the words of twemproxy's statistics, so that what reads those reads these. Pure.
-// One pool, named after the cluster, with a server per data node:
+// twemproxy.ts: a snapshot in the format of twemproxy's statistics, for tools that read those. Pure.
+// One pool, named after the cluster, with one server per data node:
 // https://github.com/twitter/twemproxy#observability
 //
-// What its words mean here: server_ejects counts masters that were masters no more, since a router ejects nobody by
-// itself; forward_error what no node answered; in_queue is not sent yet (held requests with it), out_queue not answered.
+// The meaning of its fields here: server_ejects counts masters that turned out not to be master any more, since a router
+// ejects no node; forward_error counts requests that no node answered; in_queue is the number of unsent requests
+// (buffered ones included), out_queue of unanswered ones.
 import type { RouterFacts } from "./metrics.ts";
-import { NO_QUEUES, type NodeFigures, type RouterSnapshot } from "./snapshot.ts";
+import { NO_QUEUES, type NodeFigures, type RouterSnapshot } from "../../engine/stats/snapshot.ts";
 
 type Server = Readonly<Record<string, number>>;
 
@@ -19,7 +20,7 @@ const UNSPOKEN: NodeFigures = {
   ...{ connections: 0, ejects: 0, ejectedAtUs: 0 },
 };
 
-/** One line of JSON, with its line feed. */
+/** One line of JSON with its newline. */
 export function twemproxyStats(snapshot: RouterSnapshot, facts: RouterFacts): string {
   const { counts, levels, nodes } = snapshot;
   const names = new Set([...facts.nodeNames, ...Object.keys(nodes)]);

@@ -1,8 +1,8 @@
-// messages.ts: what a router's parent and its workers say to each other. Pure.
+// messages.ts: the messages between a router's parent and its workers. Pure.
 //
-//   worker -> parent   listening         once, when every address is listened on
-//   parent -> worker   figures?          worker -> parent   figures        by number, so that a late answer is known
-import type { RouterSnapshot } from "../stats/snapshot.ts";
+//   worker -> parent   listening         once, when it listens on every address
+//   parent -> worker   figures?          worker -> parent   figures        numbered, so that a late reply is recognised
+import type { RouterSnapshot } from "../../engine/stats/snapshot.ts";
 
 export type FromWorker =
   | { readonly kind: "listening" }

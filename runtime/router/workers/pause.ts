@@ -1,13 +1,13 @@
-// pause.ts: how long the parent waits before it starts a worker in a dead one's place. Pure.
-// At once after a worker that had lived: its clients are connecting again. One that dies at once will most likely die at
-// once again, and a machine busy with starting processes serves nobody, so then the pause doubles.
+// pause.ts: the pause before the parent restarts a dead worker. Pure.
+// None if the worker had lived for a while, because its clients are reconnecting. A worker that died quickly will
+// probably die again, and a machine that keeps starting processes serves no clients, so then the pause doubles.
 
-/** A worker that has lived so long was well. */
+/** A worker that lived this long was healthy. */
 export const WELL_MS = 10_000;
 const FIRST_PAUSE_MS = 100;
 export const PAUSE_MS_MAX = 10_000;
 
-/** `quickDeathCount`: deaths in a row of workers that had not lived for WELL_MS; the next call wants the new one. */
+/** `quickDeathCount`: consecutive workers that died before WELL_MS. Pass the returned count to the next call. */
 export function nextPauseMs(
   livedMs: number,
   quickDeathCount: number,

@@ -1,18 +1,23 @@
-// pool.ts: the parent of a router with several processes: keeps as many workers as twine.conf asks for, passes
-// signals on, and adds up what they have counted.
+// pool.ts: the parent of a router with several processes. Runs as many workers as twine.conf sets, passes signals on, and
+// adds up their counters.
 //
-//   started ─▶ listening ─▶ died ─▶ started anew: at once when it had lived for a while, else after a growing pause
-//      └─ ended by itself, and no worker has ever listened ─▶ the parent ends with its exit code: it can't start at all
+//   started ─▶ listening ─▶ died ─▶ restarted: at once if it had lived for a while, else after a growing pause
+//      └─ exited, and no worker has ever listened ─▶ the parent ends with its exit code: workers can't start at all
 //
-// Every worker is a whole router: connections, lease and view of its own. They share the port alone: the system spreads
-// new connections over them (SO_REUSEPORT), or, where it can't, the parent hands them out in turn (node:cluster). So a
-// worker that dies takes its own clients with it and nobody else's.
-// The parent touches no client and no node. Workers end when it is gone, as node:cluster has them do.
+// Every worker is a complete router with its own connections, lease and view. Workers share only the port: the system
+// spreads new connections over them (SO_REUSEPORT) or, where it can't, the parent distributes them in turn
+// (node:cluster). So a worker that dies disconnects only its own clients.
+// The parent connects to no client and no node. Workers end when the parent has ended, as node:cluster arranges.
 import type { Cluster, Worker } from "node:cluster";
 import { EXIT } from "../../core/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
-import { addSnapshots, countsAlone, NO_FIGURES, type RouterSnapshot } from "../stats/snapshot.ts";
+import {
+  addSnapshots,
+  countsAlone,
+  NO_FIGURES,
+  type RouterSnapshot,
+} from "../../engine/stats/snapshot.ts";
 import { isFromWorker, type FromParent, type FromWorker } from "./messages.ts";
 import { nextPauseMs } from "./pause.ts";
 
@@ -23,7 +28,7 @@ export interface WorkerPoolOptions {
   readonly log: Log;
 }
 
-/** A worker ended before it listened, and has said why on standard error. */
+/** A worker exited before it listened; it has written the reason to standard error. */
 export class WorkersFailed extends Error {
   readonly exitCode: number;
 
@@ -33,17 +38,17 @@ export class WorkersFailed extends Error {
   }
 }
 
-/** A worker that does not answer in this time counts with what it said last. */
+/** If a worker does not reply within this time, its last reply is used. */
 const ANSWER_MS = 500;
-/** So much of what a worker counts can be lost with it. */
+/** At most so much of a worker's counts is lost when it dies. */
 const ASK_EVERY_MS = 1000;
 
 interface Member {
   readonly worker: Worker;
   readonly startedAtMs: number;
   isListening: boolean;
-  missedHangUp: boolean;
-  /** Its last word. */
+  missedReload: boolean;
+  /** Its last reply. */
   snapshot: RouterSnapshot;
 }
 
@@ -54,9 +59,9 @@ export class WorkerPool {
   readonly #pauses = new Set<() => void>();
   readonly #started: Settling;
   readonly #ended: Settling;
-  /** Of the workers that have died. */
+  /** The sum of the counters of dead workers. */
   #retired = NO_FIGURES;
-  /** Workers that were started in another's place. */
+  /** The number of workers that were started to replace others. */
   restarts = 0;
   #questions = 0;
   #quickDeaths = 0;
@@ -74,12 +79,12 @@ export class WorkerPool {
     this.#askAgain();
   }
 
-  /** Resolves when all workers listen. Rejects with WorkersFailed when none ever did and one has ended by itself. */
+  /** Resolves when all workers listen. Rejects with WorkersFailed if one exited and none ever listened. */
   listening(): Promise<void> {
     return this.#started.promise;
   }
 
-  /** What the workers that live count and hold, and what those counted that have died. */
+  /** The counters and levels of the running workers, plus the counters of dead ones. */
   async snapshot(): Promise<RouterSnapshot> {
     await this.#ask();
     return [...this.#members.values()].reduce(
@@ -88,17 +93,17 @@ export class WorkerPool {
     );
   }
 
-  /** Passes SIGHUP on. A worker that is still starting would die of it, and gets it as soon as it listens. */
-  hangUp(): void {
+  /** Passes SIGHUP on. It would kill a worker that is still starting, so such a worker gets it when it listens. */
+  reload(): void {
     for (const member of this.#members.values()) {
       if (member.isListening) member.worker.process.kill("SIGHUP");
-      else member.missedHangUp = true;
+      else member.missedReload = true;
     }
   }
 
   /**
-   * Has the workers end by SIGTERM, and waits for them; those that have not ended after `waitMs` are killed. Gives the
-   * highest of their exit codes, 1 for one that a signal ended.
+   * Sends SIGTERM to the workers and awaits their exit; after `waitMs` the remaining ones are killed. Returns the highest
+   * exit code: 1 for a killed worker, 0 for one that SIGTERM ended before it had a handler.
    */
   async end(waitMs: number): Promise<number> {
     this.#isEnding = true;
@@ -121,7 +126,7 @@ export class WorkerPool {
     const { cluster, clock, log } = this.#options;
     const worker = cluster.fork();
     const startedAtMs = clock.nowMs();
-    const state = { isListening: false, missedHangUp: false, snapshot: NO_FIGURES };
+    const state = { isListening: false, missedReload: false, snapshot: NO_FIGURES };
     const member = { worker, startedAtMs, ...state };
     this.#members.set(worker.id, member);
     worker.on("message", (message: unknown) => {
@@ -131,7 +136,7 @@ export class WorkerPool {
       log.error("a worker", { worker: worker.id, why: error.message });
     });
     worker.on("exit", (code: number | null, signal: string | null) => {
-      this.#bury(member, code, signal);
+      this.#onExit(member, code, signal);
     });
   }
 
@@ -142,26 +147,26 @@ export class WorkerPool {
       return;
     }
     member.isListening = true;
-    if (member.missedHangUp) member.worker.process.kill("SIGHUP");
+    if (member.missedReload) member.worker.process.kill("SIGHUP");
     this.#hasListened = true;
     const all = [...this.#members.values()];
     const isWhole = all.length >= this.#options.count;
     if (isWhole && all.every(({ isListening }) => isListening)) this.#started.resolve();
   }
 
-  #bury(member: Member, code: number | null, signal: string | null): void {
+  #onExit(member: Member, code: number | null, signal: string | null): void {
     const { clock, log } = this.#options;
     const { id, process } = member.worker;
     this.#members.delete(id);
     this.#retired = addSnapshots(this.#retired, countsAlone(member.snapshot));
     if (this.#isEnding) {
-      // One that was still starting knows no SIGTERM yet.
+      // SIGTERM kills a worker that was still starting: it had no handler yet.
       const isAsked = code === null && signal === "SIGTERM";
       this.#exitCode = Math.max(this.#exitCode, isAsked ? EXIT.ok : (code ?? EXIT.failure));
       if (this.#members.size === 0) this.#ended.resolve();
       return;
     }
-    // One that can't start although others could, may have met a twine.conf that is just being written.
+    // If other workers could start, this one may have read a twine.conf that was just being written.
     if (!this.#hasListened && code !== null && code !== EXIT.ok) {
       this.#started.reject(new WorkersFailed(code));
       return;
@@ -201,7 +206,7 @@ export class WorkerPool {
       const endWait = this.#options.clock.after(ANSWER_MS, done);
       this.#answers.set(question, done);
       const message: FromParent = { kind: "figures?", question };
-      // A worker that is just ending can't be asked any more: its last word counts.
+      // A worker that is exiting can't reply: its last reply is used.
       if (!worker.isConnected()) done();
       else {
         worker.send(message, (error: Error | null) => {
@@ -220,7 +225,7 @@ export class WorkerPool {
   }
 }
 
-/** A promise that is settled from outside. Nobody has to wait for it. */
+/** A promise with public resolve and reject. It may stay unawaited. */
 class Settling {
   readonly promise: Promise<void>;
   resolve: () => void = () => undefined;

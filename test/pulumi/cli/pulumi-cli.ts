@@ -9,7 +9,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { startTimeOf } from "../../../infra/local/processes.ts";
+import { startTimeOf } from "../../../infra/local/processes/processes.ts";
 import { findProgram } from "../../support/programs.ts";
 import { until } from "../../support/redis-server.ts";
 

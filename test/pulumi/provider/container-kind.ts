@@ -15,7 +15,7 @@ import { isGone, messageOf, statusOf } from "./engine.ts";
 import { findOrPull } from "./image-kinds.ts";
 import type { PropertyProblem } from "./property-types.ts";
 import { HalfCreated, NEVER_STARTED, type Created, type ResourceKind } from "./resource-kind.ts";
-import { packTar } from "./tar.ts";
+import { packTar } from "../../../infra/docker/tar.ts";
 import { UNKNOWN, bag, bags, flag, number, text, texts, type Bag } from "./values.ts";
 
 const REPLACING = [
@@ -70,6 +70,7 @@ const DEFAULT_WAIT_S = 60;
 
 export const CONTAINER: ResourceKind = {
   type: "docker:index/container:Container",
+  isBridged: true,
   computed: ["bridge", "containerLogs", "exitCode", "networkDatas"],
   replacing: new Set(REPLACING),
   unordered: new Set([
@@ -207,13 +208,15 @@ async function uploadFile(container: Docker.Container, upload: Bag): Promise<voi
       : flag(upload["executable"])
         ? 0o744
         : 0o644;
-  const archive = packTar({
-    path: String(upload["file"]),
-    content,
-    mode,
-    uid: Number(upload["owner"] ?? 0),
-    gid: Number(upload["group"] ?? 0),
-  });
+  const archive = packTar([
+    {
+      path: String(upload["file"]),
+      content,
+      mode,
+      uid: Number(upload["owner"] ?? 0),
+      gid: Number(upload["group"] ?? 0),
+    },
+  ]);
   await container.putArchive(archive, { path: "/" });
 }
 

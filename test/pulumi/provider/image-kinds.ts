@@ -1,13 +1,16 @@
 // image-kinds.ts: RemoteImage (an image by name, found locally or pulled) and Image (built from a Dockerfile).
 //
-// A local image needs no registry: the real provider looks locally first, and so does this. Builds go through the
-// engine's build call and its classic builder; the real provider prefers BuildKit, so a Dockerfile that only BuildKit
-// understands (RUN --mount) fails here. Of .dockerignore only plain names at the top are followed.
+// A local image needs no registry: the real provider looks locally first, and so does this. Images are built by the
+// engine's BuildKit (build-kit.ts). As the real provider does, a build without a platform takes the architecture of the
+// machine that runs pulumi, puts it into the inputs, and says so each time. Of .dockerignore only plain names at the top
+// are followed.
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
+import { buffer } from "node:stream/consumers";
 import type Docker from "dockerode";
+import { buildWithKit } from "./build-kit.ts";
 import { isGone, messageOf } from "./engine.ts";
 import type { Created, ResourceKind } from "./resource-kind.ts";
 import { UNKNOWN, bag, flag, text, textMap, type Bag } from "./values.ts";
@@ -51,6 +54,7 @@ async function inspectImage(
 
 export const REMOTE_IMAGE: ResourceKind = {
   type: "docker:index/remoteImage:RemoteImage",
+  isBridged: true,
   computed: ["imageId", "repoDigest"],
   replacing: new Set(["name", "platform", "pullTriggers", "triggers", "build"]),
   unordered: new Set(["pullTriggers"]),
@@ -92,11 +96,19 @@ function describeImage(name: string, image: Docker.ImageInspectInfo, inputs: Bag
   return { id: image.Id + name, state: { ...inputs, imageId: image.Id, repoDigest } };
 }
 
-/** Joins the inputs of an Image, so that a changed file of the context is a change of the resource. */
-const CONTEXT_DIGEST = "__contextDigest";
+const ADVICE =
+  "To ensure you are building for the correct platform, consider explicitly setting the `platform` field on ImageBuildOptions.";
+
+/** What the machine that runs pulumi is taken for: a test may pretend that it has another processor than its engines. */
+function machinePlatform(): string {
+  const names: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
+  const own = names[process.arch] ?? process.arch;
+  return `linux/${process.env["TWINE_TEST_MACHINE"] ?? own}`;
+}
 
 export const IMAGE: ResourceKind = {
   type: "docker:index/image:Image",
+  isBridged: false,
   computed: ["baseImageName", "registryServer", "repoDigest", "context", "dockerfile", "platform"],
   replacing: new Set(["imageName", "registry"]),
   unordered: new Set(),
@@ -115,11 +127,18 @@ export const IMAGE: ResourceKind = {
       const reason = `unable to open dockerfile ${dockerfile}`;
       return { inputs, problems: [{ property: "build.dockerfile", reason }] };
     }
-    const digest = createHash("sha256").update(readFileSync(dockerfile));
-    for (const file of filesUnder(context, context)) {
-      digest.update(`\0${relative(context, file)}\0`).update(readFileSync(file));
-    }
-    return { inputs: { ...inputs, [CONTEXT_DIGEST]: digest.digest("hex") }, problems: [] };
+    const build = bag(inputs["build"]);
+    const asked = text(build["platform"]);
+    const platform = asked ?? machinePlatform();
+    const contextDigest = digestOf(context, dockerfile);
+    return {
+      // As they are, relative ones too: what is in the inputs is what another folder is compared with.
+      inputs: { ...inputs, build: { ...build, context, dockerfile, contextDigest, platform } },
+      problems: [],
+      ...(asked === undefined
+        ? { advice: `Building your image for ${platform} architecture.\n${ADVICE}` }
+        : {}),
+    };
   },
   create: buildImage,
   async read(docker, id, state) {
@@ -137,6 +156,16 @@ function placesOf(inputs: Bag): { context: string; dockerfile: string } {
   const build = bag(inputs["build"]);
   const context = text(build["context"]) ?? ".";
   return { context, dockerfile: text(build["dockerfile"]) ?? join(context, "Dockerfile") };
+}
+
+/** Of names, modes and contents: a changed file is a change of the resource. */
+function digestOf(context: string, dockerfile: string): string {
+  const digest = createHash("sha256").update(readFileSync(dockerfile));
+  for (const file of filesUnder(context, context)) {
+    const { mode } = statSync(file);
+    digest.update(`\0${relative(context, file)} ${mode & 0o777}\0`).update(readFileSync(file));
+  }
+  return digest.digest("hex");
 }
 
 /** Regular files of the context in a fixed order; top folders named in .dockerignore are left out. */
@@ -164,36 +193,27 @@ async function buildImage(docker: Docker, inputs: Bag): Promise<Created> {
   const build = bag(inputs["build"]);
   const inside = relative(context, dockerfile);
   if (inside.startsWith("..")) throw new Error(`${dockerfile} lies outside of ${context}`);
-  const stream = await docker.buildImage(packContext(context), {
+  const [target, network] = [text(build["target"]), text(build["network"])];
+  const platform = text(build["platform"]) ?? machinePlatform();
+  await buildWithKit(docker, await packContext(context), {
     t: name,
     dockerfile: inside,
-    buildargs: textMap(build["args"]) ?? {},
-    ...(text(build["target"]) && { target: text(build["target"]) ?? "" }),
-    ...(text(build["platform"]) && { platform: text(build["platform"]) ?? "" }),
-    ...(text(build["network"]) && { networkmode: text(build["network"]) ?? "" }),
+    platform,
+    buildargs: JSON.stringify(textMap(build["args"]) ?? {}),
+    ...(target === undefined ? {} : { target }),
+    ...(network === undefined ? {} : { networkmode: network }),
   });
-  await followBuild(docker, stream, name);
   const image = await docker.getImage(name).inspect();
-  const made = { baseImageName: name, repoDigest: image.Id, registryServer: "", platform: "" };
+  const made = { baseImageName: name, repoDigest: image.Id, registryServer: "", platform };
   return { id: name, state: { ...inputs, ...made, context, dockerfile } };
 }
 
 /** The context as a tar archive, by the machine's own tar, which reads the names from its input. */
-function packContext(context: string): NodeJS.ReadableStream {
+function packContext(context: string): Promise<Buffer> {
   const names = filesUnder(context, context).map((path) => relative(context, path));
   const tar = spawn("tar", ["-C", context, "--null", "-T", "-", "-ch"], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   tar.stdin.end(names.map((name) => `${name}\0`).join(""));
-  return tar.stdout;
-}
-
-function followBuild(docker: Docker, stream: NodeJS.ReadableStream, name: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    docker.modem.followProgress(stream, (error, lines: readonly { error?: string }[] | null) => {
-      const failure = error?.message ?? lines?.find((line) => line.error !== undefined)?.error;
-      if (failure === undefined) resolve();
-      else reject(new Error(`building ${name} failed: ${failure}`));
-    });
-  });
+  return buffer(tar.stdout);
 }

@@ -18,6 +18,7 @@ import { createRequire } from "node:module";
 import type Docker from "dockerode";
 import { endWithEngine } from "../end-with-engine.ts";
 import { CONTAINER } from "./container-kind.ts";
+import { logToEngine } from "./engine-log.ts";
 import { messageOf, openEngine, pingEngine } from "./engine.ts";
 import { IMAGE, REMOTE_IMAGE } from "./image-kinds.ts";
 import { NETWORK, VOLUME } from "./network-volume-kinds.ts";
@@ -112,12 +113,13 @@ async function configure(request: proto.ConfigureRequest): Promise<proto.Configu
   return new proto.ConfigureResponse().setSupportspreview(true).setAcceptsecrets(false);
 }
 
-function check(request: proto.CheckRequest): proto.CheckResponse {
+async function check(request: proto.CheckRequest): Promise<proto.CheckResponse> {
   const kind = kindOf(request.getUrn());
   const problems = checkProperties(kind.type, toBag(request.getNews()));
   const news = named(kind, request.getUrn(), toBag(request.getOlds()), toBag(request.getNews()));
   if (problems.length > 0 || kind.check === undefined) return checkResponse(news, problems);
   const checked = kind.check(news);
+  if (checked.advice !== undefined) await logToEngine("INFO", request.getUrn(), checked.advice);
   return checkResponse(checked.inputs, checked.problems);
 }
 
@@ -192,6 +194,29 @@ function initFailure(message: string, created: Created): grpc.Metadata {
   return metadata;
 }
 
+/**
+ * As the bridge to Terraform's provider does: a failure is logged in one wrapping and answered in another, so a person
+ * reads it twice.
+ */
+function bridged<Request extends { getUrn(): string }, Response>(
+  work: (request: Request) => Promise<Response>,
+): (request: Request) => Promise<Response> {
+  return async (request) => {
+    try {
+      return await work(request);
+    } catch (cause) {
+      const urn = request.getUrn();
+      if (!kindOf(urn).isBridged) throw cause;
+      const message = messageOf(cause);
+      const logged = `sdk-v2/provider2.go:566: sdk.helper_schema: ${message}: provider=docker@${VERSION}`;
+      await logToEngine("ERROR", urn, logged);
+      const answered = `1 error occurred:\n\t* ${message}\n\n`;
+      // The engine makes a list of its own of what is half created.
+      throw cause instanceof HalfCreated ? cause : new Error(answered, { cause });
+    }
+  };
+}
+
 function serve<Request, Response>(
   work: (request: Request) => Response | Promise<Response>,
 ): grpc.handleUnaryCall<Request, Response> {
@@ -222,10 +247,10 @@ server.addService(providerService.ResourceProviderService, {
   configure: serve(configure),
   check: serve(check),
   diff: serve(diff),
-  create: serve(create),
-  read: serve(read),
-  update: serve(update),
-  delete: serve(remove),
+  create: serve(bridged(create)),
+  read: serve(bridged(read)),
+  update: serve(bridged(update)),
+  delete: serve(bridged(remove)),
   cancel: serve(() => new emptyProto.Empty()),
   attach: serve(() => new emptyProto.Empty()),
   getPluginInfo: serve(() => new pluginProto.PluginInfo().setVersion(VERSION)),

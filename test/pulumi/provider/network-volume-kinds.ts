@@ -13,6 +13,7 @@ const VOLUME_BUSY_PAUSE_MS = 500;
 
 export const NETWORK: ResourceKind = {
   type: "docker:index/network:Network",
+  isBridged: true,
   computed: ["scope"],
   replacing: new Set([
     ...["name", "labels", "driver", "options", "internal", "attachable", "ingress", "ipv6"],
@@ -75,6 +76,7 @@ export const NETWORK: ResourceKind = {
 
 export const VOLUME: ResourceKind = {
   type: "docker:index/volume:Volume",
+  isBridged: true,
   computed: ["mountpoint"],
   replacing: new Set(["name", "labels", "driver", "driverOpts", "cluster"]),
   unordered: new Set(["labels"]),

@@ -28,8 +28,14 @@ export interface ResourceKind {
   readonly deletesFirst: boolean;
   /** Whether the provider makes up a name when none is given. */
   readonly autonames: boolean;
-  /** Adds what the provider fills in; says what it refuses beyond the declared properties. */
-  check?(inputs: Bag): { readonly inputs: Bag; readonly problems: readonly PropertyProblem[] };
+  /** Whether the real provider bridges it from Terraform, whose errors come wrapped. */
+  readonly isBridged: boolean;
+  /** Adds what the provider fills in; says what it refuses beyond the declared properties, and what it logs. */
+  check?(inputs: Bag): {
+    readonly inputs: Bag;
+    readonly problems: readonly PropertyProblem[];
+    readonly advice?: string;
+  };
   create(docker: Docker, inputs: Bag): Promise<Created>;
   /** The state as it is now, undefined when it is gone. */
   read(docker: Docker, id: string, state: Bag): Promise<Created | undefined>;

@@ -224,12 +224,12 @@ const EMPTY: Book = new Map();
 
 describe("a new alpha", () => {
   const spans: Span[] = [["dead a", 0, 100]];
-  const told = (book: Book): Book => toldOf(book, untoldOf(book), 35_000);
+  const reported = (book: Book): Book => toldOf(book, untoldOf(book), 35_000);
   const kindsOf = (book: Book): string[] =>
     untoldOf(book).map(({ kind, incident }) => `${kind} ${incident.id}`);
 
   test("does not repeat what its predecessor mailed", () => {
-    const before = told(watched(spans, 0, 35, EMPTY));
+    const before = reported(watched(spans, 0, 35, EMPTY));
     const after = adoptRecord(watched(spans, 0, 50, EMPTY), recordOf(before), 50_000);
     expect(kindsOf(after)).toEqual([]);
   });
@@ -241,7 +241,7 @@ describe("a new alpha", () => {
   });
 
   test("that has only just been started knows from the record what was mailed", () => {
-    const before = told(watched(spans, 0, 35, EMPTY));
+    const before = reported(watched(spans, 0, 35, EMPTY));
     const own = watched(spans, 50, 50, EMPTY);
     const after = watched(spans, 50.5, 99, adoptRecord(own, recordOf(before), 50_000));
     expect(kindsOf(after)).toEqual([]);
@@ -256,7 +256,7 @@ describe("a new alpha", () => {
   });
 
   test("mails the recovery of what its predecessor mailed", () => {
-    const before = told(watched(spans, 0, 35, EMPTY));
+    const before = reported(watched(spans, 0, 35, EMPTY));
     const own = watched(spans, 0, 110, EMPTY);
     const look = { troubles: [], wallTime: "", alertAfterMs: ALERT_AFTER_MS, isAlpha: true };
     let book = adoptRecord(own, recordOf(before), 110_000);
@@ -276,7 +276,7 @@ describe("a new alpha", () => {
   });
 
   test("goes on counting how often something flapped", () => {
-    const before = told(watched([["dead a", 0, 32]], 0, 31, EMPTY));
+    const before = reported(watched([["dead a", 0, 32]], 0, 31, EMPTY));
     const rested = watched([], 32, 70, before);
     const own = watched(spans, 90, 90, EMPTY);
     const after = watched(
@@ -298,7 +298,7 @@ describe("a new alpha", () => {
   );
 
   test("reads back from any record exactly what it says", () => {
-    const before = told(watched(spans, 0, 35, EMPTY));
+    const before = reported(watched(spans, 0, 35, EMPTY));
     const record = recordOf(before);
     expect(recordOf(adoptRecord(EMPTY, record, 1))).toBe(record);
   });

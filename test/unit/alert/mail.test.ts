@@ -32,9 +32,9 @@ function incident(id: string, change: Partial<Incident> = {}): Incident {
   };
 }
 
-function mailOf(items: readonly Item[], standing: readonly Incident[] = []) {
+function mailOf(items: readonly Item[], health: readonly Incident[] = []) {
   return incidentMail(
-    { view: { ...VIEW, state: "HALT" }, monitor: "m1", items, standing, alertAfterMs: 30_000 },
+    { view: { ...VIEW, state: "HALT" }, monitor: "m1", items, health, alertAfterMs: 30_000 },
     TEMPLATES,
   );
 }
@@ -94,7 +94,7 @@ describe("the text", () => {
         since 2026-03-01 10:00:07 UTC
         what it needs: twine-start db1
 
-      From monitor m1, alpha of epoch 3. twine-status tells how it is now.
+      From monitor m1, alpha of epoch 3. twine-status shows the present state.
       "
     `);
   });

@@ -53,6 +53,6 @@ test("one that can't be looked into is refused: it may be anybody's", () => {
 
 test("one that can't be used is a warning that says what is lost by it", () => {
   const warning = claimFolder(join(folder, "nowhere"), "shop");
-  expect(warning?.message).toMatch(/nowhere can't be written \(ENOENT.*can't be rescued here/);
+  expect(warning?.message).toMatch(/nowhere can't be written \(ENOENT.*can't be saved here/);
   expect(warning?.remedy).toMatch(/belongs to user 1000/);
 });

@@ -43,6 +43,22 @@ describe("TwineClient's constructor", () => {
     expect(problemsOf(() => twine({ statusNodes, holdForMs: -1 }))).toHaveLength(1);
   });
 
+  test("refuses ioredis's options that mean nothing here by name, all at once, each with its reason", () => {
+    const refused = {
+      ...{ host: "db1", port: 6379, path: "/tmp/redis.sock", family: 4, db: 1 },
+      ...{ sentinels: [{ host: "db1", port: 26379 }], name: "mymaster", role: "slave" },
+      ...{ socketTimeout: 1000, readOnly: true, monitor: true, Connector: Object },
+    };
+    const said = problemsOf(() => twine({ statusNodes, ...refused }));
+    expect(said.map((text) => text.split(":", 1)[0])).toEqual(
+      Object.keys(refused).map((name) => `CLIENT_OPTION_BAD option ${name} is refused`),
+    );
+    expect(said).toContain(
+      "CLIENT_OPTION_BAD option socketTimeout is refused: a blocking command may be silent for as long as it waits",
+    );
+    expect(problemsOf(() => red([{ master: { host: "db1", port: 1 } }], refused))).toEqual(said);
+  });
+
   test("never shows a password, nor a key of TLS", () => {
     const make = (): unknown => twine({ statusNodes, password: 4711, tls: "4711" });
     expect(problemsOf(make)).toEqual([
@@ -88,7 +104,7 @@ describe("TwineClient's constructor", () => {
   test("refuses ackReplicas that no partition of its twine.conf can give", () => {
     const confText = "a=data 0 localhost 1 0\nb=data 0 localhost 2 0\nc=data 1 localhost 3 0\n";
     expect(problemsOf(() => twine({ confText, ackReplicas: 1 }))).toEqual([
-      "CONF_ACK_REPLICAS option ackReplicas 1 wants more replicas than there are in partition 1 (as few as 0)",
+      "CONF_ACK_REPLICAS option ackReplicas 1 needs more replicas than partition 1 has (as few as 0)",
     ]);
   });
 });

@@ -69,10 +69,10 @@ describe("one wrong word", () => {
     ["users-file a b", "CONF_WORD_COUNT 3:14"],
     ["tls-plain yes", "CONF_BAD_VALUE 3:11"],
     ["tls-auth-clients maybe", "CONF_BAD_VALUE 3:18"],
-    ["tls-cert a.crt", "CONF_TLS_CLASH 3:1"],
-    ["tls-key a.key", "CONF_TLS_CLASH 3:1"],
-    ["tls-auth-clients yes", "CONF_TLS_CLASH 3:1"],
-    ["tls-auth-clients yes\ntls-cert a.crt\ntls-key a.key", "CONF_TLS_CLASH 3:1"],
+    ["tls-cert a.crt", "CONF_TLS_CONFLICT 3:1"],
+    ["tls-key a.key", "CONF_TLS_CONFLICT 3:1"],
+    ["tls-auth-clients yes", "CONF_TLS_CONFLICT 3:1"],
+    ["tls-auth-clients yes\ntls-cert a.crt\ntls-key a.key", "CONF_TLS_CONFLICT 3:1"],
     ["read-from slave", "CONF_BAD_VALUE 3:11"],
     ["retry-unknown writes", "CONF_BAD_VALUE 3:15"],
     ["cluster my/cluster", "CONF_BAD_VALUE 3:9"],
@@ -83,11 +83,30 @@ describe("one wrong word", () => {
     ["alert-smtp smtp://%ff@mail:25", "CONF_BAD_VALUE 3:12"],
     ["alert-smtp smtp://joe@example.com@relay", "CONF_BAD_VALUE 3:12"],
     ['backup-dir ""', "CONF_BAD_VALUE 3:12"],
+    ["backup-dir s3://", "CONF_BAD_VALUE 3:12"],
+    ["backup-dir s3://My_Bucket/twine", "CONF_BAD_VALUE 3:12"],
+    ["backup-dir s3://bucket/a//b", "CONF_BAD_VALUE 3:12"],
+    ["backup-dir s3://bucket/../other", "CONF_BAD_VALUE 3:12"],
+    ["backup-dir gs://bucket/twine", "CONF_BAD_VALUE 3:12"],
+    ['backup-key ""', "CONF_BAD_VALUE 3:12"],
+    ["backup-key age1qqqq", "CONF_BAD_VALUE 3:12"],
+    ["backup-key AGE-SECRET-KEY-1QQQQ", "CONF_BAD_VALUE 3:12"],
+    ["backup-key a.pub b.pub", "CONF_WORD_COUNT 3:18"],
+    ['users-file ""', "CONF_BAD_VALUE 3:12"],
+    ["backup-keep 0", "CONF_BAD_VALUE 3:13"],
+    ["backup-keep 7d 7d", "CONF_BAD_VALUE 3:13"],
+    ["backup-keep 0d", "CONF_BAD_VALUE 3:13"],
+    ["backup-keep 7 4w", "CONF_BAD_VALUE 3:13"],
+    ["backup-compress gzip", "CONF_BAD_VALUE 3:17"],
+    ["backup-archive maybe", "CONF_BAD_VALUE 3:16"],
+    ["backup-archive yes", "CONF_ARCHIVE_NOWHERE 3:1"],
+    ["backup-cut-every 10ms", "CONF_BAD_DURATION 3:18"],
     ["hash md5", "CONF_UNKNOWN_HASH 3:6"],
     ["hash-tag {", "CONF_BAD_HASH_TAG 3:10"],
     ["hash-tag {}}", "CONF_BAD_HASH_TAG 3:10"],
     ["hash-tag äö", "CONF_BAD_HASH_TAG 3:10"],
     ["redis", "CONF_WORD_COUNT 3:6"],
+    ["backup-keep", "CONF_WORD_COUNT 3:12"],
     ["redis maxmemory", "CONF_WORD_COUNT 3:16"],
     ['backup-dir "a b', "CONF_BAD_QUOTE 3:12"],
     ['backup-dir "a"b', "CONF_BAD_QUOTE 3:12"],
@@ -95,6 +114,23 @@ describe("one wrong word", () => {
   ])("%s is %s", (line, place) => {
     expect(placesOf(line)).toEqual([place]);
   });
+});
+
+test("a directive with too few words says how many it takes", () => {
+  expect(firstOf("backup-keep")).toContain("backup-keep takes 1 to 3 words, not 0");
+  expect(firstOf("redis")).toContain("redis takes a name and a value, not 0");
+  expect(firstOf("lease")).toContain("lease takes one word, not 0");
+});
+
+test("a duration or a size out of its range is refused with the range", () => {
+  expect(firstOf("lease 49ms")).toContain("lease 49ms is out of range");
+  expect(firstOf("lease 49ms")).toContain("write a duration from 50ms to 1m");
+  expect(firstOf("hold-bytes 0")).toContain("write a size from 1kb to 1tb");
+});
+
+test("a misspelt directive is corrected by one line, and only what resembles none lists all", () => {
+  expect(firstOf("down-aftr 1s")).toContain("remedy: write down-after DURATION");
+  expect(firstOf("zzzzzzzz 1s")).toContain("one of cluster, partitions, hash,");
 });
 
 describe("did you mean", () => {
@@ -169,7 +205,7 @@ describe("what Twine owns", () => {
   });
 });
 
-describe("lines that clash", () => {
+describe("lines that conflict", () => {
   test("a port is taken once on a host, and localhost and 127.0.0.1 are one host", () => {
     expect(firstOf("a3=data 0 127.0.0.1 6667 0")).toContain(
       "twine.conf:3:21: nodes a2 (line 2) and a3 both use port 6667 on 127.0.0.1",
@@ -181,13 +217,13 @@ describe("lines that clash", () => {
 
   test("the nodes of one partition have one db", () => {
     expect(firstOf("a3=data 0 6668 1")).toContain(
-      "twine.conf:3:16: of partition 0, a1 (line 1) says db 0 and a3 db 1",
+      "twine.conf:3:16: a1 (line 1) has db 0 and a3 db 1, and both are in partition 0",
     );
   });
 
   test("a partition without a data node is a gap, named once with all others", () => {
     expect(firstOf("b=data 5 7666 0\nc=data 3 7667 0")).toContain(
-      "twine.conf:3:8: the highest partition, 5, makes 6, but partitions 1, 2, 4 have no data node",
+      "twine.conf:3:8: the highest partition is 5, but partitions 1, 2, 4 have no data node",
     );
     expect(firstOf("partitions 2")).toContain(
       "twine.conf:3:1: partitions 2, but partition 1 has no data node",
@@ -196,7 +232,7 @@ describe("lines that clash", () => {
 
   test("a partition beyond `partitions` names both lines", () => {
     expect(firstOf("b=data 1 7666 0\npartitions 1")).toContain(
-      "twine.conf:3:8: b is of partition 1, but partitions 1 (line 4) allows 0 to 0",
+      "twine.conf:3:8: b is in partition 1, but partitions 1 (line 4) allows 0 to 0",
     );
   });
 
@@ -217,13 +253,13 @@ describe("lines that clash", () => {
       "twine.conf:3:1: down-after 300ms (line 3) is shorter than lease 500ms (the default)",
     );
     expect(placesOf("down-after 300ms\nlease 300ms")).toEqual([]);
-    expect(placesOf("lease 2s")).toEqual(["CONF_TIMES_CLASH 3:1"]);
+    expect(placesOf("lease 2s")).toEqual(["CONF_TIMES_CONFLICT 3:1"]);
   });
 
   test("ack-replicas above the replicas of a partition names the partitions", () => {
     expect(placesOf("ack-replicas 1")).toEqual([]);
-    expect(firstOf("ack-replicas 2")).toContain("partition 0 (as few as 1)");
-    expect(firstOf("b=data 1 7666 0\nack-replicas 1")).toContain("partition 1 (as few as 0)");
+    expect(firstOf("ack-replicas 2")).toContain("partition 0 has (as few as 1)");
+    expect(firstOf("b=data 1 7666 0\nack-replicas 1")).toContain("partition 1 has (as few as 0)");
   });
 });
 

@@ -121,6 +121,8 @@ describe("directives", () => {
       commandBytesMax: 536_870_912,
       commandArgsMax: 1_048_576,
       outputBytesMax: 268_435_456,
+      outputTotalBytesMax: 1024 ** 3,
+      tcpKeepaliveMs: 300_000,
       idleTimeoutMs: 0,
       drainForMs: 3000,
       tlsAuthClients: "no",
@@ -128,10 +130,20 @@ describe("directives", () => {
       tlsNodes: "no",
       backupDirs: [],
       backupEveryMs: 3_600_000,
-      backupKeep: 24,
+      backupKeep: { kind: "last", count: 24 },
+      backupCompress: "none",
+      backupArchive: "no",
+      backupCutEveryMs: 10_000,
       alertMail: [],
       alertSmtp: "smtp://localhost:25",
       alertAfterMs: 30_000,
+      httpHosts: [],
+      // router twemproxy and failover sentinel: conf-stack.test.ts.
+      router: "twine",
+      failover: "twine",
+      supervisor: "none",
+      monitEveryMs: 5_000,
+      monitPort: 2812,
     });
   });
 
@@ -157,6 +169,8 @@ describe("directives", () => {
       command-bytes 1mb
       command-args 1000
       output-bytes 32mb
+      output-bytes-total 2gb
+      tcp-keepalive 1m
       idle-timeout 5m
       drain-for 10s
       users-file secrets/users
@@ -169,11 +183,19 @@ describe("directives", () => {
       backup-dir backups
       backup-dir "/mnt/my backups # old"
       backup-every 6h
-      backup-keep 7
+      backup-keep 4w 24h
+      backup-compress zstd
+      backup-archive yes
+      backup-cut-every 30s
+      backup-key keys/backup.pub
       alert-mail ops@example.com
       alert-mail boss@example.com
       alert-smtp smtp://mail.example.com
-      alert-after 1d`;
+      alert-after 1d
+      http-hosts status.example.com
+      supervisor monit
+      monit-every 1s
+      monit-port 2813`;
     const { redis, ...settings } = configOf(text).settings;
     expect(redis.map(({ name, value }) => [name, value])).toEqual([
       ["maxmemory", "256mb"],
@@ -198,6 +220,8 @@ describe("directives", () => {
       commandBytesMax: 1_048_576,
       commandArgsMax: 1000,
       outputBytesMax: 33_554_432,
+      outputTotalBytesMax: 2 * 1024 ** 3,
+      tcpKeepaliveMs: 60_000,
       idleTimeoutMs: 300_000,
       drainForMs: 10_000,
       usersFile: "secrets/users",
@@ -209,10 +233,21 @@ describe("directives", () => {
       tlsNodes: "yes",
       backupDirs: ["backups", "/mnt/my backups # old"],
       backupEveryMs: 21_600_000,
-      backupKeep: 7,
+      backupKeep: { kind: "periods", hours: 24, days: 0, weeks: 4 },
+      backupCompress: "zstd",
+      backupArchive: "yes",
+      backupCutEveryMs: 30_000,
+      backupKey: "keys/backup.pub",
       alertMail: ["ops@example.com", "boss@example.com"],
       alertSmtp: "smtp://mail.example.com",
       alertAfterMs: 86_400_000,
+      httpHosts: ["status.example.com"],
+      // router twemproxy and failover sentinel: conf-stack.test.ts.
+      router: "twine",
+      failover: "twine",
+      supervisor: "monit",
+      monitEveryMs: 1_000,
+      monitPort: 2813,
     });
   });
 
@@ -249,10 +284,39 @@ describe("directives", () => {
     const defaults = [...page.matchAll(/^\| `([a-z-]+)` +\| `[^`]+` +\| `([^`]+)` +\|/gm)];
     expect(defaults.length).toBeGreaterThan(12);
     const printed = printConf(configOf(data)).split("\n");
-    for (const [, name, value] of defaults)
-      expect(printed).toContain(`${name ?? ""} ${value ?? ""}`);
+    // What says nothing about the cluster itself is printed only where it differs.
+    const quiet = [
+      "supervisor",
+      "monit-every",
+      "monit-port",
+      "router",
+      "failover",
+      "output-bytes-total",
+      "tcp-keepalive",
+      "backup-compress",
+      "backup-archive",
+      "backup-cut-every",
+    ];
+
+    for (const [, name = "", value = ""] of defaults.filter(
+      ([, name]) => !quiet.includes(name ?? ""),
+    ))
+      expect(printed).toContain(`${name} ${value}`);
+    expect(configOf(`${data}supervisor none\nmonit-every 5s\nmonit-port 2812`).settings).toEqual(
+      configOf(data).settings,
+    );
   });
 });
+
+test.each(["..", ".", "...."])(
+  "a cluster can't be called %s: its name becomes a folder's",
+  (name) => {
+    const { errors } = parseConf(`a1=data 0 6666 0\ncluster ${name}\n`, "twine.conf");
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toMatchObject({ at: { line: 2 } });
+    expect(errors[0]?.remedy).toContain("not dots alone");
+  },
+);
 
 describe("the digest", () => {
   const text = "a1=data 0 6666 0\na2=data 0 6667\nredis save 60 1\nredis save 900 1\n";

@@ -27,13 +27,13 @@ describe("placement", () => {
       "a1=data 0 db1 1 0\na2=data 0 db1 2 0\nb1=data 1 db2 1 0\nb2=data 1 DB2 2 0\n" +
       "c1=data 2 db1 3 0\nc2=data 2 db2 3 0";
     expect(warned(text)).toEqual([
-      "CONF_SHARED_HOST: all nodes of partitions 0, 1 share one host, although there are others",
+      "CONF_SHARED_HOST: all nodes of partitions 0, 1 are on one host: when it fails, they have no master",
     ]);
   });
 
   test("a cluster on one named host gets one note, and one on localhost none", () => {
     expect(warned("a1=data 0 db1 1 0\na2=data 0 db1 2 0")).toEqual([
-      "CONF_ONE_HOST: all nodes are on db1: the cluster ends with that host",
+      "CONF_ONE_HOST: all nodes are on db1: when this host fails, the whole cluster fails",
     ]);
     expect(warned("a1=data 0 localhost 1 0\na2=data 0 127.0.0.1 2 0")).toEqual([]);
   });
@@ -56,8 +56,8 @@ describe("placement", () => {
       "a1=data 0 1 0\na2=data 0 2 0\ns1=status 11\ns2=status 12\n" +
       "m1=monitor 21\nm2=monitor 22\nm3=monitor 23\nm4=monitor 24";
     expect(warned(text)).toEqual([
-      "CONF_EVEN_STATUS: 2 status nodes bear the loss of 0, as 1 would",
-      "CONF_EVEN_MONITORS: 4 monitors bear the loss of 1, as 3 would",
+      "CONF_EVEN_STATUS: 2 status nodes tolerate the loss of 0; 1 would tolerate as many",
+      "CONF_EVEN_MONITORS: 4 monitors tolerate the loss of 1; 3 would tolerate as many",
     ]);
   });
 
@@ -82,7 +82,7 @@ describe("settings", () => {
   test("a redis directive said twice is named, but not one that Redis adds up", () => {
     expect(warned(`${data}redis save 60 1\nredis save 900 1`)).toEqual([]);
     expect(warned(`${data}redis maxmemory 1gb\nredis maxmemory 2gb`)).toEqual([
-      "CONF_REDIS_TWICE: redis maxmemory is said on line 3 too, and Redis takes the last",
+      "CONF_REDIS_TWICE: redis maxmemory is also on line 3, and Redis uses the last one",
     ]);
   });
 });

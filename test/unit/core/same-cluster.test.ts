@@ -3,11 +3,11 @@ import type { ClusterConfig } from "../../../runtime/core/cluster.ts";
 import { parseConf } from "../../../runtime/core/conf/parse.ts";
 import {
   CLUSTER_REMEDY,
-  clusterClash,
+  clusterMismatch,
   requireSameCluster,
 } from "../../../runtime/core/same-cluster.ts";
 import type { TwineError } from "../../../runtime/core/errors.ts";
-import { firstView } from "../../../runtime/monitor/decide/first-view.ts";
+import { firstView } from "../../../runtime/monitor/decide/views/first-view.ts";
 
 function configOf(text: string): ClusterConfig {
   const { config, errors } = parseConf(`${text}\ns1=status localhost 7101 0\n`, "twine.conf");
@@ -21,26 +21,28 @@ const view = firstView(OURS, "d1", "m1", "");
 describe("a twine.conf is the same cluster's as the view", () => {
   test("when they share one data node, whatever else has changed", () => {
     const changed = configOf("a2=data 0 127.0.0.1 7002 0\nb1=data 0 db1 7001 0");
-    expect(clusterClash(view, changed)).toBeUndefined();
+    expect(clusterMismatch(view, changed)).toBeUndefined();
   });
 
   test("when it names no data node, so that there is nothing to compare", () => {
     const bare = { ...OURS, nodes: OURS.nodes.filter(({ kind }) => kind !== "data") };
-    expect(clusterClash(view, bare)).toBeUndefined();
+    expect(clusterMismatch(view, bare)).toBeUndefined();
   });
 });
 
 describe("a twine.conf is another cluster's than the view", () => {
   test("when the same names stand at other addresses", () => {
     const other = configOf("a1=data 0 localhost 8001 0\na2=data 0 localhost 8002 0");
-    expect(clusterClash(view, other)).toBe(
-      'these status nodes hold another cluster that is named "twine" too: ' +
+    expect(clusterMismatch(view, other)).toBe(
+      'these status nodes belong to another cluster that is named "twine" too: ' +
         "none of its data nodes (a1 at 127.0.0.1:7001, a2 at 127.0.0.1:7002) is in twine.conf",
     );
   });
 
   test("when other names stand at the same addresses", () => {
-    expect(clusterClash(view, configOf("b1=data 0 localhost 7001 0"))).toContain("another cluster");
+    expect(clusterMismatch(view, configOf("b1=data 0 localhost 7001 0"))).toContain(
+      "another cluster",
+    );
   });
 
   test("a tool ends with the remedy", () => {

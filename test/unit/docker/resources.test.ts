@@ -143,7 +143,7 @@ describe.each(CASES)("%s", (name, args) => {
 });
 
 describe("the files that twine.conf names", () => {
-  test("lie in the router's container alone, beside a twine.conf that says so", async () => {
+  test("lie in the router's container, the hash in the monitors' too, beside a twine.conf that says so", async () => {
     const { resources } = await recordedOnce(FILES_ARGS);
     expectAccepted("router-files", resources);
     const conf = (name: string): string =>
@@ -165,7 +165,11 @@ describe("the files that twine.conf names", () => {
       "tls-key.pem 1000 0400",
       "tls-ca.pem root 0644",
     ]);
-    expect(filesOf("m1")).toEqual(["twine.conf root 0644", "password 1000 0400"]);
+    expect(filesOf("m1")).toEqual([
+      "twine.conf root 0644",
+      "password 1000 0400",
+      "my-hash.mjs root 0755",
+    ]);
   });
 
   test("that are compiled come to the router byte by byte", async () => {
@@ -253,6 +257,40 @@ describe("the mail relay's password", () => {
     expect(having[0]?.inputs["envs"]).toContain(`TWINE_SMTP_PASSWORD_FILE=${file}`);
     const inClear = JSON.stringify(resources.map((one) => withoutSecrets(one.inputs)));
     expect(inClear).not.toContain("as the relay wants it");
+  });
+});
+
+describe("what backups need", () => {
+  const conf = `${HOST_ARGS.conf}\nbackup-dir s3://bucket/twine\nbackup-dir /backups\n`;
+  const keys = { accessKeyId: "AKIA", secretAccessKey: "of the store", region: "eu-central-1" };
+  const backup = { folder: "/srv/twine", endpoint: "https://minio:9000", ...keys };
+
+  test("have the monitors alone: a secret profile and a folder of the host", async () => {
+    const { resources } = await recordedOnce({ ...HOST_ARGS, conf, backup });
+    const file = "/etc/twine/aws";
+    const having = resources.filter((one) => JSON.stringify(one.inputs).includes(`"${file}"`));
+    expect(having.map(({ name }) => name)).toEqual(["m1", "m2", "m3"]);
+    const mounting = resources.filter((one) => JSON.stringify(one.inputs).includes("/srv/twine"));
+    expect(mounting.map(({ name }) => name)).toEqual(["m1", "m2", "m3"]);
+    const content = [
+      "[default]",
+      "endpoint_url = https://minio:9000",
+      "region = eu-central-1",
+      "aws_access_key_id = AKIA",
+      "aws_secret_access_key = of the store",
+      "",
+    ].join("\n");
+    expect(uploadsOf(resources, "m2")).toContainEqual({
+      ...{ file, content, owner: "1000", group: "0", permissions: "0400" },
+    });
+    expect(having[0]?.inputs["envs"]).toEqual(
+      expect.arrayContaining([`AWS_CONFIG_FILE=${file}`, `AWS_SHARED_CREDENTIALS_FILE=${file}`]),
+    );
+    expect(having[0]?.inputs["volumes"]).toContainEqual({
+      ...{ hostPath: "/srv/twine", containerPath: "/backups" },
+    });
+    const inClear = JSON.stringify(resources.map((one) => withoutSecrets(one.inputs)));
+    expect(inClear).not.toContain("of the store");
   });
 });
 

@@ -129,7 +129,7 @@ describe("everything else", () => {
     expect(problemsOf({ engin: "tcp://ci:2376", colour: "red" }, SHIPPED)).toEqual([
       "twine:engin is not a key that Twine reads; did you mean twine:engine? | pulumi config rm twine:engin",
       expect.stringMatching(
-        /^twine:colour is not .*; there are twine:conf, twine:engine, .* rm twine:colour$/,
+        /^twine:colour is not .*; there are twine:backup, twine:conf, twine:engine, .* rm twine:colour$/,
       ),
     ]);
   });
@@ -152,6 +152,40 @@ describe("everything else", () => {
       expect.stringMatching(
         /^twine:smtpPassword is set, and twine.conf's alert-smtp names no user/,
       ),
+    ]);
+  });
+
+  test("backups that would be lost with a container, and half of a key, are told beforehand", () => {
+    const conf = (line: string) => configOf(`${confText("twine.conf")}\n${line}\n`);
+    const keys = { accessKeyId: "AKIA", secretAccessKey: "word" };
+    expect(problemsOf({ backup: keys }, conf("backup-dir s3://bucket/twine"))).toEqual([]);
+    expect(problemsOf({}, conf("backup-dir s3://bucket/twine"))).toEqual([]);
+    const folder = { folder: "/srv/backups" };
+    expect(problemsOf({ backup: folder }, conf("backup-dir /backups/of-twine"))).toEqual([]);
+    expect(problemsOf({}, conf("backup-dir /backups"))).toEqual([
+      expect.stringMatching(
+        /^twine:backup\.folder is missing, and twine.conf has backup-dir \/backups/,
+      ),
+    ]);
+    expect(problemsOf({ backup: folder }, conf("backup-dir backups"))).toEqual([
+      expect.stringMatching(
+        /^twine:backup\.folder twine.conf has backup-dir backups: .* is lost with it/,
+      ),
+    ]);
+    expect(problemsOf({ backup: { folder: "srv", acessKeyId: "a" } }, SHIPPED)).toEqual([
+      expect.stringMatching(/^twine:backup\.acessKeyId is not a key/),
+      expect.stringMatching(/^twine:backup\.folder must be an absolute path/),
+    ]);
+    expect(problemsOf({ backup: { accessKeyId: "a" } }, SHIPPED)).toEqual([
+      expect.stringMatching(
+        /^twine:backup accessKeyId and secretAccessKey are only of use together/,
+      ),
+    ]);
+    expect(problemsOf({ backup: { ...keys, region: "a\nb" } }, SHIPPED)).toEqual([
+      expect.stringMatching(/^twine:backup\.region must be one line/),
+    ]);
+    expect(problemsOf({ backup: "s3://bucket" }, SHIPPED)).toEqual([
+      expect.stringMatching(/^twine:backup must be an object/),
     ]);
   });
 
@@ -226,5 +260,24 @@ describe("everything else", () => {
     const engine = "tcp://ci:2375";
     expect(problemsOf({ engine, publish })).toHaveLength(1);
     expect(problemsOf({ engine, publish, password: "word" })).toEqual([]);
+  });
+});
+
+test("a platform is linux/ARCHITECTURE, and each engine's own when there is none", () => {
+  const engine = "unix:///var/run/docker.sock";
+  expect(check({ engine }).platform).toBeUndefined();
+  expect(check({ engine, platform: "linux/arm/v7" }).platform).toBe("linux/arm/v7");
+  expect(problemsOf({ engine, platform: "arm64" })).toEqual([
+    'twine:platform must be linux/ARCHITECTURE, and is "arm64" | for example: pulumi config set twine:platform linux/amd64',
+  ]);
+});
+
+describe("twemproxy and Sentinel", () => {
+  test("are refused with what to use instead", () => {
+    const stack = configOf(confText("examples/twemproxy-sentinel.conf"));
+    expect(problemsOf({}, stack)).toEqual([
+      "router twemproxy and failover sentinel of twine.conf run as processes of a host, not in containers | " +
+        "use twine-setup and twine-start on each host, or router twine and failover twine",
+    ]);
   });
 });

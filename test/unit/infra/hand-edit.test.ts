@@ -1,6 +1,6 @@
 // hand-edit.test.ts: a file that a person touched is theirs.
 import { describe, expect, test } from "vitest";
-import { decideFile, digestOf, parseGenerated } from "../../../infra/local/hand-edit.ts";
+import { decideFile, digestOf, parseGenerated } from "../../../infra/local/files/hand-edit.ts";
 
 const OLD = "port 1\n";
 const NEW = "port 2\n";

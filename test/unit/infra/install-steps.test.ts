@@ -1,6 +1,6 @@
 // install-steps.test.ts: who may install what, and what the others are told.
 import { expect, test } from "vitest";
-import { installPlan, type Machine } from "../../../infra/local/install-steps.ts";
+import { installPlan, type Machine } from "../../../infra/local/install/install-steps.ts";
 
 function machine(manager: string | undefined, rights: Partial<Machine> = {}): Machine {
   return {

@@ -1,6 +1,6 @@
 // names.test.ts: many nodes in few words.
 import { expect, test } from "vitest";
-import { namesOf } from "../../../infra/local/names.ts";
+import { namesOf } from "../../../infra/local/files/names.ts";
 
 test("few names are listed in a person's order, many are cut short, none is nothing", () => {
   expect(namesOf(["a10", "a2", "a1"])).toBe("a1, a2, a10");

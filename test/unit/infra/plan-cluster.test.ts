@@ -54,9 +54,28 @@ describe("redis lines of twine.conf", () => {
     expect(settings("redis save 900 1\nredis save 300 10\n")).toEqual([
       { name: "repl-diskless-sync", value: "yes" },
       { name: "repl-diskless-sync-delay", value: "0" },
+      { name: "busy-reply-threshold", value: "750" },
       { name: "save", value: "900 1" },
       { name: "save", value: "300 10" },
     ]);
+  });
+
+  test("a script is reported as busy before down-after, under the name that the server knows", () => {
+    const busyNames = (text: string): string[] =>
+      (text.match(/"(?:busy-reply-threshold|lua-time-limit)","value":"\d+"/g) ?? []).map((found) =>
+        found
+          .replace(/[",:]|value/g, " ")
+          .replace(/\s+/g, " ")
+          .trim(),
+      );
+    const busyOf = (lines: string): string[] => busyNames(JSON.stringify(settings(lines)));
+    expect(busyOf("down-after 4s\n")).toEqual(["busy-reply-threshold 3000"]);
+    // Redis's own 5 s is soon enough.
+    expect(busyOf("down-after 30s\n")).toEqual([]);
+    expect(busyOf("redis busy-reply-threshold 9000\n")).toEqual(["busy-reply-threshold 9000"]);
+    expect(busyOf("redis lua-time-limit 9000\n")).toEqual(["lua-time-limit 9000"]);
+    const old = plan(`a1=data 0 db1 6666 0\n${STATUS_AND_MONITOR}`, { redisMajor: 6 });
+    expect(busyNames(JSON.stringify(fileOf(old, "a1/redis.conf")))).toEqual(["lua-time-limit 750"]);
   });
 
   test("an append only file makes SIGTERM save nothing, on a Redis that knows the setting", () => {

@@ -1,6 +1,6 @@
 // stamp.test.ts: nobody's data folder is taken by mistake.
 import { expect, test } from "vitest";
-import { decideStamp } from "../../../infra/local/stamp.ts";
+import { decideStamp } from "../../../infra/local/files/stamp.ts";
 
 function decide(given: {
   existing?: string;

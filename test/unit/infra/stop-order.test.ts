@@ -1,6 +1,6 @@
 // stop-order.test.ts: who stops before whom.
 import { expect, test } from "vitest";
-import { STOP_STAGES, stopStage } from "../../../infra/local/stop-order.ts";
+import { STOP_STAGES, stopStage } from "../../../infra/local/processes/stop-order.ts";
 
 test("routers stop first and status nodes last, replicas before masters", () => {
   const stages = [

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { hashingWith } from "../../../runtime/core/hashing.ts";
 import { actionsOf } from "../../../runtime/monitor/decide/actions.ts";
-import { leadClash } from "../../../runtime/monitor/decide/adopt-conf.ts";
+import { leadConflict } from "../../../runtime/monitor/decide/views/adopt-conf.ts";
 import {
   CONF,
   configOf,
@@ -26,6 +27,56 @@ test("a changed twine.conf waits for a majority of the monitors, then its new no
   expect(scene.role("a4")).toBe("dead");
   expect(scene.role("a1")).toBe("master");
   expect(scene.view.state).toBe("DEGRADED");
+});
+
+test("a file that names one monitor is not adopted by that one while the others run", () => {
+  const scene = servedScene();
+  scene.peers.set("m2", { ...peer, confDigest: "d1" }).set("m3", { ...peer, confDigest: "d1" });
+  scene.config = configOf(CONF.replace(/^m[23].*$/gm, ""));
+  scene.digest = "d2";
+  scene.step().step();
+  expect(scene.last?.conf).toMatchObject({
+    kind: "waits",
+    why: "1 of the 3 monitors that run now hold the new twine.conf, and 2 must",
+  });
+  expect(scene.view.confDigest).toBe("d1");
+  // One of those that are dropped agrees: it holds the new file.
+  scene.peers.set("m2", peer);
+  scene.step();
+  expect(scene.view.confDigest).toBe("d2");
+  expect(scene.role("m3")).toBeUndefined();
+});
+
+test("nobody is judged by a file that is not adopted: one monitor of its own file is no majority", () => {
+  const scene = servedScene();
+  scene.adopted = scene.config;
+  scene.config = configOf(CONF.replace(/^m[23].*$/gm, ""));
+  scene.digest = "d2";
+  scene.peers.set("m2", { ...peer, confDigest: "d1" }).set("m3", { ...peer, confDigest: "d1" });
+  // Silent to this monitor alone: a suspect by the three of the adopted file, down by the one of its own.
+  scene.see("a1", "silent").step(5000);
+  expect(scene.role("a1")).toBe("master");
+  expect(scene.last?.nodeHealth.get("a1")?.kind).toBe("suspect");
+});
+
+test("the view marks the monitors that hold another file, until they hold the adopted one or are gone", () => {
+  const scene = servedScene();
+  const marked = (): string[] =>
+    scene.view.nodes.filter(({ otherConf }) => otherConf === true).map(({ name }) => name);
+  scene.peers.set("m2", { ...peer, confDigest: "d1" }).set("m3", { ...peer, confDigest: "d9" });
+  scene.step();
+  expect(marked()).toEqual(["m3"]);
+  const { revision } = scene.view;
+  scene.peers.delete("m3");
+  scene.step();
+  expect(marked()).toEqual(["m3"]);
+  expect(scene.view.revision).toBe(revision);
+  scene.peers.set("m3", { ...peer, confDigest: "d1" });
+  scene.step();
+  expect(marked()).toEqual([]);
+  scene.digest = "d2";
+  scene.step();
+  expect(marked()).toEqual(["m1"]);
 });
 
 /** A served scene whose monitors all hold another twine.conf. */
@@ -157,24 +208,43 @@ describe("a master that left twine.conf", () => {
 /** What the view asks of one node, by kind. */
 function actionsFor(scene: Scene, name: string): string[] {
   const { view, last, nowMs, pauses } = scene;
-  return actionsOf(view, last?.standings ?? new Map(), { pauses, nowMs, attemptMs: 2000 })
+  return actionsOf(view, last?.nodeHealth ?? new Map(), { pauses, nowMs, attemptMs: 2000 })
     .filter(({ node }) => node === name)
     .map(({ kind }) => kind);
 }
 
 test.each([
   ["partitions", `${CONF.replace("partitions 1", "partitions 2")}b1=data 1 localhost 7009 0\n`],
-  ["the hash", `${CONF}hash crc16\n`],
   ["the hash tag", `${CONF}hash-tag {}\n`],
 ])("a twine.conf that changes %s is refused, whoever holds it", (_what, text) => {
   const scene = servedScene();
-  const before = scene.view;
+  const { partitions, confDigest } = scene.view;
   scene.config = configOf(text);
   scene.digest = "d2";
   scene.peers.set("m2", peer).set("m3", peer);
   scene.step();
   expect(scene.last?.conf.kind).toBe("refused");
-  expect(scene.view).toBe(before);
+  expect(scene.view).toMatchObject({ partitions, confDigest });
+});
+
+test("another function is refused, under its own name and under the old one; the same one is adopted with its new path", () => {
+  const scene = servedScene();
+  const module = (path: string, fingerprint: string) =>
+    hashingWith({ hash: { kind: "module", path }, partitions: 1 }, fingerprint);
+  scene.view = { ...scene.view, hashing: module("./mine.mjs", "1111") };
+  scene.digest = "d2";
+  scene.peers.set("m2", peer).set("m3", peer);
+  for (const path of ["./mine.mjs", "./other.mjs"]) {
+    scene.hashing = module(path, "2222");
+    expect(scene.step().last?.conf).toMatchObject({
+      kind: "refused",
+      why: expect.stringMatching(/fingerprint 1111.*fingerprint 2222/) as string,
+    });
+  }
+  scene.hashing = module("/srv/moved.mjs", "1111");
+  scene.step();
+  expect(scene.last?.conf.kind).toBe("adopted");
+  expect(scene.view.hashing).toEqual(scene.hashing);
 });
 
 test.each([
@@ -182,9 +252,9 @@ test.each([
   ["the same", CONF, undefined],
   ["another one instead", CONF.replace("7101", "7102"), /add or remove one at a time/],
   ["two more", `${CONF}s2=status localhost 7102 0\ns3=status localhost 7103 0\n`, /one at a time/],
-  ["another hash", `${CONF}hash crc16\n`, /keys lie by crc32/],
+  ["another hash tag", `${CONF}hash-tag {}\n`, /keys are placed by crc32/],
 ])("a monitor whose twine.conf names %s may or must not lead", (_what, text, why) => {
-  const clash = leadClash(servedScene().view, configOf(text));
-  if (why === undefined) expect(clash).toBeUndefined();
-  else expect(clash).toMatch(why);
+  const conflict = leadConflict(servedScene().view, configOf(text));
+  if (why === undefined) expect(conflict).toBeUndefined();
+  else expect(conflict).toMatch(why);
 });

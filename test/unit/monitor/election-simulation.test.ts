@@ -6,8 +6,8 @@ import { memoryAcceptor, type MemoryAcceptor } from "../../../runtime/register/m
 import type { Acceptor } from "../../../runtime/register/register.ts";
 import { startMonitor, type Monitor } from "../../../runtime/monitor/monitor.ts";
 import { seededRandom, type SeededRandom } from "../../support/seeded-random.ts";
-import { memoryBoard } from "../../support/memory-board.ts";
-import { ToldTime } from "../../support/told-time.ts";
+import { memoryHashes } from "../../support/memory-hashes.ts";
+import { ManualTime } from "../../support/manual-time.ts";
 import { configOf } from "./situations.ts";
 
 const CONF = `
@@ -50,7 +50,7 @@ function overNetwork(acceptor: Acceptor, clock: Clock, random: SeededRandom): Ac
 const nobody: OpenLink = () => Promise.reject(new LinkError("nobody listens", "refused"));
 
 interface Cluster {
-  readonly time: ToldTime;
+  readonly time: ManualTime;
   readonly random: SeededRandom;
   readonly acceptors: readonly MemoryAcceptor[];
   readonly monitors: ReadonlyMap<string, Monitor>;
@@ -58,8 +58,8 @@ interface Cluster {
 
 function startCluster(seed: number): Cluster {
   const random = seededRandom(seed);
-  const time = new ToldTime();
-  const board = memoryBoard();
+  const time = new ManualTime();
+  const hashes = memoryHashes();
   const acceptors = ["s1", "s2", "s3"].map((name) => memoryAcceptor(name));
   const monitors = new Map<string, Monitor>();
   for (const name of ["m1", "m2", "m3"]) {
@@ -73,7 +73,7 @@ function startCluster(seed: number): Cluster {
       log: silentLog,
       openLink: nobody,
       acceptors: acceptors.map((acceptor) => overNetwork(acceptor, clock, random)),
-      board,
+      hashes,
     });
     monitors.set(name, monitor);
   }

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { transitionsBetween } from "../../../runtime/monitor/decide/transitions.ts";
+import { transitionsBetween } from "../../../runtime/monitor/decide/views/transitions.ts";
 import { EVENTS } from "../../../runtime/monitor/emit.ts";
-import { otherAlphas } from "../../../runtime/monitor/act/actor.ts";
+import { otherAlphas } from "../../../runtime/monitor/act/other-alphas.ts";
 import type { View } from "../../../runtime/core/view.ts";
 import { ROOT, listFiles } from "../../support/source-files.ts";
 import { servedScene } from "./situations.ts";
@@ -14,7 +14,11 @@ test("docs/EVENTS.md lists exactly the events that the code can emit, in the sam
   expect(listed).toEqual(Object.keys(EVENTS));
 });
 
-const SOURCES = [...listFiles("runtime/monitor", ".ts"), "runtime/bin/twined.ts"]
+const SOURCES = [
+  ...listFiles("runtime/monitor", ".ts"),
+  "runtime/bin/twined.ts",
+  "runtime/backup/backup-services.ts",
+]
   .filter((path) => path !== "runtime/monitor/emit.ts")
   .map((path) => readFileSync(join(ROOT, path), "utf8"));
 
@@ -39,12 +43,12 @@ test("a partition's HALT is told once, and what it waits for whenever that chang
     partitions: view.partitions.map((partition) => ({ ...partition, needs })),
   });
   const steps = [null, "a1", "a1 or a2", "a2", null, "a1"];
-  const told = steps.slice(1).map((needs, at) =>
+  const reported = steps.slice(1).map((needs, at) =>
     transitionsBetween(needing(steps[at] ?? null), needing(needs))
       .map(({ event }) => event)
       .filter((event) => event !== "+view"),
   );
-  expect(told).toEqual([["+halt"], ["+needs"], ["+needs"], ["-halt"], ["+halt"]]);
+  expect(reported).toEqual([["+halt"], ["+needs"], ["+needs"], ["-halt"], ["+halt"]]);
 });
 
 test("a lost master is told as +failover, -master, +down, +state and +view", () => {

@@ -52,7 +52,7 @@ describe("with ack-replicas k, R-k+1 of the R replicas must count", () => {
 
   test("what one took as master made by hand makes it no further; on a tie one without such writes is taken", () => {
     const byHand = { replicationId: "h9", replicationId2: "h1", secondOffset: 121 };
-    for (const [own, offset, heir] of [
+    for (const [own, offset, candidate] of [
       ["a2", 140, "a3"],
       ["a3", 140, "a2"],
       ["a2", 120, "a3"],
@@ -61,7 +61,7 @@ describe("with ack-replicas k, R-k+1 of the R replicas must count", () => {
     ] as const) {
       const other = own === "a2" ? "a3" : "a2";
       const scene = crashed(ONE_ACK).see(own, detached(500, byHand)).see(other, detached(offset));
-      expect([own, offset, scene.step(5).partition.promoting]).toEqual([own, offset, heir]);
+      expect([own, offset, scene.step(5).partition.promoting]).toEqual([own, offset, candidate]);
     }
   });
 
@@ -160,6 +160,30 @@ describe("a replica that was emptied by a full sync that broke off", () => {
     expect(scene.partition.needs).toContain("--accept-loss a1");
     scene.see("a1", { ...back, keys: 7 }).step(5);
     expect(scene.partition.needs).toContain("--accept-loss a2");
+  });
+
+  test.each([
+    ["never had more than a last master that came back by RDB: that one is promoted", 110, "a1"],
+    ["may have had more: a person decides, and is told of which node", 111, null],
+    ["says nothing of what it had: the same", undefined, null],
+  ])("%s", (_what, keptOffset, promoting) => {
+    const kept = keptOffset === undefined ? {} : { keptOffset };
+    const scene = crashed(ONE_ACK).see("a2", detached(105, { runId: "n" }));
+    scene.see("a3", detached(1, { runId: "n", isEmptied: true, keys: 4, ...kept }));
+    scene.see("a1", infoOf({ runId: "m", replicationId: "h1", offset: 110, keys: 9 })).step(5);
+    scene.step(2000);
+    expect(scene.partition.promoting).toBe(promoting);
+    if (promoting !== null) return;
+    expect(scene.partition.needs).toContain(
+      "a decision: what a3 holds can't be compared with what a1 came back with",
+    );
+  });
+
+  test("on another history, how far it was says nothing", () => {
+    const stranger = { replicationId: "h0", runId: "n", isEmptied: true, keptOffset: 5, keys: 4 };
+    const scene = crashed(ONE_ACK).seeAll(detached(1, stranger), "a2", "a3");
+    scene.see("a1", infoOf({ runId: "m", replicationId: "h1", offset: 110, keys: 9 })).step(5);
+    expect(scene.step(2000).partition.promoting).toBeNull();
   });
 
   test("keeps nobody waiting without: it will never have its data again", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { actionsOf } from "../../../runtime/monitor/decide/actions.ts";
-import { inheritedView } from "../../../runtime/monitor/decide/first-view.ts";
-import { transitionsBetween } from "../../../runtime/monitor/decide/transitions.ts";
+import { inheritedView } from "../../../runtime/monitor/decide/views/first-view.ts";
+import { transitionsBetween } from "../../../runtime/monitor/decide/views/transitions.ts";
 import {
   crashed,
   detached,
@@ -20,7 +20,7 @@ function actionsIn(scene: Scene): string[] {
   const { last, nowMs, view } = scene;
   const draining = last?.draining ?? new Set();
   const memory = { pauses: new Map(), nowMs, attemptMs: 2000, draining };
-  return actionsOf(view, last?.standings ?? new Map(), memory).map(
+  return actionsOf(view, last?.nodeHealth ?? new Map(), memory).map(
     (action) => `${action.kind} ${action.node}`,
   );
 }
@@ -211,7 +211,8 @@ describe("the failover of a master whose port refuses", () => {
   test("an alpha that takes over goes on from the view alone", () => {
     const scene = crashed();
     scene.view = inheritedView(scene.view, "m2", "2026-01-01T00:00:02.000Z");
-    scene.vacancies = new Map();
+    scene.withoutMasterSince = new Map();
+    scene.heldSince = new Map();
     scene.seeAll("unknown", "a2", "a3").step(5);
     expect(scene.partition.promoting).toBeNull();
     scene.seeAll(detached(), "a2", "a3").step(5);
@@ -220,7 +221,7 @@ describe("the failover of a master whose port refuses", () => {
 
   test("a master that was only cut off and never left is master again while nobody else was chosen", () => {
     const scene = servedScene();
-    const info = scene.sights.get("a1")?.info ?? "unknown";
+    const info = scene.nodeObservations.get("a1")?.info ?? "unknown";
     scene.see("a1", "refused").step();
     scene.see("a1", info).step(5);
     expect(scene.partition.promoting).toBe("a1");
@@ -245,7 +246,8 @@ describe("the failover of a master that only fell silent", () => {
 
   test("a new alpha waits a whole lease of its own", () => {
     const scene = hung().seeAll(detached(), "a2", "a3").step(LEASE_MS);
-    scene.vacancies = new Map();
+    scene.withoutMasterSince = new Map();
+    scene.heldSince = new Map();
     scene.step(LEASE_MS);
     expect(scene.partition.promoting).toBeNull();
     scene.step(LEASE_MS * 1.2);

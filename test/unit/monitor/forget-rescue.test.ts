@@ -28,7 +28,7 @@ test("what was saved is marked as seen, and told as done once the view says so; 
   expect(scene.view.nodes.find(({ name }) => name === "a2")?.rescue).toMatchObject({
     isSeen: true,
   });
-  const done = "done: the rescue of a2 is told of no more; the file stays at m1:/a2.rdb";
+  const done = "done: the rescue of a2 is no longer shown; the file stays at m1:/a2.rdb";
   expect(answerOf(scene.step(50))).toBe(done);
   const revision = scene.view.revision;
   expect(answerOf(ask(scene, "a2"))).toBe(done);
@@ -44,7 +44,7 @@ test("somebody who has seen to a rescue has seen to those before it, and is told
   );
   scene.view = { ...scene.view, nodes };
   const done =
-    "done: the rescue of a2 is told of no more; the files stay at m2:/a2-first.rdb, m1:/a2.rdb";
+    "done: the rescue of a2 is no longer shown; the files stay at m2:/a2-first.rdb, m1:/a2.rdb";
   expect(answerOf(ask(scene, "a2").step(50))).toBe(done);
 });
 
@@ -58,5 +58,5 @@ test.each([
 
 test("what could not be saved must not be forgotten", () => {
   const scene = ask(rescued({ kind: "kept", place: null, why: "full" }), "a2");
-  expect(answerOf(scene)).toContain("refused: what a2 had of its own could not be saved");
+  expect(answerOf(scene)).toContain("refused: the writes that only a2 holds could not be saved");
 });

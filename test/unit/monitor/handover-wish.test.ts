@@ -1,7 +1,7 @@
 // Method: a served scene of a1 (master), a2, a3, asked for a handover.
 import { describe, expect, test } from "vitest";
 import type { Request, RequestBody } from "../../../runtime/core/request.ts";
-import { judgeHandover } from "../../../runtime/monitor/decide/handover-wish.ts";
+import { judgeHandover } from "../../../runtime/monitor/decide/handover/handover-wish.ts";
 import { masterInfo, replicaOf, servedScene, type Scene } from "./situations.ts";
 
 function asked(body: RequestBody): Request {
@@ -39,8 +39,11 @@ describe("a replica that can't take over is named with the reason", () => {
       (scene: Scene) => scene.see("a2", replicaOf("a1", { isLoading: true })),
     ],
     [
-      "can't write to its disk",
-      (scene: Scene) => scene.see("a2", replicaOf("a1", { isDiskWell: false })),
+      "refuses writes: its last write to the AOF failed",
+      (scene: Scene) => {
+        const refusal = { kind: "aof", limit: "" } as const;
+        return scene.see("a2", replicaOf("a1", { isDiskWell: false, refusal }));
+      },
     ],
     [
       "is behind a1",
@@ -72,7 +75,7 @@ test("while a master is looked for the request waits; one that needs something f
   const judged = (needs: string | null): string => {
     const partitions = [{ ...scene.partition, master: null, promoting: null, needs }];
     const view = { ...scene.view, partitions };
-    const input = { view, standings: new Map(), nowMs: 0, freshMs: 100 };
+    const input = { view, nodeHealth: new Map(), nowMs: 0, freshMs: 100 };
     const verdict = judgeHandover({ kind: "promote-to", node: "a2" }, input);
     return "message" in verdict ? verdict.message : verdict.kind;
   };

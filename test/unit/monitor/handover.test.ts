@@ -5,10 +5,10 @@ import {
   attemptMsOf,
   decideHandover,
   type HandoverInput,
-} from "../../../runtime/monitor/decide/handover.ts";
-import type { NodeInfo } from "../../../runtime/monitor/decide/info.ts";
+} from "../../../runtime/monitor/decide/handover/handover.ts";
+import type { NodeInfo } from "../../../runtime/monitor/decide/nodes/info.ts";
 import type { Pauses } from "../../../runtime/monitor/decide/pauses.ts";
-import type { Standing } from "../../../runtime/monitor/decide/standing.ts";
+import type { NodeHealth } from "../../../runtime/monitor/decide/nodes/node-health.ts";
 import { infoOf, masterInfo, replicaOf } from "./situations.ts";
 
 const PARTITION: PartitionView = {
@@ -37,7 +37,7 @@ function nodeOf(name: string, port: number, role: NodeView["role"]): NodeView {
   };
 }
 
-function up(info: NodeInfo, askedAtMs = 60): Standing {
+function up(info: NodeInfo, askedAtMs = 60): NodeHealth {
   return { kind: "up", info, askedAtMs };
 }
 
@@ -45,10 +45,10 @@ function up(info: NodeInfo, askedAtMs = 60): Standing {
 function step(changes: {
   handover?: Handover | null;
   partition?: Partial<PartitionView>;
-  a1?: Standing;
-  a2?: Standing;
+  a1?: NodeHealth;
+  a2?: NodeHealth;
   pauses?: Pauses;
-  unsettled?: string[];
+  stale?: string[];
   wish?: string;
   nowMs?: number;
 }) {
@@ -56,12 +56,12 @@ function step(changes: {
   const input: HandoverInput = {
     partition: { ...PARTITION, ...changes.partition, handover },
     nodes: [nodeOf("a1", 7001, "master"), nodeOf("a2", 7002, "replica")],
-    standings: new Map([
+    nodeHealth: new Map([
       ["a1", changes.a1 ?? up(masterInfo({ offset: 50 }))],
       ["a2", changes.a2 ?? up(replicaOf("a1", { offset: 50 }))],
     ]),
     pauses,
-    unsettled: new Set(changes.unsettled),
+    stale: new Set(changes.stale),
     wish: changes.wish,
     nowMs,
     sinceMs: 0,
@@ -168,9 +168,20 @@ describe("while the master steps down", () => {
     });
   });
 
+  test("a replica of Redis 6.2, whose offset is discarded at the step down, is compared by the end of its history and its keys", () => {
+    const a1 = up(infoOf({ replicationId: "h1", offset: 50, keys: 7 }));
+    const discarded = { isLinkUp: false, offset: 1, isEmptied: true, keptOffset: 50, keys: 7 };
+    const promotes = (changes: Partial<NodeInfo>): boolean =>
+      step({ handover: STEP_DOWN, a1, a2: up(replicaOf("a1", { ...discarded, ...changes })) })
+        .partition.promoting === "a2";
+    expect(promotes({})).toBe(true);
+    expect(promotes({ keys: 0 })).toBe(false);
+    expect(promotes({ keptOffset: 49 })).toBe(false);
+  });
+
   test("what either of them said before the last action on it counts for nothing", () => {
-    for (const unsettled of [["a1"], ["a2"]]) {
-      const decided = step({ handover: STEP_DOWN, a1: up(DETACHED), unsettled });
+    for (const stale of [["a1"], ["a2"]]) {
+      const decided = step({ handover: STEP_DOWN, a1: up(DETACHED), stale });
       expect(decided.partition).toMatchObject({ master: "a1", handover: STEP_DOWN });
     }
   });

@@ -1,7 +1,7 @@
 // Method: the judge alone with a clock that is told the time; then two whole clusters of monitors on the same three
-// acceptors and the same board, all in one process.
+// acceptors and the same hashes, all in one process.
 import { describe, expect, test } from "vitest";
-import { firstView } from "../../../runtime/monitor/decide/first-view.ts";
+import { firstView } from "../../../runtime/monitor/decide/views/first-view.ts";
 import type { EventName } from "../../../runtime/monitor/emit.ts";
 import { createMembership } from "../../../runtime/monitor/membership.ts";
 import { startMonitor, type Monitor } from "../../../runtime/monitor/monitor.ts";
@@ -9,9 +9,9 @@ import type { MonitorAnswer } from "../../../runtime/monitor/observe/ask-monitor
 import { silentLog, type Log } from "../../../runtime/ports/log.ts";
 import { LinkError, type OpenLink } from "../../../runtime/ports/redis-link.ts";
 import { memoryAcceptor } from "../../../runtime/register/memory-acceptor.ts";
-import { memoryBoard } from "../../support/memory-board.ts";
+import { memoryHashes } from "../../support/memory-hashes.ts";
 import { seededRandom } from "../../support/seeded-random.ts";
-import { ToldTime } from "../../support/told-time.ts";
+import { ManualTime } from "../../support/manual-time.ts";
 import { configOf } from "./situations.ts";
 
 const confOf = (dataPort: number, monitorPort: number): string => `
@@ -25,8 +25,8 @@ m3=monitor localhost ${monitorPort + 2}
 `;
 
 function judgeOf(conf: string, answer: MonitorAnswer | undefined) {
-  const time = new ToldTime();
-  const told: EventName[] = [];
+  const time = new ManualTime();
+  const reported: EventName[] = [];
   const asked: number[] = [];
   const state = { config: configOf(conf), answer };
   const membership = createMembership({
@@ -38,16 +38,16 @@ function judgeOf(conf: string, answer: MonitorAnswer | undefined) {
       asked.push(port);
       return Promise.resolve(state.answer);
     },
-    emit: (event) => told.push(event),
+    emit: (event) => reported.push(event),
   });
-  return { time, told, asked, state, membership };
+  return { time, reported, asked, state, membership };
 }
 
 const viewOf = (conf: string) => firstView(configOf(conf), "d", "m2", "");
 
 describe("another cluster's view", () => {
   test("keeps a monitor out, told once, with the remedy", () => {
-    const { membership, told } = judgeOf(confOf(8001, 8201), undefined);
+    const { membership, reported } = judgeOf(confOf(8001, 8201), undefined);
     expect(membership.isMember()).toBe(false);
     membership.judge(viewOf(confOf(7001, 7201)));
     membership.judge(viewOf(confOf(7001, 7201)));
@@ -56,16 +56,16 @@ describe("another cluster's view", () => {
     expect(membership.keepsOutBecause()).toMatch(
       /another cluster that is named "twine" too: none of .*a1 at 127\.0\.0\.1:7001.*; give it a name/,
     );
-    expect(told).toEqual(["-member"]);
+    expect(reported).toEqual(["-member"]);
   });
 
   test("a corrected twine.conf lets it in", () => {
-    const { membership, told, state } = judgeOf(confOf(8001, 7201), undefined);
+    const { membership, reported, state } = judgeOf(confOf(8001, 7201), undefined);
     membership.judge(viewOf(confOf(7001, 7201)));
     state.config = configOf(confOf(7001, 7201));
     membership.judge(viewOf(confOf(7001, 7201)));
     expect(membership.isMember()).toBe(true);
-    expect(told).toEqual(["-member", "+member"]);
+    expect(reported).toEqual(["-member", "+member"]);
   });
 
   test("is none for a monitor that has belonged to it: a cluster may move all its nodes", () => {
@@ -84,7 +84,10 @@ describe("the view has this monitor's name at another place", () => {
   const there = viewOf(confOf(7001, 7201));
 
   test("and one of that name answers there: this one keeps out until that one has gone", async () => {
-    const { membership, told, asked, state, time } = judgeOf(here, { name: "m1", run: "other" });
+    const { membership, reported, asked, state, time } = judgeOf(here, {
+      name: "m1",
+      run: "other",
+    });
     membership.judge(there);
     expect(membership.isMember()).toBe(false);
     await time.step();
@@ -100,7 +103,7 @@ describe("the view has this monitor's name at another place", () => {
     await time.step();
     expect(membership.isMember()).toBe(true);
     expect(asked).toEqual([7201, 7201]);
-    expect(told).toEqual(["-member", "+member"]);
+    expect(reported).toEqual(["-member", "+member"]);
   });
 
   test.each([
@@ -108,11 +111,11 @@ describe("the view has this monitor's name at another place", () => {
     ["it is this very process, under another address", { name: "m1", run: "mine" }],
     ["a monitor of another name has taken the port", { name: "m4", run: "other" }],
   ])("and %s: this one takes part", async (_what, answer) => {
-    const { membership, told, time } = judgeOf(here, answer);
+    const { membership, reported, time } = judgeOf(here, answer);
     membership.judge(there);
     await time.step();
     expect(membership.isMember()).toBe(true);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
   });
 
   test("a changed file that moves it elsewhere does not make it its own rival", () => {
@@ -128,8 +131,8 @@ const nobody: OpenLink = () => Promise.reject(new LinkError("nobody listens", "r
 
 test("the monitors of a second cluster on the same status nodes never lead, propose, write or publish", async () => {
   const random = seededRandom(1);
-  const time = new ToldTime();
-  const board = memoryBoard();
+  const time = new ManualTime();
+  const hashes = memoryHashes();
   const acceptors = ["s1", "s2", "s3"].map((name) => memoryAcceptor(name));
   const errors: string[] = [];
   const log: Log = { ...silentLog, error: (message) => errors.push(message) };
@@ -150,15 +153,15 @@ test("the monitors of a second cluster on the same status nodes never lead, prop
             return acceptor.prepare(request);
           },
         })),
-        board: {
-          ...board,
+        hashes: {
+          ...hashes,
           writeObserved: (monitor, json) => {
             expect(refuse, "a stranger writes what it sees").toBe(false);
-            return board.writeObserved(monitor, json);
+            return hashes.writeObserved(monitor, json);
           },
           publishEvent: (json) => {
             expect(refuse, "a stranger publishes").toBe(false);
-            return board.publishEvent(json);
+            return hashes.publishEvent(json);
           },
         },
         askMonitor: () => Promise.resolve(undefined),

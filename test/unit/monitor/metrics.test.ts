@@ -15,11 +15,18 @@ import {
   redisSamplesOf,
 } from "../../../runtime/monitor/metrics/redis-metrics.ts";
 import { REGISTER_METRICS } from "../../../runtime/monitor/metrics/register-latency.ts";
+import { LOG_METRICS } from "../../../runtime/monitor/metrics/log-count.ts";
 import { ALERT_METRICS } from "../../../runtime/monitor/metrics/alert-count.ts";
 import { readExposition } from "../../support/exposition-grammar.ts";
 import { exampleView, reportOn } from "../status/example-reports.ts";
 
-const ALL = [...CLUSTER_METRICS, ...ALERT_METRICS, ...REGISTER_METRICS, ...REDIS_METRICS];
+const ALL = [
+  ...CLUSTER_METRICS,
+  ...ALERT_METRICS,
+  ...LOG_METRICS,
+  ...REGISTER_METRICS,
+  ...REDIS_METRICS,
+];
 
 const INFO = [
   "# Server",

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { watchNode, type NodeWatch } from "../../../runtime/monitor/observe/node-watch.ts";
-import { createPeerBook } from "../../../runtime/monitor/observe/notices.ts";
+import { createPeerBook } from "../../../runtime/monitor/observe/peer-reports.ts";
 import type { Clock } from "../../../runtime/ports/clock.ts";
 import { LinkError, type RedisLink } from "../../../runtime/ports/redis-link.ts";
 
@@ -59,6 +59,8 @@ async function settle(): Promise<void> {
 
 interface Node {
   answer: "info" | "nothing" | "refused";
+  /** Further lines of its INFO. */
+  more?: string;
   /** How many connections it was asked for. */
   links?: number;
 }
@@ -75,7 +77,7 @@ function linkTo(node: Node): RedisLink {
   return {
     call: () => {
       wasDeaf ||= isDeaf();
-      return wasDeaf ? broken : Promise.resolve(INFO);
+      return wasDeaf ? broken : Promise.resolve(`${INFO}${node.more ?? ""}`);
     },
     subscribe: () => Promise.resolve(),
     onClose: () => undefined,
@@ -109,18 +111,36 @@ function watch(clock: Clock, node: Node, news: () => void = () => undefined): No
 test("a node is silent down-after after its last word, and that is told at once", async () => {
   const clock = new HandClock();
   const node: Node = { answer: "info" };
-  const told: string[] = [];
-  const watched: NodeWatch = watch(clock, node, () => told.push(watched.sight().reach));
+  const reported: string[] = [];
+  const watched: NodeWatch = watch(clock, node, () => reported.push(watched.observation().reach));
   await clock.pass(390);
-  expect(watched.sight().reach).toBe("up");
+  expect(watched.observation().reach).toBe("up");
   node.answer = "nothing";
-  told.length = 0;
-  // Its last word was at 200 ms.
-  await clock.pass(809);
-  expect(watched.sight().reach).toBe("up");
+  reported.length = 0;
+  // Its last word was at 200 ms; it is asked again at 400 ms, and the answer is overdue a quarter of down-after later.
+  await clock.pass(255);
+  expect(watched.observation().silentInMs).toBeUndefined();
+  await clock.pass(10);
+  expect(watched.observation().silentInMs).toBeLessThan(550);
+  await clock.pass(544);
+  expect(watched.observation().reach).toBe("up");
   await clock.pass(2);
-  expect(watched.sight().reach).toBe("silent");
-  expect(told).toEqual(["silent"]);
+  expect(watched.observation().reach).toBe("silent");
+  expect(reported).toEqual(["up", "silent"]);
+  watched.close();
+});
+
+test("a node that was receiving a large value is waited for by its size", async () => {
+  const clock = new HandClock();
+  const node: Node = { answer: "info", more: `client_recent_max_input_buffer:${64 * 2 ** 20}\n` };
+  const watched = watch(clock, node);
+  await clock.pass(390);
+  node.answer = "nothing";
+  // Its last word was at 200 ms: 1 s for down-after and 30 ms for each of 64 MB.
+  await clock.pass(200 + 1000 + 64 * 30 - 390 - 1);
+  expect(watched.observation().reach).not.toBe("silent");
+  await clock.pass(2);
+  expect(watched.observation().reach).toBe("silent");
   watched.close();
 });
 
@@ -136,7 +156,7 @@ test("a silent node is asked anew on a fresh connection: the old one may lead to
   await clock.pass(400);
   expect(node.links).toBe(1);
   await clock.pass(50);
-  expect([node.links, watched.sight().reach]).toEqual([2, "up"]);
+  expect([node.links, watched.observation().reach]).toEqual([2, "up"]);
   watched.close();
 });
 
@@ -145,19 +165,19 @@ test("a silent node that gets a new chance has down-after to take it, is asked a
   const node: Node = { answer: "nothing" };
   const watched = watch(clock, node);
   await clock.pass(2500);
-  expect(watched.sight().reach).toBe("silent");
+  expect(watched.observation().reach).toBe("silent");
   const { links } = node;
   watched.listenAnew(0);
-  expect(watched.sight().reach).toBe("unknown");
+  expect(watched.observation().reach).toBe("unknown");
   expect(watched.isListeningAnew()).toBe(true);
   await clock.pass(1);
   expect(node.links).toBe((links ?? 0) + 1);
   await clock.pass(1498);
-  expect(watched.sight().reach).toBe("unknown");
+  expect(watched.observation().reach).toBe("unknown");
   await clock.pass(2);
-  expect(watched.sight().reach).toBe("silent");
+  expect(watched.observation().reach).toBe("silent");
   watched.listenAnew(0);
-  expect(watched.sight().reach).toBe("silent");
+  expect(watched.observation().reach).toBe("silent");
   watched.close();
 });
 
@@ -166,9 +186,9 @@ test("who fell silent before that gets no new chance", async () => {
   const watched = watch(clock, { answer: "nothing" });
   await clock.pass(1500);
   watched.listenAnew(1400);
-  expect(watched.sight().reach).toBe("silent");
+  expect(watched.observation().reach).toBe("silent");
   watched.listenAnew(600);
-  expect(watched.sight().reach).toBe("unknown");
+  expect(watched.observation().reach).toBe("unknown");
   watched.close();
 });
 
@@ -186,7 +206,7 @@ test("a new chance is taken by connections that give up soon: a first packet tha
       if (isReached) return Promise.resolve(linkTo({ answer: "info" }));
       return clock
         .delay(connectTimeoutMs)
-        .then(() => Promise.reject(new LinkError("timeout", "timeout")));
+        .then(() => Promise.reject(new LinkError("timeout", "no-answer")));
     },
     downAfterMs: () => 1000,
     restMs: () => 200,
@@ -199,7 +219,7 @@ test("a new chance is taken by connections that give up soon: a first packet tha
   await clock.pass(300);
   isReached = true;
   await clock.pass(500);
-  expect(watched.sight().reach).toBe("up");
+  expect(watched.observation().reach).toBe("up");
   expect(timeoutsMs.at(-1)).toBe(250);
   watched.close();
 });
@@ -211,14 +231,14 @@ test("a silent node that takes its new chance is up, and has another one when it
   for (let time = 0; time < 2; time++) {
     node.answer = "nothing";
     await clock.pass(2500);
-    expect(watched.sight().reach).toBe("silent");
+    expect(watched.observation().reach).toBe("silent");
     watched.listenAnew(0);
     node.answer = "info";
     await clock.pass(100);
-    expect(watched.sight().reach).toBe("up");
+    expect(watched.observation().reach).toBe("up");
     expect(watched.isListeningAnew()).toBe(false);
     watched.listenAnew(0);
-    expect(watched.sight().reach).toBe("up");
+    expect(watched.observation().reach).toBe("up");
   }
   watched.close();
 });
@@ -230,9 +250,9 @@ test("a monitor that slept itself does not blame the node for it", async () => {
   await clock.pass(500);
   clock.stall(5000);
   await clock.pass(499);
-  expect(watched.sight().reach).toBe("unknown");
+  expect(watched.observation().reach).toBe("unknown");
   await clock.pass(2);
-  expect(watched.sight().reach).toBe("silent");
+  expect(watched.observation().reach).toBe("silent");
   watched.close();
 });
 
@@ -240,19 +260,19 @@ test("a refusal is known at once and is no silence", async () => {
   const clock = new HandClock();
   const watched = watch(clock, { answer: "refused" });
   await clock.pass(1);
-  expect(watched.sight().reach).toBe("refused");
+  expect(watched.observation().reach).toBe("refused");
   await clock.pass(5000);
-  expect(watched.sight().reach).toBe("refused");
+  expect(watched.observation().reach).toBe("refused");
   watched.close();
 });
 
 test("the peers' book says when somebody begins to suspect what this monitor suspects", () => {
   const book = createPeerBook("m1");
-  const notice = (sequence: string, suspects: string[]) =>
+  const report = (sequence: string, suspects: string[]) =>
     new Map([["m2", JSON.stringify({ sequence, confDigest: "d", suspects })]]);
   const mine = new Set(["a1"]);
-  expect(book.hear(notice("1", []), 0, mine)).toBe(false);
-  expect(book.hear(notice("2", ["a2"]), 0, mine)).toBe(false);
-  expect(book.hear(notice("3", ["a1", "a2"]), 0, mine)).toBe(true);
-  expect(book.hear(notice("4", ["a1", "a2"]), 0, mine)).toBe(false);
+  expect(book.hear(report("1", []), 0, mine)).toBe(false);
+  expect(book.hear(report("2", ["a2"]), 0, mine)).toBe(false);
+  expect(book.hear(report("3", ["a1", "a2"]), 0, mine)).toBe(true);
+  expect(book.hear(report("4", ["a1", "a2"]), 0, mine)).toBe(false);
 });

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { actionsOf } from "../../../runtime/monitor/decide/actions.ts";
 import { CONF, Scene, infoOf, masterInfo, servedScene } from "./situations.ts";
 
 /** a1 is chosen as first master, and has not said yet that it is one. */
@@ -55,3 +56,15 @@ test("a node that restarted before it was chosen is promoted in one go", () => {
   scene.see("a2", masterInfo({ runId: "second" })).step();
   expect(scene.partition).toMatchObject({ master: "a2", masterRunId: "second" });
 });
+
+test.each(["unknown", "silent", infoOf({ runId: "again" })] as const)(
+  "nobody is told to follow a master that does not say that it is one (%#): Redis 6.2 would forget how far it is",
+  (seen) => {
+    const scene = servedScene().see("a2", infoOf({ runId: "n", replicationId: "h1" }));
+    const asked = scene.step().last?.nodeHealth ?? new Map();
+    expect(actionsOf(scene.view, asked)).toMatchObject([{ kind: "repoint", node: "a2" }]);
+    const { view } = scene;
+    const nodeHealth = scene.see("a1", seen).step().last?.nodeHealth ?? new Map();
+    expect(actionsOf(view, nodeHealth)).toEqual([]);
+  },
+);

@@ -1,11 +1,11 @@
 // Method: histories and offsets as INFO gives them, compared by hand.
 import { expect, test } from "vitest";
 import type { NodeView, PartitionView } from "../../../runtime/core/view.ts";
-import type { NodeInfo } from "../../../runtime/monitor/decide/info.ts";
-import { withRescue } from "../../../runtime/monitor/decide/rescues.ts";
-import { isContained, isKept, rogueStep } from "../../../runtime/monitor/decide/rogue.ts";
+import type { NodeInfo } from "../../../runtime/monitor/decide/nodes/info.ts";
+import { withRescue } from "../../../runtime/monitor/decide/returning/rescues.ts";
+import { isContained, isKept, rogueStep } from "../../../runtime/monitor/decide/returning/rogue.ts";
 import { RULES } from "../../../runtime/monitor/decide/rules.ts";
-import type { Standing } from "../../../runtime/monitor/decide/standing.ts";
+import type { NodeHealth } from "../../../runtime/monitor/decide/nodes/node-health.ts";
 import { masterInfo } from "./situations.ts";
 
 /** Promoted at offset 100 of h1, now at 140 of h2. */
@@ -79,7 +79,7 @@ function step(changes: {
   info?: Partial<NodeInfo>;
   askedAtMs?: number;
   node?: Partial<NodeView>;
-  master?: Standing;
+  master?: NodeHealth;
   pauses?: typeof PAUSED;
 }) {
   const info = masterInfo({ replicationId: "h1", offset: 200, keys: 3, ...changes.info });
@@ -87,9 +87,9 @@ function step(changes: {
   const master = changes.master ?? { kind: "up", info: MASTER, askedAtMs: 60 };
   return rogueStep({
     node: { ...NODE, ...changes.node },
-    standing: { kind: "up", info, askedAtMs },
+    health: { kind: "up", info, askedAtMs },
     partition: PARTITION,
-    standings: new Map([["a2", master]]),
+    nodeHealth: new Map([["a2", master]]),
     pauses,
     nowMs: 100,
     rules: RULES,
@@ -187,7 +187,7 @@ test("each rescue of one run is told until somebody has seen to it, and no more 
     return withRescue(node, new Map([["a1", outcome]]), NOBODY, `at ${count}`);
   };
   const placesOf = ({ rescue, earlierRescues = [] }: NodeView): (string | null | undefined)[] =>
-    [...earlierRescues, rescue].map((told) => told?.place);
+    [...earlierRescues, rescue].map((reported) => reported?.place);
   const twice = rescuedTo(rescuedTo(NODE, 1), 2);
   expect(twice.rescue?.upTo).toEqual({ replicationId: "h2", offset: 2 });
   expect(placesOf(twice)).toEqual(["m1:/1", "m1:/2"]);

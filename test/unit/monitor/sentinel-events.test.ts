@@ -61,9 +61,9 @@ describe("a failover", () => {
 
 describe("everything else", () => {
   test("a dead monitor is told for every master, as Sentinel does", () => {
-    const told = heard(WELL, pictureAt(viewOf({ roles: { m3: "dead" } })));
-    expect(told).toHaveLength(3);
-    expect(told[0]).toMatch(/^\+sdown sentinel [0-9a-f]{40} 127\.0\.0\.1 7303 @ twine-p0 /);
+    const reported = heard(WELL, pictureAt(viewOf({ roles: { m3: "dead" } })));
+    expect(reported).toHaveLength(3);
+    expect(reported[0]).toMatch(/^\+sdown sentinel [0-9a-f]{40} 127\.0\.0\.1 7303 @ twine-p0 /);
   });
 
   test("a view that nobody confirms is tilt, and every master is s_down until it is confirmed", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { matchesGlob } from "../../../runtime/monitor/sentinel/glob.ts";
+import { matchesGlob } from "../../../runtime/core/glob.ts";
 import { Subscriptions } from "../../../runtime/monitor/sentinel/subscriptions.ts";
 
 describe("patterns", () => {

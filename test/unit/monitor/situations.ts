@@ -1,20 +1,27 @@
 // situations.ts: builds views, INFOs and observations for the deciders' tests; everything not said is well.
 import { parseConf } from "../../../runtime/core/conf/parse.ts";
 import type { ClusterConfig } from "../../../runtime/core/cluster.ts";
+import type { Hashing } from "../../../runtime/core/hashing.ts";
 import type { View } from "../../../runtime/core/view.ts";
-import { decide, type Decision } from "../../../runtime/monitor/decide/decide.ts";
-import { firstView } from "../../../runtime/monitor/decide/first-view.ts";
-import type { NodeInfo } from "../../../runtime/monitor/decide/info.ts";
-import type { SyncMarks } from "../../../runtime/monitor/decide/in-sync.ts";
+import { decide, type Decision, type MailOutcome } from "../../../runtime/monitor/decide/decide.ts";
+import { firstView } from "../../../runtime/monitor/decide/views/first-view.ts";
+import type { NodeInfo } from "../../../runtime/monitor/decide/nodes/info.ts";
+import type { SyncMarks } from "../../../runtime/monitor/decide/nodes/in-sync.ts";
 import type {
   LastSeen,
   Observations,
   Peer,
-  Sight,
-} from "../../../runtime/monitor/decide/observations.ts";
-import { vacanciesAfter, type Vacancies } from "../../../runtime/monitor/decide/vacancies.ts";
+  NodeObservation,
+} from "../../../runtime/monitor/decide/nodes/observations.ts";
+import {
+  heldSinceAfter,
+  withoutMasterSinceAfter,
+  type HeldSince,
+  type WithoutMasterSince,
+} from "../../../runtime/monitor/decide/views/without-master.ts";
+import type { Rules } from "../../../runtime/monitor/decide/rules.ts";
 import type { Pause } from "../../../runtime/monitor/decide/pauses.ts";
-import { NO_PLANS, type PlanMemory } from "../../../runtime/monitor/decide/planned.ts";
+import { NO_PLANS, type PlanMemory } from "../../../runtime/monitor/decide/handover/planned.ts";
 import type { Request } from "../../../runtime/core/request.ts";
 
 /** One partition of a1 a2 a3, one status node, three monitors. */
@@ -79,15 +86,27 @@ export class Scene {
   /** The alpha's own pauses, by node. */
   pauses = new Map<string, Pause>();
   nowMs = 0;
-  sights = new Map<string, Sight>();
+  nodeObservations = new Map<string, NodeObservation>();
   peers = new Map<string, Peer>();
   lastSeen = new Map<string, LastSeen>();
+  /** What became of the last mail. */
+  mail: MailOutcome | undefined;
   isLastSeenRead = true;
+  /** For how long most nodes have been silent. */
+  cutOffForMs = 0;
   requests: Request[] = [];
-  vacancies: Vacancies = new Map();
+  withoutMasterSince: WithoutMasterSince = new Map();
+  heldSince: HeldSince = new Map();
   /** Nodes to which something may be on its way; by default everything has settled long ago. */
   busy = new Set<string>();
   last: Decision | undefined;
+  /** Absent: those in use. */
+  rules: Rules | undefined;
+  /** Of a function of the user's own. */
+  hashing: Hashing | undefined;
+
+  /** The adopted twine.conf when `config` is another. */
+  adopted: ClusterConfig | undefined;
 
   constructor(text = CONF) {
     this.config = configOf(text);
@@ -97,7 +116,7 @@ export class Scene {
   see(name: string, seen: Seen): this {
     const reach = typeof seen === "string" ? seen : "up";
     const info = typeof seen === "string" ? null : seen;
-    this.sights.set(name, { reach, info, askedAtMs: this.nowMs });
+    this.nodeObservations.set(name, { reach, info, askedAtMs: this.nowMs });
     return this;
   }
 
@@ -110,7 +129,8 @@ export class Scene {
   step(passMs = 100): this {
     this.nowMs += passMs;
     const observed: Observations = {
-      data: this.sights,
+      data: this.nodeObservations,
+      cutOffForMs: this.cutOffForMs,
       others: new Map(
         this.view.nodes.filter(({ kind }) => kind !== "data").map(({ name }) => [name, true]),
       ),
@@ -120,24 +140,36 @@ export class Scene {
       requests: this.requests,
     };
     this.last = decide({
+      ...(this.mail === undefined ? {} : { mail: this.mail }),
       view: this.view,
       config: this.config,
+      adopted: this.adopted,
       digest: this.digest,
+      ...(this.hashing === undefined ? {} : { hashing: this.hashing }),
       observed,
       marks: this.marks,
       nowMs: this.nowMs,
       alphaSinceMs: 0,
       wallTime: "2026-01-01T00:00:01.000Z",
-      quietSinceMs: new Map(
-        [...this.sights.keys()].filter((name) => !this.busy.has(name)).map((name) => [name, -1]),
+      acknowledgedAtMs: new Map(
+        [...this.nodeObservations.keys()]
+          .filter((name) => !this.busy.has(name))
+          .map((name) => [name, -1]),
       ),
-      vacancies: this.vacancies,
+      withoutMasterSince: this.withoutMasterSince,
+      heldSince: this.heldSince,
       pauses: this.pauses,
       plans: this.plans,
+      ...(this.rules === undefined ? {} : { rules: this.rules }),
     });
     this.plans = this.last.plans;
     this.view = this.last.view;
-    this.vacancies = vacanciesAfter(this.vacancies, this.view, this.nowMs);
+    this.withoutMasterSince = withoutMasterSinceAfter(
+      this.withoutMasterSince,
+      this.view,
+      this.nowMs,
+    );
+    this.heldSince = heldSinceAfter(this.heldSince, this.view, this.nowMs);
     this.marks = this.last.marks;
     return this;
   }

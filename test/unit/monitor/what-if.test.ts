@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { View } from "../../../runtime/core/view.ts";
 import { whatIf, type Loss } from "../../../runtime/monitor/decide/what-if.ts";
-import type { NodeInfo } from "../../../runtime/monitor/decide/info.ts";
+import type { NodeInfo } from "../../../runtime/monitor/decide/nodes/info.ts";
 import { whatIfText } from "../../../runtime/monitor/what-if-text.ts";
 import { CONF, infoOf, servedScene } from "./situations.ts";
 
@@ -19,7 +19,9 @@ function play(
 ) {
   const scene = servedScene(options.conf ?? CONF);
   const infos = new Map(
-    [...scene.sights].flatMap(([name, { info }]) => (info === null ? [] : [[name, info] as const])),
+    [...scene.nodeObservations].flatMap(([name, { info }]) =>
+      info === null ? [] : [[name, info] as const],
+    ),
   );
   for (const [name, info] of Object.entries(options.infos ?? {})) infos.set(name, info);
   return whatIf({
@@ -54,7 +56,7 @@ describe("the loss of a master", () => {
 
   test("the furthest replica takes over, whatever its name", () => {
     const scene = servedScene();
-    const ahead = { ...(scene.sights.get("a3")?.info ?? infoOf()), offset: 120 };
+    const ahead = { ...(scene.nodeObservations.get("a3")?.info ?? infoOf()), offset: 120 };
     expect(play("killed", ["a1"], { infos: { a3: ahead } }).partitions[0]?.masterThen).toBe("a3");
   });
 
@@ -79,14 +81,14 @@ test("the loss of every data node is HALT, and says what the partition would nee
   expect(partitions[0]?.needs).toContain("a1");
 });
 
-test("without a majority of the status nodes nobody would decide anything", () => {
+test("without a majority of the status nodes nothing would be decided", () => {
   const { state, why, partitions } = play("killed", ["a1", "s1"]);
   expect(state).toBe("HALT");
   expect(why).toBe("only 0 of 1 status nodes would be left, and 1 are needed to choose a view");
   expect(partitions[0]?.masterThen).toBeNull();
 });
 
-test("without an alpha now nobody would decide then, whatever the view says of the monitors", () => {
+test("without an alpha now nothing would be decided then, whatever the view says of the monitors", () => {
   const { state, why, partitions } = play("killed", ["a1"], { isLed: false });
   expect(state).toBe("HALT");
   expect(why).toBe(
@@ -110,7 +112,7 @@ test("the loss of a majority of the status nodes stops every write, though no da
   const two = play("killed", ["s1", "s2"], { conf, change });
   expect(two).toMatchObject({ state: "HALT", partitions: [] });
   expect(two.why).toContain("only 1 of 3 status nodes would be left");
-  expect(two.notes[0]).toContain("no write would be taken");
+  expect(two.notes[0]).toContain("no write would be accepted");
   // One is silent already, and no monitor has noticed yet.
   const one = play("killed", ["s1"], { conf, change, silentStatus: ["s3"] });
   expect(one.why).toBe(two.why);
@@ -131,16 +133,16 @@ describe("the loss of most monitors", () => {
   });
 });
 
-test("the loss of the only router: no client would get in; of one of two: nothing to tell", () => {
+test("the loss of the only router is noted, of one of two not", () => {
   const up = (view: View): View => ({
     ...view,
     nodes: view.nodes.map((node) => (node.kind === "router" ? { ...node, role: "up" } : node)),
   });
   const conf = `${CONF}r1=router localhost 7301\n`;
   const loss = play("killed", ["r1"], { conf, change: up });
-  expect(loss.notes).toEqual([expect.stringContaining("no client would get in")]);
+  expect(loss.notes).toEqual([expect.stringContaining("only clients that follow the view")]);
   const text = whatIfText({ subject: "r1", nodes: ["r1"], killed: loss, silent: loss });
-  expect(text).toContain("\n  no router would be left: no client would get in");
+  expect(text).toContain("\n  no router would be left: only clients that follow the view");
   const two = `${conf}r2=router localhost 7302\n`;
   expect(play("killed", ["r1"], { conf: two, change: up }).notes).toEqual([]);
   expect(play("killed", ["r1", "r2"], { conf: two, change: up }).notes).toHaveLength(1);

@@ -34,3 +34,13 @@ test("another path is answered with those that there are, and what breaks with i
   expect(broken.status).toBe(500);
   expect(await broken.json()).toEqual({ ok: false, why: "the disk is full" });
 });
+
+test("a request by a name that is not known is refused with the remedy, whatever it asks", async () => {
+  const strict = readOnlyApp(["/here"], { isKnownHost: (host) => host === "known" });
+  strict.get("/here", (context) => context.text("shown\n"));
+  const ask = (host: string) => strict.request("/here", { headers: { host } });
+  expect((await ask("known")).status).toBe(200);
+  const refused = await ask("evil.example");
+  expect(refused.status).toBe(421);
+  expect(await refused.text()).toMatch(/evil\.example .*http-hosts NAME/);
+});

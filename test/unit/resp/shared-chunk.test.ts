@@ -13,7 +13,7 @@ test("a command's objects, and the half of the next command, outlive the chunk t
   expect(splitter.advance()).toBe(true);
   const { raw, args } = splitter.request();
   expect(splitter.advance()).toBe(false);
-  splitter.letGo();
+  splitter.release();
   chunk.fill("#");
   expect(raw).toEqual(encodeCommand(["SET", "a", "1"]));
   expect(args.map(String)).toEqual(["SET", "a", "1"]);
@@ -38,7 +38,7 @@ test("replies cut anywhere come whole from memory with room before it, which is 
     while (scanner.advance()) {
       seen.push(scanner.source.toString("latin1", scanner.start, scanner.end));
     }
-    scanner.letGo();
+    scanner.release();
     memory.fill("#");
   }
   expect(seen).toEqual(replies);

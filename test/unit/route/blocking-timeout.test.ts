@@ -1,7 +1,7 @@
 // blocking-timeout.test.ts: where a blocking command says how long it waits, and how the rest of that is written.
 import { expect, test } from "vitest";
 import { RequestSplitter } from "../../../runtime/resp/request-splitter.ts";
-import { blockingTimeout, withTimeLeft } from "../../../runtime/route/blocking-timeout.ts";
+import { blockingTimeout, withTimeLeft } from "../../../runtime/route/session/blocking-timeout.ts";
 
 const wordsOf = (text: string): Buffer[] => text.split(" ").map((word) => Buffer.from(word));
 

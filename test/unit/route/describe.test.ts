@@ -3,11 +3,14 @@ import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { decodeReply } from "../../../runtime/resp/decode.ts";
-import { parseCommandTable, type CommandSpec } from "../../../runtime/route/command-table.ts";
+import {
+  parseCommandTable,
+  type CommandSpec,
+} from "../../../runtime/route/commands/command-table.ts";
 import { decide } from "../../../runtime/route/decide.ts";
-import { describeTable } from "../../../runtime/route/describe.ts";
-import { answerSession } from "../../../runtime/route/session.ts";
-import { openSession } from "../../../runtime/route/session-state.ts";
+import { describeTable } from "../../../runtime/route/commands/describe.ts";
+import { answerSession } from "../../../runtime/route/session/session.ts";
+import { openSession } from "../../../runtime/route/session/session-state.ts";
 import { readCommandPage } from "../../support/command-page.ts";
 
 const file = new URL("../../cases/command-7.0.15.resp.gz", import.meta.url);
@@ -40,7 +43,7 @@ const KINDS: Readonly<Record<string, readonly string[]>> = {
   added: ["gather"],
   least: ["gather"],
   joined: ["gather"],
-  "by lot": ["gather"],
+  "at random": ["gather"],
   "in turn": ["scan"],
   any: ["any"],
   "own connection": ["own", "blocking", "any"],

@@ -1,15 +1,19 @@
 // merge.test.ts: one command cut for several partitions, and their replies made one.
 import { expect, test } from "vitest";
-import { gatherReplies } from "../../../runtime/route/gather.ts";
-import { mergeInfo } from "../../../runtime/route/info.ts";
-import { mergeReplies, splitCommand, type SplitShape } from "../../../runtime/route/split.ts";
+import { gatherReplies } from "../../../runtime/route/replies/gather.ts";
+import { mergeInfo } from "../../../runtime/route/replies/info.ts";
+import {
+  mergeReplies,
+  splitCommand,
+  type SplitShape,
+} from "../../../runtime/route/replies/split.ts";
 import {
   cursorAfter,
   parseCursor,
   parseKeyCursor,
   printCursor,
   printKeyCursor,
-} from "../../../runtime/route/scan-cursor.ts";
+} from "../../../runtime/route/replies/scan-cursor.ts";
 
 const words = (text: string): Buffer[] => text.split(" ").map((word) => Buffer.from(word));
 const replies = (...texts: string[]): Buffer[] => texts.map((text) => Buffer.from(text));

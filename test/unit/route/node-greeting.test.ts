@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { greetedBy, greetingOf } from "../../../runtime/route/node-greeting.ts";
+import { greetedBy, greetingOf } from "../../../runtime/route/session/node-greeting.ts";
 
 const TEXT = "# Server\r\nrun_id:f00d\r\ntcp_port:1\r\n";
 const INFO = `$${TEXT.length}\r\n${TEXT}\r\n`;

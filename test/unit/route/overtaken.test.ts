@@ -1,6 +1,6 @@
 // overtaken.test.ts: which reads of a broken run would show what the same client asked for later.
 import { expect, test } from "vitest";
-import { overtakenReads, plainKeys } from "../../../runtime/route/overtaken.ts";
+import { overtakenReads, plainKeys } from "../../../runtime/route/replies/overtaken.ts";
 
 interface Line {
   readonly client: object;

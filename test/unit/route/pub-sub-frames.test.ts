@@ -1,6 +1,10 @@
 // pub-sub-frames.test.ts: what is said about subscriptions, read and written.
 import { expect, test } from "vitest";
-import { confirmation, readPush, subscribedPong } from "../../../runtime/route/pub-sub-frames.ts";
+import {
+  confirmation,
+  readPush,
+  subscribedPong,
+} from "../../../runtime/route/session/pub-sub-frames.ts";
 
 const read = (text: string): unknown => {
   // It stands somewhere in a larger buffer.

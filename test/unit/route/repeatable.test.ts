@@ -1,6 +1,6 @@
 // repeatable.test.ts: which writes may be sent again when nobody knows whether they were executed.
 import { expect, test } from "vitest";
-import { IDEMPOTENT, isIdempotent } from "../../../runtime/route/repeatable.ts";
+import { IDEMPOTENT, isIdempotent } from "../../../runtime/route/commands/repeatable.ts";
 
 const words = (text: string): Buffer[] => text.split(" ").map((word) => Buffer.from(word));
 

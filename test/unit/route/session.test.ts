@@ -1,7 +1,7 @@
 // session.test.ts: what a router says itself, in Redis's own words.
 import { expect, test } from "vitest";
-import { answerSession } from "../../../runtime/route/session.ts";
-import { openSession } from "../../../runtime/route/session-state.ts";
+import { answerSession } from "../../../runtime/route/session/session.ts";
+import { openSession } from "../../../runtime/route/session/session-state.ts";
 
 const context = { password: undefined, redisVersion: "7.0.15" };
 const secret = { ...context, password: "pw" };

@@ -1,6 +1,6 @@
 // Who may log in to a router.
 import { expect, test } from "vitest";
-import { digestOf, loginOf, usersOf } from "../../../runtime/route/users.ts";
+import { digestOf, loginOf, usersOf } from "../../../runtime/route/session/users.ts";
 
 const reader = {
   name: "reader",

@@ -5,11 +5,14 @@ import {
   leastReply,
   waitError,
   type WaitCount,
-} from "../../../runtime/route/wait-command.ts";
-import { WrittenPartitions } from "../../../runtime/route/written-partitions.ts";
+} from "../../../runtime/route/session/wait-command.ts";
+import {
+  MasterGenerations,
+  WrittenPartitions,
+} from "../../../runtime/route/session/written-partitions.ts";
 
 test("a WAIT asks where its client wrote, and everywhere when it wrote nowhere", () => {
-  const written = new WrittenPartitions(new Int32Array([1, 1, 1]));
+  const written = new WrittenPartitions(new MasterGenerations(3));
   expect(written.forWait()).toEqual({ partitions: [0, 1, 2], hasLost: false });
   written.note(2);
   written.note(0);
@@ -20,15 +23,25 @@ test("a WAIT asks where its client wrote, and everywhere when it wrote nowhere",
 });
 
 test("a write under a master that is gone counts as lost, once, and a newer write counts again", () => {
-  const terms = new Int32Array([1, 1]);
-  const written = new WrittenPartitions(terms);
+  const generations = new MasterGenerations(2);
+  const written = new WrittenPartitions(generations);
   written.note(0);
   written.note(1);
-  terms[0] = 2;
+  generations.next(0);
   expect(written.forWait()).toEqual({ partitions: [1], hasLost: true });
   expect(written.forWait()).toEqual({ partitions: [1], hasLost: false });
   written.note(0);
   expect(written.forWait()).toEqual({ partitions: [0, 1], hasLost: false });
+});
+
+test("after the keys were spread anew every write counts as lost once", () => {
+  const generations = new MasterGenerations(2);
+  const written = new WrittenPartitions(generations);
+  written.note(1);
+  generations.restart(3);
+  expect(written.forWait()).toEqual({ partitions: [], hasLost: true });
+  written.note(2);
+  expect(written.forWait()).toEqual({ partitions: [2], hasLost: false });
 });
 
 test("the least number of each kind is the reply", () => {

@@ -1,6 +1,6 @@
 // wire-errors.test.ts: what a client sent comes back in an error as the bytes that came, as far as Redis shows them.
 import { expect, test } from "vitest";
-import { unknownCommand, unknownSubcommand } from "../../../runtime/route/wire-errors.ts";
+import { unknownCommand, unknownSubcommand } from "../../../runtime/route/replies/wire-errors.ts";
 
 const bytes = (text: string): Buffer => Buffer.from(text, "latin1");
 

@@ -1,9 +1,15 @@
 // example-reports.ts: the clusters that every format is tried on. Pure.
+import { builtinHashing } from "../../../runtime/core/hashing.ts";
+import { FailureError, failureOf } from "../../../runtime/core/failure.ts";
 import { ROUTER_DEFAULTS } from "../../../runtime/core/conf/router-directives.ts";
 import type { ClusterConfig, ClusterNode } from "../../../runtime/core/cluster.ts";
 import type { NodeView, PartitionView, View } from "../../../runtime/core/view.ts";
 import type { StatusKnowledge } from "../../../runtime/status/knowledge.ts";
 import { reportOf, type StatusReport } from "../../../runtime/status/report.ts";
+
+const REFUSED = new FailureError("refused", "connect ECONNREFUSED 127.0.0.1:6402", {
+  address: "127.0.0.1:6402",
+});
 
 export const SINCE = "2026-03-01T10:00:00.000Z";
 const AT = { file: "twine.conf", line: 1, column: 1 };
@@ -35,6 +41,7 @@ export function exampleView(partitions = 2, perPartition = 3): View {
     alpha: "m1",
     updatedAt: "2026-03-01T10:05:07.250Z",
     confDigest: "5d41402abc4b2a76",
+    hashing: builtinHashing({ hash: { kind: "builtin", name: "crc32" }, partitions }),
     partitions: Array.from({ length: partitions }, (_, index): PartitionView => {
       const names = data.filter((node) => node.partition === index).map((node) => node.name);
       return {
@@ -89,10 +96,19 @@ export function configOf(view: View): ClusterConfig {
       workers: 1,
       backupDirs: ["backups"],
       backupEveryMs: 3_600_000,
-      backupKeep: 24,
+      backupKeep: { kind: "last", count: 24 },
+      backupCompress: "none",
+      backupArchive: "no",
+      backupCutEveryMs: 10_000,
       alertMail: [],
       alertSmtp: "smtp://localhost:25",
       alertAfterMs: 30_000,
+      httpHosts: [],
+      supervisor: "none",
+      monitEveryMs: 5_000,
+      router: "twine",
+      failover: "twine",
+      monitPort: 2812,
     },
   };
 }
@@ -181,7 +197,7 @@ export const REPORTS: Readonly<Record<string, () => StatusReport>> = {
       alphaAlive: false,
       confirmations: 2,
       answered: ["s1", "s3"],
-      silent: new Map([["s2", "127.0.0.1:6402: connect ECONNREFUSED 127.0.0.1:6402"]]),
+      silent: new Map([["s2", failureOf("s2", REFUSED)]]),
     }),
   "no view yet": () =>
     reportOf(configOf(exampleView()), {

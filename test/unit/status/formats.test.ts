@@ -17,7 +17,7 @@ describe("which format is meant", () => {
   });
 
   test("--json beside another format is a clash, not a guess", () => {
-    expect(() => formatOf("xml", true)).toThrow("--json clashes with the format xml");
+    expect(() => formatOf("xml", true)).toThrow("--json conflicts with the format xml");
   });
 
   test("exit codes are the published ones", () => {

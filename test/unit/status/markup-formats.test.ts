@@ -8,6 +8,8 @@ import { renderJson } from "../../../runtime/status/json.ts";
 import { renderXml } from "../../../runtime/status/xml.ts";
 import { exampleView, haltWithNeeds, NEEDS, REPORTS, reportOn } from "./example-reports.ts";
 
+const AS_OF = "2026-03-01T10:06:00.000Z";
+
 const read = (path: string): string => readFileSync(join(packageRoot(), path), "utf8");
 const template = read("templates/status.html.hbs");
 
@@ -64,7 +66,7 @@ describe("xml", () => {
           "      <needs>a node that holds its data: b7666 was master last &amp; came back &lt;empty&gt;; "twine-failover --accept-loss b7667" gives it up</needs>",
           "    <node name="b7668" kind="data" host="localhost" port="7668" db="0" partition="1" role="dead" inSync="false" runId="0123456789abcdef0123456789abcdef01234567" since="2026-03-01T10:00:00.000Z"/>",
           "    <node name="m1" kind="monitor" host="localhost" port="7601" role="up" inSync="true" since="2026-03-01T10:00:00.000Z"/>",
-          "      <remedy>should one of b7666, b7667, b7668 not run: twine-start localhost</remedy>",
+          "      <remedy>if one of b7666, b7667, b7668 is stopped: twine-start localhost</remedy>",
         ]
       `);
   });
@@ -80,7 +82,7 @@ describe("html", () => {
   test.each(Object.entries(REPORTS))(
     "%s: a whole page that loads nothing from outside",
     (_, make) => {
-      const page = renderHtml(make(), template);
+      const page = renderHtml(make(), template, AS_OF);
       expect(page).toMatch(/^<!doctype html>/);
       expect(page).toContain("</html>");
       expect(page).not.toMatch(/<(link|script|img|iframe|object)\b|url\(|@import|https?:/i);
@@ -91,19 +93,19 @@ describe("html", () => {
 
   test("every node and every partition is on the page", () => {
     const report = reportOn(exampleView(64, 2));
-    const page = renderHtml(report, template);
+    const page = renderHtml(report, template, AS_OF);
     for (const node of report.nodes) expect(page).toContain(`>${node.name}<`);
     for (const { index } of report.partitions) expect(page).toContain(`id="p${index}"`);
   });
 
   test("what a partition needs is shown, escaped", () => {
-    const page = renderHtml(haltWithNeeds(), template);
+    const page = renderHtml(haltWithNeeds(), template, AS_OF);
     expect(page).toContain("b7666 was master last &amp; came back &lt;empty&gt;");
     expect(page).not.toContain("<empty>");
   });
 
   test("a script in a name or a need never becomes one", () => {
-    const page = renderHtml(REPORTS["words that hurt"]?.() ?? haltWithNeeds(), template);
+    const page = renderHtml(REPORTS["words that hurt"]?.() ?? haltWithNeeds(), template, AS_OF);
     expect(page).toContain("&lt;script&gt;alert(1)&lt;/script&gt;");
     expect(page).toContain("db&lt;1&gt;&amp;&quot;&#x27;:6400");
   });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { renderJson } from "../../../runtime/status/json.ts";
 import { renderList } from "../../../runtime/status/list.ts";
-import { parseView } from "../../../runtime/status/parse-view.ts";
+import { parseView } from "../../../runtime/core/parse-view.ts";
 import { renderSummary } from "../../../runtime/status/summary.ts";
 import { renderXml } from "../../../runtime/status/xml.ts";
 import { exampleView, inMotion, reportOn } from "./example-reports.ts";
@@ -15,7 +15,7 @@ test("where a rescue lies, what was not saved and who leaves is told, the worst 
   ]);
   expect(problems[0]?.text).toContain("the disk is full");
   expect(problems[0]?.remedy).toContain("twine-stop a6668; copy its data folder");
-  expect(problems[1]?.text).toContain("took writes 2 times");
+  expect(problems[1]?.text).toContain("accepted writes 2 times");
   expect(problems[1]?.text).toContain("m2:/rescue/a6667-2-9.rdb, m1:/rescue/a6667-3-17.rdb");
   expect(problems[1]?.remedy).toContain("twine-failover --forget-rescue a6667");
 });
@@ -88,4 +88,22 @@ test.each([
   expect(() => parseView(JSON.stringify({ ...view, nodes }))).toThrow(
     /nodes\[0\]\.(rescue|earlierRescues|retiring)/,
   );
+});
+
+test("a dead node that runs a script is not to be started: it runs", () => {
+  const view = exampleView();
+  const busy = {
+    code: "BUSY",
+    text: "runs a script",
+    remedy: "redis-cli SHUTDOWN NOSAVE",
+  } as const;
+  const nodes = view.nodes.map((node) =>
+    node.name === "a6667" ? { ...node, role: "dead" as const, troubles: [busy] } : node,
+  );
+  const { problems } = reportOn({ ...view, nodes });
+  const told = problems.filter(({ subject }) => subject === "a6667");
+  expect(told.map(({ code, remedy }) => [code, remedy])).toEqual([
+    ["NODE_DEAD", null],
+    ["BUSY", busy.remedy],
+  ]);
 });

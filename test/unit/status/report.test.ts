@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { FailureError, failureOf, type FailureKind } from "../../../runtime/core/failure.ts";
+import { builtinHashing, hashingWith, type Hashing } from "../../../runtime/core/hashing.ts";
 import type { RegisterReading } from "../../../runtime/register/register.ts";
 import { knowledgeOf } from "../../../runtime/status/knowledge.ts";
 import { reportOf } from "../../../runtime/status/report.ts";
@@ -41,14 +43,14 @@ describe("what readings amount to", () => {
   });
 
   test("a status node that only the first reading asked stays silent", () => {
-    const silent = new Map([["s2", "refused"]]);
+    const silent = failing("s2", "refused", "refused");
     const first = reading(7, { answered: ["s1", "s3"], silent });
     const second = reading(8, { answered: ["s1", "s3"] });
     expect(knowledgeOf([first, second]).silent).toEqual(silent);
   });
 
   test("a status node that came back between two readings is silent no longer", () => {
-    const silent = new Map([["s2", "refused"]]);
+    const silent = failing("s2", "refused", "refused");
     const first = reading(7, { answered: ["s1", "s3"], confirmations: 2, silent });
     expect(knowledgeOf([first, reading(8)]).silent).toEqual(new Map());
   });
@@ -77,7 +79,7 @@ describe("what readings amount to", () => {
     const body = JSON.stringify({ ...view, nodes });
     const bad = { body, epoch: 3, revision: 17, heartbeat: 7 };
     expect(() => knowledgeOf([reading(7, { value: bad })])).toThrow(
-      "nodes[2].role is none of master, replica, up, dead",
+      "nodes[2].role is not one of master, replica, up, dead",
     );
     const without = JSON.stringify({ ...view, partitions: undefined });
     const worse = { body: without, epoch: 3, revision: 17, heartbeat: 7 };
@@ -88,9 +90,14 @@ describe("what readings amount to", () => {
       revision: 17,
       heartbeat: 7,
     };
-    expect(() => knowledgeOf([reading(7, { value: odd })])).toThrow("hashing is no text");
+    expect(() => knowledgeOf([reading(7, { value: odd })])).toThrow("hashing is not an object");
   });
 });
+
+/** Readings' `silent` with one node that failed. */
+function failing(node: string, kind: FailureKind, reason: string) {
+  return new Map([[node, failureOf(node, new FailureError(kind, reason))]]);
+}
 
 describe("the effective state", () => {
   test("a view that is OK, held everywhere, with an alpha alive, is OK and without a problem", () => {
@@ -108,7 +115,7 @@ describe("the effective state", () => {
     const report = reportOn(exampleView(), {
       confirmations: 2,
       answered: ["s1", "s3"],
-      silent: new Map([["s2", "127.0.0.1:6402: connect ECONNREFUSED"]]),
+      silent: failing("s2", "refused", "connect ECONNREFUSED"),
     });
     expect(report.state).toBe("DEGRADED");
     expect(report.problems.map((problem) => [problem.code, problem.subject])).toEqual([
@@ -122,6 +129,21 @@ describe("the effective state", () => {
       inSync: false,
       since: null,
     });
+  });
+
+  test("a status node that refuses the password is restarted with the present one", () => {
+    const report = reportOn(exampleView(), {
+      confirmations: 2,
+      answered: ["s1", "s3"],
+      silent: failing("s2", "login", "WRONGPASS invalid username-password pair"),
+    });
+    expect(report.problems).toEqual([
+      expect.objectContaining({
+        code: "STATUS_SILENT",
+        text: "status node at localhost:6402 refuses the password: WRONGPASS invalid username-password pair",
+        remedy: "twine-stop s2 --no-handover; twine-setup; twine-start localhost",
+      }),
+    ]);
   });
 
   test("a status node that answers without the view makes it DEGRADED", () => {
@@ -141,11 +163,11 @@ describe("the effective state", () => {
         subject: "alpha",
         host: null,
         text:
-          "there can be none: s2, s3 hold nothing any more, and without 2 of 3 status nodes " +
-          "no monitor gets a majority",
+          "no monitor can become alpha: s2, s3 lost their data, and without 2 of 3 status nodes " +
+          "there is no majority",
         remedy:
           "twine-stop on every host; empty the data folders of all status nodes (s1, s2, s3); " +
-          "twine-setup and twine-start on every host: the keys stay, the roles are found anew",
+          "twine-setup and twine-start on every host: the keys stay, and the monitors choose the roles again",
       },
     ]);
     const unproven = reportOf(configOf(exampleView()), { ...ALL_ANSWER, ...lost, view: null });
@@ -161,19 +183,16 @@ describe("the effective state", () => {
     expect(report.state).toBe("DEGRADED");
     expect(report.problems.map(({ code, text }) => [code, text])).toEqual([
       ["NO_ALPHA", expect.stringContaining("m1 does not renew its lease")],
-      [
-        "VIEW_NOT_HELD",
-        "1 status node answers without holding it; the next alpha brings it up to date",
-      ],
+      ["VIEW_NOT_HELD", "1 status node lacks the newest view; the next alpha sends it to it"],
     ]);
   });
 
   test("status nodes that are silent may hold the view that the others lack", () => {
-    const silent = new Map([["s1", "refused"]]);
+    const silent = failing("s1", "refused", "refused");
     const none = { ...ALL_ANSWER, silent, view: null, confirmations: 0, alphaAlive: false };
     const report = reportOf(configOf(exampleView()), { ...none, answered: ["s2", "s3"] });
     expect(report.problems.map(({ code, text }) => [code, text])).toEqual([
-      ["NO_VIEW", "is held by none of the status nodes that answer"],
+      ["NO_VIEW", "is on none of the status nodes that answered"],
       ["STATUS_SILENT", expect.any(String)],
     ]);
   });
@@ -187,11 +206,11 @@ describe("the effective state", () => {
     expect(report.nodes.map(({ port }) => port)).not.toContain(view.nodes[0]?.port);
     expect(report.problems).toHaveLength(1);
     expect(report.problems[0]).toMatchObject({ code: "CLUSTER_DIFFERS", severity: "HALT" });
-    expect(report.problems[0]?.remedy).toContain("two edits");
+    expect(report.problems[0]?.remedy).toContain("edit twine.conf twice");
   });
 
   test("another cluster's status node is told as one, not as silent", () => {
-    const silent = new Map([["s3", 'belongs to cluster "other", not to "twine"']]);
+    const silent = failing("s3", "foreign", 'belongs to cluster "other", not to "twine"');
     const report = reportOn(exampleView(), { confirmations: 2, answered: ["s1", "s2"], silent });
     expect(report.state).toBe("DEGRADED");
     expect(report.problems.map(({ code, subject, text }) => [code, subject, text])).toEqual([
@@ -212,7 +231,7 @@ describe("the effective state", () => {
       subject: "partition 1",
       host: null,
       text: `has no master; it needs: ${NEEDS}`,
-      remedy: "should one of b7666, b7667, b7668 not run: twine-start localhost",
+      remedy: "if one of b7666, b7667, b7668 is stopped: twine-start localhost",
     });
   });
 
@@ -287,7 +306,7 @@ describe("the effective state", () => {
     (_what, by, lines) => {
       const view = {
         ...withDead(exampleView(), "a6668"),
-        hashing: "crc32 over 2 partitions, no hash tag",
+        hashing: builtinHashing({ hash: { kind: "builtin", name: "crc32" }, partitions: 2 }),
       };
       const config = configOf(view);
       expect(reportOf(config, { ...ALL_ANSWER, view }).problems).toHaveLength(1);
@@ -300,19 +319,25 @@ describe("the effective state", () => {
       expect(report.problems[0]).toMatchObject({
         severity: "NOTE",
         subject: "twine.conf",
-        remedy: `put back: ${lines}`,
+        remedy: `write in twine.conf again: ${lines}`,
       });
       expect(report.problems[0]?.text).toMatch(
-        /^sends keys to other partitions .* nothing may read or write with it: the keys lie by crc32/,
+        /^sends keys to other partitions .*; do not read or write with it: the keys are placed by crc32/,
       );
     },
   );
 
-  test("a hashing in words that this version does not know is put back in those words", () => {
-    const view = { ...exampleView(), hashing: "md5 of everything" };
-    expect(reportOn(view).problems.map(({ code, remedy }) => [code, remedy])).toEqual([
-      ["HASHING_DIFFERS", "put back: what says md5 of everything"],
-    ]);
+  test("another function under the same path is told with both fingerprints, under another path it is not", () => {
+    const of = (path: string, fingerprint: string) =>
+      hashingWith({ hash: { kind: "module", path }, partitions: 2 }, fingerprint);
+    const view = { ...exampleView(), hashing: of("./mine.mjs", "1111") };
+    const config = configOf(view);
+    const problems = (own: Hashing) => reportOf(config, { ...ALL_ANSWER, view }, own).problems;
+    expect(problems(of("/srv/moved.mjs", "1111"))).toEqual([]);
+    const [problem] = problems(of("./mine.mjs", "2222"));
+    expect(problem?.text).toContain("(fingerprint 1111)");
+    expect(problem?.text).toContain("(fingerprint 2222)");
+    expect(problem?.remedy).toContain("restore the function that was in ./mine.mjs");
   });
 
   test("nodes stand in one order: data by partition, status nodes, monitors, routers", () => {

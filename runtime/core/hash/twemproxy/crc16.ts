@@ -1,6 +1,5 @@
-// crc16.ts: twemproxy's crc16. Pure. The register of Redis Cluster's CRC-16, but 32 bits wide and
-// never cut to 16: what is shifted out on the left stays in the result. So it is no CRC-16, and
-// differs from `hash crc16`.
+// crc16.ts: twemproxy's crc16. Pure. The register of Redis Cluster's CRC-16, but 32 bits wide and never cut to 16: the
+// bits shifted out on the left stay in the result. So it is not a CRC-16 and differs from `hash crc16`.
 import { CRC16_TABLE } from "../crc16.ts";
 import type { HashFunction } from "../hash-function.ts";
 

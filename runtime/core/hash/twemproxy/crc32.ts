@@ -1,5 +1,5 @@
-// crc32.ts: twemproxy's crc32. Pure. Fifteen bits of the real one, as libmemcached kept them for
-// its elders; the whole CRC-32 is what twemproxy calls crc32a.
+// crc32.ts: twemproxy's crc32. Pure. Only 15 bits of the real CRC-32, as in old versions of libmemcached. twemproxy calls
+// the whole CRC-32 crc32a.
 import { crc32 } from "../crc32.ts";
 import type { HashFunction } from "../hash-function.ts";
 

@@ -1,5 +1,5 @@
-// crc32a.ts: twemproxy's crc32a. Pure. It is zlib's CRC-32, so a pool with `hash: crc32a` and
-// `distribution: modula` lies exactly as Twine's default does.
+// crc32a.ts: twemproxy's crc32a. Pure. It is zlib's CRC-32, so `hash: crc32a` with `distribution: modula` places keys as
+// Twine's default does.
 import { crc32 } from "../crc32.ts";
 import type { HashFunction } from "../hash-function.ts";
 

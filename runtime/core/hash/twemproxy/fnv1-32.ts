@@ -1,6 +1,5 @@
-// fnv1-32.ts: twemproxy's fnv1_32. Pure. FNV-1 of 32 bits
-// (http://www.isthe.com/chongo/tech/comp/fnv/): multiply, then xor; bytes from 0x80 on count as
-// negative.
+// fnv1-32.ts: twemproxy's fnv1_32. Pure. 32-bit FNV-1 (http://www.isthe.com/chongo/tech/comp/fnv/): multiply, then xor.
+// Bytes from 0x80 are negative.
 import { signedByte, type HashFunction } from "../hash-function.ts";
 
 const OFFSET_BASIS = 0x811c9dc5;

@@ -1,7 +1,6 @@
-// fnv1-64.ts: twemproxy's fnv1_64. Pure. FNV-1 of 64 bits, of which twemproxy keeps the lower
-// half. Neither the multiplication nor the xor carries anything from the upper half into the lower
-// one, so the lower halves of the offset basis and of the prime (0x100000001b3) are enough. Bytes
-// from 0x80 on count as negative.
+// fnv1-64.ts: twemproxy's fnv1_64. Pure. The lower half of 64-bit FNV-1. Neither the multiplication nor the xor carries
+// anything from the upper half into the lower one, so the lower halves of the offset basis and of the prime
+// (0x100000001b3) are enough. Bytes from 0x80 are negative.
 import { signedByte, type HashFunction } from "../hash-function.ts";
 
 const OFFSET_BASIS_LOW = 0x84222325;

@@ -1,6 +1,5 @@
-// fnv1a-32.ts: twemproxy's fnv1a_32. Pure. FNV-1a of 32 bits
-// (http://www.isthe.com/chongo/tech/comp/fnv/): xor, then multiply; bytes from 0x80 on count as
-// negative.
+// fnv1a-32.ts: twemproxy's fnv1a_32. Pure. 32-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/): xor, then
+// multiply. Bytes from 0x80 are negative.
 import { signedByte, type HashFunction } from "../hash-function.ts";
 
 const OFFSET_BASIS = 0x811c9dc5;

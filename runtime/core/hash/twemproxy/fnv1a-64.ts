@@ -1,6 +1,5 @@
-// fnv1a-64.ts: twemproxy's fnv1a_64, its default. Pure. Despite its name it computes in 32 bits,
-// with the lower halves of FNV's 64-bit offset basis and prime: xor, then multiply; bytes from
-// 0x80 on count as negative.
+// fnv1a-64.ts: twemproxy's fnv1a_64, its default. Pure. Despite its name it computes in 32 bits, with the lower halves of
+// FNV's 64-bit offset basis and prime: xor, then multiply. Bytes from 0x80 are negative.
 import { signedByte, type HashFunction } from "../hash-function.ts";
 
 const OFFSET_BASIS_LOW = 0x84222325;

@@ -1,7 +1,6 @@
-// hsieh.ts: twemproxy's hsieh. Pure. Paul Hsieh's SuperFastHash
-// (http://www.azillionmonkeys.com/qed/hash.html), started from 0 rather than from the length. Of
-// the bytes left over after the fours, the third one counts as negative from 0x80 on, a lone one
-// doesn't.
+// hsieh.ts: twemproxy's hsieh. Pure. Paul Hsieh's SuperFastHash (http://www.azillionmonkeys.com/qed/hash.html), started
+// from 0, not from the length. Of the bytes after the last full four, the third is negative from 0x80; a single one is
+// not.
 import { littleEndian16, signedByte, type HashFunction } from "../hash-function.ts";
 
 export const hsieh: HashFunction = (bytes, start, end) => {
@@ -30,7 +29,7 @@ export const hsieh: HashFunction = (bytes, start, end) => {
   return stir(hash);
 };
 
-/** Lets the last bytes reach every bit of the result. */
+/** Mixes the last bytes into every bit of the result. */
 function stir(unstirred: number): number {
   let hash = unstirred;
   hash ^= hash << 3;

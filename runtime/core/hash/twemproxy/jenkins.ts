@@ -6,7 +6,7 @@
 import { littleEndian32, type HashFunction } from "../hash-function.ts";
 
 const START = 13;
-/** Added to the start value, as lookup3 says: any number with enough ones in it would do. */
+/** Added to the start value, as in lookup3: any number with enough 1 bits would do. */
 const ARBITRARY = 0xdeadbeef;
 
 export const jenkins: HashFunction = (bytes, start, end) => {
@@ -49,9 +49,7 @@ function rotated(word: number, bits: number): number {
   return (word << bits) | (word >>> (32 - bits));
 }
 
-/**
- * Four bytes as a word; those at or beyond `end` count as zero, whatever the buffer holds there.
- */
+/** Four bytes as a word. Bytes at or after `end` count as zero, whatever the buffer contains. */
 function wordWithin(bytes: Uint8Array, at: number, end: number): number {
   if (at + 4 <= end) return littleEndian32(bytes, at);
   let word = 0;

@@ -1,9 +1,8 @@
-// md5.ts: twemproxy's md5. Pure. The first four bytes of the MD5 digest (RFC 1321), the lowest one
-// first. Written out here rather than taken from node:crypto, which makes a hash object and a
-// buffer for every key (several times slower for keys of usual length) and has no MD5 at all where
-// the system runs in FIPS mode.
+// md5.ts: twemproxy's md5. Pure. The first four bytes of the MD5 digest (RFC 1321), lowest first.
+// Implemented here because node:crypto creates a hash object and a buffer for every key (several times slower for keys of
+// usual length) and has no MD5 in FIPS mode.
 //
-//   key | 0x80 | zeros | length in bits     in blocks of 16 words, each stirred into the registers
+//   key | 0x80 | zeros | length in bits     in blocks of 16 words, each mixed into the registers
 import { littleEndian32, type HashFunction } from "../hash-function.ts";
 
 /** RFC 1321, 3.4: the integer part of 4294967296 times abs(sin(step)), step in radians. */
@@ -11,7 +10,7 @@ const SINES = Int32Array.from({ length: 64 }, (_, step) =>
   Math.floor(Math.abs(Math.sin(step + 1)) * 2 ** 32),
 );
 
-/** By how much each step turns its sum to the left: four amounts per round, again and again. */
+/** The left rotation of each step: four amounts per round, repeated. */
 const TURNS = Uint8Array.from(
   [
     [7, 12, 17, 22],
@@ -23,7 +22,7 @@ const TURNS = Uint8Array.from(
 
 const INITIAL = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476);
 
-// Reused for every key: nothing here waits in between, so no two keys can meet in them.
+// Reused for every key: the function is synchronous, so two keys never use them at the same time.
 const registers = new Int32Array(4);
 const block = new Int32Array(16);
 const lastBytes = new Uint8Array(128);
@@ -42,7 +41,7 @@ export const md5: HashFunction = (bytes, start, end) => {
   return (registers[0] ?? 0) >>> 0;
 };
 
-/** As 40 bits, the lowest byte first: more than any key that Redis takes (512 MB) needs. */
+/** As 40 bits, lowest byte first: enough for any key that Redis accepts (512 MB). */
 function writeBitLength(length: number, at: number): void {
   lastBytes[at] = length << 3;
   lastBytes[at + 1] = length >>> 5;

@@ -1,5 +1,5 @@
-// murmur.ts: twemproxy's murmur. Pure. Austin Appleby's MurmurHash2 of 32 bits
-// (https://github.com/aappleby/smhasher/wiki/MurmurHash2), seeded with 0xdeadbeef times the length.
+// murmur.ts: twemproxy's murmur. Pure. Austin Appleby's 32-bit MurmurHash2
+// (https://github.com/aappleby/smhasher/wiki/MurmurHash2), with the seed 0xdeadbeef times the length.
 import { littleEndian32, type HashFunction } from "../hash-function.ts";
 
 const SEED = 0xdeadbeef;

@@ -1,5 +1,5 @@
 // one-at-a-time.ts: twemproxy's one_at_a_time. Pure. Bob Jenkins' hash of that name,
-// https://www.burtleburtle.net/bob/hash/doobs.html; bytes from 0x80 on count as negative.
+// https://www.burtleburtle.net/bob/hash/doobs.html. Bytes from 0x80 are negative.
 import { signedByte, type HashFunction } from "../hash-function.ts";
 
 export const oneAtATime: HashFunction = (bytes, start, end) => {

@@ -1,5 +1,5 @@
-// table.ts: twemproxy's twelve hashes by the name that they have in nutcracker.yml. Pure.
-// Each is proved against the real nutcracker in test/integration/hash-twemproxy.test.ts.
+// table.ts: twemproxy's twelve hashes by their names in nutcracker.yml. Pure.
+// test/integration/hash-twemproxy.test.ts compares each with the real nutcracker.
 import type { TwemproxyHash } from "../../cluster.ts";
 import type { HashFunction } from "../hash-function.ts";
 import { twemproxyCrc16 } from "./crc16.ts";

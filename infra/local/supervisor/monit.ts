@@ -1,0 +1,120 @@
+// monit.ts: prevents monit and the tools from undoing each other's work.
+//
+//   twine-stop by hand    unmonitors first, or monit would start the node again; leaves NODE/stopped
+//   twine-start by hand   removes NODE/stopped, monitors again
+//   monit's own start     starts all nodes of the host except those stopped by hand: NODE/stopped
+import { execFile } from "node:child_process";
+import { access, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
+import { TwineError, type Problem } from "../../../runtime/core/errors.ts";
+import type { LocalContext } from "../context.ts";
+import { readIfThere } from "../files/files.ts";
+import { hostFolder } from "../files/layout.ts";
+import { findProgram } from "../install/redis-program.ts";
+import { startTimeOf } from "../processes/processes.ts";
+import type { Target } from "../targets.ts";
+
+const run = promisify(execFile);
+
+const ANSWER_WITHIN_MS = 15_000;
+const LOOK_EVERY_MS = 100;
+
+function stoppedFile(target: Target): string {
+  return join(target.paths.folder, "stopped");
+}
+
+/** Whether an operator stopped it, so that monit must not start it together with another node. */
+export async function isStoppedByHand(target: Target): Promise<boolean> {
+  return access(stoppedFile(target)).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Call it before a stop by hand. Throws MONIT_FAILED when a running monit can't be asked: it would undo the stop. */
+export async function unmonitor(context: LocalContext, targets: readonly Target[]): Promise<void> {
+  for (const target of targets) {
+    await writeFile(stoppedFile(target), "").catch(() => undefined);
+  }
+  for (const [host, group] of byHost(targets)) {
+    const ask = await monitOf(context, host);
+    if (ask === undefined) continue;
+    const names = group.map(({ service }) => service.name);
+    for (const name of names) await ask("unmonitor", name);
+    await untilUnmonitored(ask, names);
+  }
+}
+
+/** Call it after a start by hand. If monit does not answer, that is only a warning: its next start monitors everything. */
+export async function monitorAgain(
+  context: LocalContext,
+  targets: readonly Target[],
+): Promise<Problem[]> {
+  for (const target of targets)
+    await rm(stoppedFile(target), { force: true }).catch(() => undefined);
+  const warnings: Problem[] = [];
+  for (const [host, group] of byHost(targets)) {
+    try {
+      const ask = await monitOf(context, host);
+      for (const { service } of group) await ask?.("monitor", service.name);
+    } catch (error) {
+      if (!(error instanceof TwineError)) throw error;
+      warnings.push(...error.problems);
+    }
+  }
+  return warnings;
+}
+
+function byHost(targets: readonly Target[]): Map<string, Target[]> {
+  const groups = new Map<string, Target[]>();
+  for (const target of targets) {
+    groups.set(target.host, [...(groups.get(target.host) ?? []), target]);
+  }
+  return groups;
+}
+
+type AskMonit = (...words: string[]) => Promise<string>;
+
+/** undefined: no monit runs for this host. */
+async function monitOf(context: LocalContext, host: string): Promise<AskMonit | undefined> {
+  const folder = join(hostFolder(context.folder, host), "monit");
+  const pid = Number(((await readIfThere(join(folder, "monit.pid"))) ?? "").trim());
+  if (!Number.isSafeInteger(pid) || pid <= 1) return undefined;
+  if ((await startTimeOf(pid)) === undefined) return undefined;
+  const program = (await findProgram("monit", process.env["PATH"])) ?? "monit";
+  const conf = join(folder, "monitrc");
+  return async (...words) => {
+    try {
+      const { stdout } = await run(program, ["-c", conf, ...words], { timeout: ANSWER_WITHIN_MS });
+      return stdout;
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message.trim() : String(cause);
+      const message = `monit (process ${pid}) did not take "${words.join(" ")}": ${why}`;
+      const remedy = `check it with: monit -c ${conf} summary; or end it first: monit -c ${conf} quit`;
+      throw new TwineError({ code: "MONIT_FAILED", message, remedy }, { cause });
+    }
+  };
+}
+
+/** monit performs an action in its next cycle, and may be in the middle of one. */
+async function untilUnmonitored(ask: AskMonit, names: readonly string[]): Promise<void> {
+  const endMs = performance.now() + ANSWER_WITHIN_MS;
+  for (;;) {
+    const lines = (await ask("-B", "summary")).split("\n").map((line) => line.trim());
+    const left = names.filter(
+      (name) => !lines.some((line) => line.startsWith(`${name} `) && /Not monitored/.test(line)),
+    );
+    if (left.length === 0) return;
+    if (performance.now() > endMs) {
+      const message = `monit still monitors ${left.join(", ")} after ${ANSWER_WITHIN_MS / 1000} s, and would start them again`;
+      throw new TwineError({
+        code: "MONIT_FAILED",
+        message,
+        remedy: "try again, or end monit first",
+      });
+    }
+    await delay(LOOK_EVERY_MS);
+  }
+}

@@ -1,0 +1,98 @@
+// diff-settings.ts: the differences between two twine.conf, setting by setting, as text. Pure.
+import type { Settings } from "../../runtime/core/cluster.ts";
+import { DIRECTIVES } from "../../runtime/core/conf/directives.ts";
+import type { Change } from "./diff-nodes.ts";
+
+/** Settings that decide which partition a key belongs to. */
+const ROUTING = ["partitions", "hash", "hash-tag"];
+/** Redis refuses `CONFIG SET` for these (7.0 to 8.2): a node reads them only when it starts. */
+const AT_START = new Set([
+  ...["always-show-logo", "crash-log-enabled", "crash-memcheck-enabled", "disable-thp"],
+  ...["enable-debug-command", "enable-module-command", "enable-protected-configs", "io-threads"],
+  ...[
+    "io-threads-do-reads",
+    "jemalloc-bg-thread",
+    "loadmodule",
+    "locale-collate",
+    "proc-title-template",
+  ],
+  ...["server-cpulist", "bio-cpulist", "aof-rewrite-cpulist", "bgsave-cpulist", "set-proc-title"],
+  ...["server_cpulist", "bio_cpulist", "aof_rewrite_cpulist", "bgsave_cpulist"],
+  ...["syslog-enabled", "syslog-facility", "syslog-ident", "tcp-backlog", "use-exit-on-panic"],
+]);
+const NONE = "(not set)";
+
+/** Whether a data node reads this directive only at its start. */
+export function isTakenAtStart(name: string): boolean {
+  return AT_START.has(name.toLowerCase());
+}
+
+export function diffSettings(before: Settings, after: Settings): Change[] {
+  return DIRECTIVES.flatMap((directive) => {
+    const [old, now] = [directive.print(before), directive.print(after)];
+    if (old.join("\n") === now.join("\n")) return [];
+    if (directive.name === "redis") return diffRedis(old, now);
+    const text = `${directive.name}: ${valueOf(old)} -> ${valueOf(now)}`;
+    const danger = dangerOf(directive.name);
+    return [setting(directive.name, text, danger)];
+  });
+}
+
+/** Whether keys change partition. */
+export function isRoutingChange({ kind, subject }: Change): boolean {
+  return kind === "setting" && ROUTING.includes(subject);
+}
+
+function dangerOf(name: string): Change["danger"] {
+  if (ROUTING.includes(name)) {
+    return {
+      why: "keys change partition, and a running cluster does not take this over from twine.conf",
+      remedy: "make a new cluster and move the keys into it; keep this line for the old one",
+    };
+  }
+  if (name !== "cluster") return undefined;
+  return {
+    why: "it is the name of another cluster: its nodes refuse this one's data",
+    remedy: "keep the name, or move the keys into the new cluster",
+  };
+}
+
+/** By name: a directive may be repeated, and then the order of its lines matters. */
+function diffRedis(old: readonly string[], now: readonly string[]): Change[] {
+  const [before, after] = [byDirective(old), byDirective(now)];
+  const names = [...new Set([...before.keys(), ...after.keys()])].sort();
+  return names.flatMap((name) => {
+    const [was, is] = [before.get(name) ?? [], after.get(name) ?? []];
+    if (was.join("\n") === is.join("\n")) return [];
+    const takes = isTakenAtStart(name)
+      ? "a data node takes it when it starts"
+      : "Redis can change it while it runs";
+    const text = `redis ${name}: ${valueOf(was)} -> ${valueOf(is)}: ${takes}`;
+    const turnsAofOn = name === "appendonly" && is.at(-1) === "yes";
+    return [setting(`redis ${name}`, text, turnsAofOn ? AOF_ON : undefined)];
+  });
+}
+
+const AOF_ON: Change["danger"] = {
+  why: "a data node that starts with appendonly yes does not load its dump.rdb: it starts empty and copies from its master",
+  remedy:
+    "restart one node of a partition at a time, replicas first, and wait until each is in sync; hand a master over before its restart",
+};
+
+function byDirective(lines: readonly string[]): Map<string, string[]> {
+  const values = new Map<string, string[]>();
+  for (const line of lines) {
+    const space = line.indexOf(" ");
+    const name = line.slice(0, space).toLowerCase();
+    values.set(name, [...(values.get(name) ?? []), line.slice(space + 1)]);
+  }
+  return values;
+}
+
+function valueOf(values: readonly string[]): string {
+  return values.length === 0 ? NONE : values.join(", ");
+}
+
+function setting(subject: string, text: string, danger: Change["danger"]): Change {
+  return { kind: "setting", subject, text, ...(danger === undefined ? {} : { danger }) };
+}

@@ -1,0 +1,31 @@
+// scratch.ts: the private folder of one restore. It holds all the data of a cluster, so it never stays behind.
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { isProcessAlive } from "../../ports/process-alive.ts";
+
+const SCRATCH_PREFIX = "twine-restore-";
+
+/** A folder in `home` that is removed at the end; those of killed restores are removed before. */
+export async function withScratch<T>(
+  home: string,
+  task: (folder: string) => Promise<T>,
+): Promise<T> {
+  sweepScratch(home);
+  const folder = mkdtempSync(join(home, `${SCRATCH_PREFIX}${process.pid}-`));
+  try {
+    return await task(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** One that belongs to another user, or to a process that runs, is left alone. */
+function sweepScratch(home: string): void {
+  for (const name of readdirSync(home)) {
+    const [, pid] = new RegExp(`^${SCRATCH_PREFIX}(\\d+)-`).exec(name) ?? [];
+    if (pid === undefined || isProcessAlive(Number(pid))) continue;
+    const folder = join(home, name);
+    if (statSync(folder, { throwIfNoEntry: false })?.uid !== process.getuid?.()) continue;
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,22 @@
+// shared-hashes.ts: the hashes on the status nodes, in which monitors and tools exchange entries; implemented in
+// register/shared-hashes.ts.
+import type { Request } from "../../core/request.ts";
+import type { MalformedEntry } from "../../core/shared-entries.ts";
+
+export interface SharedHashes {
+  /** Writes this monitor's report for the others. */
+  writeObserved(monitor: string, json: string): Promise<void>;
+  /** monitor -> JSON. */
+  readObserved(): Promise<ReadonlyMap<string, string>>;
+  /** data node -> JSON of LastSeen, by the alpha of that epoch; entries of other nodes stay. */
+  writeOffsets(epoch: number, record: ReadonlyMap<string, string>): Promise<void>;
+  readOffsets(): Promise<ReadonlyMap<string, string>>;
+  /** host -> JSON of RotationNote; absent: rotation is not read. */
+  readRotation?(): Promise<ReadonlyMap<string, string>>;
+  readRequests(): Promise<readonly Request[]>;
+  answerRequest(request: Request): Promise<void>;
+  /** Publishes an event on the status nodes, for subscribers. It is not stored. */
+  publishEvent(json: string): Promise<void>;
+  /** The malformed entries that were removed last; absent: entries are not checked. */
+  malformed?(): readonly MalformedEntry[];
+}

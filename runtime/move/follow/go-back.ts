@@ -1,0 +1,119 @@
+// go-back.ts: the other system's masters serve again, with everything that was written here meanwhile.
+//
+//   back: nobody writes here --the old master has reached ours--> it serves --copy: ours follow it
+//     | it does not reach it
+//     v
+//   stay: served here again
+import { TwineError } from "../../core/errors.ts";
+import type { View } from "../../core/view.ts";
+import { OldMaster } from "./old-master.ts";
+import { copyWith, nodesOfPartition, onEach, statesOf } from "./own-nodes.ts";
+import { bodyOf, type SwitchOptions } from "./switch-over.ts";
+
+const FENCE_WITHIN_MS = 30_000;
+const REACH_WITHIN_MS = 15_000;
+const PAUSE_MS = 20_000;
+const LOOK_EVERY_MS = 20;
+
+export interface BackOptions extends SwitchOptions {
+  /** The newest chosen view. */
+  readView(): Promise<View>;
+  readonly sourcePassword: string | undefined;
+}
+
+interface Return {
+  readonly partition: number;
+  readonly following: { readonly host: string; readonly port: number };
+}
+
+export async function goBack(view: View, options: BackOptions): Promise<void> {
+  const returns = view.partitions.flatMap(({ index, cameFrom, following }): Return[] => {
+    if (following?.isBack === true) return [{ partition: index, following }];
+    return cameFrom === undefined || cameFrom === null
+      ? []
+      : [{ partition: index, following: cameFrom }];
+  });
+  if (returns.length === 0) throw noWayBack();
+  const olds = new Map<number, OldMaster>();
+  try {
+    for (const { partition, following } of returns) {
+      olds.set(partition, await OldMaster.open(following, options.source));
+    }
+    for (const one of returns) await options.ask(bodyOf("back", one, options), FENCE_WITHIN_MS);
+    await fenced(returns, options);
+    try {
+      for (const one of returns) await reached(one, olds.get(one.partition), options);
+    } catch (error) {
+      // No old master serves yet.
+      for (const one of returns) await options.ask(bodyOf("stay", one, options), FENCE_WITHIN_MS);
+      throw error;
+    }
+    for (const one of returns) {
+      await copyWith(nodesOfPartition(view, one.partition), options.sourcePassword, options);
+      const old = olds.get(one.partition);
+      if ((await old?.state())?.isMaster !== true) await old?.serve(options.sourcePassword);
+      options.say(await options.ask(bodyOf("copy", one, options), FENCE_WITHIN_MS));
+    }
+  } finally {
+    for (const old of olds.values()) old.close();
+  }
+}
+
+async function fenced(returns: readonly Return[], options: BackOptions): Promise<void> {
+  const endMs = options.clock.nowMs() + FENCE_WITHIN_MS;
+  for (;;) {
+    const { partitions } = await options.readView();
+    const isDone = returns.every(({ partition }) => {
+      const phase = partitions.find(({ index }) => index === partition)?.following?.phase;
+      return phase === "fenced" || phase === "copying";
+    });
+    if (isDone) return;
+    if (options.clock.nowMs() > endMs) {
+      throw new TwineError({
+        code: "NOT_FENCED",
+        message: "the alpha does not end the writes here in time",
+        remedy: "see twine-status; then twine-follow --back again, or twine-follow --stay",
+      });
+    }
+    await options.clock.delay(LOOK_EVERY_MS * 5);
+  }
+}
+
+/** Clients that go past the routers wait, too. */
+async function reached(
+  { partition }: Return,
+  old: OldMaster | undefined,
+  options: BackOptions,
+): Promise<void> {
+  const view = await options.readView();
+  const found = view.partitions.find(({ index }) => index === partition);
+  if (found?.following?.phase === "copying" || old === undefined) return;
+  const nodes = nodesOfPartition(view, partition);
+  const master = nodes.filter(({ name }) => name === found?.lastMaster);
+  await onEach(master, options, (link) => link.call("CLIENT", "PAUSE", PAUSE_MS, "WRITE"));
+  const endMs = options.clock.nowMs() + REACH_WITHIN_MS;
+  for (;;) {
+    const [ours] = await statesOf(master, options);
+    const state = await old.state();
+    if (state.isMaster) return;
+    if (ours?.replicationId === state.replicationId && state.offset >= ours.offset) return;
+    if (options.clock.nowMs() > endMs) {
+      await onEach(master, options, (link) => link.call("CLIENT", "UNPAUSE"));
+      throw new TwineError({
+        code: "OLD_BEHIND",
+        message: `${old.address} does not have everything of partition ${partition}`,
+        remedy:
+          "this cluster serves on; start it as a replica of ours, and run twine-follow --back again",
+      });
+    }
+    await options.clock.delay(LOOK_EVERY_MS);
+  }
+}
+
+function noWayBack(): TwineError {
+  return new TwineError({
+    code: "NO_WAY_BACK",
+    message: "no partition has taken over from another system's master, or the way back was closed",
+    remedy: "twine-status json shows cameFrom while there is one",
+  });
+}

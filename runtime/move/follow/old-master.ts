@@ -1,0 +1,108 @@
+// old-master.ts: what twine-follow asks of one server of the other system.
+import type { HistoryMark } from "../../core/view.ts";
+import { TwineError } from "../../core/errors.ts";
+import { errorText } from "../../core/error-text.ts";
+import type { NodeSocket } from "../../replication/node-socket.ts";
+import { infoFields } from "../../resp/info-fields.ts";
+import { textOf, type RespValue } from "../../resp/value.ts";
+import { addressText, type ImportedNode } from "../import/imported.ts";
+import { openSource, type SourceOptions } from "../import/source-link.ts";
+
+export interface OldState extends HistoryMark {
+  readonly isMaster: boolean;
+  /** HOST:PORT that it follows; empty for a master. */
+  readonly follows: string;
+}
+
+export class OldMaster {
+  readonly address: string;
+  readonly #socket: NodeSocket;
+
+  private constructor(node: ImportedNode, socket: NodeSocket) {
+    this.address = addressText(node);
+    this.#socket = socket;
+  }
+
+  /** Throws OLD_UNREACHABLE. */
+  static async open(node: ImportedNode, options: SourceOptions): Promise<OldMaster> {
+    const socket = await openSource(node, options).catch((cause: unknown) => {
+      throw unreachable(addressText(node), cause);
+    });
+    const old = new OldMaster(node, socket);
+    try {
+      // A server that wants a password says so only now.
+      await old.state();
+      return old;
+    } catch (error) {
+      old.close();
+      throw error;
+    }
+  }
+
+  async state(): Promise<OldState> {
+    const fields = infoFields(textOf(await this.#call("INFO", "replication")) ?? "");
+    const isMaster = fields.get("role") === "master";
+    return {
+      isMaster,
+      follows: isMaster
+        ? ""
+        : `${fields.get("master_host") ?? ""}:${fields.get("master_port") ?? ""}`,
+      replicationId: fields.get("master_replid") ?? "",
+      offset: Number(fields.get("master_repl_offset") ?? 0),
+    };
+  }
+
+  /** Names of the Sentinels' connections. */
+  async sentinelClients(): Promise<number> {
+    const list = textOf(await this.#call("CLIENT", "LIST")) ?? "";
+    return list.split("\n").filter((line) => / name=sentinel-\S+-cmd/.test(line)).length;
+  }
+
+  async pauseWrites(forMs: number): Promise<void> {
+    await this.#call("CLIENT", "PAUSE", String(forMs), "WRITE");
+  }
+
+  async unpause(): Promise<void> {
+    await this.#call("CLIENT", "UNPAUSE");
+  }
+
+  /** With which user and password it is to show itself to its master; undefined: with none. */
+  async authenticateAs(username: string | undefined, password: string | undefined): Promise<void> {
+    await this.#call("CONFIG", "SET", "masteruser", username ?? "");
+    await this.#call("CONFIG", "SET", "masterauth", password ?? "");
+  }
+
+  async follow({ host, port }: ImportedNode): Promise<void> {
+    await this.#call("REPLICAOF", host, String(port));
+  }
+
+  /** Master again; `password`: its system's, with which it would follow another one of that. */
+  async serve(password: string | undefined): Promise<void> {
+    await this.#call("REPLICAOF", "NO", "ONE");
+    await this.authenticateAs(undefined, password);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  async #call(...words: readonly string[]): Promise<RespValue> {
+    try {
+      return await this.#socket.call(...words);
+    } catch (cause) {
+      throw unreachable(this.address, cause);
+    }
+  }
+}
+
+function unreachable(address: string, cause: unknown): TwineError {
+  return new TwineError(
+    {
+      code: "OLD_UNREACHABLE",
+      message: `${address} can't be asked: ${errorText(cause)}`,
+      remedy:
+        "start it, or let TWINE_SOURCE_PASSWORD_FILE name the file with its password; then run the same command again",
+    },
+    { cause },
+  );
+}

@@ -1,0 +1,50 @@
+// remove-sentinels.ts: takes the old masters away from their Sentinels. Otherwise a Sentinel takes our nodes for its own
+// replicas, and makes ours a replica again seconds after it took over.
+import { errorText } from "../../core/error-text.ts";
+import { TwineError } from "../../core/errors.ts";
+import { askSentinels, type WatchedMaster } from "../import/ask-sentinels.ts";
+import { addressText, type ImportedNode } from "../import/imported.ts";
+import { openSource, type SourceOptions } from "../import/source-link.ts";
+
+/** Removes every set whose master is one of `olds`, on every Sentinel. Answers the commands that bring them back. */
+export async function removeFromSentinels(
+  given: readonly ImportedNode[],
+  olds: readonly string[],
+  options: SourceOptions,
+): Promise<readonly string[]> {
+  if (given.length === 0) return [];
+  const { sentinels, masters, errors } = await askSentinels(given, options);
+  if (errors.length > 0) throw new TwineError(errors);
+  const ours = masters.filter(({ master }) => olds.includes(addressText(master)));
+  const undo: string[] = [];
+  for (const sentinel of sentinels) {
+    const socket = await openSource(sentinel, options);
+    try {
+      for (const watched of ours) {
+        await socket.call("SENTINEL", "REMOVE", watched.name);
+        undo.push(monitorCommand(sentinel, watched));
+      }
+    } catch (cause) {
+      throw new TwineError(
+        {
+          code: "SENTINEL_KEEPS",
+          message: `the Sentinel at ${addressText(sentinel)} keeps a master: ${errorText(cause)}`,
+          remedy: ["run twine-follow --switch again, or undo what was done:", ...undo].join(
+            "\n    ",
+          ),
+        },
+        { cause },
+      );
+    } finally {
+      socket.destroy();
+    }
+  }
+  return undo;
+}
+
+function monitorCommand(
+  { host, port }: ImportedNode,
+  { name, master, quorum }: WatchedMaster,
+): string {
+  return `redis-cli -h ${host} -p ${port} SENTINEL MONITOR ${name} ${master.host} ${master.port} ${quorum}`;
+}

@@ -1,0 +1,260 @@
+// move-source.ts: one source node into targets that divide its keys among them, exactly, while it is written to.
+//
+//   PSYNC --> RDB at offset X --> RESTORE into the targets            meanwhile the change feed from X on is kept on disk
+//         \-> feed from X on  --> plan (feed-plan.ts) --> targets     until it is drained to any offset that is asked for
+//                                     \-> keys to copy anew --> MULTI DUMP ROLE EXEC at the source --> RESTORE
+//
+// Nothing is kept by key but the few that were copied anew, so memory does not grow with the data. The source's node is only
+// read; with a replica as source its master is not touched.
+import type { Credentials } from "../core/credentials.ts";
+import { TwineError } from "../core/errors.ts";
+import type { HistoryMark } from "../core/view.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { LinkTls } from "../ports/link-tls.ts";
+import { openChangeFeed, type ChangeFeed } from "../replication/change-feed.ts";
+import { FeedReader, type FeedCommand } from "../replication/feed-reader.ts";
+import type { NodeError } from "../replication/node-error.ts";
+import { openNodeSocket, type NodeAddress, type NodeSocket } from "../replication/node-socket.ts";
+import { openRdbStream } from "../replication/rdb-stream.ts";
+import { RdbValues, type RdbItem } from "../replication/rdb/rdb-values.ts";
+import { parseCommandTable, type CommandTable } from "../route/commands/command-table.ts";
+import { copyExactly, type CopiedKey } from "./exact-copy.ts";
+import { planFeed } from "./feed-plan.ts";
+import type { Spool } from "./spool.ts";
+import type { MoveTarget } from "./target.ts";
+
+export interface MoveSourceOptions {
+  readonly address: NodeAddress;
+  readonly credentials?: Credentials | undefined;
+  readonly tls?: LinkTls | undefined;
+  /** The database that is moved. */
+  readonly db: number;
+  readonly targets: readonly MoveTarget[];
+  /** Index into the targets; undefined: the key stays. */
+  targetOf(key: Buffer): number | undefined;
+  /** Keeps the feed while the RDB is read. The caller closes it. */
+  readonly spool: Spool;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Of one value; a longer one ends the move. */
+  readonly valueBytesMax: number;
+}
+
+/** Sent to a target and not yet answered. */
+const IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024;
+/** One MULTI makes the source stand still for its dumps. */
+const KEYS_PER_COPY = 50;
+const SILENCE_MS_MAX = 60_000;
+
+/** Of one node. Errors are NodeErrors of the source, or TwineErrors MOVE_REFUSED, MOVE_VALUE_TOO_LONG, MOVE_RESTART. */
+export class MoveSource {
+  readonly #options: MoveSourceOptions;
+  readonly #values: RdbValues;
+  readonly #copiedAt = new Map<string, number>();
+  readonly #refused = new Map<string, Buffer>();
+  #reader: FeedReader | undefined;
+  #feed: Promise<ChangeFeed | undefined> | undefined;
+  #asking: NodeSocket | undefined;
+  #table: CommandTable = new Map();
+  #inFlightBytes = 0;
+  #inFlight = new Set<Promise<void>>();
+  #failure: Error | undefined;
+  #spooling: Promise<void> | undefined;
+  #keys = 0;
+
+  constructor(options: MoveSourceOptions) {
+    this.#options = options;
+    this.#values = new RdbValues(options.valueBytesMax);
+  }
+
+  /** Behind the last command whose effect has reached the targets; -1 before the RDB is loaded. */
+  get offset(): number {
+    return this.#reader?.offset ?? -1;
+  }
+
+  /** Of the RDB, so far. */
+  get keys(): number {
+    return this.#keys;
+  }
+
+  /** The whole RDB into the targets. */
+  async load(): Promise<void> {
+    const { address, credentials, tls, signal, clock } = this.#options;
+    this.#asking = await openNodeSocket(address, {
+      ...{ credentials, tls, signal, clock, silenceMsMax: SILENCE_MS_MAX },
+    });
+    this.#table = parseCommandTable(await this.#asking.call("COMMAND"));
+    const access = { credentials, tls, signal, clock };
+    const onStart = (start: HistoryMark): void => {
+      this.#feed = openChangeFeed(address, start, access);
+      this.#spooling = this.#fillSpool().catch((error: unknown) => {
+        this.#fail(error);
+      });
+    };
+    const stream = openRdbStream(address, { ...access, onStart });
+    for await (const chunk of stream.chunks()) {
+      for (const item of this.#values.push(chunk)) this.#restoreItem(item);
+      await this.#belowLimit();
+    }
+    this.#values.finish();
+    await this.#landed();
+    this.#reader = new FeedReader(stream.offset, Math.max(0, this.#values.feedDb));
+  }
+
+  /** Follows the feed until everything up to that offset has reached the targets. */
+  async drainTo(offset: number): Promise<void> {
+    const reader = this.#reader;
+    if (reader === undefined) throw new Error("load() comes first");
+    while (reader.offset < offset || this.#refused.size > 0) {
+      const chunk = reader.offset < offset ? await this.#options.spool.next() : Buffer.alloc(0);
+      if (this.#failure !== undefined) throw this.#failure;
+      await this.#follow(reader.push(chunk), reader.offset);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#asking?.destroy();
+    (await this.#feed?.catch(() => undefined))?.close();
+    await this.#spooling;
+  }
+
+  async #fillSpool(): Promise<void> {
+    const feed = await this.#feed;
+    if (feed === undefined) {
+      throw new TwineError({
+        code: "MOVE_RESTART",
+        message:
+          "the source no longer has the changes since its RDB began: its repl-backlog-size is too small",
+        remedy: "set repl-backlog-size of the source to 64mb or more, and begin again",
+      });
+    }
+    for (;;) await this.#options.spool.push(await feed.chunk());
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error instanceof Error ? error : new Error(String(error));
+    this.#options.spool.wake();
+  }
+
+  #restoreItem(item: RdbItem): void {
+    if (item.kind === "library") {
+      for (const target of this.#options.targets) {
+        this.#send(target, ["FUNCTION", "LOAD", "REPLACE", item.code], []);
+      }
+      return;
+    }
+    if (item.db !== this.#options.db) return;
+    const index = this.#options.targetOf(item.key);
+    const target = index === undefined ? undefined : this.#options.targets[index];
+    if (target === undefined) return;
+    if (item.kind === "long") throw tooLong(item.key, item.bytes, this.#options.valueBytesMax);
+    this.#keys++;
+    this.#restore(target, item);
+  }
+
+  #restore(target: MoveTarget, { key, dump, expireAtMs }: CopiedKey): void {
+    const words =
+      dump === undefined
+        ? ["DEL", key]
+        : ["RESTORE", key, String(expireAtMs ?? 0), dump, "REPLACE", "ABSTTL"];
+    this.#send(target, words, undefined);
+  }
+
+  /** `keys`: copied anew when the target refuses; undefined: this is such a copy, and a refusal is the end. */
+  #send(
+    target: MoveTarget,
+    words: readonly (Buffer | string)[],
+    keys: readonly Buffer[] | undefined,
+  ): void {
+    const bytes = words.reduce((sum, word) => sum + word.length, 0);
+    this.#inFlightBytes += bytes;
+    const sent = target.send(words).then(
+      (refusal) => {
+        this.#inFlightBytes -= bytes;
+        if (refusal === undefined) return;
+        if (keys === undefined || keys.length === 0) this.#fail(refusedBy(refusal));
+        for (const key of keys ?? []) this.#refused.set(key.toString("latin1"), key);
+      },
+      (error: unknown) => {
+        this.#inFlightBytes -= bytes;
+        this.#fail(error);
+      },
+    );
+    this.#inFlight.add(sent);
+    void sent.finally(() => this.#inFlight.delete(sent));
+  }
+
+  async #belowLimit(): Promise<void> {
+    while (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX && this.#failure === undefined) {
+      await Promise.race(this.#inFlight);
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Everything that was sent has been answered. */
+  async #landed(): Promise<void> {
+    await Promise.all(this.#inFlight);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  async #follow(commands: readonly FeedCommand[], endOffset: number): Promise<void> {
+    const { db, targets } = this.#options;
+    const refused = [...this.#refused.values()];
+    this.#refused.clear();
+    const plan = planFeed(commands, {
+      ...{ db, table: this.#table, copiedAt: this.#copiedAt, refused },
+      targetOf: (key) => this.#options.targetOf(key),
+    });
+    if (plan.restart !== undefined) throw restartFor(plan.restart);
+    for (const args of plan.forAll) for (const target of targets) this.#send(target, args, []);
+    for (const { target, args, keys } of plan.writes) {
+      const to = targets[target];
+      if (to !== undefined) this.#send(to, args, keys);
+    }
+    await this.#landed();
+    for (const [id, offset] of this.#copiedAt) if (offset <= endOffset) this.#copiedAt.delete(id);
+    for (let at = 0; at < plan.copies.length; at += KEYS_PER_COPY) {
+      await this.#copy(plan.copies.slice(at, at + KEYS_PER_COPY), endOffset);
+    }
+  }
+
+  async #copy(keys: readonly Buffer[], endOffset: number): Promise<void> {
+    const source = this.#asking;
+    if (source === undefined) return;
+    const copied = await copyExactly(source, keys, this.#table.has("pexpiretime"));
+    if (copied.offset < endOffset) throw restartFor("the node's offset went back");
+    for (const value of copied.keys) {
+      this.#copiedAt.set(value.key.toString("latin1"), copied.offset);
+      const target = this.#options.targets[this.#options.targetOf(value.key) ?? -1];
+      if (target !== undefined) this.#restore(target, value);
+    }
+    await this.#landed();
+  }
+}
+
+function refusedBy(refusal: NodeError): TwineError {
+  return new TwineError(
+    {
+      code: "MOVE_REFUSED",
+      message: `a target refuses what is moved to it: ${refusal.message}`,
+      remedy: "see what the target lacks (memory, rights, a newer version), and begin again",
+    },
+    { cause: refusal },
+  );
+}
+
+function restartFor(why: string): TwineError {
+  return new TwineError({
+    code: "MOVE_RESTART",
+    message: `the source did what can't be followed key by key: ${why}`,
+    remedy: "begin again",
+  });
+}
+
+function tooLong(key: Buffer, bytes: number, bytesMax: number): TwineError {
+  return new TwineError({
+    code: "MOVE_VALUE_TOO_LONG",
+    message: `the value of ${JSON.stringify(key.toString())} takes ${bytes} bytes, and ${bytesMax} are moved at most`,
+    remedy: "split it, or allow more",
+  });
+}
