@@ -1,8 +1,12 @@
 // kill-nodes.ts: kill -9 of nodes of this machine, and what it costs: who is master then, and when the router serves again.
+import { setTimeout as delay } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { addressOf, type DataNode } from "../../runtime/core/cluster.ts";
 import { credentialsOf } from "../../runtime/core/credentials.ts";
 import { TwineError } from "../../runtime/core/errors.ts";
+import { systemClock } from "../../runtime/ports/clock.ts";
+import { openRedisLink } from "../../runtime/ports/redis-link.ts";
+import { readChosenView } from "../../runtime/register/chosen-view.ts";
 import { withNode } from "../local/ask.ts";
 import { ITEM_COUNT, itemKey, untilWritable } from "./items.ts";
 import { readShard, untilShard, type ShardPorts } from "./shards.ts";
@@ -25,9 +29,44 @@ export interface KillOutcome {
 
 const FAILOVER_WITHIN_MS = 60_000;
 const WHOLE_WITHIN_MS = 90_000;
+const LOOK_EVERY_MS = 100;
 
-/** Every node of these partitions runs and follows its master. Throws CHECK_NOT_WHOLE. */
+/** Every node of these partitions runs and follows its master, and the monitors know it. Throws CHECK_NOT_WHOLE. */
 export async function requireWhole(ports: KillPorts, partitions: readonly number[]): Promise<void> {
+  await requireFollowing(ports, partitions);
+  await requireInSync(ports, partitions);
+}
+
+/**
+ * A link that is up proves less than the monitors want of a node that they would promote: one that is killed for must be in
+ * sync in their view first. Sentinel has no such thing.
+ */
+async function requireInSync(
+  { config, password }: KillPorts,
+  partitions: readonly number[],
+): Promise<void> {
+  if (config.settings.failover === "sentinel") return;
+  const asked = { config, password, clock: systemClock, openLink: openRedisLink } as const;
+  const endMs = performance.now() + WHOLE_WITHIN_MS;
+  for (;;) {
+    const view = await readChosenView({ ...asked, user: "app" });
+    const late = view.nodes.filter(
+      ({ kind, partition, inSync }) =>
+        kind === "data" && partition !== null && partitions.includes(partition) && !inSync,
+    );
+    if (late.length === 0) return;
+    if (performance.now() > endMs) {
+      throw new TwineError({
+        code: "CHECK_NOT_WHOLE",
+        message: `${late.map(({ name }) => name).join(", ")} is not in sync for the monitors after ${WHOLE_WITHIN_MS / 1000} s`,
+        remedy: "see twine-status, and the logs of those nodes",
+      });
+    }
+    await delay(LOOK_EVERY_MS);
+  }
+}
+
+async function requireFollowing(ports: KillPorts, partitions: readonly number[]): Promise<void> {
   for (const partition of partitions) {
     const shard = await untilShard(ports, partition, ({ isWhole }) => isWhole, {
       withinMs: WHOLE_WITHIN_MS,

@@ -379,9 +379,9 @@ class Connection {
   }
 }
 
-/** One that is reached at another address of loopback comes from 127.0.0.1, for the system chooses where it comes from. */
+/** A node on this machine may come from any address of loopback: the system's choice, or the node's own bind-source-addr. */
 function isFromNode(from: string, nodeAddress: string): boolean {
-  return from === nodeAddress || (from === "127.0.0.1" && nodeAddress.startsWith("127."));
+  return from === nodeAddress || (from.startsWith("127.") && nodeAddress.startsWith("127."));
 }
 
 /** A replication id that nobody has. */

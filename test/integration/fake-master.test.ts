@@ -157,6 +157,12 @@ test("only the node is served, and only with the replica's password", async () =
   expect(master.sentBytes).toBe(0);
   await wrong.call("CONFIG", "SET", "masterauth", "right");
   await becomes(master, "ready");
+  // Nodes of an environment connect from another address than the one they listen on.
+  await wrong.call("CONFIG", "SET", "bind-source-addr", "127.9.8.7");
+  await wrong.call("REPLICAOF", "NO", "ONE");
+  await becomes(master, "sending");
+  await wrong.call("REPLICAOF", "127.0.0.1", master.port);
+  await becomes(master, "ready");
   await wrong.call("REPLICAOF", "NO", "ONE");
   const elsewhere = await FakeMaster.listen({
     clock: systemClock,
