@@ -40,6 +40,9 @@ export function dataSettings(
   if (isAppendOnly(directives) && redisMajor >= 7) {
     defaults.push({ name: "shutdown-on-sigterm", value: "nosave" });
   }
+  // Redis's own "no" ends a replica with a panic at the first write after its disk was full or its fork failed: a disk that
+  // all nodes share would take them all. The monitors see such a node and promote another one before it.
+  if (redisMajor >= 7) defaults.push({ name: "replica-ignore-disk-write-errors", value: "yes" });
   const named = new Set(directives.map((directive) => directive.name.toLowerCase()));
   const busyMs = Math.floor(downAfterMs * BUSY_SHARE);
   if (busyMs < REDIS_BUSY_MS && !BUSY_NAMES.some((name) => named.has(name))) {

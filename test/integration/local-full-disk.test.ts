@@ -8,6 +8,7 @@ import { endChild } from "../../infra/local/processes/end-child.ts";
 import { withLocks } from "../../infra/local/files/host-lock.ts";
 import { SMALL, localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { isMissing } from "../support/programs.ts";
+import { isWithoutMounts, readOnlyDisk } from "../support/small-disk.ts";
 
 /** The pids of all processes that work below `folder`. */
 async function processesBelow(folder: string): Promise<number[]> {
@@ -57,6 +58,15 @@ describe.skipIf(isMissing("redis-server") || process.platform !== "linux")("a fu
       await fillLocks(local);
       await expect(local.stop()).rejects.toThrow(/another command is running in/);
     });
+  });
+
+  test.skipIf(isWithoutMounts())("a read-only disk is named as the cause", async () => {
+    const local = await localFolder(`${SMALL}redis appendonly yes\n`);
+    await local.setup();
+    readOnlyDisk(local.path("a1", "data"));
+    await expect(local.start()).rejects.toThrow(
+      /a1 ended before it was up[^]*Read-only file system[^]*remedy: mount that disk writable again/,
+    );
   });
 
   test("a process that misses SIGTERM is killed, and gone when that is said", async () => {

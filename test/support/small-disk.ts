@@ -29,6 +29,15 @@ export function smallDisk(folder: string, kilobytes: number): void {
   });
 }
 
+/** What `folder` holds can't be changed any more, until the test ends. */
+export function readOnlyDisk(folder: string): void {
+  execFileSync("mount", ["--bind", folder, folder], { stdio: "pipe" });
+  onTestFinished(() => {
+    unmount(folder);
+  });
+  execFileSync("mount", ["-o", "remount,bind,ro", folder], { stdio: "pipe" });
+}
+
 function mount(folder: string, kilobytes: number): void {
   const options = ["-t", "tmpfs", "-o", `size=${kilobytes}k`, "twine-test", folder];
   execFileSync("mount", options, { stdio: "pipe" });

@@ -235,6 +235,9 @@ function remedyFor(words: string, service: PlannedService): string {
     return "correct that line: it comes from a `redis` line of twine.conf or from an edit of redis.conf";
   }
   if (/No space left|ENOSPC|Disk quota/i.test(words)) return "free some space on that disk";
+  if (/Read-only file system|EROFS/i.test(words)) {
+    return "mount that disk writable again; the system's log says why it is read-only";
+  }
   if (/Address already in use|EADDRINUSE/i.test(words)) {
     return "end the process that has the port, or give the node another one in twine.conf";
   }
