@@ -43,9 +43,7 @@ describe.skipIf(isMissing("redis-server"))("a disk that takes nothing", () => {
       await rm(rdbOf(name), { recursive: true });
       await until(`${name} saves again`, async () => {
         await cluster.ask(name, "BGSAVE").catch(() => undefined);
-        return String(await cluster.ask(name, "INFO", "persistence")).includes(
-          "rdb_last_bgsave_status:ok",
-        );
+        return (await infoOf(name, "persistence")).includes("rdb_last_bgsave_status:ok");
       });
     }
     await until(
@@ -56,8 +54,11 @@ describe.skipIf(isMissing("redis-server"))("a disk that takes nothing", () => {
       expect(await cluster.ask("r1", "GET", key)).toBe("value");
     expect(await Promise.all(names.map((name) => pidOf(name)))).toEqual(pids);
 
+    async function infoOf(name: string, section: string): Promise<string> {
+      return (await cluster.ask(name, "INFO", section)) as string;
+    }
     async function pidOf(name: string): Promise<string | undefined> {
-      const info = String(await cluster.ask(name, "INFO", "server"));
+      const info = await infoOf(name, "server");
       return /^process_id:(\d+)/m.exec(info)?.[1];
     }
     /** A folder stands where its RDB should: its next save fails, and it knows. */
@@ -66,9 +67,7 @@ describe.skipIf(isMissing("redis-server"))("a disk that takes nothing", () => {
       await mkdir(rdbOf(name));
       await cluster.ask(name, "BGSAVE");
       await until(`${name} could not save`, async () =>
-        String(await cluster.ask(name, "INFO", "persistence")).includes(
-          "rdb_last_bgsave_status:err",
-        ),
+        (await infoOf(name, "persistence")).includes("rdb_last_bgsave_status:err"),
       );
     }
   });
