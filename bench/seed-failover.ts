@@ -10,6 +10,9 @@ import type { LocalRequest } from "../infra/local/context.ts";
 import { silentProgress } from "../infra/local/progress.ts";
 import { twineHome } from "../runtime/cli/package-root.ts";
 import { nodesOf } from "../runtime/core/cluster.ts";
+import { systemClock } from "../runtime/ports/clock.ts";
+import { openRedisLink } from "../runtime/ports/redis-link.ts";
+import { readChosenView } from "../runtime/register/chosen-view.ts";
 import { ClusterFolder } from "../test/support/cluster-folder.ts";
 import { wholeFrom } from "./option-values.ts";
 
@@ -57,6 +60,16 @@ async function begin(name: string, lines: string): Promise<Contender> {
     ...{ config, password: undefined },
     openRouter: () => openRouter(config, router, undefined),
     pidOf: (node) => cluster.pid(node.name),
+    readView: () =>
+      readChosenView({
+        ...{
+          config,
+          password: undefined,
+          clock: systemClock,
+          openLink: openRedisLink,
+          user: "app",
+        },
+      }),
     startAgain: () => start(request),
   };
   await requireWhole(ports, [0, 1]);

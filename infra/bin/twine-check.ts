@@ -6,6 +6,9 @@ import { createInterface } from "node:readline/promises";
 import { runTool, startTool, tool, type ToolOptions } from "../../runtime/cli/tool.ts";
 import { nodesOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
 import { EXIT, TwineError } from "../../runtime/core/errors.ts";
+import { systemClock } from "../../runtime/ports/clock.ts";
+import { openRedisLink } from "../../runtime/ports/redis-link.ts";
+import { readChosenView } from "../../runtime/register/chosen-view.ts";
 import {
   partitionsWithoutReplica,
   runCases,
@@ -90,6 +93,7 @@ function portsOf(config: ClusterConfig, request: LocalRequest, isJson: boolean):
   const { password, dir } = request;
   const folder = dir ?? join(config.file, "..");
   const [router] = nodesOf(config, "router");
+  const asked = { config, password, clock: systemClock, openLink: openRedisLink } as const;
   return {
     ...{ config, password },
     openRouter: () => {
@@ -98,6 +102,7 @@ function portsOf(config: ClusterConfig, request: LocalRequest, isJson: boolean):
     },
     pidOf: async ({ host, name }) =>
       (await runningProcess(join(folder, "partitions", host, name, "pid")))?.pid,
+    readView: () => readChosenView({ ...asked, user: "app" }),
     startAgain: () => start(request),
     print: (text) => {
       if (!isJson) process.stdout.write(text);

@@ -4,9 +4,7 @@ import type { Redis } from "ioredis";
 import { addressOf, type DataNode } from "../../runtime/core/cluster.ts";
 import { credentialsOf } from "../../runtime/core/credentials.ts";
 import { TwineError } from "../../runtime/core/errors.ts";
-import { systemClock } from "../../runtime/ports/clock.ts";
-import { openRedisLink } from "../../runtime/ports/redis-link.ts";
-import { readChosenView } from "../../runtime/register/chosen-view.ts";
+import type { View } from "../../runtime/core/view.ts";
 import { withNode } from "../local/ask.ts";
 import { ITEM_COUNT, itemKey, untilWritable } from "./items.ts";
 import { readShard, untilShard, type ShardPorts } from "./shards.ts";
@@ -16,6 +14,8 @@ export interface KillPorts extends ShardPorts {
   readonly pidOf: (node: DataNode) => Promise<number | undefined>;
   /** A new connection to the router. */
   readonly openRouter: () => Redis;
+  /** The view of Twine's monitors. Not called where Sentinel gives the roles. */
+  readonly readView: () => Promise<View>;
   /** Starts what does not run. */
   readonly startAgain: () => Promise<unknown>;
 }
@@ -42,15 +42,14 @@ export async function requireWhole(ports: KillPorts, partitions: readonly number
  * sync in their view first. Sentinel has no such thing.
  */
 async function requireInSync(
-  { config, password }: KillPorts,
+  { config, readView }: KillPorts,
   partitions: readonly number[],
 ): Promise<void> {
   if (config.settings.failover === "sentinel") return;
-  const asked = { config, password, clock: systemClock, openLink: openRedisLink } as const;
   const endMs = performance.now() + WHOLE_WITHIN_MS;
   for (;;) {
-    const view = await readChosenView({ ...asked, user: "app" });
-    const late = view.nodes.filter(
+    const { nodes } = await readView();
+    const late = nodes.filter(
       ({ kind, partition, inSync }) =>
         kind === "data" && partition !== null && partitions.includes(partition) && !inSync,
     );
