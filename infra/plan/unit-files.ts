@@ -74,6 +74,7 @@ function unitValues(host: Host, service: PlannedService): Record<string, unknown
         : [installation.node, installation.tool(program), ...args],
     check: ["/bin/sh", `${host.folder}/systemd/before-start.sh`, folder, cluster],
     started: ["/bin/sh", `${host.folder}/systemd/after-start.sh`, folder],
+    conf: [host.confPath],
     handOver: handOverCommand(host, service),
     env: Object.entries(installation.env).map(([key, value]) => `${key}=${value}`),
     ...userValues(installation),

@@ -1,5 +1,7 @@
 // supervisor-monit.test.ts: the session of the first Twine's README with Debian's monit: setup, monit, kill, stop all, quit,
 // and again; and a person who stops a node beside monit.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -7,6 +9,7 @@ import { binPath } from "../../runtime/cli/package-root.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";
 import { localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { isMissing } from "../support/programs.ts";
+import { freePort } from "../support/port-claims.ts";
 import { until } from "../support/redis-server.ts";
 
 const CONF = `
@@ -133,6 +136,79 @@ describe.skipIf(isMissing("monit", "redis-server", "redis-cli"))("supervisor mon
     await runs(local, []);
     await monit(local, "quit");
   }, 400_000);
+
+  test("twine-apply restarts nodes that monit leaves alone, and monit follows twine.conf", async () => {
+    const local = await started();
+    const apply = (): Promise<Ran> => tool(local, "infra", "twine-apply");
+    const data = ["a1", "a2", "b1", "b2"];
+    const monitored = (names: readonly string[]): Promise<void> =>
+      until(
+        `monit monitors ${names.join(", ")}`,
+        async () => {
+          const { stdout } = await monit(local, "summary");
+          const shown = [...stdout.matchAll(/^ *(\S+) +(.*?) +Process/gm)];
+          return (
+            shown.map(([, name]) => name).toSorted().join() === names.join() &&
+            shown.every(([, , state]) => state === "OK")
+          );
+        },
+        LONG_MS,
+      );
+    const backlogs = (): Promise<unknown[]> =>
+      Promise.all(data.map((name) => local.ask(name, "CONFIG", "GET", "tcp-backlog")));
+    const isKilled = async (name: string): Promise<void> => {
+      process.kill(await local.pid(name), "SIGKILL");
+      await until(`${name} is gone`, async () => !(await local.running()).includes(name));
+    };
+
+    await local.rewrite((text) => `${text}redis tcp-backlog 300\n`);
+    const rolled = await apply();
+    expect([rolled.code, rolled.stderr]).toEqual([0, expect.not.stringContaining("error")]);
+    expect(rolled.stdout).toMatch(/, 2 handovers/);
+    expect(await backlogs()).toEqual(data.map(() => ["tcp-backlog", "300"]));
+    // It was not monit that started them again.
+    const log = await local.read("monit", "monit.log");
+    for (const name of data) expect(log).not.toContain(`'${name}' trying to restart`);
+    await monitored(ALL);
+    await isKilled("b2");
+    await runs(local, ALL);
+
+    const port = await freePort();
+    await local.rewrite((text) => `${text}a3=data 0 localhost ${port} 0\n`);
+    expect((await tool(local, "infra", "twine-apply", "--dry-run")).stdout).toMatch(/^monit: /m);
+    const added = await apply();
+    expect([added.code, added.stdout]).toEqual([0, expect.stringMatching(/done/)]);
+    await monitored(["a1", "a2", "a3", ...ALL.slice(2)]);
+    await isKilled("a3");
+    await runs(local, ["a1", "a2", "a3", ...ALL.slice(2)]);
+    await isOk(local);
+
+    await local.rewrite((text) => text.replace(/^a3=.*\n/m, ""));
+    const removed = await apply();
+    expect([removed.code, removed.stdout]).toEqual([0, expect.stringContaining("a3: stopped")]);
+    await monitored(ALL);
+    expect(await local.running()).toEqual(ALL);
+
+    // Killed in the middle, it leaves a node that monit does not monitor; the next one mends that, too.
+    await isOk(local);
+    const pids = await Promise.all(data.map((name) => local.pid(name)));
+    await local.rewrite((text) => text.replace("tcp-backlog 300", "tcp-backlog 301"));
+    const child = spawn(process.execPath, [binPath("twine-apply", "infra")], {
+      ...{ cwd: local.folder, stdio: "ignore" },
+    });
+    await until("a node is stopped", async () => {
+      const now = await Promise.all(data.map((name) => local.pid(name).catch(() => 0)));
+      return now.some((pid, at) => pid !== pids[at]);
+    });
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const again = await apply();
+    expect([again.code, again.stdout]).toEqual([0, expect.stringMatching(/done/)]);
+    expect(await backlogs()).toEqual(data.map(() => ["tcp-backlog", "301"]));
+    await monitored(ALL);
+    await tool(local, "infra", "twine-stop");
+    await monit(local, "quit");
+  }, 600_000);
 
   test("the folder's name may hold spaces", async () => {
     const local = await localFolder(CONF);

@@ -133,6 +133,79 @@ describe.skipIf(!hasSystemd || isMissing("redis-server", "redis-cli", "systemd-a
   },
 );
 
+describe.skipIf(!hasSystemd || isMissing("redis-server", "redis-cli"))(
+  "twine-apply under systemd",
+  () => {
+    test("a rolling change, a node added and removed, and what systemd started by itself", async () => {
+      const machine = await systemdMachine();
+      const names = ["a1", "a2", "a3", "s1", "m1", "r1"];
+      const ports = new Map<string, number>();
+      for (const name of [...names, "moved"]) ports.set(name, await freePort());
+      const port = (name: string): number => ports.get(name) ?? 0;
+      const own = join(machine.root, FOLDER);
+      await mkdir(own);
+      const conf = CONF.replace(/\{(\w+)\}/g, (_, name: string) => String(port(name)));
+      const edit = async (text: string): Promise<void> => {
+        await writeFile(join(own, "twine.conf"), text);
+      };
+      const apply = async (): Promise<string> => {
+        const ran = await tool(machine, "infra", "twine-apply");
+        expect([ran.code, ran.stderr, ran.stdout]).toEqual([0, "", ran.stdout]);
+        return ran.stdout;
+      };
+      const pids = (...nodes: string[]): Promise<number[]> =>
+        Promise.all(nodes.map((node) => mainPid(machine, node)));
+      const setting = async (node: string): Promise<string> => {
+        const words = ["-p", String(port(node)), "CONFIG", "GET", "tcp-backlog"];
+        return (await machine.run("redis-cli", ...words)).stdout.split("\n")[1] ?? "";
+      };
+      await edit(conf);
+      await chown(own, TWINE_UID, TWINE_UID);
+      const setUp = await tool(machine, "infra", "twine-setup", "--install-units");
+      expect(setUp.code, setUp.stdout + setUp.stderr).toBe(0);
+      await machine.run("systemctl", "start", "twine-units-localhost.target");
+      await isOk(machine);
+      // All was started by systemd, and nothing is to be done.
+      expect(await apply()).toBe("0 done, 0 handovers\n");
+
+      const before = await pids("a1", "a2", "m1", "r1");
+      await edit(`${conf}redis tcp-backlog 300\n`);
+      expect(await apply()).toMatch(/, 1 handovers/);
+      expect(await Promise.all([setting("a1"), setting("a2")])).toEqual(["300", "300"]);
+      const after = await pids("a1", "a2", "m1", "r1");
+      expect(after.map((pid, at) => pid === before[at])).toEqual([false, false, true, true]);
+      expect(after).not.toContain(0);
+
+      // A node is added by the same command, as a unit that is there after a reboot too.
+      const more = `${conf}redis tcp-backlog 300\na3=data 0 localhost ${port("a3")} 0\n`;
+      await edit(more);
+      const dry = await tool(machine, "infra", "twine-apply", "--dry-run");
+      expect(dry.stdout).toMatch(/^systemd: install the units/m);
+      expect(await apply()).toMatch(/^systemd: \d units written/m);
+      await isOk(machine);
+      expect(await mainPid(machine, "a3")).not.toBe(0);
+      await machine.reboot();
+      await isOk(machine);
+      expect(await mainPid(machine, "a3")).not.toBe(0);
+      expect(await apply()).toBe("0 done, 0 handovers\n");
+
+      // systemd started all of them, so only after-start.sh knows by which twine.conf: another port is a restart.
+      await edit(more.replace(` ${port("a2")} `, ` ${port("moved")} `));
+      expect(await apply()).toMatch(/a2: restarted.*its address or port changed/);
+      ports.set("a2", port("moved"));
+      await isOk(machine);
+      expect(await setting("a2")).toBe("300");
+
+      await edit(more.replace(/^a2=.*\n/m, ""));
+      expect(await apply()).toMatch(/a2: stopped/);
+      await isOk(machine);
+      const unit = await machine.run("systemctl", "cat", "twine-units-a2.service");
+      expect(unit.code).not.toBe(0);
+      await machine.run("systemctl", "stop", "twine-units-localhost.target");
+    }, 600_000);
+  },
+);
+
 describe("before-start.sh", () => {
   test("refuses another cluster's data, and data that Redis would not load", async () => {
     const local = await localFolder(`${SMALL}redis appendonly yes\nsupervisor systemd\n`);

@@ -38,6 +38,7 @@ import {
   stopLeftMonitors,
   type ProcessParts,
 } from "./processes.ts";
+import { followMonit, followUnits, plannedForSupervisor } from "./supervised.ts";
 import { Rolling, type ClusterAccess, type Done } from "./rolling.ts";
 import { FileWriter } from "./service-steps.ts";
 import { openTurns, type Turns } from "./turns.ts";
@@ -109,6 +110,7 @@ class Apply {
   readonly #files: FileWriter;
   readonly #lookOptions: LookOptions;
   readonly #done: Done[] = [];
+  readonly #warnings: Problem[] = [];
 
   constructor(
     context: LocalContext,
@@ -136,7 +138,8 @@ class Apply {
     );
     const forced = this.#refuse(look);
     const rolling = this.#rolling(look);
-    const warnings = [...this.#context.plan.warnings, ...look.warnings, ...forced];
+    const warnings = this.#warnings;
+    warnings.push(...this.#context.plan.warnings, ...look.warnings, ...forced);
     if (this.#options.isDry)
       return { done: await this.#planned(look), handovers: 0, waits: [], warnings };
     const own = this.#hosts[0]?.name ?? "";
@@ -218,9 +221,11 @@ class Apply {
   }
 
   /** The changes of this machine, in the order of the stages. */
-  async #planned({ services }: HostLook): Promise<Done[]> {
+  async #planned(all: HostLook): Promise<Done[]> {
+    const { services } = all;
     const left = await leftRunning(this.#context, this.#hosts);
     return [
+      ...(await plannedForSupervisor(this.#context, this.#hosts, all)),
       ...services.flatMap((look): Done[] => {
         const what = needWords(look);
         return what === undefined ? [] : [{ node: look.target.service.name, what }];
@@ -233,25 +238,34 @@ class Apply {
   }
 
   /** Starts new nodes and nodes that do not run; writes all files that belong to no running node. */
-  async #startMissing({ services, otherFiles }: HostLook): Promise<void> {
+  async #startMissing(look: HostLook): Promise<void> {
+    const { services, otherFiles } = look;
     const missing = services.filter(({ target }) => target.running === undefined);
     for (const host of this.#hosts) {
       const others = new Set(
         otherFiles.filter((other) => other.host === host).map(({ file }) => file.file.path),
       );
-      const own = missing.filter((look) => look.host === host);
+      const own = missing.filter((one) => one.host === host);
       const folders = own.map(({ target }) => `${target.service.folder}/`);
       await this.#files.write(
         host,
         (path) => others.has(path) || folders.some((folder) => path.startsWith(folder)),
       );
-      if (own.length === 0) continue;
-      const nodes = own.map(({ target }) => target.service.name);
-      const context = { ...this.#context, nodes, progress: silentProgress, keepGoing: true };
-      const { started, problems } = await startHosts(context, [host]);
-      for (const node of started) this.#parts.onDone({ node, what: "started" });
+      for (const done of await followUnits(this.#context, host)) this.#parts.onDone(done);
+      const problems = own.length === 0 ? [] : await this.#start(host, own);
+      const monit = await followMonit(this.#context, host, look);
+      for (const done of monit.done) this.#parts.onDone(done);
+      this.#warnings.push(...monit.warnings);
       if (problems.length > 0) throw new TwineError(problems);
     }
+  }
+
+  async #start(host: PlannedHost, own: readonly ServiceLook[]): Promise<readonly Problem[]> {
+    const nodes = own.map(({ target }) => target.service.name);
+    const context = { ...this.#context, nodes, progress: silentProgress, keepGoing: true };
+    const { started, problems } = await startHosts(context, [host]);
+    for (const node of started) this.#parts.onDone({ node, what: "started" });
+    return problems;
   }
 
   /** undefined: the cluster runs by this twine.conf; otherwise the monitors that do not, and why. */

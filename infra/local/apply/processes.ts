@@ -15,6 +15,7 @@ import { silentProgress } from "../progress.ts";
 import { askAddress, healthCredentials } from "../targets.ts";
 import type { ServiceLook } from "./look.ts";
 import type { ClusterAccess, Done } from "./rolling.ts";
+import { endSupervision } from "./supervised.ts";
 import { restartService, type FileWriter } from "./service-steps.ts";
 import type { Lock, Turns } from "./turns.ts";
 
@@ -205,5 +206,6 @@ export async function stopLeft(
 ): Promise<void> {
   const own = { ...context, progress: silentProgress, nodes: [], leftOvers: [node.name] };
   await stopHosts(own, [host]);
+  await endSupervision(context, node.name);
   onDone({ node: node.name, what: "stopped: it has left the cluster; its folder stays" });
 }

@@ -1,7 +1,16 @@
-// running-shape.ts: records by which twine.conf a process was started or has last read, in running.json of its folder.
-// A process that was started otherwise (systemd, by hand) has no record; then nothing is known about it.
+// running-shape.ts: records by which twine.conf a process was started or has last read.
+//
+//   running.json    written by the tools when they start a process or have it read twine.conf again
+//   started.conf    the twine.conf with which systemd started the process: after-start.sh copies it
+//
+// Of a process that was started otherwise (by hand) nothing is known.
 import { join } from "node:path";
 import type { Problem } from "../../../runtime/core/errors.ts";
+import { completeConfig } from "../../../runtime/core/conf/complete.ts";
+import { confDigest } from "../../../runtime/core/conf/digest.ts";
+import { parseConf } from "../../../runtime/core/conf/parse.ts";
+import { CONF_BYTES_MAX } from "../../../runtime/ports/small-file.ts";
+import { planService } from "../../plan/plan-service.ts";
 import { processShape } from "../../plan/rolling/process-shape.ts";
 import type { LocalContext } from "../context.ts";
 import { readIfThere, writeWhole } from "../files/files.ts";
@@ -28,7 +37,28 @@ function recordFile({ paths }: Target): string {
 export async function runningShape(target: Target): Promise<RunningShape | undefined> {
   const text = await readIfThere(recordFile(target)).catch(() => undefined);
   const record = text === undefined ? undefined : parsed(text);
-  return record?.startTime === target.running?.startTime ? record : undefined;
+  if (target.running === undefined) return undefined;
+  if (record?.startTime === target.running.startTime) return record;
+  return startedWith(target, target.running.startTime);
+}
+
+async function startedWith(
+  { service, paths }: Target,
+  startTime: string,
+): Promise<RunningShape | undefined> {
+  const file = join(paths.folder, "started.conf");
+  const text = (await readIfThere(file).catch(() => undefined)) ?? "";
+  if (text.length > CONF_BYTES_MAX || !text.startsWith(`# ${startTime}\n`)) return undefined;
+  const { config } = parseConf(text, file);
+  if (config === undefined) return undefined;
+  // It was valid when the process started.
+  const completed = completeConfig(config).config;
+  const node = completed.nodes.find(({ name }) => name === service.name);
+  if (node === undefined) return undefined;
+  const confPath = service.command[service.command.indexOf("--conf") + 1] ?? "";
+  const options = { confPath, hasPassword: true };
+  const was = planService(node, service.bind, completed.settings, options);
+  return { startTime, shape: processShape(completed, was), confDigest: confDigest(completed) };
 }
 
 /** Call it after a start. On a full disk only the record is missing. */

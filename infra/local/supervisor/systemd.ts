@@ -1,7 +1,7 @@
 // systemd.ts: starts and stops nodes under systemd by systemctl: systemd restarts processes that are stopped in another
 // way.
 import { execFile } from "node:child_process";
-import { access, readFile, readdir } from "node:fs/promises";
+import { access, readFile, readdir, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -61,7 +61,10 @@ async function call(words: readonly string[], isUsers: boolean): Promise<void> {
       {
         code: "UNIT_FAILED",
         message: `systemctl ${args.join(" ")}: ${why}`,
-        remedy: `see journalctl ${isUsers ? "--user " : ""}-u ${unit}; without systemd use supervisor none or monit`,
+        remedy:
+          !isUsers && process.getuid?.() !== 0
+            ? "units of the system are started and stopped by root: run it with sudo"
+            : `see journalctl ${isUsers ? "--user " : ""}-u ${unit}; without systemd use supervisor none or monit`,
       },
       { cause },
     );
@@ -81,7 +84,7 @@ export interface InstalledUnits {
 export async function installUnits(context: LocalContext, host: string): Promise<InstalledUnits> {
   const from = join(hostFolder(context.folder, host), "systemd");
   const folder = unitsFolder();
-  const names = (await readdir(from)).filter((name) => /\.(service|target)$/.test(name));
+  const names = await unitFilesIn(from);
   const planned = new Set(
     context.plan.hosts.flatMap(({ name, services }) => [
       `${unitName(context.plan.cluster, name)}.target`,
@@ -105,4 +108,34 @@ export async function installUnits(context: LocalContext, host: string): Promise
   await call(["daemon-reload"], isUsers);
   await call(["enable", target], isUsers);
   return { folder, target, written, stale };
+}
+
+async function unitFilesIn(folder: string): Promise<string[]> {
+  return (await readdir(folder)).filter((name) => /\.(service|target)$/.test(name));
+}
+
+/** Whether the host's units were installed. */
+export async function hasUnits(context: LocalContext, host: string): Promise<boolean> {
+  if (context.supervisor !== "systemd") return false;
+  const target = `${unitName(context.plan.cluster, host)}.target`;
+  return (await readIfThere(join(unitsFolder(), target))) !== undefined;
+}
+
+/** Whether the host's units were installed, and some of them now have another text, or are missing. */
+export async function hasOtherUnits(context: LocalContext, host: string): Promise<boolean> {
+  if (!(await hasUnits(context, host))) return false;
+  const from = join(hostFolder(context.folder, host), "systemd");
+  for (const name of await unitFilesIn(from).catch(() => [])) {
+    const [wanted, installed] = [join(from, name), join(unitsFolder(), name)];
+    if ((await readIfThere(wanted)) !== (await readIfThere(installed))) return true;
+  }
+  return false;
+}
+
+/** Removes the installed unit of a node that has left twine.conf; it must have been stopped. */
+export async function removeUnit(context: LocalContext, node: string): Promise<void> {
+  const path = join(unitsFolder(), `${unitName(context.plan.cluster, node)}.service`);
+  if ((await readIfThere(path)) === undefined) return;
+  await rm(path, { force: true });
+  await call(["daemon-reload"], process.getuid?.() !== 0);
 }
