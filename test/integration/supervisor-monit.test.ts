@@ -148,8 +148,10 @@ describe.skipIf(isMissing("monit", "redis-server", "redis-cli"))("supervisor mon
           const { stdout } = await monit(local, "summary");
           const shown = [...stdout.matchAll(/^ *(\S+) +(.*?) +Process/gm)];
           return (
-            shown.map(([, name]) => name).toSorted().join() === names.join() &&
-            shown.every(([, , state]) => state === "OK")
+            shown
+              .map(([, name]) => name)
+              .toSorted()
+              .join() === names.join() && shown.every(([, , state]) => state === "OK")
           );
         },
         LONG_MS,

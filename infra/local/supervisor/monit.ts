@@ -24,7 +24,8 @@ const run = promisify(execFile);
 const ANSWER_WITHIN_MS = 15_000;
 const LOOK_EVERY_MS = 100;
 const RELOADED_WITHIN_MS = 30_000;
-const NOT_CONNECTED = /Connection refused|Error receiving data|error connecting|Cannot create socket/i;
+const NOT_CONNECTED =
+  /Connection refused|Error receiving data|error connecting|Cannot create socket/i;
 
 function stoppedFile(target: Target): string {
   return join(target.paths.folder, "stopped");
@@ -131,7 +132,9 @@ function isShownAs(name: string, shown: string): boolean {
 }
 
 function isSame(shown: readonly string[], names: readonly string[]): boolean {
-  return shown.length === names.length && names.every((name, at) => isShownAs(name, shown[at] ?? ""));
+  return (
+    shown.length === names.length && names.every((name, at) => isShownAs(name, shown[at] ?? ""))
+  );
 }
 
 /** monit reads its file again after its current cycle, in which it may wait for a start program. */
