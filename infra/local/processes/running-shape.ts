@@ -9,7 +9,6 @@ import type { Problem } from "../../../runtime/core/errors.ts";
 import { completeConfig } from "../../../runtime/core/conf/complete.ts";
 import { confDigest } from "../../../runtime/core/conf/digest.ts";
 import { parseConf } from "../../../runtime/core/conf/parse.ts";
-import { CONF_BYTES_MAX } from "../../../runtime/ports/small-file.ts";
 import { planService } from "../../plan/plan-service.ts";
 import { processShape } from "../../plan/rolling/process-shape.ts";
 import type { LocalContext } from "../context.ts";
@@ -28,6 +27,7 @@ export interface RunningShape {
 }
 
 const MODE = 0o644;
+const CONF_BYTES_MAX = 1024 * 1024;
 
 function recordFile({ paths }: Target): string {
   return join(paths.folder, "running.json");

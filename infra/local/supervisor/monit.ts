@@ -173,20 +173,19 @@ async function monitOf(context: LocalContext, host: string): Promise<AskMonit | 
   const call = async (words: readonly string[]): Promise<string> =>
     (await run(program, ["-c", conf, ...words], { timeout: ANSWER_WITHIN_MS })).stdout;
   return async (...words) => {
-    const endMs = performance.now() + ANSWER_WITHIN_MS;
+    const endMs = performance.now() + TRY_FOR_MS;
     for (;;) {
       const answer = await call(words).then(
         (stdout) => ({ stdout }),
         (cause: unknown) => ({ cause }),
       );
       if ("stdout" in answer) return answer.stdout;
-      const { cause } = answer;
-      const why = cause instanceof Error ? cause.message.trim() : String(cause);
-      // Its HTTP server is away for a moment while it reads its file again.
-      if (NOT_CONNECTED.test(why) && performance.now() < endMs) {
+      if (performance.now() < endMs) {
         await delay(LOOK_EVERY_MS);
         continue;
       }
+      const { cause } = answer;
+      const why = cause instanceof Error ? cause.message.trim() : String(cause);
       const message = `monit (process ${pid}) did not take "${words.join(" ")}": ${why}`;
       const remedy = `check it with: monit -c ${conf} summary; or end it first: monit -c ${conf} quit`;
       throw new TwineError({ code: "MONIT_FAILED", message, remedy }, { cause });
