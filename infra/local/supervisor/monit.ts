@@ -24,8 +24,8 @@ const run = promisify(execFile);
 const ANSWER_WITHIN_MS = 15_000;
 const LOOK_EVERY_MS = 100;
 const RELOADED_WITHIN_MS = 30_000;
-const NOT_CONNECTED =
-  /Connection refused|Error receiving data|error connecting|Cannot create socket/i;
+/** Its HTTP server is away for a moment while it reads its file again. */
+const TRY_FOR_MS = 3000;
 
 function stoppedFile(target: Target): string {
   return join(target.paths.folder, "stopped");
