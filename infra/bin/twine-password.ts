@@ -43,18 +43,23 @@ function passwordTool(): ReturnType<typeof tool> {
       "$ twine-password --finish                     # the old one is refused from now on",
       "$ twine-password --abort                      # back to the old one, before --finish",
     ],
-    exitCodes: { 3: "waits for other hosts: run it there, then again here" },
+    exitCodes: { 3: "other hosts have not run this command yet: run it there, then again here" },
   })
     .argument("[host]", "a host of twine.conf (default: those of this machine)")
     .option("--rotate", "nodes accept both passwords, and Twine uses the new one")
     .option("--finish", "the old password is refused; programs must have the new one")
     .option("--abort", "takes the rotation back, unless a host has finished")
     .option("--new-file <file>", "holds the new password; the same on every host")
-    .option("--without <host>", "a host that nobody waits for; may be repeated", collect, [])
+    .option(
+      "--without <host>",
+      "a host to leave out: this command does not wait for it; may be repeated",
+      collect,
+      [],
+    )
     .option("--wait <seconds>", "how long to wait for other hosts", seconds, WAIT_S)
     .option(
       "--nodes-only",
-      "has every node that can be reached accept what TWINE_PASSWORD_FILE holds, and writes no file: for containers",
+      "for containers: set the passwords of TWINE_PASSWORD_FILE on every node that can be reached, and write no file",
     );
 }
 
@@ -205,11 +210,11 @@ function wordsOf(outcome: RotationOutcome, goal: RotationGoal): string {
   const late = outcome.behind.length === 0 ? "" : `; ${outcome.behind.join(", ")} not yet`;
   switch (goal) {
     case "rotate":
-      return `both passwords count, and Twine uses the new one here${late}. Give it to your programs, then: twine-password --finish`;
+      return `the nodes accept both passwords, and Twine uses the new one here${late}. Give it to your programs, then: twine-password --finish`;
     case "finish":
       return `the old password is refused here${late}`;
     case "abort":
-      return `the rotation is taken back here${late}`;
+      return `the rotation is cancelled here${late}: Twine uses the old password`;
   }
 }
 
@@ -217,8 +222,8 @@ function interrupted(): TwineError {
   return new TwineError(
     {
       code: "INTERRUPTED",
-      message: "interrupted; the cluster serves on",
-      remedy: "run the same command again: it goes on where it was",
+      message: "interrupted; the cluster still serves all requests",
+      remedy: "run the same command again: it continues where it was interrupted",
     },
     { exitCode: EXIT.interrupted },
   );
@@ -228,9 +233,9 @@ function ofSentinel(): TwineError {
   return new TwineError({
     code: "ROTATION_SENTINEL",
     message:
-      "with failover sentinel the password stands in sentinel.conf too, and there are no status nodes to agree on",
+      "twine-password can't change the password of a cluster with failover sentinel: sentinel.conf contains it too, and there are no status nodes through which the hosts agree",
     remedy:
-      "stop everything, change the file that TWINE_PASSWORD_FILE names, twine-setup and start again",
+      "stop all nodes (twine-stop), change the file that TWINE_PASSWORD_FILE names, run twine-setup, and start the nodes again (twine-start)",
   });
 }
 

@@ -41,6 +41,7 @@ export function backupServices(ports: BackupServicesPorts): Service[] {
       },
       onTaken: (result) => {
         emit("+backup", { result });
+        rehearsals.running.trigger();
       },
       onFailed: (why) => {
         emit("-backup", { why });
@@ -62,6 +63,7 @@ export function backupServices(ports: BackupServicesPorts): Service[] {
         emit("-rehearsal", { why });
       },
     });
+  const rehearsals = provide("rehearsals", startRehearsing, (running) => running.stop());
   const onArchive: ArchiveServiceOptions["onState"] = (state) => {
     const isNews = noBase === "" && (state?.noBase ?? "") !== "";
     noBase = state?.noBase ?? "";
@@ -69,8 +71,8 @@ export function backupServices(ports: BackupServicesPorts): Service[] {
     ports.noteArchive(state);
   };
   return [
+    rehearsals,
     schedule,
-    provide("rehearsals", startRehearsing, (running) => running.stop()),
     provide(
       "archive",
       () => archiving(ports, onArchive),

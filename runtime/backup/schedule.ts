@@ -47,6 +47,8 @@ const RETRY_MS_MIN = 60_000;
 /** Between two backups that the archive needs. */
 const BASE_MS_MIN = 5000;
 const LOOK_GAP_MS = 1000;
+/** Until this monitor leads and every partition is served: that look reads no target, and a new cluster has no backup yet. */
+const IDLE_LOOK_MS = 1000;
 /** The view shows so much of a reason. */
 const REASON_CHARS_MAX = 400;
 
@@ -100,6 +102,7 @@ export function startSchedule(options: ScheduleOptions): Schedule {
   let failures = 0;
   let basesInVain = 0;
   let bucketRest = 0;
+  let isIdle = true;
   const targets = keptTargets(options);
   /** Of the last attempt. */
   let failed = "";
@@ -114,7 +117,8 @@ export function startSchedule(options: ScheduleOptions): Schedule {
     const { file, settings } = config();
     bucketRest = 0;
     const isServed = view()?.partitions.every(({ master }) => master !== null) === true;
-    if (settings.backupDirs.length === 0 || !options.isAlpha() || !isServed) return;
+    isIdle = settings.backupDirs.length === 0 || !options.isAlpha() || !isServed;
+    if (isIdle) return;
     const { backups, problems } = await listBackups(targets.now());
     const newestStartedAtMs = backups[0]?.startedAtMs;
     const [wallMs, nowMs] = [Date.parse(clock.wallTime()), clock.nowMs()];
@@ -144,7 +148,10 @@ export function startSchedule(options: ScheduleOptions): Schedule {
   };
   const task = startPeriodicTask({
     clock: options.clock,
-    restMs: () => Math.max(restMs(options), options.isBaseNeeded?.() === true ? 0 : bucketRest),
+    restMs: () => {
+      if (isIdle) return IDLE_LOOK_MS;
+      return Math.max(restMs(options), options.isBaseNeeded?.() === true ? 0 : bucketRest);
+    },
     leastGapMs: LOOK_GAP_MS,
     run: look,
     onError: (error) => {

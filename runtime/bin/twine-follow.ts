@@ -233,8 +233,8 @@ async function mustBeGone(old: ImportedNode, context: Context): Promise<void> {
   server.close();
   throw new TwineError({
     code: "OLD_IS_THERE",
-    message: `${server.address} answers: what it still takes would be lost`,
-    remedy: "twine-follow --switch without --old-is-gone; or stop it first",
+    message: `${server.address} still answers: with --old-is-gone, writes that it still accepts would be lost`,
+    remedy: "run twine-follow --switch without --old-is-gone, or stop that server first",
   });
 }
 

@@ -114,8 +114,9 @@ function judgeRefused(
 }
 
 const MAJORITY_LOST =
-  "a majority of the status nodes lost what it held: empty all status nodes, and the roles are found anew from what " +
-  "the data nodes hold; don't put back older copies of their data folders: roles of that time lose newer writes";
+  "a majority of the status nodes lost its data: stop all status nodes, empty their data folders and start them; the " +
+  "monitors then find the roles from the data nodes. Don't restore older copies of these folders: with the roles of that " +
+  "time, newer writes would be lost";
 
 /** Why the votes of `missing` are missing: one sentence for each. */
 export function reasonsOf(

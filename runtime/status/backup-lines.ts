@@ -67,7 +67,8 @@ function problemsOfArchive(archive: ArchiveView | undefined): StatusProblem[] {
       subject: "archive",
       host: null,
       text: texts.join("; "),
-      remedy: "mend what it says; a backup is taken by itself, and the archive goes on by itself",
+      remedy:
+        "remove the cause that the text names; the alpha then takes the backup and continues the archive without a command",
     },
   ];
 }

@@ -89,7 +89,7 @@ function meaningOf(report: StatusReport): string {
       return "Every partition was last seen with a master, but not everything is well.";
     case "HALT":
       if (report.problems.some(({ code }) => code === "REGISTER_LOST")) {
-        return "No monitor can become alpha: a majority of the status nodes lost what it held.";
+        return "No monitor can become alpha: a majority of the status nodes lost its data.";
       }
       return report.view === null && report.isSentinels !== true
         ? "No view has been published."

@@ -29,17 +29,17 @@ function stateOf({ phase, without, finished }: RotationView): { text: string; re
           };
     case "both":
       return {
-        text: "both passwords count, and Twine uses the new one",
+        text: "the nodes accept both passwords, and Twine uses the new one",
         remedy: "give it to your programs, then on every host: twine-password --finish",
       };
     case "finishing":
       return without.length > 0
         ? { text: `${late} never took part and can't reach the others`, remedy: begin }
         : {
-            text: `the old one counts no more on ${finished.join(", ")}`,
+            text: `the old one is refused on ${finished.join(", ")}`,
             remedy: "on the other hosts: twine-password --finish",
           };
     case "aborting":
-      return { text: "it is being taken back", remedy: "on every host: twine-password --abort" };
+      return { text: "it is being cancelled", remedy: "on every host: twine-password --abort" };
   }
 }

@@ -31,6 +31,7 @@ test("a rehearsal restores into a cluster of its own, compares, is listed, and n
       "backup-dir backups",
       "backup-every 1d",
       "backup-rehearse 7d",
+      "redis repl-diskless-sync-delay 0",
     ),
   );
   const { file } = cluster.config;

@@ -2,12 +2,17 @@
 import { expect, onTestFinished, test } from "vitest";
 import type { View } from "../../runtime/core/view.ts";
 import type { FaultCluster } from "../support/fault-cluster.ts";
-import { startedCluster, twoPartitions } from "../support/one-partition.ts";
+import { firstBackup, startedCluster, twoPartitions } from "../support/one-partition.ts";
 import { pairsOf, startPairWriters, tornPairs } from "../support/pair-counters.ts";
 import { until } from "../support/redis-server.ts";
 import { runTool } from "../support/run-tool.ts";
 
-const CONF = twoPartitions("cluster cut", "backup-dir backups", "backup-compress zstd");
+const CONF = twoPartitions(
+  "cluster cut",
+  "backup-dir backups",
+  "backup-compress zstd",
+  "redis repl-diskless-sync-delay 0",
+);
 const PAIRS = pairsOf(40);
 const isOk = ({ state }: View): boolean => state === "OK";
 
@@ -38,9 +43,7 @@ async function masters(cluster: FaultCluster): Promise<[string, string]> {
 async function unevenCluster(): Promise<FaultCluster> {
   const cluster = await startedCluster(CONF);
   await cluster.viewWhere("OK", isOk);
-  const listed = async (): Promise<boolean> =>
-    (await runTool("runtime", "twine-backup", cluster.config.file, "--list")).out.includes(" old ");
-  await until("the alpha has taken a backup", listed, 60_000);
+  await firstBackup(cluster);
   for (const name of ["a1", "a2"]) {
     await cluster.ask(name, "CONFIG", "SET", "repl-diskless-sync-delay", "0");
   }
@@ -105,9 +108,7 @@ test("a master that dies while the backup runs, and an alpha that dies while it 
   const cluster = await startedCluster(IDLE);
   await cluster.viewWhere("OK", isOk);
   const { file } = cluster.config;
-  const listed = async (): Promise<string> =>
-    (await runTool("runtime", "twine-backup", file, "--list")).out;
-  await until("the first backup is there", async () => (await listed()).includes(" old "), 60_000);
+  await firstBackup(cluster);
   for (const name of ["a1", "a2"])
     await cluster.ask(name, "CONFIG", "SET", "repl-diskless-sync-delay", "0");
   for (const name of ["b1", "b2"])

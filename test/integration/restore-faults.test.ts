@@ -11,6 +11,7 @@ import { binPath } from "../../runtime/cli/package-root.ts";
 import type { View } from "../../runtime/core/view.ts";
 import { byLetter, clusterConf } from "../support/cluster-conf.ts";
 import { FaultCluster } from "../support/fault-cluster.ts";
+import { firstBackup } from "../support/one-partition.ts";
 import { until } from "../support/redis-server.ts";
 import { runTool } from "../support/run-tool.ts";
 import { seededRandom } from "../support/seeded-random.ts";
@@ -36,11 +37,7 @@ beforeAll(async () => {
   );
   await cluster.start();
   await settled();
-  await until(
-    "the alpha has taken its own backup",
-    async () => (await listed()).length > 0,
-    60_000,
-  );
+  await firstBackup(cluster);
   await write("saved");
   const { code, out, err } = await backup();
   if (code !== 0) throw new Error(err);

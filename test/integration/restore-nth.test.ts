@@ -22,6 +22,7 @@ import { readChosenView } from "../../runtime/register/chosen-view.ts";
 import { openNodeSocket } from "../../runtime/replication/node-socket.ts";
 import { eachNth, failingFiles, Nth, stepwise, watchedSockets } from "../support/nth-fault.ts";
 import { FaultCluster } from "../support/fault-cluster.ts";
+import { firstBackup } from "../support/one-partition.ts";
 import { until } from "../support/redis-server.ts";
 import { runTool } from "../support/run-tool.ts";
 
@@ -61,9 +62,7 @@ let written = 0;
 beforeAll(async () => {
   cluster = await FaultCluster.create(CONF);
   await cluster.start();
-  const listed = async (): Promise<boolean> =>
-    (await runTool("runtime", "twine-backup", cluster.config.file, "--list")).out.includes(" old ");
-  await until("the alpha has taken its own backup", listed, 60_000);
+  await firstBackup(cluster);
   for (const { saved, long } of KEYS) {
     await cluster.ask("r1", "SET", saved, "saved");
     await cluster.ask("r1", "SET", long, randomBytes(400_000).toString("base64"));

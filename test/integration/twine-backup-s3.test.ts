@@ -1,7 +1,7 @@
 // twine-backup and twine-restore with a bucket, as a person uses them, on a whole cluster of real processes.
 import { crc32 } from "node:zlib";
-import { describe, expect, test, vi } from "vitest";
-import { startedCluster, twoPartitions } from "../support/one-partition.ts";
+import { describe, expect, test } from "vitest";
+import { firstBackup, startedCluster, twoPartitions } from "../support/one-partition.ts";
 import { runTool } from "../support/run-tool.ts";
 import { pythonWithS3, startS3 } from "../support/s3-server.ts";
 
@@ -15,6 +15,7 @@ const CONF = twoPartitions(
   "backup-every 1d",
   "backup-keep 1",
   "backup-compress zstd",
+  "redis repl-diskless-sync-delay 0",
 );
 
 describe.skipIf(python === "")("a bucket as backup-dir", () => {
@@ -30,10 +31,7 @@ describe.skipIf(python === "")("a bucket as backup-dir", () => {
     const ids = async (): Promise<string[]> => [
       ...new Set((await server.keys("backups")).map((key) => key.split("/")[2] ?? "")),
     ];
-    await vi.waitUntil(
-      async () => (await server.keys("backups")).some((key) => key.endsWith("/manifest.json")),
-      { timeout: 150_000, interval: 100 },
-    );
+    await firstBackup(cluster);
     const taken = await runTool("runtime", "twine-backup", file);
     expect([taken.code, taken.err]).toEqual([0, expect.not.stringContaining("error")]);
     expect(taken.out).toContain("in s3://backups/of/twine, folder");
@@ -85,6 +83,7 @@ describe.skipIf(python === "")("a bucket as backup-dir", () => {
     const lost = await startedCluster(CONF.replace("backup-dir folder\n", ""));
     const keys = Array.from({ length: 50 }, (_, at) => `key${at}`);
     const nodeOf = (key: string): string => (crc32(key) % 2 === 0 ? "a1" : "b1");
+    await firstBackup(lost);
     for (const key of keys) await lost.ask(nodeOf(key), "SET", key, `value of ${key}`);
     const taken = await runTool("runtime", "twine-backup", lost.config.file);
     expect([taken.code, taken.err]).toEqual([0, expect.not.stringContaining("error")]);

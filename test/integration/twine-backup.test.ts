@@ -1,12 +1,12 @@
 // twine-backup as a person uses it, on a whole cluster of real processes.
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { expect, test } from "vitest";
 import { parseManifest } from "../../runtime/backup/manifest.ts";
-import { startedCluster, twoPartitions } from "../support/one-partition.ts";
+import { firstBackup, startedCluster, twoPartitions } from "../support/one-partition.ts";
 import { runTool } from "../support/run-tool.ts";
-import { startRedis, until } from "../support/redis-server.ts";
+import { startRedis } from "../support/redis-server.ts";
 
 // Partition 1 has no replica.
 const CONF = twoPartitions(
@@ -14,6 +14,7 @@ const CONF = twoPartitions(
   "backup-dir one",
   "backup-dir two",
   "backup-keep 1",
+  "redis repl-diskless-sync-delay 0",
 ).replace(/^b2=.*\n/m, "");
 
 test("a backup of a cluster is taken, listed, verified, kept by its rule and deleted", async () => {
@@ -24,13 +25,7 @@ test("a backup of a cluster is taken, listed, verified, kept by its rule and del
   }
   await cluster.viewWhere("OK", ({ state }) => state === "OK");
   // The alpha takes the first one by itself.
-  const taken = (): string[] =>
-    ["one", "two"].filter((name) =>
-      (existsSync(join(cluster.folder, name)) ? readdirSync(join(cluster.folder, name)) : []).some(
-        (id) => existsSync(join(cluster.folder, name, id, "manifest.json")),
-      ),
-    );
-  await until("the alpha has taken a backup", () => taken().length === 2, 60_000);
+  await firstBackup(cluster);
   const ids: string[] = [];
   for (let round = 0; round < 2; round++) {
     const { code, out, err } = await runTool("runtime", "twine-backup", file);

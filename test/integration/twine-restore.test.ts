@@ -7,11 +7,16 @@ import { expect, onTestFinished, test } from "vitest";
 import { binPath } from "../../runtime/cli/package-root.ts";
 import type { View } from "../../runtime/core/view.ts";
 import type { FaultCluster } from "../support/fault-cluster.ts";
-import { startedCluster, twoPartitions } from "../support/one-partition.ts";
+import { firstBackup, startedCluster, twoPartitions } from "../support/one-partition.ts";
 import { runTool } from "../support/run-tool.ts";
 import { startRedis, until } from "../support/redis-server.ts";
 
-const TWO = twoPartitions("cluster restored", "backup-dir backups", "redis appendonly yes");
+const TWO = twoPartitions(
+  "cluster restored",
+  "backup-dir backups",
+  "redis appendonly yes",
+  "redis repl-diskless-sync-delay 0",
+);
 const isOk = ({ state }: View): boolean => state === "OK";
 const KEYS = Array.from({ length: 200 }, (_, at) => `key:${at}`);
 
@@ -42,11 +47,7 @@ function fullSyncs(cluster: FaultCluster): Promise<(string | undefined)[]> {
 
 /** The id of a backup taken now, after the first one, which the alpha takes by itself. */
 async function backedUp(cluster: FaultCluster): Promise<string> {
-  const first = async (): Promise<boolean> => {
-    const { out } = await runTool("runtime", "twine-backup", cluster.config.file, "--list");
-    return out.includes(" old ");
-  };
-  await until("the alpha has taken a backup", first, 60_000);
+  await firstBackup(cluster);
   const { code, out, err } = await runTool("runtime", "twine-backup", cluster.config.file);
   expect([code, err]).toEqual([0, expect.not.stringContaining("error")]);
   return out.slice(0, out.indexOf(":"));

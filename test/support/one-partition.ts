@@ -1,5 +1,6 @@
 // one-partition.ts: clusters of real processes that serve one test, and the smallest twine.conf that shows a change of master.
 import { onTestFinished } from "vitest";
+import type { View } from "../../runtime/core/view.ts";
 import { byLetter, clusterConf } from "./cluster-conf.ts";
 import { FaultCluster } from "./fault-cluster.ts";
 import { PipelinedWriter } from "./pipelined-writer.ts";
@@ -30,6 +31,12 @@ export async function startedCluster(conf: string): Promise<FaultCluster> {
   onTestFinished(() => cluster.remove());
   await cluster.start();
   return cluster;
+}
+
+/** The alpha of a cluster with a backup-dir takes its first backup by itself, and nobody else can take one meanwhile. */
+export async function firstBackup(cluster: FaultCluster): Promise<void> {
+  const isTaken = (view: View): boolean => (view.backup?.lastAt ?? null) !== null;
+  await cluster.viewWhere("the alpha has taken its first backup", isTaken, 90_000);
 }
 
 /** A client of the router r1 that never stops writing. */

@@ -80,8 +80,8 @@ async function untilTaken(
     if (refused !== undefined) {
       throw new TwineError({
         code: "CONF_NOT_TAKEN",
-        message: `${node} goes on with the files that it had: ${refused}`,
-        remedy: "correct what it says and run pulumi up again",
+        message: `${node} refused its new files and still uses the old ones: ${refused}`,
+        remedy: "correct the error that it names, then run pulumi up again",
       });
     }
     if (lines.some((line) => TAKEN.test(line))) return;

@@ -352,9 +352,9 @@ class Apply {
 function needsMonitors(file: string): TwineError {
   return new TwineError({
     code: "NEEDS_MONITORS",
-    message: `${file} says failover sentinel: there is no view to go by`,
+    message: `${file} has failover sentinel: twine-apply needs the view of Twine's monitors, which show roles and which nodes are in sync`,
     remedy:
-      "change such a cluster by hand: twine-setup, then restart one node of a partition at a time, replicas first",
+      "change this cluster by hand: run twine-setup, then restart the nodes of each partition one at a time, replicas first",
   });
 }
 

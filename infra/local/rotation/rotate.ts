@@ -263,8 +263,8 @@ function wordsOf(count: number, target: string | null, [first]: readonly string[
 function notTaken(names: readonly string[]): TwineError {
   const problems = names.map((name): Problem => ({
     code: "ROTATION_NOT_TAKEN",
-    message: `${name} does not go by the changed password file`,
-    remedy: `it is of an older version, or has another TWINE_PASSWORD_FILE: twine-stop ${name} && twine-start ${name}, then run this command again`,
+    message: `${name} did not load the changed password file`,
+    remedy: `${name} runs an older version of Twine, or its TWINE_PASSWORD_FILE names another file. Restart it (twine-stop ${name} && twine-start ${name}), then run this command again`,
   }));
   return new TwineError(problems);
 }

@@ -57,11 +57,12 @@ function nodesIn(config: ClusterConfig, ports: readonly number[]): ClusterNode[]
   ];
 }
 
-/** Nothing is saved, for nothing is kept. */
+/** Nothing is saved, for nothing is kept. Each node's RDB is read once, so it waits for no other reader. */
 function redisOf({ file }: ClusterConfig): Settings["redis"] {
   const at = { file, line: 1, column: 1 };
   return [
     { name: "save", value: '""', at },
     { name: "appendonly", value: "no", at },
+    { name: "repl-diskless-sync-delay", value: "0", at },
   ];
 }

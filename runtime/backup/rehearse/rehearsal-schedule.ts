@@ -50,7 +50,13 @@ export function isRehearsalDue(times: {
   return wallMs - lastAtMs >= everyMs || lastAtMs - wallMs > everyMs;
 }
 
-export function startRehearsals(options: RehearsalsOptions): { stop(): Promise<void> } {
+export interface Rehearsals {
+  /** Look at once: a backup was taken. */
+  trigger(): void;
+  stop(): Promise<void>;
+}
+
+export function startRehearsals(options: RehearsalsOptions): Rehearsals {
   const abort = new AbortController();
   const isStopped = (): boolean => abort.signal.aborted;
   let [triedAtMs, failures]: [number | undefined, number] = [undefined, 0];
@@ -86,6 +92,9 @@ export function startRehearsals(options: RehearsalsOptions): { stop(): Promise<v
     },
   });
   return {
+    trigger: () => {
+      task.trigger();
+    },
     stop: () => {
       abort.abort();
       return task.stop();

@@ -204,9 +204,9 @@ function requireOwnersKnown({ id, partitions, hashing }: Manifest, options: Prep
   if (count === 0 || options.sourcePartitionOf !== undefined) return;
   throw new TwineError({
     code: "RESTORE_MISPLACED",
-    message: `${id} holds ${count} keys in partitions that are not theirs, and its function ${hashing.name} is not here`,
+    message: `${id} contains ${count} keys in the wrong partition, and its partition function ${hashing.name} was not found on this machine`,
     remedy:
-      "put that function where twine.conf of the backup names it, relative to this twine.conf",
+      "copy the file of that function to the path that hash has in the twine.conf of the backup (see its manifest.json); a relative path starts at this cluster's twine.conf",
   });
 }
 

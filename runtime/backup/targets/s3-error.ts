@@ -14,7 +14,7 @@ interface Reported {
 const CREDENTIALS =
   "give the credentials of a user who may use this bucket: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE";
 const EXPIRED =
-  "get new credentials, and give them to this program: what it was given (AWS_SESSION_TOKEN) is of use for a time only; " +
+  "the session token (AWS_SESSION_TOKEN) has expired: get new credentials, set them where you run this command, and " +
   "restart the monitors with them";
 const RIGHTS =
   "allow this user s3:ListBucket and s3:ListBucketMultipartUploads on the bucket, and s3:GetObject, s3:PutObject, " +

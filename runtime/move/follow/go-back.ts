@@ -101,9 +101,9 @@ async function reached(
       await onEach(master, options, (link) => link.call("CLIENT", "UNPAUSE"));
       throw new TwineError({
         code: "OLD_BEHIND",
-        message: `${old.address} does not have everything of partition ${partition}`,
+        message: `${old.address} has not received all writes of partition ${partition} within ${REACH_WITHIN_MS / 1000} s`,
         remedy:
-          "this cluster serves on; start it as a replica of ours, and run twine-follow --back again",
+          "this cluster still serves all requests. See that the old server runs and replicates from this cluster (INFO replication), then run twine-follow --back again",
       });
     }
     await options.clock.delay(LOOK_EVERY_MS);
@@ -113,7 +113,8 @@ async function reached(
 function noWayBack(): TwineError {
   return new TwineError({
     code: "NO_WAY_BACK",
-    message: "no partition has taken over from another system's master, or the way back was closed",
-    remedy: "twine-status json shows cameFrom while there is one",
+    message:
+      "there is no old master to go back to: no partition was taken over from another system, or the way back was closed",
+    remedy: "see twine-status json: a partition that can go back shows its old master as cameFrom",
   });
 }

@@ -153,7 +153,7 @@ test.each([1, 2, 3])(
         reasons.add(why);
       }
     }
-    expect([...reasons].join()).toContain("a majority of the status nodes lost what it held");
+    expect([...reasons].join()).toContain("a majority of the status nodes lost its data");
     acceptors[0]?.empty();
     await stepUntil(() => holders(cluster).length === 1 && healths().every(({ ok }) => ok));
   },
