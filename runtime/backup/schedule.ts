@@ -84,9 +84,11 @@ export function isDue(times: {
   return wallMs - newestStartedAtMs >= everyMs || newestStartedAtMs - wallMs > everyMs;
 }
 
-function restMs({ config, isBaseNeeded }: ScheduleOptions): number {
+function restMs({ config, isBaseNeeded }: ScheduleOptions, bucketRest: number): number {
   const usualMs = Math.min(LOOK_MS_MAX, config().settings.backupEveryMs / 2);
-  return isBaseNeeded?.() === true ? Math.min(usualMs, BASE_MS_MIN) : usualMs;
+  return isBaseNeeded?.() === true
+    ? Math.min(usualMs, BASE_MS_MIN)
+    : Math.max(usualMs, bucketRest);
 }
 
 export interface Schedule {
@@ -99,9 +101,7 @@ export function startSchedule(options: ScheduleOptions): Schedule {
   const abort = new AbortController();
   const isStopped = (): boolean => abort.signal.aborted;
   let [triedAtMs, takenAtMs]: (number | undefined)[] = [];
-  let failures = 0;
-  let basesInVain = 0;
-  let bucketRest = 0;
+  let [failures, basesInVain, bucketRest] = [0, 0, 0];
   let isIdle = true;
   const targets = keptTargets(options);
   /** Of the last attempt. */
@@ -148,10 +148,7 @@ export function startSchedule(options: ScheduleOptions): Schedule {
   };
   const task = startPeriodicTask({
     clock: options.clock,
-    restMs: () => {
-      if (isIdle) return IDLE_LOOK_MS;
-      return Math.max(restMs(options), options.isBaseNeeded?.() === true ? 0 : bucketRest);
-    },
+    restMs: () => (isIdle ? IDLE_LOOK_MS : restMs(options, bucketRest)),
     leastGapMs: LOOK_GAP_MS,
     run: look,
     onError: (error) => {
