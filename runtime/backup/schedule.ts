@@ -86,9 +86,7 @@ export function isDue(times: {
 
 function restMs({ config, isBaseNeeded }: ScheduleOptions, bucketRest: number): number {
   const usualMs = Math.min(LOOK_MS_MAX, config().settings.backupEveryMs / 2);
-  return isBaseNeeded?.() === true
-    ? Math.min(usualMs, BASE_MS_MIN)
-    : Math.max(usualMs, bucketRest);
+  return isBaseNeeded?.() === true ? Math.min(usualMs, BASE_MS_MIN) : Math.max(usualMs, bucketRest);
 }
 
 export interface Schedule {
