@@ -15,6 +15,7 @@ import { openRotationNotes, type RotationNotes } from "../../runtime/register/ro
 import { localContext, type LocalContext } from "../local/context.ts";
 import { interruption } from "../local/interruption.ts";
 import { silentProgress } from "../local/progress.ts";
+import { openNotesFile } from "../local/rotation/notes-file.ts";
 import { followLive } from "../local/rotation/live-nodes.ts";
 import { allNodes, rotate, type RotationOutcome } from "../local/rotation/rotate.ts";
 import { hostLines, type HostLine } from "../local/rotation/words.ts";
@@ -72,7 +73,6 @@ async function main(): Promise<number> {
   if (goals.includes("abort") && goals.length > 1)
     return program.error("--abort goes with no other");
   const { config } = loadConf(options);
-  if (config.settings.failover === "sentinel") throw ofSentinel();
   const passwordFile = process.env["TWINE_PASSWORD_FILE"] ?? "";
   const password = readPassword();
   if (password === undefined) throw noPassword();
@@ -81,13 +81,18 @@ async function main(): Promise<number> {
   const context = await localContext({
     ...{ config, dir: options.dir, password, home: twineHome(), progress: silentProgress, signal },
   });
+  const isSentinels = config.settings.failover === "sentinel";
+  const far = context.plan.hosts.filter((each) => !context.isHere(each));
+  if (isSentinels && far.length > 0) throw ofSentinel(far.map(({ name }) => name));
   if (options.nodesOnly === true) return nodesOnly(context, options);
   const given = newPassword(context, options, goals, host);
   // This host was down: the others may accept only the new password.
   const both = { list: () => knownBoth(password.list(), given) };
-  const notes = openRotationNotes({
-    ...{ config, password: both, clock: systemClock, openLink: openRedisLink },
-  });
+  const notes = isSentinels
+    ? openNotesFile(context.folder, hostsOf(config))
+    : openRotationNotes({
+        ...{ config, password: both, clock: systemClock, openLink: openRedisLink },
+      });
   try {
     if (goal === undefined) return await show(config, notes, options);
     requireKnown(options.without, hostsOf(config));
@@ -105,7 +110,7 @@ async function main(): Promise<number> {
         report: (line) => process.stderr.write(`${line}\n`),
       },
     );
-    return printOutcome(outcome, goal, options);
+    return printOutcome(outcome, goal, config, options);
   } catch (error) {
     throw signal.aborted ? interrupted() : error;
   } finally {
@@ -193,16 +198,17 @@ function textOf(lines: readonly HostLine[]): string {
 function printOutcome(
   outcome: RotationOutcome,
   goal: RotationGoal,
+  config: ClusterConfig,
   { json }: PasswordOptions,
 ): number {
   const hosts = outcome.kind === "wait" ? outcome.hosts : outcome.behind;
   if (json === true) {
     process.stdout.write(`${JSON.stringify({ goal, outcome: outcome.kind, waitsFor: hosts })}\n`);
-  } else process.stdout.write(`${wordsOf(outcome, goal)}\n`);
+  } else process.stdout.write(`${wordsOf(outcome, goal, config)}\n`);
   return outcome.kind === "wait" ? WAITS : EXIT.ok;
 }
 
-function wordsOf(outcome: RotationOutcome, goal: RotationGoal): string {
+function wordsOf(outcome: RotationOutcome, goal: RotationGoal, config: ClusterConfig): string {
   if (outcome.kind === "wait") {
     const names = outcome.hosts.join(", ");
     return `waits for ${names}: run twine-password --${outcome.goal} there, then this command again`;
@@ -210,6 +216,9 @@ function wordsOf(outcome: RotationOutcome, goal: RotationGoal): string {
   const late = outcome.behind.length === 0 ? "" : `; ${outcome.behind.join(", ")} not yet`;
   switch (goal) {
     case "rotate":
+      if (config.settings.router === "twemproxy") {
+        return `the nodes accept both passwords${late}. twemproxy has the old one until twine-password --finish, which restarts it with the new one: give that to your programs then`;
+      }
       return `the nodes accept both passwords, and Twine uses the new one here${late}. Give it to your programs, then: twine-password --finish`;
     case "finish":
       return `the old password is refused here${late}`;
@@ -229,13 +238,12 @@ function interrupted(): TwineError {
   );
 }
 
-function ofSentinel(): TwineError {
+function ofSentinel(far: readonly string[]): TwineError {
   return new TwineError({
     code: "ROTATION_SENTINEL",
-    message:
-      "twine-password can't change the password of a cluster with failover sentinel: sentinel.conf contains it too, and there are no status nodes through which the hosts agree",
+    message: `with failover sentinel there are no status nodes through which the hosts agree, and ${far.join(", ")} is not on this machine`,
     remedy:
-      "stop all nodes (twine-stop), change the file that TWINE_PASSWORD_FILE names, run twine-setup, and start the nodes again (twine-start)",
+      "on every host: stop the nodes (twine-stop), change the file that TWINE_PASSWORD_FILE names, run twine-setup, and start the nodes again (twine-start)",
   });
 }
 

@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { get } from "node:http";
 import { Redis } from "ioredis";
-import { otherCredentials, type Credentials } from "../../runtime/core/credentials.ts";
+import { otherCredentials, type Credentials, type Login } from "../../runtime/core/credentials.ts";
 import { failureKindOf, failureKindOfWords } from "../../runtime/core/failure.ts";
 import type { HealthCheck } from "../plan/plan.ts";
 
@@ -43,7 +43,7 @@ export async function refusesLogin(
 export interface NodeAddress {
   readonly address: string;
   readonly port: number;
-  readonly credentials: Credentials | undefined;
+  readonly credentials: Login | undefined;
 }
 
 /**

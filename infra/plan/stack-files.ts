@@ -97,6 +97,7 @@ function sentinelConf(
 
 const SENTINEL_SECRETS: Readonly<Record<string, PlannedSecret>> = {
   app: { user: "app", form: "plain" },
+  users: { user: "app", form: "sha256" },
   monitor: { user: "monitor", form: "plain" },
 };
 

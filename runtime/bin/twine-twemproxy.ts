@@ -97,7 +97,11 @@ async function run(
   process.on("SIGHUP", () => {
     log.reopen();
   });
-  const task = keepMasters({ source, keeper, file, clock: systemClock, log });
+  const task = keepMasters({
+    ...{ source, keeper, file, log },
+    password: readPassword(),
+    clock: systemClock,
+  });
   log.info("started", {
     port: node.port,
     cluster: config.settings.cluster,

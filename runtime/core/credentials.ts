@@ -65,10 +65,11 @@ export function credentialsOf(
 }
 
 /** Credentials with the fallback as the only password; undefined without a fallback. */
-export function otherCredentials(credentials: Credentials | undefined): Credentials | undefined {
-  const { username, fallback } = credentials ?? {};
-  if (username === undefined || fallback === undefined) return undefined;
-  return { username, password: fallback };
+export function otherCredentials<T extends Login>(
+  credentials: T | undefined,
+): { readonly username: T["username"]; readonly password: string } | undefined {
+  if (credentials?.fallback === undefined) return undefined;
+  return { username: credentials.username, password: credentials.fallback };
 }
 
 /** The passwords to try at a server, in this order. */

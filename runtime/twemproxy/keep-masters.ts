@@ -1,5 +1,6 @@
 // keep-masters.ts: twemproxy's servers follow the masters. One pass after another: who is master? -> is it what nutcracker.yml
 // says? -> change it. What fails leaves twemproxy as it is, and is tried again.
+import { passwordsOf, type Secret } from "../core/credentials.ts";
 import { errorText } from "../core/error-text.ts";
 import { TwineError, formatProblem, type Problem } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -11,6 +12,7 @@ import {
   isSameAddress,
   printAddress,
   readServers,
+  withPassword,
   withServers,
   type ServerAddress,
 } from "./pool-file.ts";
@@ -38,6 +40,7 @@ export interface KeepMastersOptions {
   readonly keeper: PoolKeeper;
   /** The nutcracker.yml that is in use. */
   readonly file: string;
+  readonly password: Secret | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -72,14 +75,10 @@ export function keepMasters(options: KeepMastersOptions): PeriodicTask {
   return task;
 }
 
-async function onePass({
-  source,
-  keeper,
-  file,
-  log,
-}: KeepMastersOptions): Promise<readonly Problem[]> {
+async function onePass(options: KeepMastersOptions): Promise<readonly Problem[]> {
+  const { source, keeper, file, log } = options;
   // Before anything else: a Sentinel that is silent must not keep twemproxy from running with the masters that it knows.
-  const troubles: Problem[] = [];
+  const troubles: Problem[] = await keepPassword(options);
   if (!keeper.isRunning)
     await keeper.start().catch((error: unknown) => troubles.push(...problemsOf(error)));
   const { masters, problems } = await source.read();
@@ -94,6 +93,26 @@ async function onePass({
   await keeper.change(withServers(text, file, wanted));
   log.info("twemproxy follows new masters", { partitions: changed });
   return troubles;
+}
+
+/** twine-password changes the password file; its own is then the last program's to change. */
+async function keepPassword({
+  keeper,
+  file,
+  password,
+  log,
+}: KeepMastersOptions): Promise<Problem[]> {
+  try {
+    const text = await readIfThere(file, POOL_FILE_BYTES_MAX);
+    if (text === undefined) return [];
+    const wanted = withPassword(text, file, passwordsOf(password));
+    if (wanted === text) return [];
+    await keeper.change(wanted);
+    log.info("twemproxy has the new password");
+    return [];
+  } catch (error) {
+    return [...problemsOf(error)];
+  }
 }
 
 export function problemsOf(error: unknown): readonly Problem[] {

@@ -22,11 +22,11 @@ export async function readIfThere(path: string, bytesMax: number): Promise<strin
   }
 }
 
-/** Writes beside it, brings that to the disk and renames it; its mode stays. Throws FILE_UNWRITABLE. */
-export async function replaceFile(path: string, text: string): Promise<void> {
+/** Writes beside it, brings that to the disk and renames it; its mode stays, or is that of `like`. Throws FILE_UNWRITABLE. */
+export async function replaceFile(path: string, text: string, like = path): Promise<void> {
   const beside = `${path}.${process.pid}.tmp`;
   try {
-    const mode = await modeOf(path);
+    const mode = await modeOf(like);
     const file = await open(beside, "w", mode);
     try {
       await file.writeFile(text);

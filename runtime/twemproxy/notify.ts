@@ -2,7 +2,13 @@
 import { TwineError } from "../core/errors.ts";
 import type { MastersReading } from "./ask-sentinels.ts";
 import { readIfThere, replaceOrOverwrite } from "./live-file.ts";
-import { POOL_FILE_BYTES_MAX, readServers, withServers, type ServerAddress } from "./pool-file.ts";
+import {
+  POOL_FILE_BYTES_MAX,
+  readServers,
+  withoutPassword,
+  withServers,
+  type ServerAddress,
+} from "./pool-file.ts";
 
 export interface Notification {
   readonly reading: MastersReading;
@@ -18,7 +24,9 @@ export async function notify({ reading, file, staging }: Notification): Promise<
   if (text === undefined) throw missing(file);
   const known = readServers(text, file);
   const masters = known.map((server, partition) => reading.masters[partition] ?? server);
-  await replaceOrOverwrite(staging, withServers(text, file, masters));
+  // Only the addresses are read from it, by another user.
+  const staged = withoutPassword(withServers(text, file, masters), file);
+  await replaceOrOverwrite(staging, staged);
   return masters.map(({ host, port }) => ({ host, port }));
 }
 

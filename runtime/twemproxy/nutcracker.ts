@@ -117,7 +117,7 @@ export class Nutcracker {
       await this.start();
     } catch (error) {
       log.error(
-        "twemproxy did not come back with the new masters; the old configuration is used again",
+        "twemproxy did not come back with the new configuration; the old one is used again",
         {
           why: errorText(error),
         },
@@ -133,7 +133,8 @@ export class Nutcracker {
     const candidate = `${this.#options.file}.new`;
     const [command = "", ...before] = this.#options.program;
     try {
-      await replaceFile(candidate, text);
+      // It may hold the password.
+      await replaceFile(candidate, text, this.#options.file);
       const args = [...before, "--test-conf", "-c", candidate, "-o", this.logFile];
       await new Promise<void>((resolve, reject) => {
         execFile(command, args, { timeout: UP_WITHIN_MS }, (error, _out, stderr) => {

@@ -1,6 +1,14 @@
 // pool-file.ts: nutcracker.yml: who its servers are, and the same text with other masters. Pure.
 // Only the servers' addresses change: settings and comments, also those that a person wrote, stay as they are.
-import { isMap, isScalar, isSeq, parseDocument, type Document, type YAMLSeq } from "yaml";
+import {
+  isMap,
+  isScalar,
+  isSeq,
+  parseDocument,
+  type Document,
+  type YAMLMap,
+  type YAMLSeq,
+} from "yaml";
 import { TwineError } from "../core/errors.ts";
 
 export interface ServerAddress {
@@ -55,6 +63,30 @@ export function withServers(
   return document.toString({ lineWidth: 0 });
 }
 
+/**
+ * The same text with a password that counts: its own as long as that is one of `passwords`, then the first. twemproxy has one
+ * password for its clients and its servers, so a change is a restart, and comes as late as possible. Throws POOL_UNREADABLE.
+ */
+export function withPassword(text: string, path: string, passwords: readonly string[]): string {
+  const [first] = passwords;
+  if (first === undefined) return text;
+  const document = parsed(text, path);
+  const pool = poolOf(document, path);
+  const present: unknown = pool.get("redis_auth");
+  if (present !== undefined && passwords.includes(String(present))) return text;
+  pool.set("redis_auth", first);
+  return document.toString({ lineWidth: 0 });
+}
+
+/** The same text for a file that more users may read. Throws POOL_UNREADABLE. */
+export function withoutPassword(text: string, path: string): string {
+  const document = parsed(text, path);
+  const pool = poolOf(document, path);
+  if (!pool.has("redis_auth")) return text;
+  pool.delete("redis_auth");
+  return document.toString({ lineWidth: 0 });
+}
+
 export function isSameAddress(a: ServerAddress | undefined, b: ServerAddress | undefined): boolean {
   return a?.host === b?.host && a?.port === b?.port;
 }
@@ -79,14 +111,18 @@ function parsed(text: string, path: string): Document {
 }
 
 function serversOf(document: Document, path: string): YAMLSeq {
+  const servers: unknown = poolOf(document, path).get("servers");
+  if (isSeq(servers)) return servers;
+  throw unreadable(path, "its pool has no servers; perhaps the file is only half written");
+}
+
+function poolOf(document: Document, path: string): YAMLMap {
   const pools = isMap(document.contents) ? document.contents.items : [];
   const [pool] = pools;
   if (pools.length !== 1 || pool === undefined || !isMap(pool.value)) {
     throw unreadable(path, `it has ${pools.length} pools, and Twine writes one`);
   }
-  const servers: unknown = pool.value.get("servers");
-  if (isSeq(servers)) return servers;
-  throw unreadable(path, "its pool has no servers; perhaps the file is only half written");
+  return pool.value;
 }
 
 function unreadable(path: string, why: string): TwineError {

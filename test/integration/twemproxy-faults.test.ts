@@ -97,6 +97,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli", "nutcracker"))("a nutcrac
     let passes = 0;
     const log = { ...silentLog, error: (message: string) => errors.push(message) };
     const task = keepMasters({
+      password: undefined,
       ...{ source, file, log, clock: systemClock },
       keeper: {
         get isRunning() {

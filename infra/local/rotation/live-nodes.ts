@@ -1,5 +1,12 @@
 // live-nodes.ts: sets the passwords of a rotation on running nodes, one connection each.
-import { derived, REDIS_USERS, type Credentials } from "../../../runtime/core/credentials.ts";
+import {
+  asDefaultUser,
+  derived,
+  REDIS_USERS,
+  type Credentials,
+  type Login,
+  type RedisUser,
+} from "../../../runtime/core/credentials.ts";
 import { failureKindOf } from "../../../runtime/core/failure.ts";
 import { TwineError, type Problem } from "../../../runtime/core/errors.ts";
 import { errorText } from "../../../runtime/core/error-text.ts";
@@ -14,8 +21,13 @@ export interface LiveNode {
   readonly name: string;
   readonly address: string;
   readonly port: number;
-  /** Only data nodes authenticate to a master. */
-  readonly isData: boolean;
+  readonly kind: "data" | "status" | "sentinel";
+  /** Programs that know no users, twemproxy too, log in to it as `default`, with the password of app. */
+  readonly isDefaultOn: boolean;
+  /** It writes its roles into its own configuration, so only the node itself changes that file while it runs. */
+  readonly isRewriting: boolean;
+  /** The names of the masters that a Sentinel watches. */
+  readonly masters: readonly string[];
 }
 
 export interface LiveOutcome {
@@ -63,7 +75,9 @@ async function onEach(
 ): Promise<void> {
   const outcomes = await eachBounded(nodes, AT_ONCE, async (node) => {
     try {
-      await withRotation(node, passwords, (redis) => redis.call("ACL", "GETUSER", "rotation"));
+      await withRotation(node, passwords, (redis) =>
+        redis.call("ACL", "GETUSER", loginOf(node, passwords).username),
+      );
       await task(node, true);
     } catch (error) {
       const kind = failureKindOf(error);
@@ -80,10 +94,16 @@ function withRotation<T>(
   passwords: readonly string[],
   task: (redis: Redis) => Promise<T>,
 ): Promise<T> {
-  return withNode({ ...node, credentials: loginOf("rotation", passwords) }, task);
+  return withNode({ ...node, credentials: loginOf(node, passwords) }, task);
 }
 
-function loginOf(username: Credentials["username"], passwords: readonly string[]): Credentials {
+/** A Sentinel has the user default alone. */
+function loginOf({ kind }: LiveNode, passwords: readonly string[]): Login {
+  const login = credentialsAs(kind === "sentinel" ? "app" : "rotation", passwords);
+  return kind === "sentinel" ? asDefaultUser(login) : login;
+}
+
+function credentialsAs(username: RedisUser, passwords: readonly string[]): Credentials {
   const [password = "", fallback] = passwords.map((each) => derived(username, each));
   return { username, password, ...(fallback === undefined ? {} : { fallback }) };
 }
@@ -91,23 +111,47 @@ function loginOf(username: Credentials["username"], passwords: readonly string[]
 /** Whether there was anything to change. */
 async function change(
   redis: Redis,
-  { isData }: LiveNode,
+  node: LiveNode,
   passwords: readonly string[],
 ): Promise<boolean> {
+  const [first = ""] = passwords;
+  if (node.kind === "sentinel") {
+    const isChanged = await setUser(redis, "default", "app", passwords);
+    await redis.call("SENTINEL", "CONFIG", "SET", "sentinel-pass", first);
+    for (const master of node.masters) {
+      await redis.call("SENTINEL", "SET", master, "auth-pass", derived("monitor", first));
+    }
+    await redis.call("SENTINEL", "FLUSHCONFIG");
+    return isChanged;
+  }
   let isChanged = false;
   for (const user of REDIS_USERS) {
-    const has = hashesIn(await redis.call("ACL", "GETUSER", user));
-    const rules = passwordRules(
-      has,
-      passwords.map((password) => aclHash(user, password)),
-    );
-    if (rules.length === 0) continue;
-    await redis.call("ACL", "SETUSER", user, ...rules);
-    isChanged = true;
+    if (await setUser(redis, user, user, passwords)) isChanged = true;
   }
-  const [first = ""] = passwords;
-  if (isData) await redis.call("CONFIG", "SET", "masterauth", derived("replica", first));
+  if (node.isDefaultOn && (await setUser(redis, "default", "app", passwords))) isChanged = true;
+  if (node.kind === "data") {
+    await redis.call("CONFIG", "SET", "masterauth", derived("replica", first));
+    // The user rotation may not: this writes the node's role as well.
+    if (node.isRewriting) {
+      const credentials = credentialsAs("monitor", passwords);
+      await withNode({ ...node, credentials }, (monitor) => monitor.call("CONFIG", "REWRITE"));
+    }
+  }
   return isChanged;
+}
+
+/** Whether there was anything to change. `secret`: the user whose passwords it has. */
+async function setUser(
+  redis: Redis,
+  user: string,
+  secret: RedisUser,
+  passwords: readonly string[],
+): Promise<boolean> {
+  const has = hashesIn(await redis.call("ACL", "GETUSER", user));
+  const wanted = passwords.map((password) => aclHash(secret, password));
+  const rules = passwordRules(has, wanted);
+  if (rules.length > 0) await redis.call("ACL", "SETUSER", user, ...rules);
+  return rules.length > 0;
 }
 
 /** The reply of ACL GETUSER: name, value, name, value. */
@@ -125,7 +169,10 @@ async function problemOf(
 ): Promise<Problem> {
   const { name, address, port } = node;
   const isLogin = failureKindOf(error) === "login";
-  if (isLogin && !(await refusesLogin(address, port, loginOf("health", passwords)))) {
+  const isOlder = async (): Promise<boolean> =>
+    node.kind !== "sentinel" &&
+    !(await refusesLogin(address, port, credentialsAs("health", passwords)));
+  if (isLogin && (await isOlder())) {
     return {
       code: "ROTATION_RIGHT",
       message: `node ${name} was started before Twine had a user that may change passwords`,

@@ -15,7 +15,9 @@ import {
   type RotationStep,
 } from "../../../runtime/core/rotation.ts";
 import { assert, TwineError, type Problem } from "../../../runtime/core/errors.ts";
-import type { PlannedHost } from "../../plan/plan.ts";
+import type { ClusterConfig } from "../../../runtime/core/cluster.ts";
+import { masterName } from "../../../runtime/core/sentinel-nodes.ts";
+import type { PlannedHost, PlannedService } from "../../plan/plan.ts";
 import { hostsToRun } from "../choose-hosts.ts";
 import type { LocalContext } from "../context.ts";
 import { writeWhole } from "../files/files.ts";
@@ -111,7 +113,7 @@ class Rotation {
     this.#hosts = hosts;
     this.#request = request;
     this.#ports = ports;
-    this.nodes = hosts.flatMap(liveNodes);
+    this.nodes = hosts.flatMap((host) => liveNodes(host, context.config));
   }
 
   /** The passwords that this machine's nodes may accept at the moment. */
@@ -147,7 +149,10 @@ class Rotation {
       report(`password file: ${wordsOf(passwords.length, step.target, step.passwords)}`);
       const live = await this.#followLive(passwords, before);
       report(`nodes: ${live.changed.length} of ${this.nodes.length} changed while running`);
-      for (const host of this.#hosts) await followFiles(this.#context, host, passwords);
+      const { down } = live;
+      for (const host of this.#hosts) {
+        await followFiles(this.#context, host, { passwords, before, down });
+      }
       report("files of the nodes: written");
       await this.#followLate(live.down, passwords);
       await this.#untilTaken(passwords);
@@ -236,21 +241,35 @@ class Rotation {
 }
 
 /** The nodes of every host, at the address where this machine reaches them. */
-export function allNodes({ plan, isHere }: LocalContext): LiveNode[] {
+export function allNodes({ config, plan, isHere }: LocalContext): LiveNode[] {
   return plan.hosts.flatMap((host) =>
-    liveNodes(host).map((node) => (isHere(host) ? node : { ...node, address: host.address })),
+    liveNodes(host, config).map((node) =>
+      isHere(host) ? node : { ...node, address: host.address },
+    ),
   );
 }
 
-function liveNodes({ services }: PlannedHost): LiveNode[] {
-  return services
-    .filter(({ kind }) => kind === "data" || kind === "status")
-    .map((service) => ({
-      name: service.name,
+function liveNodes({ services }: PlannedHost, config: ClusterConfig): LiveNode[] {
+  const { failover, router, partitions } = config.settings;
+  const isSentinels = failover === "sentinel";
+  const kindOf = ({ kind }: PlannedService): LiveNode["kind"] | undefined =>
+    kind === "data" || kind === "status"
+      ? kind
+      : kind === "monitor" && isSentinels
+        ? "sentinel"
+        : undefined;
+  return services.flatMap((service) => {
+    const kind = kindOf(service);
+    if (kind === undefined) return [];
+    return {
+      ...{ name: service.name, kind },
       address: askAddress(service),
       port: service.health.port,
-      isData: service.kind === "data",
-    }));
+      isDefaultOn: kind === "data" && router === "twemproxy",
+      isRewriting: isSentinels,
+      masters: Array.from({ length: partitions }, (_, partition) => masterName(partition)),
+    };
+  });
 }
 
 function wordsOf(count: number, target: string | null, [first]: readonly string[]): string {

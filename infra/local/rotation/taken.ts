@@ -1,5 +1,6 @@
 // taken.ts: does a monitor or a router use the current password file? One that is down counts as using it.
 import { get } from "node:http";
+import { connect } from "node:net";
 import { failureKindOf } from "../../../runtime/core/failure.ts";
 import type { PlannedService } from "../../plan/plan.ts";
 import { withNode } from "../ask.ts";
@@ -14,8 +15,12 @@ export async function hasTaken(
   passwords: readonly string[],
 ): Promise<boolean> {
   const [address, { port }] = [askAddress(service), service.health];
-  if (service.kind === "monitor") return monitorKnows(address, port, passwords.length);
-  return service.kind !== "router" || routerTakes(address, port, passwords);
+  // A Sentinel is asked and changed as a node is.
+  if (service.health.kind === "http") return monitorKnows(address, port, passwords.length);
+  if (service.kind !== "router") return true;
+  return service.command[0] === "twine-twemproxy"
+    ? twemproxyTakes(address, port, passwords)
+    : routerTakes(address, port, passwords);
 }
 
 /** Its /healthz shows how many passwords it knows. */
@@ -62,4 +67,42 @@ async function routerTakes(
     }
   }
   return true;
+}
+
+/** twemproxy has one password; any of these will do. It knows neither users nor what client libraries send first. */
+async function twemproxyTakes(
+  host: string,
+  port: number,
+  passwords: readonly string[],
+): Promise<boolean> {
+  for (const password of passwords) {
+    const reply = await authReply(host, port, password);
+    if (reply === undefined || reply.startsWith("+OK")) return true;
+  }
+  return false;
+}
+
+/** undefined: it does not answer. */
+function authReply(host: string, port: number, password: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const end = (reply?: string): void => {
+      socket.destroy();
+      resolve(reply);
+    };
+    socket.setTimeout(ANSWER_WITHIN_MS, end);
+    socket.on("connect", () => {
+      const bytes = Buffer.byteLength(password);
+      socket.write(`*2\r\n$4\r\nAUTH\r\n$${bytes}\r\n${password}\r\n`);
+    });
+    socket.on("data", (chunk) => {
+      end(chunk.toString("latin1"));
+    });
+    socket.on("error", () => {
+      end();
+    });
+    socket.on("close", () => {
+      end();
+    });
+  });
 }

@@ -4,6 +4,7 @@ import {
   aclHash,
   passwordRules,
   redisConfWith,
+  sentinelConfWith,
   usersAclWith,
 } from "../../../infra/local/rotation/node-passwords.ts";
 import { derived } from "../../../runtime/core/credentials.ts";
@@ -30,6 +31,23 @@ describe("files", () => {
       ...[byHand, ""],
     ]);
     expect(usersAclWith(both, ["new"]).split("\n")[1]).toBe(line("app", "new"));
+  });
+
+  test("users.acl: the default user has app's only where Twine gave it to it", () => {
+    const text = `user default on #${aclHash("app", "old")} ~* +@all\n`;
+    expect(usersAclWith(text, ["new"], true)).toContain(`#${aclHash("app", "new")} `);
+    expect(usersAclWith(text, ["new"])).toBe(text);
+  });
+
+  test("sentinel.conf: its users, its peers and its masters get the new one, what Sentinel wrote stays", () => {
+    const text = (users: string, peer: string, master: string): string =>
+      `user default on sanitize-payload ${users} ~* &* +@all\nsentinel sentinel-pass ${peer}\n` +
+      `sentinel monitor twine-p0 127.0.0.1 6667 2\nsentinel auth-user twine-p0 monitor\n` +
+      `sentinel auth-pass twine-p0 ${derived("monitor", master)}\nsentinel config-epoch twine-p0 7\n`;
+    const [old, fresh] = [`#${aclHash("app", "old")}`, `#${aclHash("app", "n$&w")}`];
+    expect(sentinelConfWith(text(old, '"old"', "old"), ["n$&w", "old"])).toBe(
+      text(`${fresh} ${old}`, '"n$&w"', "n$&w"),
+    );
   });
 
   test("redis.conf: the master is shown the first one, and nothing else changes", () => {

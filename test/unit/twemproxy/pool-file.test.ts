@@ -1,6 +1,11 @@
 // nutcracker.yml read and changed: only the servers' addresses change, and half a file is none.
 import { describe, expect, test } from "vitest";
-import { readServers, withServers } from "../../../runtime/twemproxy/pool-file.ts";
+import {
+  readServers,
+  withPassword,
+  withServers,
+  withoutPassword,
+} from "../../../runtime/twemproxy/pool-file.ts";
 import { stagedMasters } from "../../../runtime/twemproxy/staging.ts";
 import { configOf, renderCase } from "../../golden/render-cases.ts";
 
@@ -80,5 +85,27 @@ describe("half a file", () => {
       /127\.0\.0\.1:7667 is no node of partition 0/,
     );
     expect(() => stagedMasters(CONFIG, staged(6666), "staging")).toThrow(/1 servers.*2 partitions/);
+  });
+});
+
+describe("the password in nutcracker.yml", () => {
+  const text = (auth: string): string =>
+    `# by hand\npool:\n  listen: 127.0.0.1:1\n${auth}  servers:\n    - h:1:1 a\n`;
+
+  test("stays as long as it counts, then it is the first; without a password nothing changes", () => {
+    const old = text('  redis_auth: "old"\n');
+    expect(withPassword(old, "f", ["new", "old"])).toBe(old);
+    expect(withPassword(old, "f", [])).toBe(old);
+    expect(withPassword(old, "f", ["new"])).toBe(text('  redis_auth: "new"\n'));
+    const number = withPassword(old, "f", ["1234"]);
+    expect(number).toBe(text('  redis_auth: "1234"\n'));
+    expect(withPassword(text("  redis_auth: 1234\n"), "f", ["1234"])).toContain("redis_auth: 1234");
+    expect(withPassword(text(""), "f", ["new"])).toMatch(/redis_auth: new/);
+    expect(() => withPassword("", "f", ["new"])).toThrow("it has 0 pools");
+  });
+
+  test("is left out of the staging file", () => {
+    expect(withoutPassword(text('  redis_auth: "old"\n'), "f")).toBe(text(""));
+    expect(withoutPassword(text(""), "f")).toBe(text(""));
   });
 });
