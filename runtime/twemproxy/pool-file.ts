@@ -73,7 +73,9 @@ export function withPassword(text: string, path: string, passwords: readonly str
   const document = parsed(text, path);
   const pool = poolOf(document, path);
   const present: unknown = pool.get("redis_auth");
-  if (present !== undefined && passwords.includes(String(present))) return text;
+  // Without quotes it may be a number.
+  const isKnown = typeof present === "string" || typeof present === "number";
+  if (isKnown && passwords.includes(String(present))) return text;
   pool.set("redis_auth", first);
   return document.toString({ lineWidth: 0 });
 }
