@@ -133,6 +133,24 @@ const cut = recordOf({
   masters: listOf(name),
 });
 
+const reshard = recordOf({
+  token: name,
+  by: text,
+  since: text,
+  phase: oneOf("copying", "pausing", "draining", "fencing", "fenced", "undoing"),
+  conf: text,
+  hashing: hashingRecord,
+  marks: orAbsent(listOf(recordOf({ node: name, replicationId: name, offset: wholeNumber }))),
+  failed: orAbsent(text),
+  isCancelled: orAbsent(trueOrFalse),
+});
+
+const resharded = recordOf({
+  at: text,
+  hashings: listOf(hashingRecord),
+  nodes: listOf(recordOf({ name, host: name, port: wholeNumber })),
+});
+
 const archive = recordOf({
   since: text,
   lastCutAt: orNull(text),
@@ -173,6 +191,8 @@ const view = recordOf({
   ),
   restore: orAbsent(orNull(restore)),
   cut: orAbsent(orNull(cut)),
+  reshard: orAbsent(orNull(reshard)),
+  resharded: orAbsent(resharded),
   rotation: orAbsent(
     recordOf({
       target: name,

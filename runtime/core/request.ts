@@ -47,6 +47,34 @@ export type RestoreRequest =
       readonly count: number;
     };
 
+/** Steps of a resharding, by the tool that holds the token (monitor/decide/reshard). */
+export type ReshardRequest =
+  | {
+      readonly kind: "reshard";
+      readonly step: "begin" | "switch" | "fence" | "commit" | "cancel";
+      readonly token: string;
+      /** Who started it. For display only. */
+      readonly by: string;
+      /** begin: the new twine.conf as canonicalConf() prints it; empty otherwise. */
+      readonly conf: string;
+      /** commit: the new masters, by partition. */
+      readonly masters: readonly NewMaster[];
+    }
+  /** A heartbeat of the tool. No alpha answers it; the tool marks it as done when it ends. */
+  | {
+      readonly kind: "reshard";
+      readonly step: "alive";
+      readonly token: string;
+      readonly count: number;
+    };
+
+/** A node that has the data of its new partition, and reports master. */
+export interface NewMaster {
+  readonly node: string;
+  readonly runId: string;
+  readonly replicationId: string;
+}
+
 /** A cut of the whole cluster (core/cut.ts). The answer's message is the cut as JSON (monitor/decide/cut.ts). */
 export interface CutRequest {
   readonly kind: "cut";
@@ -74,7 +102,16 @@ export interface FollowRequest {
 export type NodeRequest =
   AcceptLossRequest | HandoverRequest | PromoteToRequest | ForgetRescueRequest;
 
-export type RequestBody = NodeRequest | RestoreRequest | CutRequest | FollowRequest;
+export type RequestBody =
+  NodeRequest | RestoreRequest | CutRequest | FollowRequest | ReshardRequest;
+
+/** The count of a tool's heartbeat, with the token of its work; undefined for other requests. */
+export function heartbeatIn(
+  body: RequestBody,
+): { readonly token: string; readonly count: number } | undefined {
+  const isBeat = (body.kind === "restore" || body.kind === "reshard") && body.step === "alive";
+  return isBeat ? body : undefined;
+}
 
 export interface Request {
   readonly id: string;

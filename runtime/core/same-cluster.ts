@@ -18,14 +18,16 @@ export const CLUSTER_REMEDY =
  * if they may be the same; also if either has no data node, as in a client's configuration.
  */
 export function clusterMismatch(
-  view: Pick<View, "cluster" | "nodes">,
+  view: Pick<View, "cluster" | "nodes" | "resharded">,
   config: ClusterConfig,
 ): string | undefined {
   const wanted = nodesOf(config, "data");
   const present = view.nodes.filter(({ kind }) => kind === "data");
   if (wanted.length === 0 || present.length === 0) return undefined;
   const places = new Set(wanted.map(placeOf));
-  if (present.some((node) => places.has(placeOf(node)))) return undefined;
+  // After a resharding every node is another one.
+  const known = [...present, ...(view.resharded?.nodes ?? [])];
+  if (known.some((node) => places.has(placeOf(node)))) return undefined;
   const shown = present.slice(0, 2).map(placeOf).join(", ");
   const more = present.length > 2 ? ` and ${present.length - 2} more` : "";
   return (

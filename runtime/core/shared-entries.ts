@@ -22,10 +22,18 @@ const restoreStep = schema.recordOf({
   replicationIds: schema.listOf(name),
   masters: schema.listOf(schema.orNull(name)),
 });
-const restoreAlive = schema.recordOf({
+const alive = schema.recordOf({
   step: schema.oneOf("alive"),
   token: name,
   count: schema.wholeNumber,
+});
+
+const reshardStep = schema.recordOf({
+  step: schema.oneOf("begin", "switch", "fence", "commit", "cancel"),
+  token: name,
+  by: schema.text,
+  conf: schema.textUpTo(ENTRY_CHARS_MAX),
+  masters: schema.listOf(schema.recordOf({ node: name, runId: name, replicationId: name })),
 });
 
 /** Checks of the bodies that this version knows. The alpha refuses other kinds, so those may hold anything. */
@@ -45,7 +53,9 @@ const BODY_CHECKS: Readonly<Record<string, schema.Check>> = {
     offset: schema.wholeNumber,
   }),
   restore: (value, path) =>
-    restoreAlive(value, path) === undefined ? undefined : restoreStep(value, path),
+    alive(value, path) === undefined ? undefined : restoreStep(value, path),
+  reshard: (value, path) =>
+    alive(value, path) === undefined ? undefined : reshardStep(value, path),
 };
 
 const kindOnly = schema.recordOf({ kind: name });

@@ -170,6 +170,47 @@ export interface CutView {
   readonly masters: readonly string[];
 }
 
+/** A position of one source partition: what its master held when its writes were paused, or when it was fenced. */
+export interface ReshardMark extends HistoryMark {
+  /** The master. */
+  readonly node: string;
+}
+
+/**
+ * The keys are being copied into other nodes, which divide them in another way (monitor/decide/reshard). copying: the
+ * cluster serves as usual. pausing: the masters' writes are being paused. draining: they are paused; the tool copies up to
+ * `marks`. fencing: the masters are being detached. fenced: no node takes writes; `marks` are final. undoing: the old
+ * masters are to serve again.
+ */
+export interface ReshardView {
+  readonly token: string;
+  /** Who started it. For display only. */
+  readonly by: string;
+  /** ISO 8601, by the alpha's clock. */
+  readonly since: string;
+  readonly phase: "copying" | "pausing" | "draining" | "fencing" | "fenced" | "undoing";
+  /** The new twine.conf: its canonical print. */
+  readonly conf: string;
+  /** How the new nodes divide the keys. */
+  readonly hashing: Hashing;
+  /** By partition. */
+  readonly marks?: readonly ReshardMark[];
+  /** Why the last attempt to switch was undone. */
+  readonly failed?: string;
+  /** undoing: the record is removed at the end, and the copying does not go on. */
+  readonly isCancelled?: boolean;
+}
+
+/** The cluster had other partitions before. So a process that still has an earlier twine.conf recognizes the cluster. */
+export interface ReshardedView {
+  /** ISO 8601, by the alpha's clock. */
+  readonly at: string;
+  /** Earlier hashings, oldest first. */
+  readonly hashings: readonly Hashing[];
+  /** The data nodes before the last resharding; none of them belongs to the cluster any more. */
+  readonly nodes: readonly Pick<NodeView, "name" | "host" | "port">[];
+}
+
 /** A rotation of the password in progress (core/rotation.ts). Fingerprints stand for the passwords. */
 export interface RotationView {
   /** The fingerprint of the new password. */
@@ -288,7 +329,7 @@ export interface View {
   readonly undecided?: string;
   /** Digest of the adopted twine.conf. */
   readonly confDigest: string;
-  /** The function that places the keys in partitions. It never changes while the cluster holds data. */
+  /** The function that places the keys in partitions. While the cluster holds data, only a resharding changes it. */
   readonly hashing?: Hashing;
   readonly partitions: readonly PartitionView[];
   readonly nodes: readonly NodeView[];
@@ -303,6 +344,10 @@ export interface View {
   readonly restore?: RestoreView | null;
   /** Absent or null: none. */
   readonly cut?: CutView | null;
+  /** Absent or null: none. */
+  readonly reshard?: ReshardView | null;
+  /** Absent: the partitions never changed. */
+  readonly resharded?: ReshardedView;
   /** Absent: none. */
   readonly rotation?: RotationView;
 }

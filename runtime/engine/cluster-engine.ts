@@ -6,6 +6,7 @@ import type { ClusterConfig } from "../core/cluster.ts";
 import { credentialsOf, type Secret } from "../core/credentials.ts";
 import type { TwineError } from "../core/errors.ts";
 import { requireSameHashing, withHashing } from "../core/hashing.ts";
+import { followsHashing } from "../core/reshard.ts";
 import { isMismatch, type RoutingSource } from "../core/routing.ts";
 import { requireSameCluster } from "../core/same-cluster.ts";
 import type { View } from "../core/view.ts";
@@ -105,7 +106,9 @@ export class ClusterEngine {
     requireSameCluster(view, config);
     const partitioner = await loadPartitioner(config);
     this.#partitioner = partitioner;
-    requireSameHashing(view, config, partitioner.hashing);
+    if (!followsHashing(view, partitioner.hashing)) {
+      requireSameHashing(view, config, partitioner.hashing);
+    }
     if (this.#isClosed) {
       await partitioner.close();
       return undefined;

@@ -8,7 +8,8 @@
 // When no status node has the text, as with an older version, the monitor uses its own file.
 import type { ClusterConfig } from "../core/cluster.ts";
 import { confDifference, describeDifference } from "../core/conf/difference.ts";
-import { canonicalConf } from "../core/conf/digest.ts";
+import { canonicalConf, digestOfConf } from "../core/conf/digest.ts";
+import { parseConf } from "../core/conf/parse.ts";
 import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { AdoptedConf } from "../register/adopted-conf.ts";
@@ -32,6 +33,8 @@ export interface Adopted {
   learn(view: View | null): Promise<void>;
   /** Keeps this monitor's previous file, in case the view still uses it. */
   keep(digest: string, config: ClusterConfig): void;
+  /** Keeps the file that a resharding under way leads to; canonical text. */
+  keepNext(text: string): void;
   /** The view's file when it is not the own one; undefined: use the own file. */
   otherThanOwn(view: View): ClusterConfig | undefined;
   /** The canonical text of the view's file; undefined when unknown. */
@@ -51,6 +54,7 @@ interface Known extends AdoptedConf {
 class KnownConf implements Adopted {
   readonly #options: AdoptedOptions;
   #known: Known | undefined;
+  #next: Known | undefined;
   #reading: Promise<void> | undefined;
   #readAtMs = -Infinity;
   /** The digests of the last report. */
@@ -62,7 +66,7 @@ class KnownConf implements Adopted {
 
   async learn(view: View | null): Promise<void> {
     if (view === null || view.confDigest === this.#options.confDigest()) return;
-    if (this.#known?.digest !== view.confDigest) {
+    if (this.#knownFor(view) === undefined) {
       this.#reading ??= this.#read(view.confDigest).finally(() => {
         this.#reading = undefined;
       });
@@ -75,15 +79,25 @@ class KnownConf implements Adopted {
     this.#known = { digest, config, text: canonicalConf(config) };
   }
 
+  keepNext(text: string): void {
+    if (text === this.#next?.text) return;
+    const { config } = parseConf(text, "the new twine.conf");
+    if (config !== undefined) this.#next = { digest: digestOfConf(text), config, text };
+  }
+
   otherThanOwn(view: View): ClusterConfig | undefined {
     const isOwn = view.confDigest === this.#options.confDigest();
-    return isOwn || this.#known?.digest !== view.confDigest ? undefined : this.#known.config;
+    return isOwn ? undefined : this.#knownFor(view)?.config;
   }
 
   textOf(view: View): string | undefined {
     const { config, confDigest } = this.#options;
     if (view.confDigest === confDigest()) return canonicalConf(config());
-    return this.#known?.digest === view.confDigest ? this.#known.text : undefined;
+    return this.#knownFor(view)?.text;
+  }
+
+  #knownFor({ confDigest }: View): Known | undefined {
+    return [this.#known, this.#next].find((known) => known?.digest === confDigest);
   }
 
   difference(view: View | null): string | null {
@@ -105,7 +119,7 @@ class KnownConf implements Adopted {
 
   /** Emits -conf once for each pair of files. */
   #report(view: View): void {
-    const isKnown = this.#known?.digest === view.confDigest;
+    const isKnown = this.#knownFor(view) !== undefined;
     const reported = `${this.#options.confDigest()} ${view.confDigest} ${isKnown}`;
     if (this.#options.readConf === undefined || reported === this.#reported) return;
     this.#reported = reported;

@@ -1,12 +1,14 @@
 // candidacy.ts: a monitor that does not lead: watches the alpha's heartbeat and tries to become alpha when it stops.
 // election.ts has the rules; this file reads the register and keeps the state.
 import { majorityOf } from "../core/cluster.ts";
+import type { Hashing } from "../core/hashing.ts";
 import type { View } from "../core/view.ts";
 import type { Random } from "../ports/random.ts";
 import { failureText, type Failures } from "../register/gather.ts";
 import { FOREIGN_REMEDY } from "../register/read.ts";
 import type { Chosen, Prepared, RegisterReading, RegisterValue } from "../register/register.ts";
 import { parseView } from "../core/parse-view.ts";
+import { followsHashing } from "../core/reshard.ts";
 import {
   isNewer,
   mayContend,
@@ -182,7 +184,7 @@ class Candidate implements Candidacy {
     const first =
       before === null
         ? firstView(config(), confDigest(), name, wallTime, hashing())
-        : { ...inheritedView(before, name, wallTime), hashing: hashing() };
+        : { ...inheritedView(before, name, wallTime), hashing: inheritedHashing(before, hashing()) };
     const { epoch, revision } = first;
     const sentAtMs = clock.nowMs();
     const conf = adopted.textOf(first);
@@ -223,6 +225,11 @@ class Candidate implements Candidacy {
     if (why === "" && this.#reported !== "") this.#options.emit("+register");
     this.#reported = why;
   }
+}
+
+/** The own one fills in what an older version did not record; one from before a resharding must not. */
+function inheritedHashing(before: View, own: Hashing): Hashing {
+  return before.hashing !== undefined && followsHashing(before, own) ? before.hashing : own;
 }
 
 /** Silent nodes are only counted, but nodes of another cluster are named, because only a person can correct that. */

@@ -192,6 +192,8 @@ class RunningLeadership implements Leadership {
   #decide(): Decision {
     const [mail, backup] = [this.#options.mail(), this.#options.backup()];
     const { adopted, hashes, config, confDigest, hashing, observer, clock, rules } = this.#options;
+    // The last step of a resharding adopts the new file.
+    if (this.#base.reshard) adopted.keepNext(this.#base.reshard.conf);
     const decision = decide({
       view: this.#base,
       config: config(),
@@ -363,9 +365,10 @@ function targetOf({ name: node, partition, host, port }: NodeView): FenceTarget[
 }
 
 /** All data nodes except masters that serve and hand nothing over: a pause of those was set by hand. On the other nodes a
-    pause may be left from a handover or the rescue of a rogue master. During a cut it may be on every master. */
-function mayBePaused({ nodes, partitions, cut }: View): Set<string> {
-  const isCutting = (cut ?? null) !== null;
+    pause may be left from a handover or the rescue of a rogue master. During a cut or a resharding it may be on
+    every master. */
+function mayBePaused({ nodes, partitions, cut, reshard }: View): Set<string> {
+  const isCutting = (cut ?? null) !== null || (reshard ?? null) !== null;
   const serving = partitions.flatMap(({ master, handover }) =>
     isCutting || master === null || handover?.from === master ? [] : [master],
   );

@@ -3,6 +3,7 @@
 // twine.conf is shown without masters, and another cluster's view is not shown at all. `mismatch` has the reason.
 import type { ClusterConfig } from "../core/cluster.ts";
 import { hashingMismatch, type Hashing } from "../core/hashing.ts";
+import { followsHashing } from "../core/reshard.ts";
 import { CLUSTER_REMEDY, clusterMismatch } from "../core/same-cluster.ts";
 import type { View } from "../core/view.ts";
 import type { ViewSource } from "./view-source.ts";
@@ -32,7 +33,9 @@ export function guardedView(
     if (view === undefined) return;
     const other = isOurs ? undefined : clusterMismatch(view, config);
     isOurs = other === undefined;
-    mismatch = other === undefined ? hashingMismatch(view, hashing) : `${other}; ${CLUSTER_REMEDY}`;
+    // A twine.conf from before a resharding is this cluster's own.
+    const differs = followsHashing(view, hashing) ? undefined : hashingMismatch(view, hashing);
+    mismatch = other === undefined ? differs : `${other}; ${CLUSTER_REMEDY}`;
     if (isOurs) shown = mismatch === undefined ? view : withoutMasters(view);
   };
   return {

@@ -14,7 +14,7 @@
 import { nodesOf } from "../core/cluster.ts";
 import { TwineError } from "../core/errors.ts";
 import { registerKeys } from "../core/register-keys.ts";
-import type { Request } from "../core/request.ts";
+import { heartbeatIn, type Request } from "../core/request.ts";
 import {
   ENTRY_CHARS_MAX,
   ENTRY_COUNT_MAX,
@@ -351,5 +351,5 @@ function mergeRequests(copies: Copies): MergedRequests {
     one. */
 function countOf({ body, state }: Request): number {
   if (state !== "asked") return Infinity;
-  return body.kind === "restore" && body.step === "alive" ? body.count : 0;
+  return heartbeatIn(body)?.count ?? 0;
 }

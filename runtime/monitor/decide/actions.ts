@@ -8,6 +8,7 @@ import { isFollowing } from "./nodes/data-nodes.ts";
 import { plannedStep, type ActionMemory, type PlannedStep } from "./handover/handover-actions.ts";
 import { followStep } from "./follow/follow-action.ts";
 import { isPausedAt } from "./pauses.ts";
+import { reshardActions } from "./reshard/reshard-action.ts";
 import { RULES } from "./rules.ts";
 import type { NodeHealth } from "./nodes/node-health.ts";
 
@@ -45,6 +46,10 @@ export function actionsOf(
 ): Action[] {
   // During a restore only the restoring tool changes data nodes.
   if ((view.restore ?? null) !== null) return [];
+  const reshard = view.reshard ?? null;
+  if (reshard !== null && reshard.phase !== "copying") {
+    return reshardActions(view, reshard, nodeHealth, memory);
+  }
   const actions: Action[] = [];
   const dataNodes = view.nodes.filter(({ kind }) => kind === "data");
   const byPartition = dataNodesByPartition(view.nodes);

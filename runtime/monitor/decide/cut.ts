@@ -81,8 +81,10 @@ function endOf(cut: CutView, view: View, outcome: CutOutcome | undefined): End |
   return { state: "done", message: JSON.stringify(outcome.cut) };
 }
 
-function obstacleTo({ partitions, restore }: View): string | undefined {
+function obstacleTo({ partitions, restore, reshard }: View): string | undefined {
   if ((restore ?? null) !== null) return "a restore is under way";
+  // Both pause the masters.
+  if ((reshard?.phase ?? "copying") !== "copying") return "a resharding is being switched";
   const without = partitions.find(({ master }) => master === null);
   if (without !== undefined) return `partition ${without.index} has no master`;
   const silent = partitions.find(({ suspended }) => suspended === true);

@@ -23,6 +23,7 @@ import { NO_PLANS, decidePlanned, type PlanMemory } from "./handover/planned.ts"
 import { withRotation } from "./views/rotation.ts";
 import { recentMalformed } from "./views/malformed.ts";
 import { decideRequests, type RequestDecision } from "./views/requests.ts";
+import { decideReshard, switchMsMaxOf, type ReshardDecision } from "./reshard/reshard.ts";
 import { decideRestore, type RestoreDecision } from "./restore.ts";
 import { withRescue, type RescueOutcomes } from "./returning/rescues.ts";
 import { decideFollow, type FollowDecision } from "./follow/follow.ts";
@@ -125,7 +126,12 @@ export function decide(given: DecideInput): Decision {
     nowMs: input.nowMs,
     wallTime: input.wallTime,
   });
-  if (restore.isFrozen) return frozen(input, restore, nodeHealth);
+  const restoring = { ...NO_PLANS, restoreBeat: restore.beat };
+  if (restore.isFrozen) return frozen(input, restore, restoring, nodeHealth);
+  const reshard = decidedReshard(input, held, nodeHealth);
+  if (reshard.isFrozen) {
+    return frozen(input, reshard, { ...NO_PLANS, reshard: reshard.memory }, nodeHealth);
+  }
   const follow = decidedFollow(input, held, nodeHealth);
   const cut = decidedCut(input, follow.view);
   const planned = decidePlanned({
@@ -147,7 +153,7 @@ export function decide(given: DecideInput): Decision {
   return {
     view: nextView(input, base, parts, hasUnseen),
     marks: parts.marks,
-    plans: planned.memory,
+    plans: { ...planned.memory, reshard: reshard.memory },
     nodeHealth,
     answers: [restore, follow, cut, requests, planned].flatMap(({ answers }) => answers),
     conf: conf.kind === "retiring" ? { ...conf, why: planned.why } : conf,
@@ -174,26 +180,42 @@ function decidedFollow(
   });
 }
 
+function decidedReshard(
+  { observed, pauses = new Map(), ...input }: DecideInput,
+  view: View,
+  nodeHealth: Decision["nodeHealth"],
+): ReshardDecision {
+  const { nowMs, wallTime, acknowledgedAtMs, plans, config } = input;
+  return decideReshard({
+    ...{ view, nodeHealth, pauses, nowMs, wallTime, acknowledgedAtMs },
+    requests: observed.requests,
+    memory: plans?.reshard,
+    switchMsMax: switchMsMaxOf(config.settings),
+  });
+}
+
 function decidedCut({ observed, cutOutcome, wallTime }: DecideInput, view: View): CutDecision {
   return decideCut({ view, requests: observed.requests, outcome: cutOutcome, wallTime });
 }
 
-/** During a restore only cuts are decided, and refused; an edited twine.conf is adopted after it. */
+/** During a restore, and while a resharding switches, only cuts are decided, and refused; an edited twine.conf is adopted
+    after it. */
 function frozen(
   input: DecideInput,
-  restore: RestoreDecision,
+  frozenBy: RestoreDecision | ReshardDecision,
+  plans: PlanMemory,
   nodeHealth: Decision["nodeHealth"],
 ): Decision {
   const { view: before, marks, wallTime } = input;
-  const { view: decided, answers } = decidedCut(input, restore.view);
+  const { view: decided, answers } = decidedCut(input, frozenBy.view);
   const view: View = { ...without(decided, "undecided"), ...servedByAll(decided) };
   const isChange = JSON.stringify(view) !== JSON.stringify(before);
   return {
     view: isChange ? { ...view, revision: before.revision + 1, updatedAt: wallTime } : before,
     marks,
-    plans: { ...NO_PLANS, restoreBeat: restore.beat },
+    plans,
     nodeHealth,
-    answers: [...restore.answers, ...answers],
+    answers: [...frozenBy.answers, ...answers],
     conf: { kind: "same" },
     draining: NOBODY,
     doubt: { kind: "none" },

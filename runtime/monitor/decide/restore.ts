@@ -96,6 +96,10 @@ function judge(
     if (restore !== null && restore.token !== token && !isOtherGone) {
       return refused(`a restore by ${restore.by} is under way since ${restore.since}`);
     }
+    const reshard = view.reshard ?? null;
+    if (reshard !== null) {
+      return refused(`a resharding by ${reshard.by} is under way since ${reshard.since}`);
+    }
     if (replicationIds.length !== view.partitions.length) {
       return refused(
         `it restores ${replicationIds.length} partitions of ${view.partitions.length}`,

@@ -2,7 +2,7 @@
 // Each is a periodic task of its own, so that one that hangs does not delay the others. All are idle while this monitor
 // does not lead.
 import { addressOf, nodesOf, type ClusterConfig } from "../../core/cluster.ts";
-import type { Request } from "../../core/request.ts";
+import { heartbeatIn, type Request } from "../../core/request.ts";
 import type { RotationNote } from "../../core/rotation.ts";
 import type { NodeView, View } from "../../core/view.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -148,7 +148,8 @@ export class AlphaProbes {
     const { leaseMs, downAfterMs } = this.#settings;
     const hasSuspects = suspects().size > 0;
     const isNews = clock.nowMs() - this.#hurriedAtMs < downAfterMs / 2;
-    if (hasSuspects && isNews) return leaseMs / 25;
+    // During a switch clients wait for the tool's next step.
+    if ((hasSuspects && isNews) || isSwitching(this.#leading)) return leaseMs / 25;
     const monitors = nodesOf(config(), "monitor");
     const isMissing = monitors.some(({ name }) => this.#others.get(name) !== true);
     return leaseMs / (hasSuspects || isMissing ? 5 : 1);
@@ -242,11 +243,15 @@ export class AlphaProbes {
   }
 }
 
+function isSwitching(view: View | null): boolean {
+  return (view?.reshard?.phase ?? "copying") !== "copying";
+}
+
 function mastersOf(view: View | null): string {
   return (view?.partitions ?? []).map(({ masterRunId }) => masterRunId ?? "").join(" ");
 }
 
-/** Asks for something, or is the end of a restoring tool's heartbeat, which that tool answers itself. */
+/** Asks for something, or is the end of a tool's heartbeat, which that tool answers itself. */
 function isHeard({ state, body }: Request): boolean {
-  return state === "asked" || (body.kind === "restore" && body.step === "alive");
+  return state === "asked" || heartbeatIn(body) !== undefined;
 }

@@ -203,8 +203,9 @@ function fencing(partition: PartitionView, following: FollowedMaster): Partition
 
 function busyWith(
   { index, promoting, handover, failover }: PartitionView,
-  { restore, cut }: View,
+  { restore, cut, reshard }: View,
 ): string | undefined {
+  if ((reshard ?? null) !== null) return "a resharding is under way";
   if ((restore ?? null) !== null) return "a restore is under way";
   if ((cut ?? null) !== null) return "a backup is sampling the offsets: ask again";
   const isMoving = (promoting ?? handover ?? failover ?? null) !== null;

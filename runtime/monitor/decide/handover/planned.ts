@@ -10,6 +10,7 @@ import type { Pauses } from "../pauses.ts";
 import { decideRetirement, type RetireMarks } from "./retire.ts";
 import { staleNodesOf } from "../nodes/stale-nodes.ts";
 import type { NodeHealth } from "../nodes/node-health.ts";
+import type { ReshardMemory } from "../reshard/reshard.ts";
 import type { RestoreBeat } from "../restore.ts";
 
 /** This alpha's memory of planned changes. A new alpha starts without it, and only loses time. */
@@ -21,6 +22,8 @@ export interface PlanMemory {
   readonly failures: ReadonlyMap<number, number>;
   /** Of the restore under way. */
   readonly restoreBeat?: RestoreBeat | undefined;
+  /** Of the resharding under way. */
+  readonly reshard?: ReshardMemory | undefined;
 }
 
 export const NO_PLANS: PlanMemory = {

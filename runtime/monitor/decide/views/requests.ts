@@ -26,9 +26,9 @@ export function decideRequests(
   for (const request of requests) {
     if (request.state !== "asked") continue;
     const { kind } = request.body;
-    // handover-wish.ts, restore.ts, cut.ts and follow.ts answer these.
+    // handover-wish.ts, restore.ts, cut.ts, follow.ts and reshard.ts answer these.
     if (kind === "handover" || kind === "promote-to") continue;
-    if (kind === "restore" || kind === "cut" || kind === "follow") continue;
+    if (kind === "restore" || kind === "cut" || kind === "follow" || kind === "reshard") continue;
     if (!isServed(kind)) {
       // A refusal lets the tool stop the node at once, instead of waiting for an answer that never arrives.
       const message = `this monitor does not serve ${kind as string}`;
