@@ -184,7 +184,10 @@ class Candidate implements Candidacy {
     const first =
       before === null
         ? firstView(config(), confDigest(), name, wallTime, hashing())
-        : { ...inheritedView(before, name, wallTime), hashing: inheritedHashing(before, hashing()) };
+        : {
+            ...inheritedView(before, name, wallTime),
+            hashing: inheritedHashing(before, hashing()),
+          };
     const { epoch, revision } = first;
     const sentAtMs = clock.nowMs();
     const conf = adopted.textOf(first);
