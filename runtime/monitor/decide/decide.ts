@@ -29,6 +29,7 @@ import { withRescue, type RescueOutcomes } from "./returning/rescues.ts";
 import { decideFollow, type FollowDecision } from "./follow/follow.ts";
 import { RULES, type FenceTimes, type Rules } from "./rules.ts";
 import { staleNodesOf } from "./nodes/stale-nodes.ts";
+import { otherNode, withOtherConf } from "./nodes/other-nodes.ts";
 import { healthOf, type NodeHealth } from "./nodes/node-health.ts";
 import type { SelfDoubt } from "./nodes/self-doubt.ts";
 import { withBackup, type BackupOutcome } from "./views/backup-view.ts";
@@ -118,14 +119,7 @@ export function decide(given: DecideInput): Decision {
       doubt,
     };
   }
-  const restore = decideRestore({
-    view: held,
-    requests: observed.requests,
-    nodeHealth,
-    beat: input.plans?.restoreBeat,
-    nowMs: input.nowMs,
-    wallTime: input.wallTime,
-  });
+  const restore = decidedRestore(input, held, nodeHealth);
   const restoring = { ...NO_PLANS, restoreBeat: restore.beat };
   if (restore.isFrozen) return frozen(input, restore, restoring, nodeHealth);
   const reshard = decidedReshard(input, held, nodeHealth);
@@ -178,6 +172,15 @@ function decidedFollow(
     timesOf,
     rules,
   });
+}
+
+function decidedRestore(
+  { observed, plans, nowMs, wallTime }: DecideInput,
+  view: View,
+  nodeHealth: Decision["nodeHealth"],
+): RestoreDecision {
+  const { requests } = observed;
+  return decideRestore({ view, requests, nodeHealth, beat: plans?.restoreBeat, nowMs, wallTime });
 }
 
 function decidedReshard(
@@ -363,24 +366,6 @@ function withMail(view: View, { mail, config, wallTime }: DecideInput): View {
   if (isOff || mail === "sent" || mail === undefined) return without(view, "mailFailed");
   if (view.mailFailed?.why === mail.failed) return view;
   return { ...view, mailFailed: { why: mail.failed, since: view.mailFailed?.since ?? wallTime } };
-}
-
-/** Status nodes, monitors and routers are up or dead; without an observation the role stays. */
-function otherNode(node: NodeView, observed: Observations, wallTime: string): NodeView {
-  const isUp = observed.others.get(node.name);
-  const role = isUp === undefined ? node.role : isUp ? "up" : "dead";
-  if (role === node.role) return node;
-  return { ...node, role, inSync: role === "up", since: wallTime };
-}
-
-/** Marks a monitor with another twine.conf than the adopted one; while its digest is unknown the mark stays. */
-function withOtherConf(node: NodeView, { digest, observed }: DecideInput, base: View): NodeView {
-  if (node.kind !== "monitor") return node;
-  const own = node.name === base.alpha ? digest : observed.peers.get(node.name)?.confDigest;
-  if (node.role !== "dead" && own === undefined) return node;
-  const isOther = node.role !== "dead" && own !== base.confDigest;
-  if (isOther === (node.otherConf === true)) return node;
-  return isOther ? { ...node, otherConf: true } : without(node, "otherConf");
 }
 
 function isSameBody(a: View, b: View): boolean {
