@@ -1,10 +1,21 @@
 // reshard-action.ts: the actions on the old masters while a resharding switches. Pure.
 import { addressOf } from "../../../core/cluster.ts";
 import type { ReshardView, View } from "../../../core/view.ts";
-import type { Action } from "../actions.ts";
 import type { ActionMemory } from "../handover/handover-actions.ts";
 import { isPauseDue } from "../pauses.ts";
 import type { NodeHealth } from "../nodes/node-health.ts";
+
+/** An action (actions.ts). */
+export type ReshardAction = {
+  readonly node: string;
+  readonly partition: number;
+  readonly host: string;
+  readonly port: number;
+  readonly askedAtMs: number;
+} & (
+  | { readonly kind: "step-down" }
+  | { readonly kind: "pause"; readonly forMs: number; readonly waitersFirst: boolean }
+);
 
 /**
  * pausing, draining: every master's writes are paused, again when half of the pause is over.
@@ -16,9 +27,9 @@ export function reshardActions(
   { phase }: Pick<ReshardView, "phase">,
   nodeHealth: ReadonlyMap<string, NodeHealth>,
   memory: ActionMemory | undefined,
-): Action[] {
+): ReshardAction[] {
   if (memory === undefined) return [];
-  return view.partitions.flatMap(({ index, master }): Action[] => {
+  return view.partitions.flatMap(({ index, master }): ReshardAction[] => {
     const node = view.nodes.find(({ name }) => name === master);
     const health = nodeHealth.get(master ?? "");
     if (node === undefined || health?.kind !== "up" || health.info.role !== "master") return [];
