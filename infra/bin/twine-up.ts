@@ -28,7 +28,7 @@ import { knowledgeOf } from "../../runtime/status/knowledge.ts";
 import { reportOf, type StatusReport } from "../../runtime/status/report.ts";
 import { renderSummary } from "../../runtime/status/summary.ts";
 import { checkRunning, setup, start, stopStarted } from "../local/commands.ts";
-import { ensureRedis } from "../local/install/install.ts";
+import { ensureExtras, ensureRedis } from "../local/install/install.ts";
 import { interruption } from "../local/interruption.ts";
 import { passwordDiffers } from "../local/password-check.ts";
 import { printProblems, type Progress } from "../local/progress.ts";
@@ -62,9 +62,11 @@ async function main(): Promise<number> {
   const waitMs = waitMsOf(options.wait);
   const signal = interruption();
   const progress = toolProgress(isJson);
-  await ensureRedis((line) => {
+  const say = (line: string): void => {
     progress.note(line);
-  });
+  };
+  await ensureRedis(say);
+  if (config.settings.router === "twemproxy") await ensureExtras(["nutcracker"], say);
   const request = { ...begun.request, progress, signal, keepGoing: options.keepGoing };
   await checkRunning(request);
   const placed = await setup(request);

@@ -228,6 +228,18 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
     expect(stdout).toMatch(/^\/.*(redis|valkey)-server \d+\.\d+/);
   });
 
+  test.skipIf(isMissing("nutcracker"))(
+    "twine-install looks for nutcracker where twine.conf says router twemproxy",
+    async () => {
+      const local = await localFolder(
+        "a1=data 0 {a1} 0\nm1=monitor {m1}\nr1=router {r1} {stats}\nrouter twemproxy\nfailover sentinel\n",
+      );
+      const { code, stdout } = await run(local, "twine-install", "--check");
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/-server \d+\.\d+\S*\n\/\S*\/nutcracker\n$/);
+    },
+  );
+
   test("the compaction script works from any folder, and leaves dead nodes alone", async () => {
     const local = await localFolder(`${SMALL}redis appendonly yes\n`);
     await local.setup();

@@ -7,6 +7,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "redis-server": "redis-server",
   "redis-cli": "redis-tools",
   nutcracker: "nutcracker",
+  monit: "monit",
   promtool: "prometheus",
   xmllint: "libxml2-utils",
   chromium: "chromium",

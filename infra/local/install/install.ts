@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { rm, writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { TwineError } from "../../../runtime/core/errors.ts";
-import { installPlan, type InstallSteps, type Machine } from "./install-steps.ts";
+import { installPlan, type Extra, type InstallSteps, type Machine } from "./install-steps.ts";
 import { findProgram, findRedis, redisMissing, type RedisProgram } from "./redis-program.ts";
 
 const run = promisify(execFile);
@@ -35,6 +35,49 @@ export async function ensureRedis(say: (line: string) => void): Promise<Installe
   const program = await findRedis();
   if (program === undefined) throw redisMissing();
   return { program, isNew: true };
+}
+
+export interface ExtraProgram {
+  readonly name: Extra;
+  readonly path: string;
+  readonly isNew: boolean;
+}
+
+/** The same for programs that a twine.conf needs beside it. Throws PROGRAM_MISSING. `mayInstall`: false only looks. */
+export async function ensureExtras(
+  names: readonly Extra[],
+  say: (line: string) => void,
+  mayInstall = true,
+): Promise<readonly ExtraProgram[]> {
+  const before = await placesOf(names);
+  const missing = names.filter((name) => !before.has(name));
+  if (missing.length > 0) {
+    const plan = installPlan(await thisMachine(), missing);
+    if (plan.kind === "say") throw extrasMissing(missing, plan.how.join("\n    or "));
+    if (!mayInstall) throw extrasMissing(missing, "run twine-install without --check");
+    await carryOut(plan.plan, say);
+  }
+  const after = missing.length === 0 ? before : await placesOf(names);
+  return names.map((name) => {
+    const path = after.get(name);
+    if (path === undefined) throw extrasMissing([name], `install ${name}`);
+    return { name, path, isNew: !before.has(name) };
+  });
+}
+
+async function placesOf(names: readonly Extra[]): Promise<ReadonlyMap<Extra, string>> {
+  const found = await Promise.all(
+    names.map(async (name) => [name, await findProgram(name, process.env["PATH"])] as const),
+  );
+  return new Map(found.flatMap(([name, path]) => (path === undefined ? [] : [[name, path]])));
+}
+
+function extrasMissing(names: readonly Extra[], remedy: string): TwineError {
+  return new TwineError({
+    code: "PROGRAM_MISSING",
+    message: `twine.conf needs ${names.join(" and ")}, and this machine does not have it`,
+    remedy,
+  });
 }
 
 async function thisMachine(): Promise<Machine> {

@@ -1,6 +1,11 @@
 // install-steps.test.ts: who may install what, and what the others are told.
 import { expect, test } from "vitest";
-import { installPlan, type Machine } from "../../../infra/local/install/install-steps.ts";
+import { configOf } from "../../golden/render-cases.ts";
+import {
+  extraPrograms,
+  installPlan,
+  type Machine,
+} from "../../../infra/local/install/install-steps.ts";
 
 function machine(manager: string | undefined, rights: Partial<Machine> = {}): Machine {
   return {
@@ -36,4 +41,25 @@ test("brew needs no root, and refuses it", () => {
 test("a machine without a known package manager gets advice for its system", () => {
   const plan = installPlan(machine(undefined, { platform: "darwin" }));
   expect(plan.kind === "say" && plan.how.join()).toContain("brew install redis");
+});
+
+const NODES = "a1=data 0 6666 0\nr1=router 6379\nm1=monitor 7000\n";
+
+test("twemproxy and monit are wanted where twine.conf says so, by their names in each system", () => {
+  const wantedBy = (lines: string): readonly string[] =>
+    extraPrograms(configOf(`${NODES}${lines}`).settings);
+  expect(wantedBy("s1=status 6700 0\n")).toEqual([]);
+  const both = wantedBy("router twemproxy\nfailover sentinel\nsupervisor monit\n");
+  expect(both).toEqual(["nutcracker", "monit"]);
+  const stepsOf = (manager: string, rights: Partial<Machine>): string => {
+    const plan = installPlan(machine(manager, rights), ["nutcracker", "monit"]);
+    return plan.kind === "may" ? plan.plan.steps.map((step) => step.join(" ")).join("\n") : "";
+  };
+  expect(stepsOf("apt-get", { isRoot: true })).toMatch(/recommends nutcracker monit$/);
+  expect(stepsOf("dnf", { isRoot: true })).toBe("dnf install -y twemproxy\ndnf install -y monit");
+  expect(stepsOf("brew", {})).toBe("brew install twemproxy monit");
+  const told = installPlan(machine(undefined), ["nutcracker"]);
+  expect(told.kind === "say" && told.how).toEqual([
+    "install twemproxy with this system's package manager",
+  ]);
 });
