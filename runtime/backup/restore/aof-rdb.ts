@@ -3,10 +3,17 @@
 import type { Clock } from "../../ports/clock.ts";
 import { aofFiles } from "../../replication/aof/aof-files.ts";
 import { openAofScratch } from "../../replication/aof/aof-scratch.ts";
-import { examineFile, type Part } from "../../replication/aof/examine-aof.ts";
+import {
+  chunksOf,
+  examineFile,
+  type Part,
+  type ReadChunks,
+} from "../../replication/aof/examine-aof.ts";
+import { errorText } from "../../core/error-text.ts";
+import { TwineError } from "../../core/errors.ts";
 import { openRdbStream } from "../../replication/rdb-stream.ts";
 import type { ScratchServer } from "../../replication/scratch-server.ts";
-import { explained, type PrivateFiles } from "./private-files.ts";
+import { explained, unreadable, type PrivateFiles } from "./private-files.ts";
 
 export interface AofRdbOptions {
   /** Private. The server's folder is made in it and removed. */
@@ -16,6 +23,8 @@ export interface AofRdbOptions {
   readonly allowTruncated: boolean;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** Absent: the machine's files. */
+  readonly readAof?: ReadChunks | undefined;
 }
 
 /** Where an append only file ended in the middle of a command. */
@@ -33,7 +42,8 @@ const SETTINGS = [
 
 /**
  * Writes the RDB of the append only file `aof`, a file or a folder with a manifest, to `path`, which does not exist. Throws
- * AOF_MISSING, AOF_MANIFEST_BAD, AOF_BROKEN, AOF_TRUNCATED, AOF_RDB_TRUNCATED or SCRATCH_FAILED.
+ * AOF_MISSING, AOF_MANIFEST_BAD, AOF_BROKEN, AOF_TRUNCATED, AOF_RDB_TRUNCATED, FILE_UNREADABLE, PRIVATE_FOLDER_FAILED or
+ * SCRATCH_FAILED.
  */
 export async function aofToRdb(
   aof: string,
@@ -41,25 +51,63 @@ export async function aofToRdb(
   options: AofRdbOptions,
 ): Promise<CutOff | undefined> {
   const { folder, clock, signal, allowTruncated } = options;
-  const files = aofFiles(aof);
+  const read = explainedReads(options.readAof ?? chunksOf);
+  const files = readable(aof, () => aofFiles(aof));
   const parts: Part[] = [];
   for (const [index, file] of files.entries()) {
     const mayBeCut = allowTruncated && index === files.length - 1;
-    parts.push(examineFile(file, { isFirst: index === 0, mayBeCut }));
+    const how = { isFirst: index === 0, mayBeCut, read };
+    parts.push(readable(file, () => examineFile(file, how)));
     // Reading is in one piece; Ctrl-C is seen between the files.
     await clock.delay(0);
     signal.throwIfAborted();
   }
-  const settings = SETTINGS;
-  const server = await openAofScratch(parts, { home: folder, loads: aof, clock, settings, signal });
+  const server = await openAofScratch(parts, {
+    ...{ home: folder, loads: aof, clock, settings: SETTINGS, signal },
+    ...{ read, create: explained(options.files).create },
+  });
   try {
-    await save(server, path, options);
+    await save(server, path, options).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw error instanceof TwineError ? error : gone(aof, error);
+    });
   } finally {
     await server.close();
   }
   const last = parts.at(-1);
   if (last === undefined || last.end === last.sizeBytes) return undefined;
   return { file: last.file, byte: last.end, sizeBytes: last.sizeBytes };
+}
+
+/** What is wrong in the file says so itself; the rest is of the machine. */
+function readable<T>(file: string, look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    throw error instanceof TwineError ? error : unreadable(file, error);
+  }
+}
+
+function explainedReads(read: ReadChunks): ReadChunks {
+  return function* (file, from, to) {
+    try {
+      yield* read(file, from, to);
+    } catch (error) {
+      throw unreadable(file, error);
+    }
+  };
+}
+
+function gone(aof: string, error: unknown): TwineError {
+  return new TwineError(
+    {
+      code: "SCRATCH_FAILED",
+      message: `a redis-server of its own had loaded ${aof}, and gave no RDB of it: ${errorText(error)}`,
+      remedy:
+        "nothing was restored; see that this machine has memory for the data twice, and restore again",
+    },
+    { cause: error },
+  );
 }
 
 async function save(

@@ -5,7 +5,6 @@
 //   a backup with a cut              --RDB and feed in a server of our own-->  an RDB of the cut, which goes either way
 //
 // Nothing in the cluster is touched before every file is there and good.
-import { createReadStream } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { TwineError } from "../../core/errors.ts";
@@ -28,7 +27,7 @@ import type { CutOff } from "./aof-rdb.ts";
 import type { MomentFound } from "./chosen-source.ts";
 import { KeyHashes, requireNoneTwice } from "./duplicate-keys.ts";
 import { playToCut, type ReadFeed } from "./play-to-cut.ts";
-import { explained, type PrivateFile, type PrivateFiles } from "./private-files.ts";
+import { explained, readGiven, type PrivateFile, type PrivateFiles } from "./private-files.ts";
 import { errorText } from "../../core/error-text.ts";
 
 export interface PreparedPartition {
@@ -154,20 +153,22 @@ export interface PlainRdb {
   /** What people know it by. */
   readonly name: string;
   readonly path: string;
+  /** It lies in the private folder. */
+  readonly isOwn?: boolean;
 }
 
-const READ_BYTES = 256 * 1024;
-
-/** RDB files of any origin. Throws RDB_BROKEN with the file's name, FUNCTION_CONFLICT, KEY_TWICE, PRIVATE_FOLDER_FAILED. */
+/** RDB files of any origin. Throws RDB_BROKEN and FILE_UNREADABLE with the file's name, FUNCTION_CONFLICT, KEY_TWICE, PRIVATE_FOLDER_FAILED. */
 export async function prepareRdbs(
   files: readonly PlainRdb[],
   options: PrepareOptions,
 ): Promise<Prepared> {
-  const sources = files.map(({ name, path }) => ({
+  const sources = files.map(({ name, path, isOwn = false }) => ({
     name,
     db: undefined,
     chunks: (): AsyncIterable<Buffer> =>
-      createReadStream(path, { highWaterMark: READ_BYTES, signal: options.signal }),
+      isOwn
+        ? explained(options.files).read(path, options.signal)
+        : readGiven(options.files, path, options.signal),
   }));
   try {
     return await splitAll(sources, options);

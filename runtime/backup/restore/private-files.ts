@@ -1,5 +1,5 @@
-// private-files.ts: the files of a restore in its private folder, as a port. A failure there is none of the backup's: its error
-// says which file of the folder it was, and what helps.
+// private-files.ts: the files of a restore on this machine, as a port: those in its private folder, and those that somebody has
+// given it. A failure there is none of the data's: its error says which file it was, and what helps.
 import { createReadStream, writeSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { errorText } from "../../core/error-text.ts";
@@ -63,6 +63,31 @@ export function explained(files: PrivateFiles): PrivateFiles {
       }
     },
   };
+}
+
+/** A file that was given to be restored, with an error that people can act on: FILE_UNREADABLE. */
+export async function* readGiven(
+  files: Pick<PrivateFiles, "read">,
+  path: string,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  try {
+    yield* files.read(path, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw unreadable(path, error);
+  }
+}
+
+export function unreadable(path: string, error: unknown): TwineError {
+  return new TwineError(
+    {
+      code: "FILE_UNREADABLE",
+      message: `${path}: ${errorText(error)}`,
+      remedy: "nothing was restored; see that this user can read the whole file, and restore again",
+    },
+    { cause: error },
+  );
 }
 
 function rethrown(path: string): (error: unknown) => never {

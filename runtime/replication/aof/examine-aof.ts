@@ -32,19 +32,25 @@ export interface ExamineOptions {
   readonly dbs?: Set<number>;
   /** Absent: every command can be loaded. */
   whyNot?(args: readonly Buffer[]): Unloadable | undefined;
+  /** Absent: the machine's files. */
+  readonly read?: ReadChunks | undefined;
 }
+
+/** The bytes of a file from one offset up to another, or to its end. */
+export type ReadChunks = (file: string, from: number, to: number) => Iterable<Buffer>;
 
 const CHUNK_BYTES = 1024 * 1024;
 
 /** Throws AOF_BROKEN, AOF_TRUNCATED, AOF_RDB_TRUNCATED, AOF_SEVERAL_DATABASES, AOF_COMMAND_REFUSED. */
 export function examineFile(file: string, options: ExamineOptions): Part {
   const sizeBytes = statSync(file).size;
-  const from = options.isFirst ? rdbEndOf(file, sizeBytes) : 0;
+  const { read = chunksOf } = options;
+  const from = options.isFirst ? rdbEndOf(file, sizeBytes, read) : 0;
   const commands = new AofCommands(file, from);
   let commandCount = 0;
   // As Redis, which begins every file in database 0 whatever stood in the one before.
   let db = 0;
-  for (const unit of unitsOf(file, from, sizeBytes, commands)) {
+  for (const unit of unitsOf(file, from, sizeBytes, { commands, read })) {
     for (const args of unit.commands) {
       if (isSelect(args)) {
         db = selectedDb(args, file, unit.at);
@@ -87,10 +93,10 @@ function selectedDb(args: readonly Buffer[], file: string, at: number): number {
 }
 
 /** The byte behind the RDB at the beginning of a file; 0 when it has none. Throws AOF_RDB_TRUNCATED. */
-function rdbEndOf(file: string, sizeBytes: number): number {
+function rdbEndOf(file: string, sizeBytes: number, read: ReadChunks): number {
   const end = new RdbEnd();
   let isFirst = true;
-  for (const chunk of chunksOf(file, 0, sizeBytes)) {
+  for (const chunk of read(file, 0, sizeBytes)) {
     if (isFirst && !/^(REDIS|VALKEY)\d/.test(chunk.toString("latin1", 0, 7))) return 0;
     isFirst = false;
     const found = end.push(chunk);
@@ -125,9 +131,9 @@ export function* unitsOf(
   file: string,
   from: number,
   to: number,
-  commands = new AofCommands(file, from),
+  { commands = new AofCommands(file, from), read = chunksOf as ReadChunks } = {},
 ): Generator<AofUnit> {
-  for (const chunk of chunksOf(file, from, to)) {
+  for (const chunk of read(file, from, to)) {
     commands.push(chunk);
     for (let unit = commands.next(); unit !== undefined; unit = commands.next()) yield unit;
   }
