@@ -64,7 +64,7 @@ export async function aofToRdb(
   }
   const server = await openAofScratch(parts, {
     ...{ home: folder, loads: aof, clock, settings: SETTINGS, signal },
-    ...{ read, create: explained(options.files).create },
+    ...{ read, create: (file: string) => explained(options.files).create(file) },
   });
   try {
     await save(server, path, options).catch((error: unknown) => {
