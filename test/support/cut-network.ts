@@ -101,6 +101,28 @@ export class CutNetwork {
     await run("ip", ["-n", spaceOf("switch"), "link", "set", host, "up"]);
   }
 
+  /** kill -9 of everything on it, as when it loses its power. */
+  async kill(host: CutHost): Promise<void> {
+    await until(`nothing runs on ${host}`, () => isEmptied(spaceOf(host)));
+  }
+
+  /** The processes on it whose command line has this word. */
+  async pidsOf(host: CutHost, word: string): Promise<number[]> {
+    const found: number[] = [];
+    for (const pid of await pidsIn(spaceOf(host))) {
+      const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+      if (command.includes(word)) found.push(pid);
+    }
+    return found;
+  }
+
+  /** The pid in the node's pid file; 0 when it does not run. */
+  async pid(host: CutHost, node: string): Promise<number> {
+    const file = join(this.#folder, "partitions", addressOf(host), node, "pid");
+    const pid = Number(await readFile(file, "utf8").catch(() => "0"));
+    return pid > 1 && (await isRunning(pid)) ? pid : 0;
+  }
+
   #run(host: CutHost, input: string, command: readonly string[]): Promise<Ran> {
     const args = [`--net=/run/netns/${spaceOf(host)}`, "--", ...command];
     return runCommand("nsenter", args, {
@@ -198,12 +220,21 @@ export class CutNetwork {
   }
 }
 
-async function isEmptied(space: string): Promise<boolean> {
+async function isRunning(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return stat !== "" && !/\) [ZX] /.test(stat);
+}
+
+async function pidsIn(space: string): Promise<number[]> {
   const listed = await run("ip", ["netns", "pids", space]).catch(() => ({ stdout: "" }));
-  const pids = listed.stdout.split("\n").filter((line) => line !== "");
+  return listed.stdout.split("\n").flatMap((line) => (line === "" ? [] : [Number(line)]));
+}
+
+async function isEmptied(space: string): Promise<boolean> {
+  const pids = await pidsIn(space);
   for (const pid of pids) {
     try {
-      process.kill(Number(pid), "SIGKILL");
+      process.kill(pid, "SIGKILL");
     } catch {
       // It ended in between.
     }

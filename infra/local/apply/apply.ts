@@ -40,7 +40,7 @@ import {
 } from "./processes.ts";
 import { followMonit, followUnits, plannedForSupervisor } from "./supervised.ts";
 import { Rolling, type ClusterAccess, type Done } from "./rolling.ts";
-import { FileWriter } from "./service-steps.ts";
+import { doStatusNodesAnswer, FileWriter } from "./service-steps.ts";
 import { openTurns, type Turns } from "./turns.ts";
 
 export interface ApplyOptions {
@@ -329,7 +329,9 @@ class Apply {
   async #statusNodes(looks: readonly ServiceLook[]): Promise<void> {
     const areUp = ({ nodes }: View): boolean =>
       nodes.every(({ kind, role }) => kind !== "status" || role === "up");
-    await restartProcesses(this.#parts, looks, "status nodes", areUp, areUp);
+    const answer = async (view: View): Promise<boolean> =>
+      areUp(view) && (await doStatusNodesAnswer(this.#context));
+    await restartProcesses(this.#parts, looks, "status nodes", areUp, answer);
   }
 
   /** Stops the nodes that were removed; returns those that the cluster has not released in time. */

@@ -16,7 +16,7 @@ import { askAddress, healthCredentials } from "../targets.ts";
 import type { ServiceLook } from "./look.ts";
 import type { ClusterAccess, Done } from "./rolling.ts";
 import { endSupervision } from "./supervised.ts";
-import { restartService, type FileWriter } from "./service-steps.ts";
+import { restartService, type FileWriter, type Service } from "./service-steps.ts";
 import type { Lock, Turns } from "./turns.ts";
 
 const LOOK_EVERY_MS = 100;
@@ -52,19 +52,18 @@ export async function restartProcesses(
   looks: readonly ServiceLook[],
   turn: string,
   isBack: (view: View, name: string) => boolean,
-  mayBegin: (view: View) => boolean = () => true,
+  mayBegin: (view: View) => boolean | Promise<boolean> = () => true,
 ): Promise<void> {
   const { context, access, files, onDone } = parts;
   for (const { host, target, process, need } of looks) {
     const { name, folder } = target.service;
-    const lock = await takeTurn(parts, turn, name);
+    await files.write(host, (path) => path.startsWith(`${folder}/`));
+    const mayStop = async (): Promise<boolean> => {
+      const view = access.view();
+      return view !== null && (await mayBegin(view));
+    };
+    const lock = await restartInTurn(parts, turn, { context, host, target }, mayStop);
     try {
-      await until(parts, `too few others are up; ${name} was not restarted`, () => {
-        const view = access.view();
-        return view !== null && mayBegin(view);
-      });
-      await files.write(host, (path) => path.startsWith(`${folder}/`));
-      await restartService({ context, host, target });
       await until(parts, `${name} was restarted and is not back`, async () => {
         const view = access.view();
         return view !== null && isBack(view, name) && (await isUp(context, target.service));
@@ -73,6 +72,30 @@ export async function restartProcesses(
       onDone({ node: name, what: `restarted (${why})` });
     } finally {
       await lock.release();
+    }
+  }
+}
+
+/** Returns the turn's lock once the service is restarted. */
+async function restartInTurn(
+  parts: ProcessParts,
+  turn: string,
+  service: Service,
+  mayStop: () => Promise<boolean>,
+): Promise<Lock> {
+  const { name } = service.target.service;
+  for (;;) {
+    const lock = await takeTurn(parts, turn, name);
+    const permit = { isReady: () => lock.confirm(), isHeld: () => lock.isHeld() };
+    let isRestarted = false;
+    try {
+      await until(parts, `too few others are up; ${name} was not restarted`, async () => {
+        isRestarted = (await mayStop()) && (await restartService(service, permit));
+        return isRestarted || !lock.isHeld();
+      });
+      if (isRestarted) return lock;
+    } finally {
+      if (!isRestarted) await lock.release();
     }
   }
 }

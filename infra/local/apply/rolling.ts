@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   decideSteps,
   needsLock,
+  othersOf,
   type RollingNode,
   type RollingStep,
 } from "../../plan/rolling/decide-steps.ts";
@@ -16,11 +17,12 @@ import type { LocalContext } from "../context.ts";
 import { interrupted } from "../processes/launch.ts";
 import type { ServiceLook } from "./look.ts";
 import {
-  isMaster,
   restartService,
   runIdOf,
   setSettings,
+  startService,
   switchAof,
+  whyNotNow,
   type FileWriter,
   type Service,
 } from "./service-steps.ts";
@@ -252,7 +254,7 @@ export class Rolling {
 
   async #start(pending: Pending): Promise<void> {
     await this.#writeFiles(pending);
-    await restartService(this.#service(pending));
+    await startService(this.#service(pending));
     this.#note(pending, "started");
     this.#pending.delete(pending.look.target.service.name);
   }
@@ -296,17 +298,25 @@ export class Rolling {
     const service = this.#service(pending);
     const { need } = pending;
     const { name } = service.target.service;
-    const why = need.kind === "restart" ? need.why.join(", ") : "";
-    // The view may be slightly old: ask the node itself.
-    if (!this.#parts.options.isForced && (await isMaster(service))) return;
+    const reasons = need.kind === "restart" ? need.why.join(", ") : "";
     await this.#writeFiles(pending);
-    if (!lock.isHeld()) return;
     const beganMs = performance.now();
-    await restartService(service);
+    let why: string | undefined;
+    const isReady = async (): Promise<boolean> => {
+      const { nodes = [] } = this.#parts.access.view() ?? {};
+      const others = othersOf(name, pending.partition, nodes);
+      why = await whyNotNow(service, others, this.#parts.options.isForced);
+      return why === undefined && (await lock.confirm());
+    };
+    if (!(await restartService(service, { isReady, isHeld: () => lock.isHeld() }))) {
+      const turn = `another host may have the turn of partition ${pending.partition}`;
+      this.#tryLater(pending.partition, why ?? turn, why !== undefined);
+      return;
+    }
     const runId = await runIdOf(service);
     await this.#untilInSync(name, runId);
     const tookS = ((performance.now() - beganMs) / 1000).toFixed(1);
-    this.#note(pending, `restarted, in sync again after ${tookS} s (${why})`);
+    this.#note(pending, `restarted, in sync again after ${tookS} s (${reasons})`);
     this.#pending.delete(name);
   }
 

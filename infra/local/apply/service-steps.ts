@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import type { SettingDifference } from "../../../runtime/core/conf/redis-values.ts";
+import { addressOf, nodesOf } from "../../../runtime/core/cluster.ts";
 import { credentialsOf } from "../../../runtime/core/credentials.ts";
 import { TwineError } from "../../../runtime/core/errors.ts";
+import type { NodeView } from "../../../runtime/core/view.ts";
 import type { PlannedHost } from "../../plan/plan.ts";
 import { askRole, withNode, type NodeAddress } from "../ask.ts";
 import type { LocalContext } from "../context.ts";
@@ -13,7 +15,7 @@ import { applyHost, inspectHost } from "../files/setup.ts";
 import { silentProgress } from "../progress.ts";
 import { switchAofOn } from "../processes/data-form.ts";
 import { startHosts } from "../processes/start.ts";
-import { stopHosts } from "../processes/stop.ts";
+import { isTurnLost, stopHosts } from "../processes/stop.ts";
 import { monitorAgain, unmonitor } from "../supervisor/monit.ts";
 import { askAddress, healthCredentials, type Target } from "../targets.ts";
 
@@ -137,17 +139,85 @@ async function saveWhole(redis: Redis, name: string, signal: AbortSignal): Promi
   });
 }
 
-/** Stops it and starts it with its current files; once it is stopped, it is always started again. */
-export async function restartService({ context, host, target }: Service): Promise<void> {
-  const own = { ...context, nodes: [target.service.name], progress: silentProgress, signal: NEVER };
-  const hasMonit = context.supervisor === "monit";
-  if (hasMonit) await unmonitor(own, [target]);
-  await stopHosts(own, [host]);
-  await startHosts(own, [host]);
-  if (hasMonit) await monitorAgain(own, [target]);
+/** The right to stop a node now. */
+export interface Permit {
+  /** Asks everything that must be so, right before the node is stopped. */
+  isReady(): Promise<boolean>;
+  /** Asked in the same event-loop tick as the signal. */
+  isHeld(): boolean;
 }
 
-export async function isMaster({ context, target }: Service): Promise<boolean> {
+/**
+ * Stops it and starts it with its current files; once it is stopped, it is always started again. False: the permit was not
+ * or no longer there, and nothing was stopped.
+ */
+export async function restartService(
+  { context, host, target }: Service,
+  permit: Permit,
+): Promise<boolean> {
+  const own = ownContext(context, target);
+  const hasMonit = context.supervisor === "monit";
+  try {
+    // Before the permit, because monit takes its time.
+    if (hasMonit) await unmonitor(own, [target]);
+    if (!(await permit.isReady())) return false;
+    await stopHosts(own, [host], () => permit.isHeld());
+    await startHosts(own, [host]);
+    return true;
+  } catch (error) {
+    if (isTurnLost(error)) return false;
+    throw error;
+  } finally {
+    if (hasMonit) await monitorAgain(own, [target]);
+  }
+}
+
+/** Starts a service that does not run. */
+export async function startService({ context, host, target }: Service): Promise<void> {
+  const own = ownContext(context, target);
+  await startHosts(own, [host]);
+  if (context.supervisor === "monit") await monitorAgain(own, [target]);
+}
+
+function ownContext(context: LocalContext, { service }: Target): LocalContext {
+  return { ...context, nodes: [service.name], progress: silentProgress, signal: NEVER };
+}
+
+/** Why the data node must not stop now; the view may be old, so it and the others of its partition are asked themselves. */
+export async function whyNotNow(
+  service: Service,
+  others: readonly Pick<NodeView, "name" | "host" | "port">[],
+  isForced: boolean,
+): Promise<string | undefined> {
+  const { name } = service.target.service;
+  if (!isForced && (await isMaster(service))) return `${name} is master`;
+  const credentials = credentialsOf("monitor", service.context.password);
+  const serving = await Promise.all(
+    others.map(({ host, port }) => isServing({ address: addressOf(host), port, credentials })),
+  );
+  const away = others.find((_, at) => serving[at] !== true);
+  if (away === undefined) return undefined;
+  return `${away.name} does not answer as in sync: two nodes of the partition would be away at once`;
+}
+
+/** Whether the node says that it is master, or a replica with a link to its master. */
+function isServing(node: NodeAddress): Promise<boolean> {
+  return withNode(node, async (redis) => {
+    const info = await redis.info("replication");
+    return /^(role:master|master_link_status:up)\r?$/m.test(info);
+  }).catch(() => false);
+}
+
+/** Whether every status node answers, by the nodes themselves. */
+export async function doStatusNodesAnswer({ config, password }: LocalContext): Promise<boolean> {
+  const credentials = credentialsOf("health", password);
+  const answers = await Promise.all(
+    nodesOf(config, "status").map(({ host, port }) => askRole(addressOf(host), port, credentials)),
+  );
+  return answers.every((role) => role === "master");
+}
+
+async function isMaster({ context, target }: Service): Promise<boolean> {
   const { service } = target;
   const role = await askRole(askAddress(service), service.health.port, healthCredentials(context));
   return role === "master";

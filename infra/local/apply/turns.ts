@@ -3,9 +3,10 @@
 //   apply:LOCK        a token; the host that set it on a majority of the status nodes has the lock, until it expires
 //   apply:host-HOST   the nodes that this host is about to stop, for the order among the hosts
 //
-// A lock alone does not protect: its holder may be frozen for longer than the lock lasts. So the lock is taken before the
-// view is read, a step begins only while enough time of the lock is left, and a host that finds a node of the partition
-// down stops no second one.
+// A lock alone does not protect: its holder may be frozen for longer than the lock lasts, and some clocks stand still
+// meanwhile (a suspended machine). So the lock is taken before the view is read, it is confirmed by the status nodes right
+// before a node is stopped, isHeld() is asked in the same event-loop tick as the signal, and a host that finds a node of the
+// partition down stops no second one.
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import {
@@ -25,9 +26,42 @@ const RENEW_EVERY_MS = 3000;
 const LEFT_MS_MIN = 5000;
 const PENDING_BYTES_MAX = 64 * 1024;
 
+export interface Answers {
+  readonly yes: number;
+  readonly no: number;
+}
+
+/** How long a taken lock counts, by the answers of `statusNodes` status nodes. Pure. */
+export class Hold {
+  readonly #statusNodes: number;
+  #untilMs: number;
+  #isLost = false;
+
+  /** `sentMs`: when the requests that took it were sent. */
+  constructor(statusNodes: number, sentMs: number) {
+    this.#statusNodes = statusNodes;
+    this.#untilMs = sentMs + LOCK_MS;
+  }
+
+  isHeld(nowMs: number): boolean {
+    return !this.#isLost && this.#untilMs - nowMs > LEFT_MS_MIN;
+  }
+
+  /** Whether a majority had it still. Once it can't have a majority, it is lost for good: another host may have it. */
+  renewed({ yes, no }: Answers, sentMs: number): boolean {
+    const majority = majorityOf(this.#statusNodes);
+    if (this.#statusNodes - no < majority) this.#isLost = true;
+    if (this.#isLost || yes < majority) return false;
+    this.#untilMs = Math.max(this.#untilMs, sentMs + LOCK_MS);
+    return true;
+  }
+}
+
 export interface Lock {
-  /** Whether a step may begin. */
+  /** Whether a node may be stopped in this event-loop tick. */
   isHeld(): boolean;
+  /** Asks the status nodes; false: another host may have it. Never rejects. */
+  confirm(): Promise<boolean>;
   /** Never rejects. */
   release(): Promise<void>;
 }
@@ -69,25 +103,24 @@ class StatusNodeTurns implements Turns {
   async take(name: string): Promise<Lock | undefined> {
     const key = this.#prefix + name;
     const token = randomUUID();
-    let untilMs = performance.now() + LOCK_MS;
-    const onAll = (script: string, ...args: string[]): Promise<number> =>
-      this.#count(
-        async (redis) => (await redis.call("EVAL", script, 1, key, token, ...args)) === 1,
-      );
+    const sentMs = performance.now();
+    const onAll = (script: string, ...args: string[]): Promise<Answers> =>
+      this.#ask(async (redis) => (await redis.call("EVAL", script, 1, key, token, ...args)) === 1);
     const set = ["SET", key, token, "NX", "PX", LOCK_MS] as const;
-    const taken = await this.#count(async (redis) => (await redis.call(...set)) === "OK");
-    if (taken < majorityOf(this.#nodes.length)) {
-      if (taken > 0) await onAll(RELEASE);
+    const taken = await this.#ask(async (redis) => (await redis.call(...set)) === "OK");
+    if (taken.yes < majorityOf(this.#nodes.length)) {
+      if (taken.yes > 0) await onAll(RELEASE);
       return undefined;
     }
-    const renewal = setInterval(() => {
-      const sentMs = performance.now();
-      void onAll(RENEW, String(LOCK_MS)).then((count) => {
-        if (count >= majorityOf(this.#nodes.length)) untilMs = sentMs + LOCK_MS;
-      });
-    }, RENEW_EVERY_MS);
+    const hold = new Hold(this.#nodes.length, sentMs);
+    const confirm = async (): Promise<boolean> => {
+      const askedMs = performance.now();
+      return hold.renewed(await onAll(RENEW, String(LOCK_MS)), askedMs);
+    };
+    const renewal = setInterval(() => void confirm(), RENEW_EVERY_MS);
     const lock: Lock = {
-      isHeld: () => untilMs - performance.now() > LEFT_MS_MIN,
+      isHeld: () => hold.isHeld(performance.now()),
+      confirm,
       release: async () => {
         clearInterval(renewal);
         this.#locks.delete(lock);
@@ -102,7 +135,7 @@ class StatusNodeTurns implements Turns {
     const key = `${this.#prefix}host-${host}`;
     if (host === "" || (this.#isClosed && nodes.length > 0)) return;
     this.#hosts.add(host);
-    await this.#count(async (redis) => {
+    await this.#ask(async (redis) => {
       if (nodes.length === 0) await redis.call("DEL", key);
       else await redis.call("SET", key, JSON.stringify(nodes), "PX", LOCK_MS);
       return true;
@@ -113,7 +146,7 @@ class StatusNodeTurns implements Turns {
     const found = new Map<string, Set<string>>();
     if (hosts.length === 0) return new Map();
     const keys = hosts.map((host) => `${this.#prefix}host-${host}`);
-    await this.#count(async (redis) => {
+    await this.#ask(async (redis) => {
       const texts = (await redis.call("MGET", ...keys)) as (string | null)[];
       for (const [at, text] of texts.entries()) {
         const host = hosts[at] ?? "";
@@ -131,18 +164,19 @@ class StatusNodeTurns implements Turns {
     await Promise.all([...this.#hosts].map((host) => this.announce(host, [])));
   }
 
-  /** The number of status nodes on which `task` was true; one that does not answer counts as false. */
-  async #count(task: (redis: Redis) => Promise<boolean>): Promise<number> {
+  /** On how many status nodes `task` was true or false; those that do not answer are in neither. */
+  async #ask(task: (redis: Redis) => Promise<boolean>): Promise<Answers> {
     const credentials = credentialsOf("monitor", this.#password);
     const answers = await Promise.all(
       this.#nodes.map(({ host, port, db }) =>
         withNode({ address: addressOf(host), port, credentials }, async (redis) => {
           if (db !== 0) await redis.select(db);
           return task(redis);
-        }).catch(() => false),
+        }).catch(() => undefined),
       ),
     );
-    return answers.filter(Boolean).length;
+    const count = (wanted: boolean): number => answers.filter((answer) => answer === wanted).length;
+    return { yes: count(true), no: count(false) };
   }
 }
 

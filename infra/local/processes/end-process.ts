@@ -33,15 +33,22 @@ export interface Ending {
 export type EndOutcome =
   | { readonly kind: "ended" }
   | { readonly kind: "killed" }
+  /** `mayStop` was false: it got no signal. */
+  | { readonly kind: "not-now" }
   /** It still runs. */
   | { readonly kind: "refused"; readonly why: string; readonly remedy: string };
 
-export async function endProcess(ending: Ending, progress: Progress): Promise<EndOutcome> {
+/** `mayStop` is asked in the same event-loop tick as the signal. */
+export async function endProcess(
+  ending: Ending,
+  progress: Progress,
+  mayStop: () => boolean = () => true,
+): Promise<EndOutcome> {
   const { service, paths, running } = ending;
   const logFrom = await logSize(paths.logFile);
-  if ((await isAlive(running)) && signalProcess(running.pid, "SIGTERM") === "forbidden") {
-    return forbidden(ending);
-  }
+  const isRunning = await isAlive(running);
+  if (!mayStop()) return { kind: "not-now" };
+  if (isRunning && signalProcess(running.pid, "SIGTERM") === "forbidden") return forbidden(ending);
   let waited = await waitUntilGone(ending, logFrom, Math.min(PAUSED_AFTER_MS, service.graceMs));
   if (waited === "too long") {
     if (await isPaused(running.pid)) signalProcess(running.pid, "SIGCONT");

@@ -36,18 +36,21 @@ interface Stopping {
 /** What is to be stopped, and the results so far. */
 interface Work {
   readonly all: readonly Stopping[];
+  readonly mayStop: () => boolean;
   readonly stopped: string[];
   readonly killed: string[];
   readonly problems: Problem[];
 }
 
 /**
+ * `mayStop` is asked in the same event-loop tick as each signal; TURN_LOST when it is false.
  * Throws STOP_REFUSED, after stopping all others, with every node that still runs; INTERRUPTED with what was stopped
  * and what still runs.
  */
 export async function stopHosts(
   context: LocalContext,
   hosts: readonly PlannedHost[],
+  mayStop: () => boolean = () => true,
 ): Promise<Omit<StopReport, "warnings">> {
   const targets = await findTargets(context, hosts);
   const leftOvers = await askedLeftOvers(context, hosts);
@@ -58,7 +61,7 @@ export async function stopHosts(
     ...(await Promise.all(targets.map((target) => stoppingOf(context, target)))),
     ...leftOvers.map(leftOverStopping),
   ].filter((stopping) => stopping !== undefined);
-  const work: Work = { all: stoppings, stopped: [], killed: [], problems: [] };
+  const work: Work = { all: stoppings, mayStop, stopped: [], killed: [], problems: [] };
   for (const stage of STOP_STAGES) {
     const group = stoppings.filter((stopping) => stopping.stage === stage);
     if (group.length > 0) await stopStageOf(context, stage, group, work);
@@ -126,9 +129,11 @@ async function stopStageOf(
     if (context.signal.aborted) throw interrupted(STOP_THE_REST);
     const { name } = ending.service;
     const unit = await unitOfProcess(ending.running.pid);
+    if (!work.mayStop()) throw turnLost(name);
     // systemd restarts a process that ends without systemctl. `systemctl stop` waits until the process has ended.
     if (unit !== undefined) await systemctl("stop", unit);
-    const outcome = await endProcess(ending, context.progress);
+    const guard = unit === undefined ? work.mayStop : () => true;
+    const outcome = await endProcess(ending, context.progress, guard);
     switch (outcome.kind) {
       case "ended":
         work.stopped.push(name);
@@ -139,6 +144,8 @@ async function stopStageOf(
         work.killed.push(name);
         stage.item(name, "killed, because it did not end when asked");
         return;
+      case "not-now":
+        throw turnLost(name);
       case "refused":
         work.problems.push({
           code: "STOP_REFUSED",
@@ -153,6 +160,18 @@ async function stopStageOf(
   const [failure] = failuresOf(outcomes);
   await stage.end(failure);
   if (failure !== undefined) throw isInterruption(failure) ? halfStopped(work) : failure;
+}
+
+function turnLost(name: string): TwineError {
+  return new TwineError({
+    code: "TURN_LOST",
+    message: `${name} was not stopped: this command did not run for a while, and it may be another host's turn`,
+    remedy: "run it again",
+  });
+}
+
+export function isTurnLost(error: unknown): boolean {
+  return error instanceof TwineError && error.code === "TURN_LOST";
 }
 
 const STOP_THE_REST = "run twine-stop again to stop the rest";

@@ -180,7 +180,7 @@ function unfitBecause(
 }
 
 /** Without retiring nodes: the alpha itself waits for those. */
-function othersOf(name: string, partition: number, nodes: readonly NodeView[]): NodeView[] {
+export function othersOf(name: string, partition: number, nodes: readonly NodeView[]): NodeView[] {
   return nodes.filter(
     (node) =>
       node.kind === "data" &&
