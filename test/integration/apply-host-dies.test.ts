@@ -59,9 +59,9 @@ describe.skipIf(await isWithoutNamespaces())(
     /** Looks all the time; the nodes of a partition that were away at once, each pair once. */
     function watch(hosts: readonly CutHost[] = CUT_HOSTS): () => Promise<string[]> {
       const pairs = new Set<string>();
-      let isEnding = false;
+      const ending = new AbortController();
       const looking = (async () => {
-        while (!isEnding) {
+        while (!ending.signal.aborted) {
           for (const partition of PARTITIONS) {
             const own = partition.filter(([host]) => hosts.includes(host));
             const pids = await Promise.all(own.map(([host, node]) => network.pid(host, node)));
@@ -72,7 +72,7 @@ describe.skipIf(await isWithoutNamespaces())(
         }
       })();
       return async () => {
-        isEnding = true;
+        ending.abort();
         await looking;
         return [...pairs];
       };

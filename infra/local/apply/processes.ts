@@ -87,15 +87,15 @@ async function restartInTurn(
   for (;;) {
     const lock = await takeTurn(parts, turn, name);
     const permit = { isReady: () => lock.confirm(), isHeld: () => lock.isHeld() };
-    let isRestarted = false;
+    const outcome = { isRestarted: false };
     try {
       await until(parts, `too few others are up; ${name} was not restarted`, async () => {
-        isRestarted = (await mayStop()) && (await restartService(service, permit));
-        return isRestarted || !lock.isHeld();
+        outcome.isRestarted = (await mayStop()) && (await restartService(service, permit));
+        return outcome.isRestarted || !lock.isHeld();
       });
-      if (isRestarted) return lock;
+      if (outcome.isRestarted) return lock;
     } finally {
-      if (!isRestarted) await lock.release();
+      if (!outcome.isRestarted) await lock.release();
     }
   }
 }
