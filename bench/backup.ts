@@ -30,6 +30,7 @@ const options = new Command("bench/backup.ts")
   .option("--only <parts>", PARTS.join(","), someOf(PARTS), PARTS)
   .option("--requests <n>", "of redis-benchmark, for latency", wholeFrom(1), 100_000)
   .option("--folder <path>", "where everything lies", tmpdir())
+  .option("--timeline", "show when the phases of each twine-restore and twine-backup begin")
   .option("--compiled", "run the compiled tools of dist/ (npm run build), as users do")
   .addHelpText("after", "\nExample:\n  $ node bench/backup.ts --rounds 5 --only backup,restore")
   .parse()
@@ -41,7 +42,9 @@ const options = new Command("bench/backup.ts")
     readonly only: string[];
     readonly folder: string;
     readonly compiled?: boolean;
+    readonly timeline?: boolean;
   }>();
+if (options.timeline === true) process.env["NODE_DEBUG"] = "twine-timeline";
 
 interface Ran {
   readonly ms: number;
@@ -60,6 +63,7 @@ async function run(program: string, args: readonly string[]): Promise<Ran> {
   const ran = JSON.parse(stdout) as Ran & { readonly code: number; readonly said: string };
   if (ran.code !== 0 && ran.code !== 3)
     throw new Error(`${program} ${args.join(" ")}: ${ran.said}`);
+  if (options.timeline === true) print(ran.said.replaceAll(/^TWINE-TIMELINE \d+: /gm, "  "));
   return ran;
 }
 

@@ -5,7 +5,7 @@ import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import { startPeriodicTask } from "../ports/periodic-task.ts";
 
-/** A restore takes longer than this: its steps go through the alpha. */
+/** A restore takes longer than this (RECORDED_MS_MIN of restore-cluster.ts). */
 const LOOK_MS = 300;
 
 /** Throws RESTORE_RUNNING while a restore runs. */

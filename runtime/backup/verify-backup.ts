@@ -213,6 +213,8 @@ async function differences(
 export interface ReadFeedOptions extends ReadOptions {
   /** What belongs to the cut, piece by piece. */
   readonly onChunk?: (bytes: Buffer) => Promise<void>;
+  /** The name of each command of it. */
+  readonly onCommand?: (name: string) => void;
 }
 
 /**
@@ -223,7 +225,7 @@ export async function readToCut(
   target: Pick<BackupTarget, "read">,
   manifest: Manifest,
   saved: SavedPartition,
-  { signal, identities, onChunk }: ReadFeedOptions,
+  { signal, identities, onChunk, onCommand }: ReadFeedOptions,
 ): Promise<void> {
   const { feed, partition, offset, feedDb } = saved;
   if (feed === undefined) return;
@@ -237,7 +239,10 @@ export async function readToCut(
     left -= part.length;
     if (part.length === 0) continue;
     try {
-      isBoundary = reader.push(part).at(-1)?.isBoundary ?? isBoundary;
+      for (const command of reader.push(part)) {
+        isBoundary = command.isBoundary;
+        onCommand?.(command.name);
+      }
     } catch (error) {
       if (!(error instanceof RespError)) throw error;
       throw new SavedFileError(`${feed.file} holds what is no command: ${error.message}`);

@@ -40,6 +40,7 @@ import type { Partitioner } from "../ports/partitioner.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { loadNodesTls } from "../ports/tls-files.ts";
 import { openNodeSocket } from "../replication/node-socket.ts";
+import { mark } from "../ports/timeline.ts";
 import { readChosenView } from "../register/chosen-view.ts";
 
 /** The user answered no. */
@@ -142,6 +143,7 @@ async function restore(
   const signal = interruption();
   const password = readPassword();
   const ports = { config, password, clock, openLink: openRedisLink } as const;
+  mark("view");
   const view = await readChosenView({ ...ports, user: "app" });
   const partitioner = await loadPartitioner(config);
   const sockets: { destroy(): void }[] = [];
@@ -150,6 +152,7 @@ async function restore(
     const progress = progressLine(clock, options.json === true);
     const dbOf = (partition: number): number =>
       view.nodes.find((node) => node.partition === partition)?.db ?? 0;
+    mark("prepare");
     const prepared = await prepare(config, which, options, {
       folder,
       files: privateFiles,
@@ -168,6 +171,7 @@ async function restore(
       await someKeys(selection, options, { view, partitioner, password, tls: cluster.tls });
       return EXIT.ok;
     }
+    mark("reach");
     const { ready, away } = await reachCluster(cluster, view, prepared);
     sockets.push(...ready.map(({ socket }) => socket));
     if (!(await isAgreed(config, prepared, ready, options))) {
@@ -179,6 +183,7 @@ async function restore(
     } finally {
       progress.end();
     }
+    mark("done");
     process.stdout.write(doneText({ prepared, ready, away, isJson: options.json === true }));
     return EXIT.ok;
   } catch (error) {

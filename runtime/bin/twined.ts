@@ -20,6 +20,7 @@ import { EXIT } from "../core/errors.ts";
 import type { Hashing } from "../core/hashing.ts";
 import type { MalformedEntry } from "../core/shared-entries.ts";
 import { namedNode } from "../core/named-node.ts";
+import { openRawCutLink } from "../monitor/act/cut-links.ts";
 import { createEmit } from "../monitor/emit.ts";
 import { startAlerts } from "../monitor/alerts.ts";
 import type { ReadConf } from "../monitor/adopted.ts";
@@ -198,7 +199,7 @@ function servicesOf(
       startMonitor({
         ...ports,
         ...{ name, log, acceptors, random: systemRandom },
-        ...{ hashes, readConf },
+        ...{ hashes, readConf, openCutLink: openRawCutLink },
         rescuer: rescuerIn(options, started, password),
       }),
     (running) => running.stop(),

@@ -16,6 +16,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { OpenLink } from "../ports/redis-link.ts";
 import type { Chosen, Proposer } from "../register/register.ts";
 import { parseView } from "../core/parse-view.ts";
+import type { OpenCutLinks } from "./act/cut-links.ts";
 import { createActor, type Actor, type FenceTarget } from "./act/actor.ts";
 import type { Rescuer } from "../replication/rescue.ts";
 import { actionsOf } from "./decide/actions.ts";
@@ -49,6 +50,7 @@ export interface LeadershipOptions {
   readonly credentials: Credentials | undefined;
   readonly clock: Clock;
   readonly openLink: OpenLink;
+  readonly openCutLink?: OpenCutLinks | undefined;
   readonly rescuer?: Rescuer | undefined;
   readonly proposer: Proposer;
   readonly observer: Observer;
@@ -130,6 +132,7 @@ class RunningLeadership implements Leadership {
       credentials: options.credentials,
       clock: options.clock,
       openLink: options.openLink,
+      openCutLink: options.openCutLink,
       rescuer: options.rescuer,
       mayBePaused: mayBePaused(first),
       emit: options.emit,

@@ -18,6 +18,7 @@ import type { MailOutcome } from "./decide/decide.ts";
 import type { Rules } from "./decide/rules.ts";
 import type { ArchiveState } from "../core/archive-state.ts";
 import type { BackupOutcome } from "./decide/views/backup-view.ts";
+import type { OpenCutLinks } from "./act/cut-links.ts";
 import { createAdopted, type Adopted, type ReadConf } from "./adopted.ts";
 import { createEmit, type Emit } from "./emit.ts";
 import { runForAlpha, type Candidacy } from "./candidacy.ts";
@@ -42,6 +43,8 @@ export interface MonitorOptions {
   readonly random: Random;
   readonly log: Log;
   readonly openLink: OpenLink;
+  /** Absent: cuts are taken over the links of all other actions. */
+  readonly openCutLink?: OpenCutLinks;
   readonly acceptors: readonly Acceptor[];
   readonly hashes: SharedHashes;
   /** Reads the adopted twine.conf; absent: this monitor uses its own file. */
@@ -271,12 +274,13 @@ class RunningMonitor implements Monitor {
   }
 
   #ports() {
-    const { name, password, clock, openLink, hashes } = this.#options;
+    const { name, password, clock, openLink, openCutLink, hashes } = this.#options;
     return {
       name,
       credentials: credentialsOf("monitor", password),
       clock,
       openLink,
+      openCutLink,
       hashes,
       emit: this.emit,
       quiet: this.#quiet,

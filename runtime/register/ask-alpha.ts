@@ -13,7 +13,7 @@ export interface AskOptions {
   readonly withinMs: number;
 }
 
-const LOOK_EVERY_MS = 50;
+const LOOK_EVERY_MS = 10;
 
 /**
  * Sends the request and returns the message of the alpha's answer.

@@ -15,6 +15,7 @@ import { randomBytes, timingSafeEqual } from "node:crypto";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import type { Credentials } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
+import { drained } from "../ports/drained.ts";
 import { encodeCommand } from "../resp/encode.ts";
 import { RespError } from "../resp/limits.ts";
 import { RequestSplitter } from "../resp/request-splitter.ts";
@@ -252,7 +253,7 @@ class Connection {
 
   async send(bytes: Buffer): Promise<boolean> {
     if (this.#isEnded) return false;
-    if (!this.#socket.write(bytes)) await this.#drained();
+    if (!this.#socket.write(bytes)) await drained(this.#socket);
     return !this.#isEnded;
   }
 
@@ -341,7 +342,7 @@ class Connection {
       position += chunk.length;
       if (head.length < chunk.length) tail.push(Buffer.from(chunk.subarray(head.length)));
       this.sentBytes += head.length;
-      if (head.length > 0 && !this.#socket.write(head)) await this.#drained();
+      if (head.length > 0 && !this.#socket.write(head)) await drained(this.#socket);
     }
     if (position !== rdbBytes) {
       throw new Error(`the RDB has ${position} bytes instead of ${rdbBytes}`);
@@ -350,13 +351,6 @@ class Connection {
     const last = Buffer.concat(tail);
     this.#keepAlive(last);
     if (!this.#isEnded) this.#owner.onReady(last);
-  }
-
-  #drained(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#socket.once("drain", resolve);
-      this.#socket.once("close", resolve);
-    });
   }
 
   /** What was written has left this process. */

@@ -8,6 +8,7 @@ import { connect as connectPlain, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { attemptsOf, type Credentials } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
+import { drained } from "../ports/drained.ts";
 import { tlsTo, type LinkTls } from "../ports/link-tls.ts";
 import { decodeReply } from "../resp/decode.ts";
 import { encodeCommand } from "../resp/encode.ts";
@@ -128,6 +129,16 @@ export class NodeSocket {
   /** Sends a command at once and gives its reply in its turn; rejects with the node's error reply. */
   call(...words: readonly (Buffer | string)[]): Promise<RespValue> {
     if (this.#end === undefined) this.#socket.write(encodeCommand(words));
+    return this.#awaited(words);
+  }
+
+  /** Sends all commands in one write; the reply of each, as call() gives it. */
+  calls(commands: readonly (readonly string[])[]): Promise<RespValue>[] {
+    if (this.#end === undefined) this.#socket.write(Buffer.concat(commands.map(encodeCommand)));
+    return commands.map((words) => this.#awaited(words));
+  }
+
+  #awaited(words: readonly (Buffer | string)[]): Promise<RespValue> {
     const reply = this.#calls.then(() => this.#reply(String(words[0])));
     this.#calls = reply.catch(() => undefined);
     return reply;
@@ -174,10 +185,7 @@ export class NodeSocket {
   async write(bytes: Buffer): Promise<void> {
     if (this.#end !== undefined) throw this.#end;
     if (this.#socket.write(bytes)) return;
-    await new Promise<void>((resolve) => {
-      this.#socket.once("drain", resolve);
-      this.#socket.once("close", resolve);
-    });
+    await drained(this.#socket);
   }
 
   destroy(): void {

@@ -136,6 +136,27 @@ const keyIn = (partition: number, name: string): string => {
 };
 const [A, B, PASSED, GONE] = [keyIn(0, "a"), keyIn(1, "b"), keyIn(0, "passed"), keyIn(0, "gone")];
 
+test("a feed without a write up to the cut needs no server of our own: the RDB is restored as it lies there", async () => {
+  const of = await scene();
+  await of.a.call("SET", A, "before the RDB");
+  await of.b.call("SET", B, "before the RDB");
+  const folder = await newFolder();
+  const ask = async (): Promise<Cut> => {
+    await of.a.call("PUBLISH", "channel", "message");
+    const cut = await cutNow(of);
+    await of.a.call("SET", A, "too late");
+    return cut;
+  };
+  const { manifest } = await taking(of, folder, ask, "none");
+  const { cut, partitions } = manifest;
+  expect(cut?.marks[0]?.offset).toBeGreaterThan(partitions[0]?.offset ?? Infinity);
+  const prepared = await preparing(folder, manifest);
+  for (const { file, partition } of partitions) {
+    const path = prepared.partitions[partition]?.path ?? "";
+    expect(readFileSync(path).equals(readFileSync(join(folder, manifest.id, file)))).toBe(true);
+  }
+});
+
 test.each<Compression>(["none", "zstd"])(
   "compression %s: what was written up to the cut comes back, nothing behind it, and nothing expires on the way",
   async (compression) => {

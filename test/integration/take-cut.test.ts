@@ -1,5 +1,6 @@
 // take-cut.test.ts: the pause of all masters around the sampling of their offsets, on real servers.
 import { describe, expect, test } from "vitest";
+import { CutLinks, openRawCutLink } from "../../runtime/monitor/act/cut-links.ts";
 import {
   CUT_PAUSE_MS,
   takeCut,
@@ -61,6 +62,58 @@ describe.skipIf(isMissing("redis-server"))("a cut over real masters", () => {
       await writer.call("SET", "after", "1");
       expect(await offsetOf(link)).toBeGreaterThan(mark?.offset ?? Infinity);
     }
+  });
+
+  test("over raw connections, which are kept for the next cut, and opened again when a node has closed them", async () => {
+    const nodes = await masters(2);
+    const [first, second] = nodes;
+    if (first === undefined || second === undefined) throw new Error("two were started");
+    const targets = nodes.map(({ node, server }) => ({
+      node,
+      host: "127.0.0.1",
+      port: server.port,
+    }));
+    const links = new CutLinks(openRawCutLink, {
+      ...{ clock: systemClock, credentials: undefined, clientName: "twined:m1:7" },
+      silenceMsMax: 60_000,
+    });
+    const idsOf = async (link: RedisLink): Promise<string[]> => {
+      const list = await link.call("CLIENT", "LIST");
+      return [...(list as string).matchAll(/^id=(\d+) .* name=twined:m1:7 /gm)].map(
+        ([, id = ""]) => id,
+      );
+    };
+    try {
+      const cut = async () => {
+        const taken = await takeUnheldCut(await links.of(targets), systemClock, RULES, () => true);
+        if (taken.kind !== "sampled") throw new Error(taken.why);
+        return taken.cut.marks.map(({ offset }) => offset);
+      };
+      await first.writer.call("SET", "a", "1");
+      expect(await cut()).toEqual([await offsetOf(first.link), await offsetOf(second.link)]);
+      const [kept = "", ...more] = await idsOf(first.link);
+      expect(more).toEqual([]);
+      await second.writer.call("SET", "b", "1");
+      expect(await cut()).toEqual([await offsetOf(first.link), await offsetOf(second.link)]);
+      expect(await idsOf(first.link)).toEqual([kept]);
+      await first.link.call("CLIENT", "KILL", "ID", kept);
+      await cut();
+      expect(await idsOf(first.link)).not.toContain(kept);
+      // What is held by hand is seen over these connections too, and an error reply shows that nothing is held.
+      await second.writer.call("CLIENT", "PAUSE", 600_000, "WRITE");
+      const held = await takeUnheldCut(await links.of(targets), systemClock, RULES, () => true);
+      expect(held).toMatchObject({ kind: "void", unanswered: ["n1"] });
+      links.drop("n1");
+      await second.writer.call("CLIENT", "UNPAUSE");
+      await second.writer.call("ACL", "SETUSER", "default", "-publish");
+      await until("it can be cut again", async () => {
+        const next = await takeUnheldCut(await links.of(targets), systemClock, RULES, () => true);
+        return next.kind === "sampled";
+      });
+    } finally {
+      links.close();
+    }
+    await until("the connection is closed", async () => (await idsOf(first.link)).length === 0);
   });
 
   test("behind a script that outlasts the pause of another master the samples are void, and nobody stays paused", async () => {

@@ -15,6 +15,7 @@ import { itemsOf, textOf } from "../../resp/value.ts";
 import { untilAofRewritten } from "./aof-rewritten.ts";
 import type { PreparedPartition } from "./prepare.ts";
 import { explained, type PrivateFiles } from "./private-files.ts";
+import { mark } from "../../ports/timeline.ts";
 import { whyNotLoadable } from "./server-versions.ts";
 
 export interface FedNode {
@@ -275,6 +276,7 @@ export class NodeFeeds {
       },
       isOver,
     );
+    mark("rewrite");
     const loaded = this.#feeds.filter(({ master }) => master.state === "loaded");
     await Promise.all(
       loaded.map(({ node }) =>
@@ -346,8 +348,20 @@ export class NodeFeeds {
         movedAtMs = clock.nowMs();
       }
       if (clock.nowMs() - movedAtMs > stalledMsMax) throw this.#stalled(isFine);
-      await clock.delay(POLL_MS);
+      await this.#changed();
     }
+  }
+
+  /** Something has happened at a fake master, or POLL_MS have passed. */
+  async #changed(): Promise<void> {
+    let ends: (() => void)[] = [];
+    await new Promise<void>((resolve) => {
+      ends = [
+        this.#options.clock.after(POLL_MS, resolve),
+        ...this.#feeds.map(({ master }) => master.onChange(resolve)),
+      ];
+    });
+    for (const end of ends) end();
   }
 
   #stalled(isFine: (feed: Feed) => boolean): TwineError {

@@ -29,6 +29,7 @@ import { KeyHashes, requireNoneTwice } from "./duplicate-keys.ts";
 import { playToCut, type ReadFeed } from "./play-to-cut.ts";
 import { explained, readGiven, type PrivateFile, type PrivateFiles } from "./private-files.ts";
 import { errorText } from "../../core/error-text.ts";
+import { mark } from "../../ports/timeline.ts";
 
 export interface PreparedPartition {
   readonly partition: number;
@@ -100,6 +101,7 @@ export async function prepareBackup(
   try {
     if (!isSame) requireOwnersKnown(manifest, options);
     const played = await playAll(target, manifest, options);
+    mark("check");
     const prepared = await prepare(
       partitions.map((saved, at) =>
         sourceOf(saved, () => {
@@ -141,12 +143,34 @@ async function playAll(
   for (const saved of manifest.partitions) {
     const isThere =
       options.readFeed === undefined &&
-      (cut === undefined || bytesToCut(saved, cut, saved.partition) === 0);
-    // The feed's digest is compared by who reads it.
-    if (isThere && cut !== undefined) await readToCut(target, manifest, saved, options);
+      (cut === undefined || (await isAtCut(target, manifest, saved, options)));
+    if (!isThere) mark(`play partition ${saved.partition} to its cut`);
     paths.push(isThere ? undefined : await playToCut(target, manifest, saved, options));
   }
   return paths;
+}
+
+/** What a master sends its replicas without a write: signs of life, questions, messages. */
+const NO_WRITES = new Set(["PING", "REPLCONF", "SELECT", "PUBLISH", "SPUBLISH"]);
+/** A feed that is longer to its cut holds writes, or is played as if it did. */
+const QUIET_BYTES_MAX = 64 * 1024;
+
+/** Whether nothing was written between a partition's RDB and its cut. The feed's digest is compared by who reads it. */
+async function isAtCut(
+  target: BackupTarget,
+  manifest: Manifest,
+  saved: SavedPartition,
+  options: PrepareOptions,
+): Promise<boolean> {
+  const { cut } = manifest;
+  const bytes = cut === undefined ? 0 : bytesToCut(saved, cut, saved.partition);
+  if (bytes === undefined || bytes > QUIET_BYTES_MAX) return false;
+  let isQuiet = true;
+  const onCommand = (name: string): void => {
+    isQuiet &&= NO_WRITES.has(name);
+  };
+  await readToCut(target, manifest, saved, { ...options, onCommand });
+  return isQuiet;
 }
 
 export interface PlainRdb {

@@ -2,6 +2,7 @@
 // given it. A failure there is none of the data's: its error says which file it was, and what helps.
 import { createReadStream, writeSync } from "node:fs";
 import { open } from "node:fs/promises";
+import { GatheredWrites } from "../../ports/gathered-writes.ts";
 import { errorText } from "../../core/error-text.ts";
 import { TwineError } from "../../core/errors.ts";
 
@@ -13,8 +14,9 @@ export interface PrivateFiles {
 }
 
 export interface PrivateFile {
+  /** Written when close() resolves; until then another write, or close(), may reject in its place. */
   write(bytes: Buffer): Promise<void>;
-  /** Written when it returns. */
+  /** Written when it returns; never beside write(). */
   writeNow(bytes: Buffer): void;
   close(): Promise<void>;
 }
@@ -24,14 +26,21 @@ const READ_BYTES = 256 * 1024;
 export const privateFiles: PrivateFiles = {
   create: async (path) => {
     const file = await open(path, "wx", 0o600);
+    const gathered = new GatheredWrites(file);
     return {
-      write: (bytes) => file.writeFile(bytes),
+      write: (bytes) => gathered.write(bytes),
       writeNow: (bytes) => {
         for (let at = 0; at < bytes.length;) {
           at += writeSync(file.fd, bytes, at, bytes.length - at);
         }
       },
-      close: () => file.close(),
+      close: async () => {
+        try {
+          await gathered.flush();
+        } finally {
+          await file.close();
+        }
+      },
     };
   },
   read: (path, signal) => createReadStream(path, { highWaterMark: READ_BYTES, signal }),

@@ -16,6 +16,7 @@ import type { SharedHashes } from "../../register/shared-hashes.ts";
 import { NodeFeeds, type FeedOptions, type ReadyNode } from "./feed-nodes.ts";
 import type { PreparedPartition } from "./prepare.ts";
 import { errorText } from "../../core/error-text.ts";
+import { mark } from "../../ports/timeline.ts";
 
 export interface RestoreOptions extends FeedOptions {
   readonly board: SharedHashes;
@@ -43,7 +44,10 @@ export interface RestoreProgress {
 const ALIVE_EVERY_MS = 2000;
 const ANSWER_WITHIN_MS = 15_000;
 const SERVED_WITHIN_MS = 60_000;
-const POLL_MS = 100;
+/** A backup that runs looks for a restore every 300 ms (no-restore.ts), and must see it. */
+const RECORDED_MS_MIN = 600;
+const RETRY_MS = 100;
+const LOOK_MS = 20;
 
 type StepName = "begin" | "release" | "finish" | "cancel";
 
@@ -59,19 +63,30 @@ export async function restoreCluster(options: RestoreOptions): Promise<void> {
   let isReleased = false;
   const endReport = reportProgress(options, feeds, () => isReleased);
   try {
+    mark("begin");
     await asked.step("begin");
+    const begunAtMs = options.clock.nowMs();
     asked.startCounting();
+    mark("fill");
     await feeds.fill();
-    options.signal.throwIfAborted();
+    const { clock, signal } = options;
+    await clock.delay(Math.max(0, begunAtMs + RECORDED_MS_MIN - clock.nowMs()));
+    signal.throwIfAborted();
+    mark("release");
     await asked.step("release");
     isReleased = true;
     const { unready } = feeds;
     if (!feeds.release()) throw notReleased(unready);
+    mark("load");
     const loaded = await feeds.loaded();
+    mark("compare");
     const wrong = await feeds.differences();
     if (wrong.length > 0) throw incomplete(wrong.join("; "));
+    mark("finish");
     await asked.step("finish", mastersAmong(loaded, options));
+    mark("serve");
     await untilServed(options);
+    mark("served");
   } catch (error) {
     if (isReleased) throw afterRelease(error, options.signal);
     throw await cancelled(asked, options, error);
@@ -89,6 +104,7 @@ class Asking {
   #count = 0;
   #isCounting = false;
   #counting = Promise.resolve();
+  #endRest: () => void = () => undefined;
   hasBegun = false;
 
   constructor(options: RestoreOptions) {
@@ -110,7 +126,7 @@ class Asking {
         // Nobody is served meanwhile: status nodes that are slow for a moment must not cost the whole restore.
         const isSilent = error instanceof TwineError && error.code === "STATUS_UNREACHABLE";
         if (!isSilent || step === "begin" || clock.nowMs() > endMs) throw error;
-        await clock.delay(POLL_MS);
+        await clock.delay(RETRY_MS);
       }
     }
   }
@@ -123,6 +139,7 @@ class Asking {
   async stopCounting(): Promise<void> {
     if (!this.#isCounting) return;
     this.#isCounting = false;
+    this.#endRest();
     await this.#counting;
     const { board } = this.#options;
     // An answer is removed when it is old, a question would be read for ever.
@@ -138,10 +155,14 @@ class Asking {
   }
 
   async #rest(clock: Clock): Promise<void> {
-    for (let waitedMs = 0; waitedMs < ALIVE_EVERY_MS; waitedMs += POLL_MS) {
-      if (!this.#isCounting) return;
-      await clock.delay(POLL_MS);
-    }
+    if (!this.#isCounting) return;
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(ALIVE_EVERY_MS, resolve);
+      this.#endRest = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   async #countOn(): Promise<void> {
@@ -271,7 +292,7 @@ async function untilServed({ clock, readView }: RestoreOptions): Promise<void> {
         remedy: "see twine-status",
       });
     }
-    await clock.delay(POLL_MS);
+    await clock.delay(LOOK_MS);
   }
 }
 

@@ -1,13 +1,16 @@
 // durable-files.ts: files and names that are on the disk when a call resolves.
 import { open } from "node:fs/promises";
+import { GatheredWrites } from "../../ports/gathered-writes.ts";
 import type { BackupFile } from "./target.ts";
 
 export async function createFile(path: string): Promise<BackupFile> {
   const handle = await open(path, "w", 0o600);
+  const gathered = new GatheredWrites(handle);
   return {
-    write: (bytes) => handle.writeFile(bytes),
+    write: (bytes) => gathered.write(bytes),
     close: async () => {
       try {
+        await gathered.flush();
         await handle.sync();
       } finally {
         await handle.close();

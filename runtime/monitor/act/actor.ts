@@ -22,7 +22,8 @@ import type { Rescuer } from "../../replication/rescue.ts";
 import { closeOtherAlphas } from "./other-alphas.ts";
 import { emitOrder } from "./order-events.ts";
 import { sendOrder, type Order } from "./send-action.ts";
-import { takeUnheldCut } from "./take-cut.ts";
+import { CutLinks, type OpenCutLinks } from "./cut-links.ts";
+import { takeUnheldCut, type CutLink } from "./take-cut.ts";
 import { errorText } from "../../core/error-text.ts";
 
 export interface ActorOptions {
@@ -32,6 +33,8 @@ export interface ActorOptions {
   readonly credentials: Credentials | undefined;
   readonly clock: Clock;
   readonly openLink: OpenLink;
+  /** Absent: cuts are taken over the links of all other actions. */
+  readonly openCutLink?: OpenCutLinks | undefined;
   /** Absent: a rogue master is detached without a rescue. */
   readonly rescuer?: Rescuer | undefined;
   readonly emit: Emit;
@@ -95,6 +98,7 @@ class EpochActor implements Actor {
   /** Nodes that may have a pause of Twine's that `#pauses` does not list: an earlier alpha's, or one whose command was
       never answered. No other pause is ended: somebody may have set it by hand. */
   readonly #unknownPauses: Set<string>;
+  readonly #cutLinks: CutLinks | undefined;
   #cutId: string | undefined;
   #cutOutcome: CutOutcome | undefined;
   #isClosed = false;
@@ -102,6 +106,10 @@ class EpochActor implements Actor {
   constructor(options: ActorOptions) {
     this.#options = options;
     this.#unknownPauses = new Set(options.mayBePaused);
+    const { openCutLink, clock, credentials, leaseMs } = options;
+    if (openCutLink === undefined) return;
+    const named = { clientName: this.#clientName, silenceMsMax: 2 * leaseMs };
+    this.#cutLinks = new CutLinks(openCutLink, { clock, credentials, ...named });
   }
 
   fence(targets: readonly FenceTarget[]): void {
@@ -158,6 +166,7 @@ class EpochActor implements Actor {
 
   close(): void {
     this.#isClosed = true;
+    this.#cutLinks?.close();
     for (const { link } of this.#handles.values()) {
       link.then(
         (opened) => {
@@ -196,11 +205,15 @@ class EpochActor implements Actor {
     );
   }
 
+  get #clientName(): string {
+    return `twined:${this.#options.monitor}:${this.#options.epoch}`;
+  }
+
   async #open(target: FenceTarget): Promise<RedisLink> {
-    const { openLink, monitor, epoch, leaseMs, credentials, emit } = this.#options;
+    const { openLink, epoch, leaseMs, credentials, emit } = this.#options;
     const link = await openLink(target, {
       credentials,
-      clientName: `twined:${monitor}:${epoch}`,
+      clientName: this.#clientName,
       connectTimeoutMs: leaseMs,
       commandTimeoutMs: 2 * leaseMs,
     });
@@ -282,11 +295,7 @@ class EpochActor implements Actor {
     const { clock, emit, mayAct, quiet, rules } = this.#options;
     for (const handle of handles) handle.isBusy = true;
     try {
-      const opened = handles.map((handle) => this.#openLinkOf(handle));
-      const links = (await Promise.all(opened)).map((link, at) => ({
-        node: handles[at]?.target.node ?? "",
-        link,
-      }));
+      const links = await this.#linksForCut(handles);
       quiet.begin();
       const taken = await takeUnheldCut(links, clock, rules, () => {
         if (this.#isClosed || !mayAct()) return false;
@@ -307,10 +316,19 @@ class EpochActor implements Actor {
     }
   }
 
+  /** By partition. Opening the usual links fences the nodes. */
+  async #linksForCut(handles: readonly NodeHandle[]): Promise<CutLink[]> {
+    const usual = await Promise.all(handles.map((handle) => this.#openLinkOf(handle)));
+    const targets = handles.map(({ target }) => target);
+    if (this.#cutLinks !== undefined) return this.#cutLinks.of(targets);
+    return usual.map((link, at) => ({ node: targets[at]?.node ?? "", link }));
+  }
+
   /** A node that did not answer UNPAUSE is stale; it gets UNPAUSE again on its next link. */
   async #afterCut(handle: NodeHandle, stale: readonly string[]): Promise<void> {
     const { node } = handle.target;
     if (stale.includes(node)) {
+      this.#cutLinks?.drop(node);
       await this.#abandon(handle, undefined);
       return;
     }

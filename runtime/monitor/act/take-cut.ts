@@ -16,15 +16,31 @@ import { infoFields } from "../../resp/info-fields.ts";
 import { errorText } from "../../core/error-text.ts";
 import { RULES, type Rules } from "../decide/rules.ts";
 
+/** Sends several commands at once; each has a reply of its own. */
+export interface BurstLink {
+  burst(commands: readonly CutCommand[]): readonly Promise<RedisReply>[];
+}
+
+type CutCommand = readonly [string, ...string[]];
+
 export interface CutLink {
   readonly node: string;
-  readonly link: RedisLink;
+  readonly link: BurstLink | Pick<RedisLink, "call">;
+}
+
+function burst({ link }: CutLink, commands: readonly CutCommand[]): readonly Promise<RedisReply>[] {
+  if ("burst" in link) return link.burst(commands);
+  return commands.map(([name, ...args]) => link.call(name, ...args));
 }
 
 export type CutRules = Pick<Rules, "isStill" | "samplesAllFirst" | "firstSamplesWithinMs">;
 
 /** How long writes stay paused if no UNPAUSE arrives. */
 export const CUT_PAUSE_MS = 500;
+const PAUSE = ["CLIENT", "PAUSE", String(CUT_PAUSE_MS), "WRITE"] as const;
+const UNPAUSE = ["CLIENT", "UNPAUSE"] as const;
+/** Only one section, because writes are paused meanwhile. */
+const SAMPLE = ["INFO", "replication"] as const;
 /** A node that executes writes answers within this time, unless a script keeps it busy. */
 const PROBE_WITHIN_MS = 300;
 /** A channel without subscribers. */
@@ -43,13 +59,14 @@ export type CutTaken =
 async function heldByOthers(links: readonly CutLink[], clock: Clock): Promise<string[]> {
   const silent = new Set(links.map(({ node }) => node));
   const all = Promise.all(
-    links.map(async ({ node, link }) => {
-      const error = await link.call("PUBLISH", PROBE_CHANNEL, "").then(
+    links.map(async (one) => {
+      const [published] = burst(one, [["PUBLISH", PROBE_CHANNEL, ""]]);
+      const error = await published?.then(
         () => undefined,
         (reason: unknown) => reason,
       );
       const isReply = error === undefined || (error as Error).name === "ReplyError";
-      if (isReply) silent.delete(node);
+      if (isReply) silent.delete(one.node);
     }),
   );
   let cancel: () => void = () => undefined;
@@ -130,28 +147,19 @@ export async function takeCut(
 }
 
 /** Both are sent at once, so nothing is executed between them. */
-async function pauseAndSample({ node, link }: CutLink): Promise<RedisReply> {
+async function pauseAndSample(one: CutLink): Promise<RedisReply> {
   try {
-    const paused = link.call("CLIENT", "PAUSE", CUT_PAUSE_MS, "WRITE");
-    const [, text] = await Promise.all([paused, sample(link)]);
+    const [, text = null] = await Promise.all(burst(one, [PAUSE, SAMPLE]));
     return text;
   } catch (error) {
-    throw new Error(`${node}: ${errorText(error)}`, { cause: error });
+    throw new Error(`${one.node}: ${errorText(error)}`, { cause: error });
   }
 }
 
-async function sampleAndUnpause({ node, link }: CutLink) {
-  const [again, unpaused] = await Promise.allSettled([
-    sample(link),
-    link.call("CLIENT", "UNPAUSE"),
-  ]);
-  const text = again.status === "fulfilled" ? again.value : "";
-  return { node, text, isUnpaused: unpaused.status === "fulfilled" };
-}
-
-/** Only one section, because writes are paused meanwhile. */
-function sample(link: RedisLink): Promise<RedisReply> {
-  return link.call("INFO", "replication");
+async function sampleAndUnpause(one: CutLink) {
+  const [again, unpaused] = await Promise.allSettled(burst(one, [SAMPLE, UNPAUSE]));
+  const text = again?.status === "fulfilled" ? again.value : "";
+  return { node: one.node, text, isUnpaused: unpaused?.status === "fulfilled" };
 }
 
 function markOf(node: string, text: RedisReply | undefined): CutMark {

@@ -28,6 +28,9 @@ export interface AlphaProbesOptions {
   readonly onTrouble: (what: string, error: unknown) => void;
 }
 
+/** A tool that asked may ask for its next step within this time. */
+const ASKING_MS = 5000;
+
 export class AlphaProbes {
   readonly #options: AlphaProbesOptions;
   readonly #book: PeerBook;
@@ -44,6 +47,7 @@ export class AlphaProbes {
   #leading: View | null = null;
   #leadingSinceMs = 0;
   #hurriedAtMs = -Infinity;
+  #askedAtMs = -Infinity;
 
   constructor(options: AlphaProbesOptions) {
     this.#options = options;
@@ -61,6 +65,11 @@ export class AlphaProbes {
     );
     this.#tasks = [
       this.#hashes,
+      this.#task(
+        "requests",
+        () => this.#readRequestsEveryMs(),
+        () => this.#readRequests(),
+      ),
       this.#task("status nodes", halfDownAfterMs, () => this.#lookAtStatusNodes()),
       this.#task("routers", halfDownAfterMs, (view) => this.#lookAtRouters(view)),
       this.#offsets,
@@ -158,11 +167,28 @@ export class AlphaProbes {
   async #readHashes(): Promise<void> {
     const { hashes, clock, onNews } = this.#options;
     if (!this.#isLastSeenRead) await this.#readOffsets();
-    const [reports, asked] = await Promise.all([hashes.readObserved(), hashes.readRequests()]);
+    const reports = await hashes.readObserved();
     const isAgreement = this.#book.hear(reports, clock.nowMs(), this.#options.suspects());
     if (isAgreement) onNews();
+  }
+
+  /** Read most often while tools ask: one asks for one step after the other, and writes may wait for the next. */
+  #readRequestsEveryMs(): number {
+    const { leaseMs } = this.#settings;
+    return leaseMs / (this.#options.clock.nowMs() - this.#askedAtMs < ASKING_MS ? 25 : 5);
+  }
+
+  async #readRequests(): Promise<void> {
+    const { hashes, clock, onNews } = this.#options;
+    const asked = await hashes.readRequests();
+    const before = new Set(this.#requests.map(questionOf));
     this.#requests = asked.filter((request) => isHeard(request) && !this.#answered.has(request.id));
-    if (this.#requests.some(({ state }) => state === "asked")) onNews();
+    const news = this.#requests.filter(
+      (request) => request.state === "asked" && !before.has(questionOf(request)),
+    );
+    if (news.length === 0) return;
+    this.#askedAtMs = clock.nowMs();
+    if (!news.every(isBeat)) onNews();
   }
 
   /** Information for people: no decision depends on it. */
@@ -251,7 +277,17 @@ function mastersOf(view: View | null): string {
   return (view?.partitions ?? []).map(({ masterRunId }) => masterRunId ?? "").join(" ");
 }
 
+/** Differs for each question, and for each count of a heartbeat: that of a killed tool stays, and its count too. */
+function questionOf({ id, body }: Request): string {
+  const beat = heartbeatIn(body);
+  return beat === undefined ? id : `${id} ${beat.count}`;
+}
+
+function isBeat({ body }: Request): boolean {
+  return heartbeatIn(body) !== undefined;
+}
+
 /** Asks for something, or is the end of a tool's heartbeat, which that tool answers itself. */
-function isHeard({ state, body }: Request): boolean {
-  return state === "asked" || heartbeatIn(body) !== undefined;
+function isHeard(request: Request): boolean {
+  return request.state === "asked" || isBeat(request);
 }
