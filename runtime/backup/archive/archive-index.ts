@@ -33,11 +33,25 @@ async function textOf(store: Pick<ArchiveStore, "read">, name: string): Promise<
       chunks.push(chunk);
     }
   } catch (error) {
-    // Removed since it was listed, or not to be had: the store's own trouble is said.
-    if (error instanceof TwineError) throw error;
-    return "";
+    // Without its head a run would not be there for whoever continues it or restores from it: only what has gone may be left out.
+    if (isGone(error)) return "";
+    throw named(error, name);
   }
   return Buffer.concat(chunks).toString("utf8");
+}
+
+/** Removed since it was listed. A bucket's absent object has no code. */
+function isGone(error: unknown): boolean {
+  if (error instanceof TwineError) return false;
+  return !(error instanceof Error && "code" in error) || error.code === "ENOENT";
+}
+
+/** The store's own errors name what they are about. */
+export function named(error: unknown, name: string): unknown {
+  if (error instanceof Error && !(error instanceof TwineError)) {
+    error.message = `the archive's ${name}: ${error.message}`;
+  }
+  return error;
 }
 
 const TRIES = 3;
@@ -74,7 +88,7 @@ export async function headersOf(
   try {
     for await (const { header } of readBlocks(store.read(name))) headers.push(header);
   } catch (error) {
-    if (!(error instanceof BlockError)) throw error;
+    if (!(error instanceof BlockError)) throw named(error, name);
   }
   return headers;
 }

@@ -49,6 +49,10 @@ const IN_FLIGHT_BYTES_MAX = 16 * 1024 * 1024;
 const SPOOL_BYTES_MAX = 256 * 1024 * 1024;
 /** So long every partition is waited for that another archiver recorded. */
 const OPEN_MS_MAX = 15_000;
+/** So often, or so long while none can be read, the targets are asked for what they hold. */
+const READ_TRIES = 3;
+const READ_MS_MAX = 30_000;
+const READ_REST_MS = 500;
 const CUT_MS_MAX = 10_000;
 const SILENT_MS = 5000;
 const POLL_MS = 20;
@@ -143,22 +147,32 @@ class Archiver {
     }
   }
 
-  /** Where archivers before this one ended, the one with the fewest blocks first; of the newest run alone. */
+  /**
+   * Where archivers before this one ended, the one with the fewest blocks first; of the newest run alone. Who goes on without
+   * having read any target leaves a gap: the nodes keep what they have written meanwhile.
+   */
   async #knownEnds(): Promise<KnownEnd[]> {
+    const { clock, signal } = this.#options;
+    const endMs = clock.nowMs() + READ_MS_MAX;
     const found: { end: KnownEnd; startedAt: string }[] = [];
-    for (const archive of this.#archives) {
-      try {
-        await archive.open();
-        const { end, startedAt } = await withIndex(archive.target.archive, async (index) => {
-          const found = await endOf(archive.target.archive, index);
-          return { end: found, startedAt: index.heads.get(found?.run ?? "")?.startedAt ?? "" };
-        });
-        const isSame = end?.marks.length === this.#options.partitions;
-        if (end !== undefined && isSame) found.push({ end, startedAt });
-      } catch (error) {
-        // It may come back: what is recorded is shipped to it then.
-        this.#lookFailed = errorText(error);
+    let unread = this.#archives;
+    for (let tries = 1; unread.length > 0; tries++) {
+      const failed: TargetArchive[] = [];
+      for (const archive of unread) {
+        try {
+          const { end, startedAt } = await endIn(archive);
+          const isSame = end?.marks.length === this.#options.partitions;
+          if (end !== undefined && isSame) found.push({ end, startedAt });
+        } catch (error) {
+          this.#lookFailed = errorText(error);
+          failed.push(archive);
+        }
       }
+      unread = failed;
+      const isReadAny = unread.length < this.#archives.length;
+      // What does not come back gets what is recorded when it does.
+      if ((isReadAny && tries >= READ_TRIES) || clock.nowMs() > endMs || signal.aborted) break;
+      if (unread.length > 0) await clock.delay(READ_REST_MS);
     }
     const newest = found.toSorted((a, b) => (a.startedAt < b.startedAt ? 1 : -1))[0]?.end.run;
     return found
@@ -331,6 +345,15 @@ class Archiver {
     this.#noBase = reasons.join("; ");
     this.#lookAtMs = nowMs + (reasons.length > 0 ? LOOK_SOON_MS : LOOK_MS);
   }
+}
+
+async function endIn(archive: TargetArchive) {
+  await archive.open();
+  const store = archive.target.archive;
+  return withIndex(store, async (index) => {
+    const end = await endOf(store, index);
+    return { end, startedAt: index.heads.get(end?.run ?? "")?.startedAt ?? "" };
+  });
 }
 
 /** What every target holds, by partition: of the newest run that all of them have begun. */

@@ -4,8 +4,8 @@
 //   each target: cuts from the time backwards -> a backup from which every partition's path leads there   -> the latest of all
 //                                             \-> a backup whose own moment is later than that
 import type { Cut } from "../../core/cut.ts";
-import { TwineError } from "../../core/errors.ts";
-import { problemOf } from "../copies.ts";
+import { errorText } from "../../core/error-text.ts";
+import { TwineError, type Problem } from "../../core/errors.ts";
 import { parseManifest, type Manifest } from "../manifest.ts";
 import type { ArchiveStore, BackupTarget } from "../targets/target.ts";
 import { headersOf, withIndex } from "./archive-index.ts";
@@ -43,7 +43,7 @@ export async function chooseMoment(
   query: MomentQuery,
 ): Promise<Moment> {
   const found: Moment[] = [];
-  const problems = [];
+  const problems: Problem[] = [];
   let why = "";
   for (const target of targets) {
     try {
@@ -52,11 +52,13 @@ export async function chooseMoment(
       else found.push(chosen);
     } catch (error) {
       query.signal.throwIfAborted();
-      problems.push(problemOf(error, target.name));
+      problems.push(problemIn(target.name, error));
     }
   }
   const [best] = found.toSorted((a, b) => Date.parse(b.at) - Date.parse(a.at));
-  if (best !== undefined) return best;
+  // Another target may lead to a later moment, and can't be read.
+  const unread = problems.map(({ message }) => message).join("; ");
+  if (best !== undefined) return { ...best, why: [best.why, unread].filter(Boolean).join("; ") };
   throw new TwineError([
     ...problems,
     {
@@ -65,6 +67,16 @@ export async function chooseMoment(
       remedy: "twine-backup --list shows from when to when there is something to restore",
     },
   ]);
+}
+
+function problemIn(target: string, error: unknown): Problem {
+  if (error instanceof TwineError && error.problems[0] !== undefined) return error.problems[0];
+  return {
+    code: "ARCHIVE_UNREADABLE",
+    message: `${target}: ${errorText(error)}`,
+    remedy:
+      "see that this user can read everything there, and restore again; or restore a backup without --to",
+  };
 }
 
 interface Candidate {

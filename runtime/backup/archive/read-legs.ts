@@ -6,6 +6,7 @@ import { requireIdentity, type Identities } from "../encryption.ts";
 import type { SavedPartition } from "../manifest.ts";
 import type { ArchiveStore } from "../targets/target.ts";
 import { readBlocks, type Block, type BlockHeader } from "./archive-block.ts";
+import { named } from "./archive-index.ts";
 import { parseArchiveName, segmentsThrough, type SegmentName } from "./archive-names.ts";
 import type { Leg } from "./archive-path.ts";
 import type { RunHead } from "./run-head.ts";
@@ -88,13 +89,6 @@ async function segmentsNow(
   });
   const through = segmentsThrough(listed, run, segments.at(-1)?.last);
   return through.filter(({ last }) => last > doneBlock);
-}
-
-function named(error: unknown, name: string): unknown {
-  if (error instanceof Error && !("problems" in error)) {
-    error.message = `the archive's ${name}: ${error.message}`;
-  }
-  return error;
 }
 
 /** Lets through what ends between two commands and outside of a transaction. */
