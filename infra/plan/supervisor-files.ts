@@ -9,7 +9,7 @@
 // monit changes to /, and its PATH may differ: every path is absolute, and a tool's command contains the environment
 // variables that it needs.
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
-import { unitFiles } from "./unit-files.ts";
+import { sentinelTimeMs, unitFiles } from "./unit-files.ts";
 import type { Installation, PlannedFile, PlannedService } from "./plan.ts";
 
 /** Files of the host, `services` in the order in which they start. */
@@ -78,9 +78,16 @@ function monitrc(
         start: tool("twine-start", host, "--keep-going", "--for-monit", service.name),
         stop: tool("twine-stop", service.name, "--no-handover", "--for-monit"),
         stopS: Math.ceil(service.graceMs / 1000) + 10,
+        absentCycles: service.kind === "data" ? absentCycles(config) : 0,
       })),
     },
     secrets: {},
     mode: 0o600,
   };
+}
+
+/** 0: it is started as soon as monit sees that it is gone. */
+function absentCycles(config: ClusterConfig): number {
+  const waitMs = sentinelTimeMs(config);
+  return waitMs === undefined ? 0 : Math.ceil(waitMs / config.settings.monitEveryMs) + 1;
 }

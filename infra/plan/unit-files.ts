@@ -18,17 +18,27 @@ interface Host {
   readonly services: readonly PlannedService[];
   readonly installation: Installation;
   readonly confPath: string;
+  readonly sentinelMs: number | undefined;
 }
 
+/** The time in which Sentinel promotes a replica, also when its first attempt fails; undefined: it does not watch. */
+export function sentinelTimeMs({ settings }: ClusterConfig): number | undefined {
+  return settings.failover === "sentinel" ? settings.downAfterMs + SENTINEL_MS : undefined;
+}
+
+const SENTINEL_MS = 10_000;
+
 export function unitFiles(
-  { settings: { cluster } }: ClusterConfig,
+  config: ClusterConfig,
   name: string,
   services: readonly PlannedService[],
   installation: Installation,
   confPath: string,
 ): PlannedFile[] {
+  const { cluster } = config.settings;
   const folder = `${installation.folder}/partitions/${name}`;
-  const host = { cluster, name, folder, services, installation, confPath };
+  const sentinelMs = sentinelTimeMs(config);
+  const host = { cluster, name, folder, services, installation, confPath, sentinelMs };
   const target = unitName(cluster, name);
   const user = userValues(installation);
   const names = services.map((service) => `${unitName(cluster, service.name)}.service`);
@@ -63,7 +73,7 @@ function unitValues(host: Host, service: PlannedService): Record<string, unknown
   return {
     ...{ cluster, name: service.name, kind: service.kind, isRedis, folder },
     target: unitName(cluster, host.name),
-    isData: service.kind === "data",
+    ...restartValues(host, service),
     after: before.map(({ name }) => `${unitName(cluster, name)}.service`),
     logFile: `${folder}/${service.logFile}`,
     // A private /tmp would hide the folder.
@@ -80,6 +90,12 @@ function unitValues(host: Host, service: PlannedService): Record<string, unknown
     ...userValues(installation),
     stopS: isRedis ? REDIS_STOP_S : Math.ceil(service.graceMs / 1000) + 5,
   };
+}
+
+function restartValues({ sentinelMs }: Host, { kind }: PlannedService): Record<string, unknown> {
+  const isData = kind === "data";
+  const isSentinels = isData && sentinelMs !== undefined;
+  return { isData, isSentinels, restartS: isSentinels ? Math.ceil(sentinelMs / 1000) : 1 };
 }
 
 /** It runs outside the unit's limits, with which Node does not work, and so switches to the unit's user itself. */
