@@ -25,7 +25,7 @@ proxy=router localhost {proxy} {stats}
 cluster stack
 router twemproxy
 failover sentinel
-down-after 500ms
+down-after 4s
 ${supervisor}
 `;
 }

@@ -1,12 +1,14 @@
-// nutcracker-yaml.ts: reads the YAML that nutcracker takes, and no more of YAML than that: pools, each with settings of one
-// word and lists of words. Pure. A reader of our own, because every complaint has to name the line and the column.
-//
-//   alpha:                      a pool: a line that begins at the left edge
-//     listen: 127.0.0.1:22121   a setting
-//     hash_tag: "{}"            quoted
-//     servers:                  a list
-//      - 127.0.0.1:6379:1 one
-//     servers: [127.0.0.1:6379:1 one, "127.0.0.1:6380:1 two"]
+// nutcracker-yaml.ts: the pools of a nutcracker.yml, each with settings of one word and lists of words, and the place of every
+// word. Pure. YAML itself is read by the package yaml, without types: for nutcracker every scalar is a text.
+import {
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type YAMLMap,
+} from "yaml";
 import type { Problem, SourceAt } from "../../core/errors.ts";
 
 export interface YamlWord {
@@ -30,125 +32,99 @@ export interface YamlRead {
   readonly errors: readonly Problem[];
 }
 
-interface OpenSetting {
-  readonly key: YamlWord;
-  value: YamlWord | YamlWord[] | undefined;
-}
-
-interface OpenPool {
-  readonly name: YamlWord;
-  readonly settings: OpenSetting[];
-}
-
-export function readNutcrackerYaml(text: string, file: string): YamlRead {
-  const errors: Problem[] = [];
-  const pools: OpenPool[] = [];
-  const complain = (at: SourceAt, message: string): void => {
-    errors.push({ code: "YAML_UNREADABLE", message, at, remedy: SHAPE });
-  };
-  for (const [index, raw] of text
-    .replace(/^\uFEFF/, "")
-    .split(/\r\n|\n|\r/)
-    .entries()) {
-    const place = (column: number): SourceAt => ({ file, line: index + 1, column: column + 1 });
-    const indent = /^ */.exec(raw)?.[0].length ?? 0;
-    const line = withoutComment(raw).trimEnd();
-    if (line.trim() === "" || line === "---" || line === "...") continue;
-    if (line.slice(0, indent + 1).includes("\t")) {
-      complain(place(indent), "a tab stands where YAML wants spaces");
-      continue;
-    }
-    const pool = pools.at(-1);
-    if (line.slice(indent).startsWith("- ") || line.trim() === "-") {
-      readItem(line, indent, pool, place, complain);
-      continue;
-    }
-    const found = /^("[^"]*"|'[^']*'|[^\s:]+)\s*:(?:\s+(.*))?$/.exec(line.slice(indent));
-    if (found === null) {
-      complain(place(indent), `'${line.trim().slice(0, 40)}' is no setting`);
-      continue;
-    }
-    const [, rawKey = "", rawValue = ""] = found;
-    const key: YamlWord = { text: unquoted(rawKey), at: place(indent) };
-    if (indent === 0) {
-      if (rawValue !== "") complain(key.at, `'${key.text}' stands where a pool's name is wanted`);
-      else pools.push({ name: key, settings: [] });
-      continue;
-    }
-    if (pool === undefined) {
-      complain(key.at, `'${key.text}' stands before the name of any pool`);
-      continue;
-    }
-    const at = place(line.length - rawValue.length);
-    pool.settings.push({ key, value: valueOf(rawValue, at) });
-  }
-  return { pools: pools.map(closed), errors };
-}
-
 const SHAPE =
   "write it as nutcracker reads it: POOL: on a line of its own, and below it KEY: VALUE";
 
-function readItem(
-  line: string,
-  indent: number,
-  pool: OpenPool | undefined,
-  place: (column: number) => SourceAt,
-  complain: (at: SourceAt, message: string) => void,
-): void {
-  const setting = pool?.settings.at(-1);
-  const body = line.slice(indent + 1);
-  const text = body.trimStart();
-  const at = place(line.length - text.length);
-  if (setting === undefined || (setting.value !== undefined && !isList(setting.value))) {
-    complain(place(indent), `'${line.trim().slice(0, 40)}' belongs to no list`);
-    return;
+export function readNutcrackerYaml(text: string, file: string): YamlRead {
+  const lineCounter = new LineCounter();
+  const document = parseDocument(text, {
+    ...{ lineCounter, schema: "failsafe", prettyErrors: false },
+    // Pools and settings that are there twice are named with their places by nutcracker.ts.
+    uniqueKeys: false,
+  });
+  return new PoolReader(document, lineCounter, text, file).read();
+}
+
+class PoolReader {
+  readonly #document: Document;
+  readonly #lines: LineCounter;
+  readonly #text: string;
+  readonly #file: string;
+  readonly #errors: Problem[] = [];
+
+  constructor(document: Document, lines: LineCounter, text: string, file: string) {
+    this.#document = document;
+    this.#lines = lines;
+    this.#text = text;
+    this.#file = file;
   }
-  const items = isList(setting.value) ? setting.value : [];
-  items.push({ text: unquoted(text), at });
-  setting.value = items;
-}
 
-function isList(value: YamlWord | YamlWord[] | undefined): value is YamlWord[] {
-  return Array.isArray(value);
-}
-
-function valueOf(raw: string, at: SourceAt): YamlWord | YamlWord[] | undefined {
-  if (raw === "") return undefined;
-  if (!raw.startsWith("[") || !raw.endsWith("]")) return { text: unquoted(raw), at };
-  const items: YamlWord[] = [];
-  for (const found of raw.slice(1, -1).matchAll(/\s*("[^"]*"|'[^']*'|[^,]+)\s*(?:,|$)/g)) {
-    const text = unquoted((found[1] ?? "").trim());
-    if (text === "") continue;
-    const lead = found[0].length - found[0].trimStart().length;
-    items.push({ text, at: { ...at, column: at.column + 1 + found.index + lead } });
+  read(): YamlRead {
+    const [error] = this.#document.errors;
+    // After the first one the rest of the document is a guess.
+    if (error !== undefined) this.#complain(this.#at(error.pos[0]), lowered(error.message));
+    const { contents } = this.#document;
+    const pools = error === undefined && contents !== null ? this.#pools(contents) : [];
+    return { pools, errors: this.#errors };
   }
-  return items;
-}
 
-function closed({ name, settings }: OpenPool): YamlPool {
-  return {
-    name,
-    settings: settings.map(({ key, value }) => ({ key, value: value ?? { text: "", at: key.at } })),
-  };
-}
-
-/** A # begins a comment at the start of a line or behind a space, outside quotes. */
-function withoutComment(line: string): string {
-  let quote = "";
-  for (let at = 0; at < line.length; at += 1) {
-    const character = line.charAt(at);
-    if (quote !== "") {
-      if (character === quote) quote = "";
-    } else if (character === '"' || character === "'") quote = character;
-    else if (character === "#" && (at === 0 || /\s/.test(line.charAt(at - 1)))) {
-      return line.slice(0, at);
+  #pools(contents: unknown): YamlPool[] {
+    if (!isMap(contents)) {
+      this.#complain(this.#placeOf(contents), "it holds no pool");
+      return [];
     }
+    return contents.items.flatMap(({ key, value }) => {
+      const name = this.#word(key);
+      if (name === undefined) return [];
+      if (isMap(value)) return { name, settings: this.#settings(value) };
+      this.#complain(name.at, `'${name.text}' stands where a pool's name is wanted`);
+      return [];
+    });
   }
-  return line;
+
+  #settings(pool: YAMLMap): YamlSetting[] {
+    return pool.items.flatMap(({ key, value }) => {
+      const word = this.#word(key);
+      if (word === undefined) return [];
+      if (isSeq(value)) {
+        return { key: word, value: value.items.flatMap((item) => this.#word(item) ?? []) };
+      }
+      if (value === null) {
+        this.#complain(word.at, `'${word.text.slice(0, 40)}' is no setting`);
+        return [];
+      }
+      const text = this.#word(value);
+      return text === undefined ? [] : { key: word, value: text };
+    });
+  }
+
+  /** undefined, with a complaint: a map, a list or an alias. */
+  #word(node: unknown): YamlWord | undefined {
+    const at = this.#placeOf(node);
+    if (isScalar(node)) return { text: String(node.value ?? ""), at };
+    this.#complain(at, "a single word is wanted here");
+    return undefined;
+  }
+
+  #placeOf(node: unknown): SourceAt {
+    const range = typeof node === "object" && node !== null && "range" in node ? node.range : null;
+    return this.#at(Array.isArray(range) ? Number(range[0]) : 0);
+  }
+
+  #at(given: number): SourceAt {
+    // Some errors of the package begin at the line's indentation.
+    const offset = given + (/^ */.exec(this.#text.slice(given, given + 200))?.[0].length ?? 0);
+    const { line, col } = this.#lines.linePos(offset);
+    return { file: this.#file, line: Math.max(line, 1), column: Math.max(col, 1) };
+  }
+
+  #complain(at: SourceAt, message: string): void {
+    this.#errors.push({ code: "YAML_UNREADABLE", message, at, remedy: SHAPE });
+  }
 }
 
-function unquoted(text: string): string {
-  const quote = text.charAt(0);
-  const isQuoted = text.length >= 2 && (quote === '"' || quote === "'") && text.endsWith(quote);
-  return isQuoted ? text.slice(1, -1) : text;
+/** The first line of the package's message, as a part of a sentence. */
+function lowered(message: string): string {
+  const [line = ""] = message.split("\n");
+  return `it is no YAML: ${line.charAt(0).toLowerCase()}${line.slice(1)}`;
 }

@@ -121,6 +121,12 @@ describe("wrong pools", () => {
     [pool("\thash: md5\n"), "YAML_UNREADABLE 3:1"],
     [pool("  just words\n"), "YAML_UNREADABLE 3:3"],
     ["  redis: true\n", "YAML_UNREADABLE 1:3,POOL_MISSING"],
+    ["- a\n", "YAML_UNREADABLE 1:1"],
+    ["a:\n  redis: &x true\n  preconnect: *x\n", "YAML_UNREADABLE 3:15"],
+    ["a:\n  redis: true\n  servers:\n  - h: 1\n", "YAML_UNREADABLE 4:5"],
+    ["a:\n  redis: true\n  hash: [md5\n", "YAML_UNREADABLE"],
+    ["a:\n  redis: true\n---\nb:\n  redis: true\n", "YAML_UNREADABLE 3:1"],
+    [`a: ${"[".repeat(3000)}\n`, "YAML_UNREADABLE"],
     ["a:\n  servers:\n  - h:1:1\n", "POOL_MEMCACHED 1:1"],
     ["a:\n  redis: true\n", "SERVERS_MISSING 1:1"],
     ["a:\n  redis: true\n  servers:\n  - h:1\n", "SERVER_BAD 4:5"],
@@ -131,7 +137,9 @@ describe("wrong pools", () => {
   ])("%j", (text, expected) => {
     const { errors, cluster } = importNutcracker(text, "n.yml");
     expect(cluster).toBeUndefined();
-    expect(places(errors)[0]).toBe(expected.split(",")[0]);
+    expect(places(errors)[0]?.startsWith(expected.split(",")[0] ?? ""), places(errors).join()).toBe(
+      true,
+    );
     for (const { remedy } of errors) expect(remedy).toBeTruthy();
   });
 
