@@ -19,7 +19,7 @@ import { namedNode } from "../core/named-node.ts";
 import { systemClock } from "../ports/clock.ts";
 import { pinoLog } from "../ports/process-log.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
-import { SentinelPanel } from "../twemproxy/ask-sentinels.ts";
+import { SentinelPanel } from "../twemproxy/sentinel-panel.ts";
 import { keepMasters } from "../twemproxy/keep-masters.ts";
 import { notify } from "../twemproxy/notify.ts";
 import { Nutcracker } from "../twemproxy/nutcracker.ts";

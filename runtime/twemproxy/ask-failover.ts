@@ -3,7 +3,7 @@
 import { addressOf, nodesOf } from "../core/cluster.ts";
 import { errorText } from "../core/error-text.ts";
 import { masterName, sentinelsOf } from "../core/sentinel-nodes.ts";
-import { SentinelPanel, sentinelLink, type SentinelPorts } from "./ask-sentinels.ts";
+import { SentinelPanel, sentinelLink, type SentinelPorts } from "./sentinel-panel.ts";
 import { isSameAddress } from "./pool-file.ts";
 
 const WITHIN_MS = 15_000;

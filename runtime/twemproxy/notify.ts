@@ -1,6 +1,6 @@
 // notify.ts: what Sentinel runs after a failover where twemproxy is another user's: who is master now goes into the staging file.
 import { TwineError } from "../core/errors.ts";
-import type { MastersReading } from "./ask-sentinels.ts";
+import type { MastersReading } from "./sentinel-panel.ts";
 import { readIfThere, replaceOrOverwrite } from "./live-file.ts";
 import {
   POOL_FILE_BYTES_MAX,

@@ -4,7 +4,7 @@ import { addressOf, nodesOf, type ClusterNode } from "../core/cluster.ts";
 import { credentialsOf } from "../core/credentials.ts";
 import { errorText } from "../core/error-text.ts";
 import type { NodeAnswer, StackObservation } from "../status/sentinel-report.ts";
-import { SentinelPanel, type SentinelPorts } from "./ask-sentinels.ts";
+import { SentinelPanel, type SentinelPorts } from "./sentinel-panel.ts";
 import { isSameAddress } from "./pool-file.ts";
 
 const ANSWER_WITHIN_MS = 2000;

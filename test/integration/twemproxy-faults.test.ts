@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { silentLog } from "../../runtime/ports/log.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
-import { SentinelPanel } from "../../runtime/twemproxy/ask-sentinels.ts";
+import { SentinelPanel } from "../../runtime/twemproxy/sentinel-panel.ts";
 import { keepMasters, type MastersSource } from "../../runtime/twemproxy/keep-masters.ts";
 import { Nutcracker } from "../../runtime/twemproxy/nutcracker.ts";
 import { nutcrackerProgram } from "../../runtime/twemproxy/programs.ts";

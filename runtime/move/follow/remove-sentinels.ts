@@ -6,11 +6,13 @@ import { askSentinels, type WatchedMaster } from "../import/ask-sentinels.ts";
 import { addressText, type ImportedNode } from "../import/imported.ts";
 import { openSource, type SourceOptions } from "../import/source-link.ts";
 
-/** Removes every set whose master is one of `olds`, on every Sentinel. Answers the commands that bring them back. */
+/** Removes every set whose master is one of `olds`, on every Sentinel. Answers the commands that bring them back.
+    `hasPassword`: the old masters have one, which a Sentinel shows nobody. */
 export async function removeFromSentinels(
   given: readonly ImportedNode[],
   olds: readonly string[],
   options: SourceOptions,
+  hasPassword: boolean,
 ): Promise<readonly string[]> {
   if (given.length === 0) return [];
   const { sentinels, masters, errors } = await askSentinels(given, options);
@@ -22,7 +24,7 @@ export async function removeFromSentinels(
     try {
       for (const watched of ours) {
         await socket.call("SENTINEL", "REMOVE", watched.name);
-        undo.push(monitorCommand(sentinel, watched));
+        undo.push(...commandsBack(sentinel, watched, hasPassword));
       }
     } catch (cause) {
       throw new TwineError(
@@ -42,9 +44,16 @@ export async function removeFromSentinels(
   return undo;
 }
 
-function monitorCommand(
+function commandsBack(
   { host, port }: ImportedNode,
-  { name, master, quorum }: WatchedMaster,
-): string {
-  return `redis-cli -h ${host} -p ${port} SENTINEL MONITOR ${name} ${master.host} ${master.port} ${quorum}`;
+  { name, master, quorum, settings }: WatchedMaster,
+  hasPassword: boolean,
+): string[] {
+  const tool = `redis-cli -h ${host} -p ${port} SENTINEL`;
+  const auth = hasPassword ? ["auth-pass", "PASSWORD"] : [];
+  const words = [...settings, ...auth].join(" ");
+  return [
+    `${tool} MONITOR ${name} ${master.host} ${master.port} ${quorum}`,
+    ...(words === "" ? [] : [`${tool} SET ${name} ${words}`]),
+  ];
 }

@@ -135,9 +135,10 @@ async function withoutSentinels(
   pairs: readonly Pair[],
   options: SwitchOptions,
 ): Promise<readonly string[]> {
-  const { sentinels, sentinelSource } = options;
+  const { sentinels, sentinelSource, source } = options;
   const addresses = pairs.map(({ old }) => old.address);
-  const undo = await removeFromSentinels(sentinels, addresses, sentinelSource);
+  const hasPassword = source.password !== undefined;
+  const undo = await removeFromSentinels(sentinels, addresses, sentinelSource, hasPassword);
   if (undo.length > 0) options.say("no Sentinel watches the old masters any more");
   const endMs = options.clock.nowMs() + 5_000;
   for (const { old } of pairs) {

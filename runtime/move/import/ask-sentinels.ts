@@ -4,6 +4,11 @@
 //   given Sentinels --SENTINEL SENTINELS--> all of them --MASTERS, REPLICAS--> one truth, or where they differ
 import { errorText } from "../../core/error-text.ts";
 import type { Problem } from "../../core/errors.ts";
+import {
+  recordedAddress,
+  sentinelRecord,
+  type SentinelRecord,
+} from "../../core/sentinel-records.ts";
 import type { NodeSocket } from "../../replication/node-socket.ts";
 import { itemsOf, textOf, type RespValue } from "../../resp/value.ts";
 import { addressText, type ImportedNode } from "./imported.ts";
@@ -14,6 +19,8 @@ export interface WatchedMaster {
   readonly master: ImportedNode;
   readonly replicas: readonly ImportedNode[];
   readonly quorum: number;
+  /** What SENTINEL SET takes, as it is set there: names and values. */
+  readonly settings: readonly string[];
 }
 
 export interface SentinelTruth {
@@ -21,6 +28,14 @@ export interface SentinelTruth {
   readonly sentinels: readonly ImportedNode[];
   readonly masters: readonly WatchedMaster[];
   readonly errors: readonly Problem[];
+}
+
+/** SENTINEL MONITOR begins with the defaults of these. A password is not shown. */
+const SETTINGS = ["down-after-milliseconds", "failover-timeout", "parallel-syncs"] as const;
+
+function numberIn(record: SentinelRecord, name: string): string[] {
+  const value = record.get(name) ?? "";
+  return /^\d{1,15}$/.test(value) ? [name, value] : [];
 }
 
 /** More than anybody runs: a Sentinel that invents others must not keep us. */
@@ -50,39 +65,43 @@ export async function askSentinels(
       });
     }
   }
-  const masters = answers[0]?.masters ?? [];
+  const masters = unionOf(answers.map((answer) => answer.masters));
   errors.push(...disagreements(answers));
   return { sentinels: answers.map(({ from }) => from), masters, errors };
 }
 
+/** Every Sentinel has to know every set, and with the same master. */
 function disagreements(
   answers: readonly { from: ImportedNode; masters: readonly WatchedMaster[] }[],
 ): Problem[] {
-  const [first, ...others] = answers;
-  if (first === undefined) return [];
-  const problems: Problem[] = [];
-  const say = (name: string, message: string): void => {
-    problems.push({
-      code: "SENTINELS_DISAGREE",
-      message,
-      remedy: `wait for a failover to end; else find the master that clients write to, and let all know it: SENTINEL REMOVE ${name}, SENTINEL MONITOR ${name} HOST PORT QUORUM`,
-    });
-  };
-  for (const other of others) {
-    for (const { name, master } of first.masters) {
-      const found = other.masters.find((watched) => watched.name === name);
-      const [here, there] = [addressText(first.from), addressText(other.from)];
-      if (found === undefined)
-        say(name, `the Sentinel at ${there} does not know ${name}, the one at ${here} does`);
-      else if (addressText(found.master) !== addressText(master)) {
-        say(
-          name,
-          `the Sentinels disagree about ${name}: ${addressText(master)} says the one at ${here}, ${addressText(found.master)} the one at ${there}`,
-        );
-      }
-    }
+  return unionOf(answers.map(({ masters }) => masters)).flatMap(({ name }) => {
+    const sayings = answers.map(({ from, masters }) => ({
+      at: addressText(from),
+      says: masters.find((watched) => watched.name === name)?.master,
+    }));
+    const knows = sayings.find(({ says }) => says !== undefined);
+    const other = sayings.find(
+      ({ says }) =>
+        says === undefined ||
+        (knows?.says !== undefined && addressText(says) !== addressText(knows.says)),
+    );
+    if (knows?.says === undefined || other === undefined) return [];
+    const message =
+      other.says === undefined
+        ? `the Sentinel at ${other.at} does not know ${name}, the one at ${knows.at} does`
+        : `the Sentinels disagree about ${name}: ${addressText(knows.says)} says the one at ${knows.at}, ` +
+          `${addressText(other.says)} the one at ${other.at}`;
+    const remedy = `wait for a failover to end; else find the master that clients write to, and let all know it: SENTINEL REMOVE ${name}, SENTINEL MONITOR ${name} HOST PORT QUORUM`;
+    return [{ code: "SENTINELS_DISAGREE", message, remedy }];
+  });
+}
+
+function unionOf(lists: readonly (readonly WatchedMaster[])[]): WatchedMaster[] {
+  const byName = new Map<string, WatchedMaster>();
+  for (const watched of lists.flat()) {
+    if (!byName.has(watched.name)) byName.set(watched.name, watched);
   }
-  return problems;
+  return [...byName.values()];
 }
 
 async function askOne(
@@ -102,6 +121,7 @@ async function askOne(
         master,
         replicas: await replicasOf(socket, name),
         quorum: Number(record.get("quorum") ?? 1),
+        settings: SETTINGS.flatMap((setting) => numberIn(record, setting)),
       });
       const found = itemsOf(await socket.call("SENTINEL", "SENTINELS", name));
       others.push(...found.flatMap((peer) => nodeOf(fieldsOf(peer)) ?? []));
@@ -121,14 +141,10 @@ async function replicasOf(socket: NodeSocket, name: string): Promise<ImportedNod
   });
 }
 
-function nodeOf(record: ReadonlyMap<string, string>): ImportedNode | undefined {
-  const [host, port] = [record.get("ip") ?? "", Number(record.get("port") ?? 0)];
-  return host === "" || !(port >= 1 && port <= 65_535) ? undefined : { host, port };
+function nodeOf(record: SentinelRecord): ImportedNode | undefined {
+  return recordedAddress(record.get("ip") ?? "", record.get("port") ?? "");
 }
 
-function fieldsOf(record: RespValue): Map<string, string> {
-  const words = itemsOf(record).map((item) => textOf(item) ?? "");
-  const fields = new Map<string, string>();
-  for (let at = 0; at + 1 < words.length; at += 2) fields.set(words[at] ?? "", words[at + 1] ?? "");
-  return fields;
+function fieldsOf(record: RespValue): SentinelRecord {
+  return sentinelRecord(itemsOf(record).map((item) => textOf(item) ?? ""));
 }

@@ -101,7 +101,7 @@ class PoolReader {
   /** undefined, with a complaint: a map, a list or an alias. */
   #word(node: unknown): YamlWord | undefined {
     const at = this.#placeOf(node);
-    if (isScalar(node)) return { text: String(node.value ?? ""), at };
+    if (isScalar(node)) return { text: typeof node.value === "string" ? node.value : "", at };
     this.#complain(at, "a single word is wanted here");
     return undefined;
   }

@@ -202,8 +202,8 @@ sentinel known-slave shard-a 10.0.0.1 6666
   test("what the running Sentinels know wins over the file, and is said", () => {
     const cluster = clusterOf(GOOD);
     const masters = [
-      { name: "one", master: at("10.0.0.9"), replicas: [at("10.0.0.1")], quorum: 1 },
-      { name: "shard-b", master: at("10.0.0.8"), replicas: [], quorum: 1 },
+      { name: "one", master: at("10.0.0.9"), replicas: [at("10.0.0.1")], quorum: 1, settings: [] },
+      { name: "shard-b", master: at("10.0.0.8"), replicas: [], quorum: 1, settings: [] },
     ];
     const joined = withSentinels(cluster, { masters });
     expect(joined.cluster.shards.map(({ master }) => master.host)).toEqual([

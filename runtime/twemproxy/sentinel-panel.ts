@@ -1,9 +1,10 @@
-// ask-sentinels.ts: which node is master of each partition, asked of every Sentinel at once; and to be told when that changes.
+// sentinel-panel.ts: which node is master of each partition, asked of every Sentinel at once; and to be told when that changes.
 import { addressOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import { asDefaultUser, credentialsOf, type Secret } from "../core/credentials.ts";
 import { errorText } from "../core/error-text.ts";
 import type { Problem } from "../core/errors.ts";
 import { masterName, sentinelsOf } from "../core/sentinel-nodes.ts";
+import { recordedAddress, recordedEpoch, sentinelRecord } from "../core/sentinel-records.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { OpenLink, RedisLink, RedisReply } from "../ports/redis-link.ts";
 import { agreedMaster, type SentinelAnswer } from "./agreed-master.ts";
@@ -98,10 +99,11 @@ export class SentinelPanel {
         const name = masterName(partition);
         // The address changes as soon as a replica is promoted, the map's own ip only when all others follow it.
         const address = await link.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name);
-        const master = addressIn(address);
+        const master = masterIn(address);
         if (master === undefined) continue;
         const facts = await link.call("SENTINEL", "MASTER", name);
-        found.set(partition, { sentinel: sentinel.name, master, epoch: epochIn(facts) });
+        const epoch = recordedEpoch(sentinelRecord(wordsOf(facts)));
+        found.set(partition, { sentinel: sentinel.name, master, epoch });
       }
       return found;
     } finally {
@@ -162,19 +164,13 @@ function placeOf({ host, port }: SentinelPlace): ServerAddress {
   return { host: addressOf(host), port };
 }
 
-function addressIn(reply: RedisReply): ServerAddress | undefined {
-  if (!Array.isArray(reply)) return undefined;
-  const [host, port] = reply as readonly RedisReply[];
-  const number = Number(port);
-  if (typeof host !== "string" || !Number.isInteger(number)) return undefined;
-  return { host: addressOf(host), port: number };
+function wordsOf(reply: RedisReply): string[] {
+  return Array.isArray(reply) ? (reply as readonly RedisReply[]).map(String) : [];
 }
 
-/** The map comes as a flat list of names and values. */
-function epochIn(reply: RedisReply): number {
-  const words = Array.isArray(reply) ? (reply as readonly RedisReply[]) : [];
-  const epoch = Number(words[words.indexOf("config-epoch") + 1]);
-  return Number.isSafeInteger(epoch) && epoch >= 0 ? epoch : 0;
+function masterIn(reply: RedisReply): ServerAddress | undefined {
+  const [host = "", port = ""] = wordsOf(reply);
+  return recordedAddress(addressOf(host), port);
 }
 
 function nobodyAnswers(
