@@ -101,7 +101,7 @@ test.skipIf(isMissing("redis-server", "redis-cli"))(
 
     // The same on ports that are free here, with monitors and a router.
     const cluster = await FaultCluster.create(
-      `${text.replace(/^(p0[ab])=data 0 127\.0\.0\.1 \d+/gm, "$1=data 0 {$1}")}` +
+      text.replace(/^(p0[ab])=data 0 127\.0\.0\.1 \d+/gm, "$1=data 0 {$1}") +
         "s1=status {s1} 0\nm1=monitor {m1}\nr1=router {r1}\n",
     );
     cleanUp(() => cluster.remove());
