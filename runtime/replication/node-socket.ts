@@ -6,7 +6,7 @@
 // Every way out closes the socket: an error, an abort, silence, destroy().
 import { connect as connectPlain, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { attemptsOf, type Credentials } from "../core/credentials.ts";
+import { attemptsOf, type Login } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
 import { drained } from "../ports/drained.ts";
 import { tlsTo, type LinkTls } from "../ports/link-tls.ts";
@@ -24,7 +24,7 @@ export type NodeAddress =
 
 export interface NodeSocketOptions {
   readonly clock: Clock;
-  readonly credentials?: Credentials | undefined;
+  readonly credentials?: Login | undefined;
   /** Absent: the node is spoken to without TLS. */
   readonly tls?: LinkTls | undefined;
   /** Aborting it ends the connection with its reason. */
@@ -54,7 +54,7 @@ export async function openNodeSocket(
   }
 }
 
-async function logIn(socket: NodeSocket, credentials: Credentials): Promise<void> {
+async function logIn(socket: NodeSocket, credentials: Login): Promise<void> {
   const { username } = credentials;
   const [password = "", fallback] = attemptsOf(credentials);
   try {

@@ -5,7 +5,7 @@
 // With rdb-only (Redis 6.2) the node keeps no stream for us, lists us as no replica, and closes after the RDB. Its own
 // file is not touched, for with `capa eof` it may stream straight from memory. A replica gives its RDB as well as a master.
 import type { HistoryMark } from "../core/view.ts";
-import type { Credentials } from "../core/credentials.ts";
+import type { Login } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
 import { systemClock } from "../ports/clock.ts";
 import type { LinkTls } from "../ports/link-tls.ts";
@@ -15,7 +15,7 @@ import { openNodeSocket, type NodeAddress, type NodeSocket } from "./node-socket
 import { RdbTransfer } from "./rdb-transfer.ts";
 
 export interface RdbStreamOptions {
-  readonly credentials: Credentials | undefined;
+  readonly credentials: Login | undefined;
   readonly tls?: LinkTls | undefined;
   /** Aborting it ends the stream with its reason. */
   readonly signal: AbortSignal;

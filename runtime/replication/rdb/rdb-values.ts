@@ -113,7 +113,8 @@ export class RdbValues {
   }
 }
 
-function dumpOf(parts: readonly Buffer[], version: number): Buffer {
+/** What DUMP gives of a value that an RDB of this version holds: its type byte and its bytes, in parts. */
+export function dumpOf(parts: readonly Buffer[], version: number): Buffer {
   const tail = Buffer.alloc(VERSION_BYTES);
   tail.writeUInt16LE(version);
   const crc = new Crc64();
