@@ -10,7 +10,8 @@ const SECRET_BYTES_MAX = 4096;
  * `${code}_UNREADABLE`, and `${code}_OPEN` for a file that other users may read or change.
  */
 export function readSecret(
-  variable: `TWINE_${"" | "SMTP_" | "SOURCE_" | "TARGET_" | "SENTINEL_"}PASSWORD_FILE` | "--new-file",
+  variable:
+    `TWINE_${"" | "SMTP_" | "SOURCE_" | "TARGET_" | "SENTINEL_"}PASSWORD_FILE` | "--new-file",
   code: `${"" | "SMTP_" | "SOURCE_" | "TARGET_" | "SENTINEL_"}PASSWORD`,
   env: NodeJS.ProcessEnv,
 ): string | undefined {
