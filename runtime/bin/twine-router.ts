@@ -3,6 +3,7 @@
 import { requireTwinesMonitors } from "../core/not-with-sentinel.ts";
 import cluster from "node:cluster";
 import { hostname } from "node:os";
+import { Option } from "commander";
 import { listenOn } from "../cli/listen.ts";
 import { loadConf, printWarnings, readPassword, runTool, tool, twineVersion } from "../cli/tool.ts";
 import { nodesOf, type ClusterConfig, type RouterNode } from "../core/cluster.ts";
@@ -14,6 +15,7 @@ import { systemClock } from "../ports/clock.ts";
 import { loadPartitioner } from "../ports/hash-source.ts";
 import { readHttpToken } from "../ports/http-token.ts";
 import { pinoLog, type ProcessLog } from "../ports/process-log.ts";
+import { askToEnd } from "../ports/predecessor.ts";
 import { openFilesMax } from "../ports/open-files.ts";
 import { requireFree } from "../ports/listen.ts";
 import { openRedisLink, type OpenLink } from "../ports/redis-link.ts";
@@ -34,13 +36,28 @@ const program = tool({
   summary:
     "Runs one router of the cluster in the foreground: clients speak to it as to one Redis. SIGTERM sends the outstanding replies and ends; SIGHUP reads twine.conf again and reopens the log.",
   examples: ["$ twine-router r1 --conf twine.conf", "$ redis-cli -p 6400 set foo bar"],
-}).argument("<name>", "a router of twine.conf");
+})
+  .argument("<name>", "a router of twine.conf")
+  .addOption(
+    // Used by twine-apply only; users do not need it.
+    new Option(
+      "--take-over <pid>",
+      "share the port of that process of the same router, and end it once this one listens",
+    ).hideHelp(),
+  );
 
 /** A worker has drain-for to send the outstanding replies, and this time to end after that. */
 const END_MARGIN_MS = 2000;
 
+interface RouterOptions {
+  readonly conf?: string;
+  readonly takeOver?: string;
+}
+
 interface Start {
   readonly config: ClusterConfig;
+  /** The process of this router that this one replaces. */
+  readonly predecessor: number | undefined;
   readonly node: RouterNode;
   readonly password: Secret | undefined;
   readonly addresses: readonly string[];
@@ -48,19 +65,31 @@ interface Start {
 
 async function main(): Promise<number> {
   program.parse();
-  const { config, warnings } = loadConf(program.opts<{ conf?: string }>());
+  const options = program.opts<RouterOptions>();
+  const { config, warnings } = loadConf(options);
   requireTwinesMonitors(config, "twine-router", "twine-start, which starts twemproxy");
   if (cluster.isPrimary) printWarnings(warnings);
   const node = namedNode(config, "router", program.args[0] ?? "");
   const password = readPassword();
   const addresses = listenOn(node.host, password !== undefined);
-  const start = { config, node, password, addresses };
+  const predecessor = options.takeOver === undefined ? undefined : Number(options.takeOver);
+  const start = { config, predecessor, node, password, addresses };
+  if (cluster.isPrimary && predecessor === undefined) await requirePorts(start);
   const isParent = cluster.isPrimary && config.settings.workers > 1;
   return isParent ? runWorkers(start) : runRouter(start);
 }
 
+/** Ports can be shared with a process that is to be taken over, so each is checked first. */
+async function requirePorts({ node, addresses }: Start): Promise<void> {
+  const at = (port: number) => addresses.map((host) => ({ host, port }));
+  await requireFree(at(node.port), "the router");
+  if (node.statsPort !== undefined)
+    await requireFree(at(node.statsPort), "the router's statistics");
+}
+
 /** The router itself: the only process, or one worker. */
-async function runRouter({ config, node, password, addresses }: Start): Promise<number> {
+async function runRouter(start: Start): Promise<number> {
+  const { config, node, password, addresses } = start;
   const { worker } = cluster;
   const log = pinoLog(worker === undefined ? node.name : `${node.name}/${worker.id}`);
   const partitioner = await loadPartitioner(config);
@@ -71,17 +100,16 @@ async function runRouter({ config, node, password, addresses }: Start): Promise<
   let stats: StatsServer | undefined;
   try {
     const listen = addresses.map((host) => ({ host, port: node.port }));
-    const ofWorker =
-      worker === undefined ? {} : { isPortShared: true, clientIdsFrom: clientIdsFrom(worker.id) };
+    const ofWorker = worker === undefined ? {} : { clientIdsFrom: clientIdsFrom(worker.id) };
     const { name } = node;
     const ownPorts = { ...ports, viewSource, partitioner, listen, descriptors: openFilesMax() };
-    const router = await startRouter({ ...ownPorts, name, ...ofWorker });
+    const router = await startRouter({ ...ownPorts, name, isPortShared: true, ...ofWorker });
     const drift = watchConfDrift({
       ...{ config, viewSource, log },
       readConf: (digest) => readAdoptedConf({ ...ports, openLink, user: "router" }, digest),
     });
     const snapshot = (): RouterSnapshot => withDrift(router.snapshot(), drift);
-    const read = (): ClusterConfig => loadConf(program.opts<{ conf?: string }>()).config;
+    const read = (): ClusterConfig => loadConf(program.opts<RouterOptions>()).config;
     const reload = async (changed: ClusterConfig): Promise<readonly string[]> => {
       const waiting = await router.reload(changed);
       drift.reload(changed);
@@ -102,6 +130,7 @@ async function runRouter({ config, node, password, addresses }: Start): Promise<
         throw error;
       });
       log.info("started", { port: node.port, cluster: config.settings.cluster });
+      await takeOver(start, log);
     } else {
       answerParent(process, snapshot);
     }
@@ -123,13 +152,10 @@ function withDrift(snapshot: RouterSnapshot, drift: ConfDrift): RouterSnapshot {
 }
 
 /** The parent of several workers. */
-async function runWorkers({ config, node, addresses }: Start): Promise<number> {
+async function runWorkers(start: Start): Promise<number> {
+  const { config, node, addresses } = start;
   const { workers: count, cluster: name } = config.settings;
   const log = pinoLog(node.name);
-  await requireFree(
-    addresses.map((host) => ({ host, port: node.port })),
-    "the router",
-  );
   const pool = new WorkerPool({ cluster, count, clock: systemClock, log });
   process.on("SIGHUP", () => {
     log.reopen();
@@ -147,6 +173,7 @@ async function runWorkers({ config, node, addresses }: Start): Promise<number> {
       facts: facts(pool.restarts),
     }));
     log.info("started", { port: node.port, cluster: name, workers: count });
+    await takeOver(start, log);
     await ended;
   } catch (error) {
     await pool.end(endWaitMs);
@@ -161,6 +188,13 @@ async function runWorkers({ config, node, addresses }: Start): Promise<number> {
   return exitCode;
 }
 
+/** The predecessor sends the outstanding replies and ends; new clients come to this process from now on. */
+async function takeOver({ predecessor, node }: Start, log: ProcessLog): Promise<void> {
+  if (predecessor === undefined) return;
+  const isAsked = await askToEnd(predecessor, ["twine-router", node.name]);
+  if (isAsked) log.info("takes over", { from: predecessor });
+}
+
 async function openStats(
   config: ClusterConfig,
   addresses: readonly string[],
@@ -171,7 +205,7 @@ async function openStats(
   // Errors in the file must be reported now, not at the first request.
   readHttpToken(config);
   return startStatsServer({
-    ...{ addresses, port, collect, clock: systemClock },
+    ...{ addresses, port, collect, clock: systemClock, isPortShared: true },
     isKnownHost: (header) => isKnownHost(header, config),
     token: () => readHttpToken(config),
   });

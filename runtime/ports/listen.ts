@@ -27,6 +27,23 @@ export function listen<S extends Server>(
   });
 }
 
+/** As listen(), but other processes may share the port (SO_REUSEPORT) where the system supports that. */
+export async function listenShared<S extends Server>(
+  make: () => S,
+  address: ListenAddress,
+  what: string,
+): Promise<S> {
+  const reusePort = "port" in address;
+  try {
+    return await listen(make(), address, what, { reusePort });
+  } catch (error) {
+    const cause = error instanceof Error ? error.cause : undefined;
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    if (!reusePort || (code !== "ENOTSUP" && code !== "EINVAL")) throw error;
+    return listen(make(), address, what);
+  }
+}
+
 /** Listens on every address, each with a server from `make`, or on none. Throws as listen() does. */
 export async function listenOnAll<S extends Server>(
   addresses: readonly ListenAddress[],

@@ -9,7 +9,7 @@ import { credentialsOf, type Secret } from "../core/credentials.ts";
 import { openEngine, type EngineClient } from "../engine/engine.ts";
 import type { RouterSnapshot } from "../engine/stats/snapshot.ts";
 import type { Clock } from "../ports/clock.ts";
-import { listen, type ListenAddress } from "../ports/listen.ts";
+import { listen, listenShared, type ListenAddress } from "../ports/listen.ts";
 import type { Log } from "../ports/log.ts";
 import type { FingerprintedPartitioner } from "../ports/partitioner.ts";
 import type { Random } from "../ports/random.ts";
@@ -146,7 +146,7 @@ function addressesOf(listenOn: RouterOptions["listen"]): readonly ListenAddress[
 }
 
 /** The system spreads connections over a shared port if it supports that; otherwise node:cluster's parent listens. */
-async function listenAt(
+function listenAt(
   address: ListenAddress,
   isShared: boolean,
   { settings }: RouterRules,
@@ -158,13 +158,7 @@ async function listenAt(
     createServer({ allowHalfOpen: true, noDelay: true, ...alive }, (socket) => {
       door.enter(socket);
     });
-  const reusePort = isShared && "port" in address;
-  try {
-    return await listen(server(), address, "the router", { reusePort });
-  } catch (error) {
-    const cause = error instanceof Error ? error.cause : undefined;
-    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-    if (!reusePort || (code !== "ENOTSUP" && code !== "EINVAL")) throw error;
-    return await listen(server(), address, "the router");
-  }
+  return isShared
+    ? listenShared(server, address, "the router")
+    : listen(server(), address, "the router");
 }

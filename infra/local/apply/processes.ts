@@ -16,7 +16,7 @@ import { askAddress, healthCredentials } from "../targets.ts";
 import type { ServiceLook } from "./look.ts";
 import type { ClusterAccess, Done } from "./rolling.ts";
 import { endSupervision } from "./supervised.ts";
-import { restartService, type FileWriter, type Service } from "./service-steps.ts";
+import { replaceRouter, type FileWriter, type Service } from "./service-steps.ts";
 import type { Lock, Turns } from "./turns.ts";
 
 const LOOK_EVERY_MS = 100;
@@ -90,7 +90,7 @@ async function restartInTurn(
     const outcome = { isRestarted: false };
     try {
       await until(parts, `too few others are up; ${name} was not restarted`, async () => {
-        outcome.isRestarted = (await mayStop()) && (await restartService(service, permit));
+        outcome.isRestarted = (await mayStop()) && (await replaceRouter(service, permit));
         return outcome.isRestarted || !lock.isHeld();
       });
       if (outcome.isRestarted) return lock;

@@ -15,8 +15,11 @@ import { applyHost, inspectHost } from "../files/setup.ts";
 import { silentProgress } from "../progress.ts";
 import { switchAofOn } from "../processes/data-form.ts";
 import { startHosts } from "../processes/start.ts";
+import { runningShape } from "../processes/running-shape.ts";
 import { isTurnLost, stopHosts } from "../processes/stop.ts";
+import { takeOver } from "../processes/take-over.ts";
 import { monitorAgain, unmonitor } from "../supervisor/monit.ts";
+import { unitOfProcess } from "../supervisor/systemd.ts";
 import { askAddress, healthCredentials, type Target } from "../targets.ts";
 
 const LOOK_EVERY_MS = 50;
@@ -167,6 +170,29 @@ export async function restartService(
   } catch (error) {
     if (isTurnLost(error)) return false;
     throw error;
+  } finally {
+    if (hasMonit) await monitorAgain(own, [target]);
+  }
+}
+
+/**
+ * As restartService(), but a router listens again before its old process ends: the new process shares the port and asks the
+ * old one to end once it listens itself. Where that can't be done it is a restart.
+ */
+export async function replaceRouter(service: Service, permit: Permit): Promise<boolean> {
+  const { context, target } = service;
+  const { running } = target;
+  const isShared = (await runningShape(target))?.isPortShared === true;
+  if (!isShared || running === undefined || (await unitOfProcess(running.pid)) !== undefined) {
+    return restartService(service, permit);
+  }
+  const own = ownContext(context, target);
+  const hasMonit = context.supervisor === "monit";
+  try {
+    if (hasMonit) await unmonitor(own, [target]);
+    if (!(await permit.isReady()) || !permit.isHeld()) return false;
+    await takeOver(own, target, running);
+    return true;
   } finally {
     if (hasMonit) await monitorAgain(own, [target]);
   }

@@ -24,6 +24,8 @@ export interface RunningShape {
   readonly shape: string;
   /** Digest of the twine.conf that it was started with, or has read at the last SIGHUP of a tool. */
   readonly confDigest: string;
+  /** A router that lets another process of it listen on its port (take-over.ts). */
+  readonly isPortShared?: boolean;
 }
 
 const MODE = 0o644;
@@ -68,7 +70,8 @@ export async function rememberShape(
   { startTime }: RunningProcess,
 ): Promise<void> {
   const shape = processShape(config, target.service);
-  await write(target, { startTime, shape, confDigest: plan.confDigest });
+  const isPortShared = process.platform === "linux" && target.service.command[0] === "twine-router";
+  await write(target, { startTime, shape, confDigest: plan.confDigest, isPortShared });
 }
 
 /** Call it after a SIGHUP: keeps the shape of the start; an unknown shape stays unknown. */

@@ -10,7 +10,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import type { Hono } from "hono";
 import type { Clock } from "../../ports/clock.ts";
-import { listen } from "../../ports/listen.ts";
+import { listen, listenShared } from "../../ports/listen.ts";
 import { readOnlyApp, type ReadOnlyOptions } from "../../ports/read-only-app.ts";
 import { metricsText, type RouterFacts } from "./metrics.ts";
 import type { RouterSnapshot } from "../../engine/stats/snapshot.ts";
@@ -27,6 +27,8 @@ export interface StatsServerOptions extends ReadOnlyOptions {
   readonly clock: Clock;
   readonly addresses: readonly string[];
   readonly port: number;
+  /** Another process of this router may listen there, which this one takes over. */
+  readonly isPortShared?: boolean;
 }
 
 /** An HTTP client sends its request at once. A client that is silent for longer gets twemproxy's statistics. */
@@ -90,10 +92,17 @@ export async function startStatsServer(options: StatsServerOptions): Promise<Sta
   };
   try {
     for (const host of addresses) {
-      const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, accept);
-      server.maxConnections = CONNECTIONS_MAX;
-      servers.push(server);
-      await listen(server, { host, port }, "the statistics of the router");
+      const make = (): Server => {
+        const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, accept);
+        server.maxConnections = CONNECTIONS_MAX;
+        return server;
+      };
+      const what = "the statistics of the router";
+      const address = { host, port };
+      const isShared = options.isPortShared === true;
+      servers.push(
+        await (isShared ? listenShared(make, address, what) : listen(make(), address, what)),
+      );
     }
   } catch (error) {
     await close();
