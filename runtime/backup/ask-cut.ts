@@ -5,7 +5,7 @@ import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import { askAlpha } from "../register/ask-alpha.ts";
 import type { SharedHashes } from "../register/shared-hashes.ts";
-import { sourcesOf } from "./choose-source.ts";
+import { sourcesOf } from "../replication/choose-source.ts";
 import type { CutPorts } from "./consistent-cut.ts";
 
 export interface AskCutOptions {

@@ -6,7 +6,7 @@
 import type { Cut } from "../core/cut.ts";
 import { TwineError } from "../core/errors.ts";
 import type { HistoryMark } from "../core/view.ts";
-import type { Source } from "./choose-source.ts";
+import type { Source } from "../replication/choose-source.ts";
 import { FeedRecorder, type FeedRecorderOptions } from "./feed-recorder.ts";
 import type { SavedFeed } from "./manifest.ts";
 

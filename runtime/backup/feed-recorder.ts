@@ -15,7 +15,7 @@ import { openChangeFeed, type ChangeFeed } from "../replication/change-feed.ts";
 import { NodeError } from "../replication/node-error.ts";
 import { openNodeSocket } from "../replication/node-socket.ts";
 import { textOf } from "../resp/value.ts";
-import type { Source } from "./choose-source.ts";
+import type { Source } from "../replication/choose-source.ts";
 import type { Copies } from "./copies.ts";
 import type { SavedFeed } from "./manifest.ts";
 import { encodersOf, endingOf, StoredBytes, type Encoding } from "./save-partition.ts";

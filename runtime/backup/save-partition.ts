@@ -15,7 +15,7 @@ import { RdbCounts } from "../replication/rdb/rdb-counts.ts";
 import { RdbError } from "../replication/rdb/rdb-error.ts";
 import { RdbScanner, type RdbPiece } from "../replication/rdb/rdb-scanner.ts";
 import type { OpenRdbStream } from "../replication/rdb-stream.ts";
-import type { Source } from "./choose-source.ts";
+import type { Source } from "../replication/choose-source.ts";
 import { encoderOf, type Encoder } from "./compression.ts";
 import type { Copies, FileCopies } from "./copies.ts";
 import type { Recipients } from "./encryption.ts";

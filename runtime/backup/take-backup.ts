@@ -6,7 +6,7 @@ import type { KeepRule } from "../core/cluster.ts";
 import { TwineError } from "../core/errors.ts";
 import type { Hashing } from "../core/hashing.ts";
 import type { View } from "../core/view.ts";
-import { sourcesOf, type Source } from "./choose-source.ts";
+import { sourcesOf, type Source } from "../replication/choose-source.ts";
 import { ConsistentCut, type CutPorts, type CutResult } from "./consistent-cut.ts";
 import { Copies, problemOf } from "./copies.ts";
 import { backupId, MANIFEST_FORMAT, printManifest } from "./manifest.ts";

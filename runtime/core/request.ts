@@ -51,7 +51,7 @@ export type RestoreRequest =
 export type ReshardRequest =
   | {
       readonly kind: "reshard";
-      readonly step: "begin" | "switch" | "fence" | "commit" | "cancel";
+      readonly step: "begin" | "switch" | "fence" | "commit" | "undo" | "cancel";
       readonly token: string;
       /** Who started it. For display only. */
       readonly by: string;

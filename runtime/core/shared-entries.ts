@@ -29,7 +29,7 @@ const alive = schema.recordOf({
 });
 
 const reshardStep = schema.recordOf({
-  step: schema.oneOf("begin", "switch", "fence", "commit", "cancel"),
+  step: schema.oneOf("begin", "switch", "fence", "commit", "undo", "cancel"),
   token: name,
   by: schema.text,
   conf: schema.textUpTo(ENTRY_CHARS_MAX),

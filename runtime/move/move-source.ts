@@ -21,15 +21,21 @@ import { parseCommandTable, type CommandTable } from "../route/commands/command-
 import { copyExactly, type CopiedKey } from "./exact-copy.ts";
 import { planFeed } from "./feed-plan.ts";
 import type { Spool } from "./spool.ts";
-import type { MoveTarget } from "./target.ts";
+import type { MoveTarget, Words } from "./target.ts";
 
 export interface MoveSourceOptions {
   readonly address: NodeAddress;
+  /** Of a user that may read the RDB and the feed. */
   readonly credentials?: Credentials | undefined;
+  /** Of a user that may read keys; absent: the same. */
+  readonly readerCredentials?: Credentials | undefined;
   readonly tls?: LinkTls | undefined;
   /** The database that is moved. */
   readonly db: number;
   readonly targets: readonly MoveTarget[];
+  /** Its function libraries are moved too. All sources of a cluster have the same, so one of them is enough.
+      @default true */
+  readonly movesLibraries?: boolean;
   /** Index into the targets; undefined: the key stays. */
   targetOf(key: Buffer): number | undefined;
   /** Keeps the feed while the RDB is read. The caller closes it. */
@@ -42,9 +48,17 @@ export interface MoveSourceOptions {
 
 /** Sent to a target and not yet answered. */
 const IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024;
+const BATCH_BYTES_MAX = 64 * 1024;
 /** One MULTI makes the source stand still for its dumps. */
 const KEYS_PER_COPY = 50;
 const SILENCE_MS_MAX = 60_000;
+
+/** Commands of one target that were not sent yet. */
+interface Batch {
+  readonly commands: Words[];
+  readonly keys: (readonly Buffer[] | undefined)[];
+  bytes: number;
+}
 
 /** Of one node. Errors are NodeErrors of the source, or TwineErrors MOVE_REFUSED, MOVE_VALUE_TOO_LONG, MOVE_RESTART. */
 export class MoveSource {
@@ -57,10 +71,12 @@ export class MoveSource {
   #asking: NodeSocket | undefined;
   #table: CommandTable = new Map();
   #inFlightBytes = 0;
+  readonly #batches = new Map<MoveTarget, Batch>();
   #inFlight = new Set<Promise<void>>();
   #failure: Error | undefined;
   #spooling: Promise<void> | undefined;
   #keys = 0;
+  #bytes = 0;
 
   constructor(options: MoveSourceOptions) {
     this.#options = options;
@@ -72,16 +88,27 @@ export class MoveSource {
     return this.#reader?.offset ?? -1;
   }
 
+  /** The history that the feed follows; undefined before the RDB is loaded. Throws NodeError. */
+  async replicationId(): Promise<string | undefined> {
+    return (await this.#feed)?.replicationId;
+  }
+
   /** Of the RDB, so far. */
   get keys(): number {
     return this.#keys;
   }
 
+  /** Values of the RDB that were sent so far, as RESTORE takes them. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** The whole RDB into the targets. */
   async load(): Promise<void> {
     const { address, credentials, tls, signal, clock } = this.#options;
+    const { readerCredentials = credentials } = this.#options;
     this.#asking = await openNodeSocket(address, {
-      ...{ credentials, tls, signal, clock, silenceMsMax: SILENCE_MS_MAX },
+      ...{ credentials: readerCredentials, tls, signal, clock, silenceMsMax: SILENCE_MS_MAX },
     });
     this.#table = parseCommandTable(await this.#asking.call("COMMAND"));
     const access = { credentials, tls, signal, clock };
@@ -137,7 +164,9 @@ export class MoveSource {
   }
 
   #restoreItem(item: RdbItem): void {
+    const { movesLibraries = true } = this.#options;
     if (item.kind === "library") {
+      if (!movesLibraries) return;
       for (const target of this.#options.targets) {
         this.#send(target, ["FUNCTION", "LOAD", "REPLACE", item.code], []);
       }
@@ -149,6 +178,7 @@ export class MoveSource {
     if (target === undefined) return;
     if (item.kind === "long") throw tooLong(item.key, item.bytes, this.#options.valueBytesMax);
     this.#keys++;
+    this.#bytes += item.dump.length;
     this.#restore(target, item);
   }
 
@@ -161,19 +191,23 @@ export class MoveSource {
   }
 
   /** `keys`: copied anew when the target refuses; undefined: this is such a copy, and a refusal is the end. */
-  #send(
-    target: MoveTarget,
-    words: readonly (Buffer | string)[],
-    keys: readonly Buffer[] | undefined,
-  ): void {
+  #send(target: MoveTarget, words: Words, keys: readonly Buffer[] | undefined): void {
     const bytes = words.reduce((sum, word) => sum + word.length, 0);
     this.#inFlightBytes += bytes;
-    const sent = target.send(words).then(
-      (refusal) => {
+    const batch = this.#batches.get(target) ?? { commands: [], keys: [], bytes: 0 };
+    this.#batches.set(target, batch);
+    batch.commands.push(words);
+    batch.keys.push(keys);
+    batch.bytes += bytes;
+    if (batch.bytes > BATCH_BYTES_MAX) this.#sendBatch(target, batch);
+  }
+
+  #sendBatch(target: MoveTarget, { commands, keys: keysOf, bytes }: Batch): void {
+    this.#batches.delete(target);
+    const sent = target.send(commands).then(
+      (refusals) => {
         this.#inFlightBytes -= bytes;
-        if (refusal === undefined) return;
-        if (keys === undefined || keys.length === 0) this.#fail(refusedBy(refusal));
-        for (const key of keys ?? []) this.#refused.set(key.toString("latin1"), key);
+        for (const [index, refusal] of refusals) this.#take(refusal, keysOf[index]);
       },
       (error: unknown) => {
         this.#inFlightBytes -= bytes;
@@ -184,7 +218,17 @@ export class MoveSource {
     void sent.finally(() => this.#inFlight.delete(sent));
   }
 
+  #take(refusal: NodeError, keys: readonly Buffer[] | undefined): void {
+    if (keys === undefined || keys.length === 0) this.#fail(refusedBy(refusal));
+    for (const key of keys ?? []) this.#refused.set(key.toString("latin1"), key);
+  }
+
+  #sendAll(): void {
+    for (const [target, batch] of this.#batches) this.#sendBatch(target, batch);
+  }
+
   async #belowLimit(): Promise<void> {
+    if (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX) this.#sendAll();
     while (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX && this.#failure === undefined) {
       await Promise.race(this.#inFlight);
     }
@@ -193,12 +237,13 @@ export class MoveSource {
 
   /** Everything that was sent has been answered. */
   async #landed(): Promise<void> {
+    this.#sendAll();
     await Promise.all(this.#inFlight);
     if (this.#failure !== undefined) throw this.#failure;
   }
 
   async #follow(commands: readonly FeedCommand[], endOffset: number): Promise<void> {
-    const { db, targets } = this.#options;
+    const { db, targets, movesLibraries = true } = this.#options;
     const refused = [...this.#refused.values()];
     this.#refused.clear();
     const plan = planFeed(commands, {
@@ -206,7 +251,9 @@ export class MoveSource {
       targetOf: (key) => this.#options.targetOf(key),
     });
     if (plan.restart !== undefined) throw restartFor(plan.restart);
-    for (const args of plan.forAll) for (const target of targets) this.#send(target, args, []);
+    for (const args of movesLibraries ? plan.forAll : []) {
+      for (const target of targets) this.#send(target, args, []);
+    }
     for (const { target, args, keys } of plan.writes) {
       const to = targets[target];
       if (to !== undefined) this.#send(to, args, keys);

@@ -1,24 +1,25 @@
 // target.ts: where keys are moved to, as a port: commands in, executed in the order of the calls.
+// Commands go in batches, because a promise and a packet for each would take longer than Redis needs to execute it.
 import {
   openNodeSocket,
   type NodeAddress,
+  type NodeSocket,
   type NodeSocketOptions,
 } from "../replication/node-socket.ts";
-import { NodeError, type NodeErrorKind } from "../replication/node-error.ts";
+import { kindOfReply, NodeError } from "../replication/node-error.ts";
+import { ReplyScanner } from "../resp/reply-scanner.ts";
+
+/** A command and its arguments. */
+export type Words = readonly (Buffer | string)[];
 
 export interface MoveTarget {
   /**
-   * Sends a command at once; resolves with the target's error reply, or with undefined when it was executed. Rejects when
-   * nobody knows whether it was.
+   * Sends commands at once, in their order; resolves with the target's error replies by their index, when every command has
+   * a reply. Rejects when nobody knows whether all were executed.
    */
-  send(args: readonly (Buffer | string)[]): Promise<NodeError | undefined>;
+  send(commands: readonly Words[]): Promise<ReadonlyMap<number, NodeError>>;
   close(): void;
 }
-
-/** No reply came: the command may have been executed. */
-const BROKEN: ReadonlySet<NodeErrorKind> = new Set([
-  ...(["unreachable", "silent", "closed", "aborted", "protocol"] as const),
-]);
 
 /** One redis-server. Throws NodeError. */
 export async function openNodeTarget(
@@ -27,19 +28,62 @@ export async function openNodeTarget(
 ): Promise<MoveTarget> {
   const socket = await openNodeSocket(address, options);
   if ((options.db ?? 0) !== 0) await socket.call("SELECT", String(options.db));
-  return {
-    send: async (args) => {
-      try {
-        await socket.call(...args);
-        return undefined;
-      } catch (error) {
-        // The connection stands: the node has answered.
-        if (error instanceof NodeError && !BROKEN.has(error.kind)) return error;
-        throw error;
-      }
-    },
-    close: () => {
-      socket.destroy();
-    },
-  };
+  return new NodeTarget(socket);
+}
+
+class NodeTarget implements MoveTarget {
+  readonly #socket: NodeSocket;
+  readonly #scanner = new ReplyScanner();
+  /** Replies are read batch after batch. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(socket: NodeSocket) {
+    this.#socket = socket;
+  }
+
+  send(commands: readonly Words[]): Promise<ReadonlyMap<number, NodeError>> {
+    const written = this.#socket.write(encodeAll(commands));
+    const replies = this.#turn.then(() => this.#refusals(commands.length));
+    this.#turn = replies.catch(() => undefined);
+    return Promise.all([replies, written]).then(([refusals]) => refusals);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  async #refusals(count: number): Promise<ReadonlyMap<number, NodeError>> {
+    const refusals = new Map<number, NodeError>();
+    const scanner = this.#scanner;
+    for (let index = 0; index < count; index++) {
+      while (!scanner.advance()) scanner.push(await this.#socket.chunk());
+      if (scanner.source[scanner.start] !== MINUS) continue;
+      const text = scanner.source.toString("latin1", scanner.start + 1, scanner.end - 2);
+      refusals.set(index, new NodeError(kindOfReply(text), text));
+    }
+    return refusals;
+  }
+}
+
+const MINUS = 45;
+/** `$`, a length and two line ends. */
+const ARG_OVERHEAD_BYTES = 18;
+
+function encodeAll(commands: readonly Words[]): Buffer {
+  let bytesMax = 0;
+  for (const words of commands) {
+    bytesMax += ARG_OVERHEAD_BYTES;
+    for (const word of words) bytesMax += ARG_OVERHEAD_BYTES + Buffer.byteLength(word);
+  }
+  const bytes = Buffer.allocUnsafe(bytesMax);
+  let at = 0;
+  for (const words of commands) {
+    at += bytes.write(`*${words.length}\r\n`, at, "latin1");
+    for (const word of words) {
+      at += bytes.write(`$${Buffer.byteLength(word)}\r\n`, at, "latin1");
+      at += typeof word === "string" ? bytes.write(word, at) : word.copy(bytes, at);
+      at += bytes.write("\r\n", at, "latin1");
+    }
+  }
+  return bytes.subarray(0, at);
 }

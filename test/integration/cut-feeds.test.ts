@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { expect, onTestFinished, test } from "vitest";
-import { sourcesOf } from "../../runtime/backup/choose-source.ts";
+import { sourcesOf } from "../../runtime/replication/choose-source.ts";
 import type { Compression, Manifest } from "../../runtime/backup/manifest.ts";
 import { prepareBackup, type Prepared } from "../../runtime/backup/restore/prepare.ts";
 import { privateFiles } from "../../runtime/backup/restore/private-files.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { ConsistentCut } from "../../runtime/backup/consistent-cut.ts";
-import type { Source } from "../../runtime/backup/choose-source.ts";
+import type { Source } from "../../runtime/replication/choose-source.ts";
 import { Copies } from "../../runtime/backup/copies.ts";
 import { folderTarget } from "../../runtime/backup/targets/folder-target.ts";
 import { TwineError } from "../../runtime/core/errors.ts";

@@ -13,7 +13,7 @@ import { NodeError } from "../../replication/node-error.ts";
 import { openNodeSocket } from "../../replication/node-socket.ts";
 import { infoFields } from "../../resp/info-fields.ts";
 import { textOf } from "../../resp/value.ts";
-import type { Source } from "../choose-source.ts";
+import type { Source } from "../../replication/choose-source.ts";
 import { feedAt, type FeedAt } from "./feed-at.ts";
 
 export interface RecordOptions {

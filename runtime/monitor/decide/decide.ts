@@ -149,7 +149,7 @@ export function decide(given: DecideInput): Decision {
     marks: parts.marks,
     plans: { ...planned.memory, reshard: reshard.memory },
     nodeHealth,
-    answers: [restore, follow, cut, requests, planned].flatMap(({ answers }) => answers),
+    answers: [restore, reshard, follow, cut, requests, planned].flatMap(({ answers }) => answers),
     conf: conf.kind === "retiring" ? { ...conf, why: planned.why } : conf,
     draining: parts.draining,
     doubt,

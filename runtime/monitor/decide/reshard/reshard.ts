@@ -31,7 +31,7 @@ export interface ReshardMemory {
   readonly switchSinceMs: number | undefined;
 }
 
-export const TOOL_SILENT_MS = 15_000;
+export const TOOL_SILENT_MS = 20_000;
 
 export interface ReshardInput {
   readonly view: View;
@@ -147,6 +147,9 @@ function judge(
       );
     case "commit":
       return judgeCommit(body, reshard, input);
+    case "undo":
+      if (phase === "copying" || phase === "undoing") return done(view, "it is undone");
+      return done(undoing(view, reshard, "the tool gave this switch up", false), "it is undone");
     case "cancel":
       if (phase === "copying") return done(without(view, "reshard"), "nothing was changed");
       if (reshard.isCancelled === true) return done(view, "the old masters serve again");

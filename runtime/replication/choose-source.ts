@@ -1,4 +1,4 @@
-// choose-source.ts: from which node a partition's data are taken. Pure.
+// choose-source.ts: from which node a partition's data are taken, by backups and moves. Pure.
 //
 // 1. A replica in sync, so that no master is slowed: from the last by name on, because the first is whom the alpha likes
 //    best as a master.

@@ -1,0 +1,208 @@
+// copying.ts: the keys of all partitions into the masters of the new ones: every source's RDB, then its change feed.
+//
+//   load: two sources at a time --> follow: all of them, until the new nodes are hardly behind --> drainTo: exact offsets
+import { join } from "node:path";
+import { addressOf } from "../../core/cluster.ts";
+import { credentialsOf } from "../../core/credentials.ts";
+import { TwineError } from "../../core/errors.ts";
+import type { ReshardMark, View } from "../../core/view.ts";
+import { sourcesOf, type Source } from "../../replication/choose-source.ts";
+import { openNodeSocket, type NodeSocket } from "../../replication/node-socket.ts";
+import { infoFields } from "../../resp/info-fields.ts";
+import { textOf } from "../../resp/value.ts";
+import { MoveSource } from "../move-source.ts";
+import { Spool } from "../spool.ts";
+import type { MoveTarget } from "../target.ts";
+import type { NodePorts } from "./new-nodes.ts";
+
+export interface CopyingOptions extends NodePorts {
+  readonly view: View;
+  /** By new partition. */
+  readonly targets: readonly MoveTarget[];
+  /** For the feeds; must be private and empty. */
+  readonly folder: string;
+  /** By the new function. */
+  partitionOf(key: Buffer): number;
+  /** By the present one; undefined: it is not known. A key that lies elsewhere can't be read by anybody: it is left out. */
+  readonly oldPartitionOf: ((key: Buffer) => number) | undefined;
+  /** Throws when it is pointless to go on. */
+  requireGoing(): void;
+}
+
+export interface CopyProgress {
+  readonly keys: number;
+  readonly keysTotal: number;
+  readonly bytes: number;
+  readonly lagBytes: number;
+  /** Left out, because they lay in a partition that is not theirs. */
+  readonly misplacedKeys: number;
+}
+
+interface Copied {
+  readonly partition: number;
+  readonly source: MoveSource;
+  readonly spool: Spool;
+  /** The partition's master, which is asked for its offset. */
+  readonly master: NodeSocket;
+  readonly keysTotal: number;
+}
+
+const SOURCES_AT_ONCE = 2;
+const SILENCE_MS_MAX = 60_000;
+/** As Redis's default limit of a value. */
+const VALUE_BYTES_MAX = 512 * 1024 * 1024;
+/** What is written in this time is copied in less, so the pause of the masters is short. */
+const ROUND_MS_MAX = 250;
+const REST_MS = 20;
+
+export class Copying {
+  readonly #options: CopyingOptions;
+  readonly #copied: Copied[];
+  #misplacedKeys = 0;
+  #lagBytes = 0;
+
+  private constructor(options: CopyingOptions, copied: Copied[]) {
+    this.#options = options;
+    this.#copied = copied;
+  }
+
+  /** Connects. Throws NodeErrors, and RESHARD_NO_SOURCE. */
+  static async open(options: CopyingOptions): Promise<Copying> {
+    const copied: Copied[] = [];
+    const copying = new Copying(options, copied);
+    try {
+      for (const { index } of options.view.partitions) copied.push(await copying.#open(index));
+      return copying;
+    } catch (error) {
+      await copying.close();
+      throw error;
+    }
+  }
+
+  get progress(): CopyProgress {
+    const sum = (of: (one: Copied) => number): number =>
+      this.#copied.reduce((total, one) => total + of(one), 0);
+    return {
+      keys: sum(({ source }) => source.keys),
+      keysTotal: sum(({ keysTotal }) => keysTotal),
+      bytes: sum(({ source }) => source.bytes),
+      lagBytes: this.#lagBytes,
+      misplacedKeys: this.#misplacedKeys,
+    };
+  }
+
+  /** Every source's RDB. */
+  async load(): Promise<void> {
+    const waiting = [...this.#copied];
+    const work = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        await next.source.load();
+      }
+    };
+    await Promise.all(Array.from({ length: SOURCES_AT_ONCE }, work));
+  }
+
+  /** Until a round over all feeds takes only a moment. */
+  async follow(): Promise<void> {
+    const { clock, signal, requireGoing } = this.#options;
+    for (;;) {
+      signal.throwIfAborted();
+      requireGoing();
+      const beganMs = clock.nowMs();
+      const goals = await this.#masterOffsets();
+      this.#lagBytes = goals.reduce(
+        (sum, goal, at) => sum + Math.max(0, goal - (this.#copied[at]?.source.offset ?? goal)),
+        0,
+      );
+      await Promise.all(this.#copied.map(({ source }, at) => source.drainTo(goals[at] ?? 0)));
+      if (clock.nowMs() - beganMs < ROUND_MS_MAX) return;
+      await clock.delay(REST_MS);
+    }
+  }
+
+  /** Everything up to the marks has reached the new masters. Throws MOVE_RESTART if a mark lies on another history. */
+  async drainTo(marks: readonly ReshardMark[]): Promise<void> {
+    await Promise.all(
+      this.#copied.map(async ({ partition, source }) => {
+        const mark = marks[partition];
+        if (mark === undefined || (await source.replicationId()) !== mark.replicationId) {
+          throw otherHistory(partition);
+        }
+        await source.drainTo(mark.offset);
+      }),
+    );
+  }
+
+  async close(): Promise<void> {
+    for (const { source, spool, master } of this.#copied) {
+      master.destroy();
+      await source.close();
+      await spool.close();
+    }
+  }
+
+  async #open(partition: number): Promise<Copied> {
+    const { view, folder, password, targets, ...options } = this.#options;
+    const { clock, signal, tls } = options;
+    const [address] = sourcesOf(view, partition);
+    const { master: name } = view.partitions[partition] ?? {};
+    const node = view.nodes.find((one) => one.name === name);
+    if (address === undefined || node === undefined) throw noSource(partition);
+    const credentials = credentialsOf("monitor", password);
+    const access = { credentials, tls, clock, signal, silenceMsMax: SILENCE_MS_MAX };
+    const master = await openNodeSocket({ host: addressOf(node.host), port: node.port }, access);
+    try {
+      const keysTotal = await keysIn(master, address);
+      const spool = await Spool.open(join(folder, `feed-${partition}`));
+      const source: MoveSource = new MoveSource({
+        ...{ address, credentials, tls, clock, signal, targets, spool, db: address.db },
+        readerCredentials: credentialsOf("app", password),
+        // A router loads a library into all masters: the first one has them all.
+        movesLibraries: partition === 0,
+        targetOf: (key) => this.#targetOf(key, partition, () => source.offset),
+        valueBytesMax: VALUE_BYTES_MAX,
+      });
+      return { partition, source, spool, master, keysTotal };
+    } catch (error) {
+      master.destroy();
+      throw error;
+    }
+  }
+
+  #targetOf(key: Buffer, partition: number, offset: () => number): number | undefined {
+    const { oldPartitionOf, partitionOf } = this.#options;
+    if (oldPartitionOf === undefined || oldPartitionOf(key) === partition) return partitionOf(key);
+    if (offset() < 0) this.#misplacedKeys++;
+    return undefined;
+  }
+
+  #masterOffsets(): Promise<number[]> {
+    return Promise.all(
+      this.#copied.map(async ({ master }) => {
+        const fields = infoFields(textOf(await master.call("INFO", "replication")) ?? "");
+        return Number(fields.get("master_repl_offset") ?? 0);
+      }),
+    );
+  }
+}
+
+async function keysIn(master: NodeSocket, { db }: Source): Promise<number> {
+  const fields = infoFields(textOf(await master.call("INFO", "keyspace")) ?? "");
+  return Number(/keys=(\d+)/.exec(fields.get(`db${db}`) ?? "")?.[1] ?? 0);
+}
+
+function noSource(partition: number): TwineError {
+  return new TwineError({
+    code: "RESHARD_NO_SOURCE",
+    message: `partition ${partition} has no master`,
+    remedy: "see twine-status, and try again when it has one",
+  });
+}
+
+function otherHistory(partition: number): TwineError {
+  return new TwineError({
+    code: "MOVE_RESTART",
+    message: `partition ${partition} has got another master meanwhile`,
+    remedy: "begin again",
+  });
+}

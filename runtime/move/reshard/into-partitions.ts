@@ -1,0 +1,140 @@
+// into-partitions.ts: a running cluster and a new twine.conf, from the first look to the end: checked, estimated, moved.
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { addressOf, type ClusterConfig } from "../../core/cluster.ts";
+import { canonicalConf } from "../../core/conf/digest.ts";
+import { credentialsOf } from "../../core/credentials.ts";
+import { TwineError } from "../../core/errors.ts";
+import { builtinHashing } from "../../core/hashing.ts";
+import { provenSettings, reshardConflict } from "../../core/reshard.ts";
+import { builtinRouting } from "../../core/routing.ts";
+import type { View } from "../../core/view.ts";
+import { silentLog } from "../../ports/log.ts";
+import { openRedisLink } from "../../ports/redis-link.ts";
+import { readChosenView } from "../../register/chosen-view.ts";
+import { followView } from "../../register/follow.ts";
+import { openSharedHashes } from "../../register/shared-hashes.ts";
+import { openNodeSocket } from "../../replication/node-socket.ts";
+import { AlphaSteps } from "./alpha-steps.ts";
+import { NewNodes, NOWHERE, type NodePorts } from "./new-nodes.ts";
+import { reshard, type ReshardOptions, type ReshardReport } from "./reshard.ts";
+import { roomProblems, sharesOf, type Share } from "./room.ts";
+import { sampleKeys } from "./sample-keys.ts";
+
+export interface IntoOptions
+  extends NodePorts, Pick<ReshardOptions, "newFolder" | "onPhase" | "onRepeat"> {
+  /** The new twine.conf. */
+  readonly config: ClusterConfig;
+  /** Keys on the new nodes are no obstacle: they are left from a resharding that was broken off. */
+  readonly mayEmpty: boolean;
+}
+
+export interface Planned {
+  readonly view: View;
+  readonly nodes: NewNodes;
+  readonly shares: readonly Share[];
+}
+
+type KeyPlace = (key: Buffer) => number;
+
+/** Throws when the cluster can't be moved to this twine.conf. Nothing is changed. The caller closes the nodes. */
+export async function planReshard(options: IntoOptions): Promise<Planned> {
+  const { config } = options;
+  const view = await readChosenView(statusAccess(options));
+  const conflict = reshardConflict(view, config);
+  if (conflict !== undefined) throw cantReshard(config, conflict);
+  const samples = await sampleKeys(view, newPlaceOf(config), options);
+  const shares = sharesOf(samples, config.settings.partitions);
+  const nodes = await NewNodes.connect(config, options);
+  try {
+    const problems = roomProblems(shares, await nodes.check(view, options.mayEmpty));
+    if (problems.length > 0) throw new TwineError(problems);
+    return { view, nodes, shares };
+  } catch (error) {
+    nodes.close();
+    throw error;
+  }
+}
+
+/** Throws when the old partitions serve on. */
+export async function reshardInto(
+  { view, nodes }: Planned,
+  options: IntoOptions,
+): Promise<ReshardReport> {
+  const { config, clock, password, tls, signal } = options;
+  const access = { ...statusAccess(options), user: "monitor" } as const;
+  const board = openSharedHashes(access);
+  const views = followView({ ...access, log: silentLog });
+  try {
+    const report = await reshard({
+      ...{ clock, password, tls, signal, views, nodes },
+      ...{ newFolder: options.newFolder, onPhase: options.onPhase, onRepeat: options.onRepeat },
+      alpha: new AlphaSteps({
+        ...{ board, clock, token: randomUUID(), newId: randomUUID },
+        by: `process ${process.pid} on ${hostname()}`,
+      }),
+      conf: canonicalConf(config),
+      hashing: builtinHashing(config.settings),
+      partitionOf: newPlaceOf(config),
+      oldPartitionOf: oldPlaceOf(view),
+    });
+    await detachReplicas(view, options);
+    return report;
+  } finally {
+    await views.close();
+    await board.close();
+  }
+}
+
+/** Only the status nodes of the new twine.conf: its data nodes are not the running cluster's. */
+function statusAccess({ config, password, clock }: IntoOptions) {
+  const nodes = config.nodes.filter(({ kind }) => kind !== "data");
+  return { config: { ...config, nodes }, password, clock, openLink: openRedisLink } as const;
+}
+
+function newPlaceOf({ settings }: ClusterConfig): KeyPlace {
+  const { hash, partitions, hashTag } = settings;
+  if (hash.kind !== "builtin") throw new Error("only built-in functions");
+  const { name, distribution } = hash;
+  return syncPlace(builtinRouting({ hash: name, partitions, hashTag, distribution }));
+}
+
+function oldPlaceOf({ hashing }: View): KeyPlace | undefined {
+  const settings = hashing === undefined ? undefined : provenSettings(hashing);
+  if (settings?.hash.kind !== "builtin") return undefined;
+  const { hash, partitions, hashTag } = settings;
+  const { name, distribution } = hash;
+  return syncPlace(builtinRouting({ hash: name, partitions, hashTag, distribution }));
+}
+
+function syncPlace({ partitionOfRange }: ReturnType<typeof builtinRouting>): KeyPlace {
+  if (partitionOfRange === undefined) throw new Error("built-in functions return at once");
+  return (key) => partitionOfRange(key, 0, key.length);
+}
+
+const DETACH_WITHIN_MS = 2_000;
+
+/** Old replicas still follow a detached master and would answer who reads from replicas by an old view. Never rejects. */
+async function detachReplicas(view: View, { password, tls, clock }: IntoOptions): Promise<void> {
+  const credentials = credentialsOf("monitor", password);
+  const old = view.nodes.filter(({ kind }) => kind === "data");
+  await Promise.allSettled(
+    old.map(async ({ host, port }) => {
+      const access = { credentials, tls, clock, silenceMsMax: DETACH_WITHIN_MS };
+      const socket = await openNodeSocket({ host: addressOf(host), port }, access);
+      try {
+        await socket.call("REPLICAOF", NOWHERE.host, NOWHERE.port);
+      } finally {
+        socket.destroy();
+      }
+    }),
+  );
+}
+
+function cantReshard({ file }: ClusterConfig, why: string): TwineError {
+  return new TwineError({
+    code: "RESHARD_CONFLICT",
+    message: `the cluster can't get the partitions of ${file}: ${why}`,
+    remedy: "correct it; docs/reshard.md shows what it has to name",
+  });
+}
