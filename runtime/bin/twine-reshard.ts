@@ -124,9 +124,17 @@ function doneText({ keys, heldMs, misplacedKeys }: ReshardReport, file: string):
       : `${misplacedKeys} keys lay in a partition that is not theirs, where no client could read them: they were left out.\n`;
   return (
     `the new partitions serve: ${keys} keys were copied, and requests were held for ${heldMs} ms\n${misplaced}` +
-    `Now replace twine.conf by ${file} on every host, and restart the monitors one by one.\n` +
-    "The old data nodes hold their data until you stop them; nobody uses it any more.\n"
+    `Now replace twine.conf by ${file} on every host and run twine-apply there: it also stops the old data nodes.\n` +
+    "Their folders stay, with the data from before.\n"
   );
+}
+
+function progressText(
+  phase: ReshardPhase,
+  { keys, keysTotal, bytes, lagBytes }: CopyProgress,
+): string {
+  const behind = phase === "copying" ? "" : `, ${lagBytes} bytes behind`;
+  return `${keys} of ${keysTotal} keys, ${mebibytes(bytes)}${behind}`;
 }
 
 const LINE_EVERY_MS = 2_000;
@@ -150,10 +158,7 @@ class ProgressLines {
     if (phase === this.#phase && nowMs - this.#shownAtMs < LINE_EVERY_MS) return;
     this.#phase = phase;
     this.#shownAtMs = nowMs;
-    if (progress === undefined) return this.say(phase);
-    const { keys, keysTotal, bytes, lagBytes } = progress;
-    const behind = phase === "copying" ? "" : `, ${lagBytes} bytes behind`;
-    return this.say(`${phase}: ${keys} of ${keysTotal} keys, ${mebibytes(bytes)}${behind}`);
+    this.say(progress === undefined ? phase : `${phase}: ${progressText(phase, progress)}`);
   }
 }
 

@@ -80,14 +80,22 @@ export class AlphaSteps {
     return { id: this.#aliveId, body, state: "asked", message: "" } as const;
   }
 
+  /** By the clock: while much is copied, a delay may take several times as long. */
+  async #rest(): Promise<void> {
+    const { clock } = this.#options;
+    const nextMs = clock.nowMs() + ALIVE_EVERY_MS;
+    while (clock.nowMs() < nextMs) {
+      if (!this.#isCounting) return;
+      await clock.delay(POLL_MS);
+    }
+  }
+
   async #countOn(): Promise<void> {
     const { board, clock } = this.#options;
     while (this.#isCounting) {
       this.#count++;
       await board.askRequest(this.#alive()).catch(() => undefined);
-      // By the clock: while much is copied, a delay may take several times as long.
-      const nextMs = clock.nowMs() + ALIVE_EVERY_MS;
-      while (this.#isCounting && clock.nowMs() < nextMs) await clock.delay(POLL_MS);
+      await this.#rest();
     }
   }
 }

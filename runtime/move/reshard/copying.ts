@@ -22,11 +22,11 @@ export interface CopyingOptions extends NodePorts {
   /** For the feeds; must be private and empty. */
   readonly folder: string;
   /** By the new function. */
-  partitionOf(key: Buffer): number;
+  readonly partitionOf: (key: Buffer) => number;
   /** By the present one; undefined: it is not known. A key that lies elsewhere can't be read by anybody: it is left out. */
   readonly oldPartitionOf: ((key: Buffer) => number) | undefined;
   /** Throws when it is pointless to go on. */
-  requireGoing(): void;
+  readonly requireGoing: () => void;
 }
 
 export interface CopyProgress {

@@ -73,12 +73,12 @@ export class NewNodes {
       }),
     );
     const nodes = opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-    const failures = opened.flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
+    const failures = opened.flatMap((one): TwineError[] =>
+      one.status === "rejected" ? [one.reason as TwineError] : [],
+    );
     if (failures.length === 0) return new NewNodes(nodes, config.settings.partitions, ports);
     for (const { socket } of nodes) socket.destroy();
-    throw new TwineError(
-      failures.flatMap((error): readonly Problem[] => (error as TwineError).problems),
-    );
+    throw new TwineError(failures.flatMap(({ problems }) => problems));
   }
 
   /** Throws RESHARD_NODE_USED unless every node is empty and of no cluster; `mayEmpty`: keys are no obstacle. */
