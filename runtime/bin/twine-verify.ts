@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { mkdir } from "node:fs/promises";
 import { readIdentities } from "../backup/encryption.ts";
 import { bytesText } from "../backup/backup-text.ts";
-import { sourcesOf } from "../backup/choose-source.ts";
+import { sourcesOf } from "../replication/choose-source.ts";
 import { chosenBackup } from "../backup/restore/chosen-backup.ts";
 import { prepareBackup } from "../backup/restore/prepare.ts";
 import { privateFiles } from "../backup/restore/private-files.ts";

@@ -91,7 +91,7 @@ export class AlphaSteps {
   }
 
   async #countOn(): Promise<void> {
-    const { board, clock } = this.#options;
+    const { board } = this.#options;
     while (this.#isCounting) {
       this.#count++;
       await board.askRequest(this.#alive()).catch(() => undefined);
