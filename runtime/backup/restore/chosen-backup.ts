@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { isUrl, splitCopyPath } from "../../core/backup-place.ts";
 import type { ClusterConfig } from "../../core/cluster.ts";
-import { TwineError } from "../../core/errors.ts";
+import { TwineError, type Problem } from "../../core/errors.ts";
 import { choose, listBackups, type FoundBackup } from "../list-backups.ts";
 import { openTargets, type TargetPorts } from "../targets/open-targets.ts";
 import type { BackupTarget } from "../targets/target.ts";
@@ -17,14 +17,23 @@ export async function chosenBackup(
   const { copies, problems } = await listBackups(targets);
   const [found] = choose(copies, id);
   if (found !== undefined) return found;
-  throw new TwineError([
-    ...problems,
-    {
-      code: "BACKUP_UNKNOWN",
-      message: `there is no backup ${which}`,
-      remedy: "twine-backup --list names them",
-    },
-  ]);
+  throw new TwineError([...problems, unknown(which, targets)]);
+}
+
+function unknown(which: string, targets: readonly BackupTarget[]): Problem {
+  const folders = targets.filter(({ name }) => !isUrl(name));
+  const where = targets.map(({ name }) => name).join(", ");
+  if (folders.length === 0 || which.includes("/")) {
+    const remedy = "twine-backup --list shows the backups that there are";
+    return { code: "BACKUP_UNKNOWN", message: `there is no backup ${which} in ${where}`, remedy };
+  }
+  return {
+    code: "BACKUP_UNKNOWN",
+    message: `there is no backup ${which} in ${where} on this host`,
+    remedy:
+      "twine-backup --list shows the backups that there are. The alpha writes into the folder of its own host: if the hosts " +
+      "share no folder, run this on that host (twine-status shows the alpha), or copy the backup here and name its path",
+  };
 }
 
 /** Where that backup is to be looked for, and its id; latest stays what it is. */
