@@ -28,8 +28,24 @@ export interface EngineOrder {
   readonly withinMs?: number;
 }
 
-/** Sends a request; with `order` one that changes something. Rejects with the engine's error, or with the reason when it
-    can't be reached. */
+/** The engine's refusal. https://docs.docker.com/reference/api/engine/#errors */
+export class EngineError extends Error {
+  /** The HTTP status: 404 when what the path names does not exist. */
+  readonly status: number;
+
+  constructor(status: number, words: string) {
+    super(`the engine answers ${status}: ${words}`);
+    this.status = status;
+  }
+}
+
+/** Whether the engine says that what the path names does not exist; not when the engine could not be asked. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof EngineError && error.status === 404;
+}
+
+/** Sends a request; with `order` one that changes something. Rejects with an EngineError, or with the reason when
+    it can't be reached. */
 export async function callEngine(
   endpoint: EndpointArgs,
   path: string,
@@ -53,7 +69,7 @@ export async function callEngine(
     const answer = await buffer(response);
     if ((response.statusCode ?? 500) < 300) return answer;
     const words = answer.toString().trim();
-    throw new Error(`the engine answers ${response.statusCode ?? "?"}: ${words}`);
+    throw new EngineError(response.statusCode ?? 500, words);
   } catch (cause) {
     if (request.signal.aborted) {
       throw new Error(`no answer in ${withinMs / 1000} s`, { cause });

@@ -13,7 +13,7 @@ import { printConf } from "../../runtime/core/conf/print.ts";
 import { errorText } from "../../runtime/core/error-text.ts";
 import { TwineError } from "../../runtime/core/errors.ts";
 import { TwineCluster } from "./cluster.ts";
-import { askEngine, callEngine } from "./engine-call.ts";
+import { askEngine, callEngine, isMissing } from "./engine-call.ts";
 
 export interface ThrowAwayRequest {
   /** Name of stack and network, and the prefix (with a dash) of every container and volume. */
@@ -141,7 +141,7 @@ export async function removeThrowAway(
     return callEngine({ docker: engine }, path, order).then(
       () => undefined,
       // A missing resource counts as removed.
-      (error: unknown) => (/ 404: /.test(errorText(error)) ? undefined : errorText(error)),
+      (error: unknown) => (isMissing(error) ? undefined : errorText(error)),
     );
   };
   const containers = await listed(engine, `/containers/json?all=1&filters=${filters}`);

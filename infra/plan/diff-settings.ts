@@ -64,20 +64,19 @@ function diffRedis(old: readonly string[], now: readonly string[]): Change[] {
   return names.flatMap((name) => {
     const [was, is] = [before.get(name) ?? [], after.get(name) ?? []];
     if (was.join("\n") === is.join("\n")) return [];
-    const takes = isTakenAtStart(name)
-      ? "a data node takes it when it starts"
-      : "Redis can change it while it runs";
-    const text = `redis ${name}: ${valueOf(was)} -> ${valueOf(is)}: ${takes}`;
-    const turnsAofOn = name === "appendonly" && is.at(-1) === "yes";
-    return [setting(`redis ${name}`, text, turnsAofOn ? AOF_ON : undefined)];
+    const text = `redis ${name}: ${valueOf(was)} -> ${valueOf(is)}: ${howTaken(name, is)}`;
+    return [setting(`redis ${name}`, text, undefined)];
   });
 }
 
-const AOF_ON: Change["danger"] = {
-  why: "a data node that starts with appendonly yes does not load its dump.rdb: it starts empty and copies from its master",
-  remedy:
-    "restart one node of a partition at a time, replicas first, and wait until each is in sync; hand a master over before its restart",
-};
+function howTaken(name: string, values: readonly string[]): string {
+  if (isTakenAtStart(name)) return "a data node takes it when it starts";
+  if (name !== "appendonly") return "Redis can change it while it runs";
+  // Redis loads only one kind of file at its start.
+  return values.at(-1) === "yes"
+    ? "switched while the node runs; it does not restart before the append only file is complete"
+    : "switched while the node runs, once an RDB has all data";
+}
 
 function byDirective(lines: readonly string[]): Map<string, string[]> {
   const values = new Map<string, string[]>();

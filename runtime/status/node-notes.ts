@@ -102,6 +102,6 @@ function otherSettings({ name, host }: ReportNode, differing: string): StatusPro
     subject: name,
     host,
     text: `runs with other settings than the redis lines of twine.conf: ${differing}`,
-    remedy: `twine-apply on host ${host}`,
+    remedy: `twine-apply on host ${host}; where it is a container: pulumi up`,
   };
 }

@@ -165,6 +165,32 @@ describe("programs that have the packed package", () => {
     expect(ran).toEqual({ code: 0, stdout: "2 true\ntrue\n", stderr: "" });
   });
 
+  test.skipIf(isMissing("redis-server") || process.platform !== "linux")(
+    "one that starts a cluster has its monitors and routers connect from their own addresses",
+    async () => {
+      const text = `
+        import { readFile } from "node:fs/promises";
+        import { startCluster } from "twine-redis/env";
+        import { Redis } from "ioredis";
+        const cluster = await startCluster({ waitMs: 180_000 });
+        try {
+          const conf = await readFile(cluster.conf, "utf8");
+          const [, host, port] = /^\\S+=status (\\S+) (\\d+)/m.exec(conf);
+          const redis = new Redis({ host, port: Number(port) });
+          const list = String(await redis.call("CLIENT", "LIST"));
+          redis.disconnect();
+          const block = host.split(".").slice(0, 3).join(".") + ".";
+          const from = new Set([...list.matchAll(/ addr=(\\S+):/g)].map(([, addr]) => addr));
+          console.log([...from].filter((addr) => addr.startsWith(block) && addr !== host).length > 1);
+        } finally {
+          await cluster.stop();
+        }`;
+      const ran = await run("cluster.mjs", text);
+      expect(ran, ran.stderr).toEqual({ code: 0, stdout: "true\n", stderr: "" });
+    },
+    300_000,
+  );
+
   test.each(["client", "red-cluster", "env", "docker"])("require gives %s, too", async (entry) => {
     const text = `console.log(Object.keys(require("twine-redis/${entry}")).length > 0)`;
     const ran = await run("entry.cjs", text);

@@ -16,7 +16,7 @@ import { runsRedis } from "../../../runtime/core/cluster.ts";
 import { containerChange } from "../../plan/container-change.ts";
 import type { Plan, PlannedService } from "../../plan/plan.ts";
 import type { EndpointArgs } from "../endpoints.ts";
-import { askEngine } from "../engine-call.ts";
+import { askEngine, isMissing } from "../engine-call.ts";
 import { hasHooks } from "../failure-hook.ts";
 import { refusal } from "../refuse.ts";
 import { applyFiles } from "./apply-files.ts";
@@ -93,10 +93,11 @@ function digestOf(rest: docker.ContainerArgs): string {
   return createHash("sha256").update(JSON.stringify(kept.sort())).digest("hex").slice(0, 16);
 }
 
+/** A busy engine that does not answer in time has it still: otherwise the container would be replaced for nothing. */
 function isThere(endpoint: EndpointArgs, container: string): Promise<boolean> {
   return askEngine(endpoint, `/containers/${container}/json`).then(
     () => true,
-    () => false,
+    (error: unknown) => !isMissing(error),
   );
 }
 

@@ -2,7 +2,7 @@
 // so they persist when it restarts.
 import { systemClock } from "../../../runtime/ports/clock.ts";
 import { CONTAINER_PATHS } from "../../plan/container-files.ts";
-import { callEngine } from "../engine-call.ts";
+import { callEngine, isMissing } from "../engine-call.ts";
 import type { EndpointArgs } from "../endpoints.ts";
 import { packTar, readTar } from "../tar.ts";
 import type { LastUpload } from "./last-deployment.ts";
@@ -86,12 +86,15 @@ export function textsOf(
   );
 }
 
-/** Whether the container runs: a stopped one reads its files when it starts. */
+/** Whether the container runs: a stopped one reads its files when it starts. Rejects when the engine can't be asked. */
 export async function isRunning({ endpoint, id }: RunningContainer): Promise<boolean> {
   const inspect = callEngine(endpoint, `/containers/${id}/json`);
   const found = await inspect.then(
     (body) => JSON.parse(body.toString()) as { State?: { Running?: boolean } },
-    () => ({ State: { Running: false } }),
+    (error: unknown) => {
+      if (isMissing(error)) return { State: { Running: false } };
+      throw error;
+    },
   );
   return found.State?.Running === true;
 }

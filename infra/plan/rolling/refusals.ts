@@ -46,11 +46,8 @@ export function refusalsOf(judged: ChangeToJudge): Refusal[] {
   ];
 }
 
-/** Settings whose danger the order of a rolling change avoids. */
-const SAFE_BY_ORDER = new Set(["redis appendonly"]);
-
-function refusedChange({ kind, subject, partition, text, danger }: Change): Refusal[] {
-  if (danger === undefined || SAFE_BY_ORDER.has(subject)) return [];
+function refusedChange({ kind, partition, text, danger }: Change): Refusal[] {
+  if (danger === undefined) return [];
   const problem = { code: "CHANGE_REFUSED", message: `${text}: ${danger.why}` };
   // The alpha itself waits for a copy: the remaining risk is that the old node fails before.
   const isLastCopy = partition !== undefined && (kind === "removed" || kind === "moved");
