@@ -34,7 +34,9 @@ describe.skipIf(isMissing("redis-server"))("a changed redis line", () => {
     expect(out.replace(/\s+/g, " ")).toContain(
       "p0-1 runs with other settings than the redis lines of twine.conf: maxmemory is 104857600, not 200mb",
     );
-    expect(out).toContain("remedy: twine-apply on host localhost; where it is a container: pulumi up");
+    expect(out).toContain(
+      "remedy: twine-apply on host localhost; where it is a container: pulumi up",
+    );
     const list = JSON.parse((await cluster.run("twine-status", "json")).out) as {
       problems: { code: string; severity: string; subject: string }[];
     };
