@@ -52,7 +52,9 @@ describe.skipIf(isMissing("redis-server"))(
           () => true,
           () => false,
         )
-        .finally(() => redis.disconnect());
+        .finally(() => {
+          redis.disconnect();
+        });
     };
     const logins = (): Promise<boolean[][]> =>
       Promise.all(
