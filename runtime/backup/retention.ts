@@ -5,6 +5,8 @@
 // 3. Periods, as in `24h 7d 4w`: for each of the last 24 hours, 7 days and 4 weeks (UTC; weeks begin on Monday) that
 //    have a backup, the newest of that hour, day or week is kept. Hours without a backup don't count, so a cluster
 //    that stood still for a month keeps its last backups.
+//    And all of the hour before the newest: after a restore the alpha takes a backup at once, and whoever sees that it was
+//    the wrong moment needs the one before it.
 import type { KeepRule } from "../core/cluster.ts";
 
 export interface Dated {
@@ -33,6 +35,8 @@ export function expiredOf<T extends Dated>(
   if (rule.kind === "last") {
     for (const backup of newestFirst.slice(0, rule.count)) kept.add(backup);
   } else {
+    const sinceMs = (newestFirst[0]?.startedAtMs ?? 0) - HOUR_MS;
+    for (const backup of newestFirst) if (backup.startedAtMs > sinceMs) kept.add(backup);
     keepNewest(newestFirst, rule.hours, (ms) => Math.floor(ms / HOUR_MS), kept);
     keepNewest(newestFirst, rule.days, (ms) => Math.floor(ms / DAY_MS), kept);
     keepNewest(newestFirst, rule.weeks, (ms) => Math.floor((ms + MONDAY_MS) / WEEK_MS), kept);

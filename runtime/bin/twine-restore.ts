@@ -300,7 +300,8 @@ async function prepare(
     const partitions = prepared.partitions.filter(
       (one) => partition === undefined || one.partition === partition,
     );
-    return { ...prepared, partitions, moment };
+    const backup = { id: manifest.id, at: new Date(takenAtMs).toISOString() };
+    return { ...prepared, partitions, moment, backup };
   } finally {
     await source?.close();
   }
@@ -308,13 +309,15 @@ async function prepare(
 
 /** Shows what will be overwritten, and asks. */
 async function isAgreed(
-  { settings: { cluster } }: ClusterConfig,
+  { settings: { cluster, partitions } }: ClusterConfig,
   prepared: Prepared,
   ready: readonly ReadyNode[],
   { yes, json, shiftTtl = false }: Options,
 ): Promise<boolean> {
   if (json !== true) {
-    process.stderr.write(overwrittenText({ cluster, prepared, ready, isShifted: shiftTtl }));
+    process.stderr.write(
+      overwrittenText({ cluster, partitions, prepared, ready, isShifted: shiftTtl }),
+    );
   }
   if (yes === true) return true;
   if (!process.stdin.isTTY) {

@@ -86,7 +86,7 @@ test("a backup replaces everything, on every node and also after a kill -9; a re
     2,
     expect.stringContaining("repeat the command with --yes"),
   ]);
-  expect(unasked.err).toContain("200 keys of 2 partitions will be replaced by 200 keys");
+  expect(unasked.err).toContain("200 keys of all 2 partitions will be replaced by 200 keys");
   expect(await valuesIn(cluster, 2)).toEqual({ "written later": 199, more: 1 });
 
   const before = await fullSyncs(cluster);

@@ -48,6 +48,8 @@ export interface Prepared {
   readonly expired: number;
   /** Which moment of the archive it is. */
   readonly moment?: MomentFound | undefined;
+  /** The backup that was chosen, and its moment, ISO 8601. Absent: other files. */
+  readonly backup?: { readonly id: string; readonly at: string };
   /** Append only files that ended in the middle of a command. */
   readonly cutOff?: readonly CutOff[];
 }

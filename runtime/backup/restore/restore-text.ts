@@ -7,7 +7,12 @@ import type { Prepared } from "./prepare.ts";
 
 export function overwrittenText(what: {
   readonly cluster: string;
-  readonly prepared: Prepared;
+  /** How many the cluster has. */
+  readonly partitions: number;
+  readonly prepared: Pick<
+    Prepared,
+    "partitions" | "split" | "expired" | "moment" | "backup" | "cutOff"
+  >;
   readonly ready: readonly Pick<ReadyNode, "partition" | "keysBefore">[];
   /** --shift-ttl. */
   readonly isShifted: boolean;
@@ -21,17 +26,29 @@ export function overwrittenText(what: {
   const keys = partitions.reduce((sum, one) => sum + one.keys, 0);
   const bytes = partitions.reduce((sum, one) => sum + one.bytes, 0);
   const misplaced = split?.misplaced.reduce((sum, one) => sum + one.keys, 0) ?? 0;
-  const { moment } = what.prepared;
+  const { moment, backup } = what.prepared;
+  const isWhole = partitions.length === what.partitions;
+  const which = isWhole
+    ? `all ${counted(partitions.length, "partition")}`
+    : `partition ${partitions.map(({ partition }) => partition).join(", ")}`;
+  const served = isWhole
+    ? "no partition is served meanwhile"
+    : "the other partitions do not change, and are served meanwhile";
   const lines = [
     ...(moment === undefined ? [] : [momentText(moment)]),
-    `cluster ${cluster}: ${keysNow} keys of ${partitions.length} partitions will be replaced by ` +
-      `${keys} keys (${bytesText(bytes)}); no partition is served meanwhile`,
+    ...(moment === undefined && backup !== undefined ? [`${backup.id}, of ${backup.at}`] : []),
+    `cluster ${cluster}: ${counted(keysNow, "key")} of ${which} will be replaced by ` +
+      `${counted(keys, "key")} (${bytesText(bytes)}); ${served}`,
   ];
   if (misplaced > 0) lines.push(`${misplaced} misplaced keys are left out`);
   if (expired > 0 && !isShifted) {
     lines.push(`${expired} of them have expired since: --shift-ttl keeps them`);
   }
   return `${[...lines, ...cutOff.map(cutOffText)].join("\n")}\n`;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 /** Which moment a restore to a time comes to, and why to no later one. */

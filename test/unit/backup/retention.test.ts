@@ -34,6 +34,15 @@ test("of each hour, day and week that has a backup the newest is kept", () => {
   expect(idsOf(expiredOf(backups, rule))).toEqual(["2026-01-03T12:00Z", "2026-01-04T22:10Z"]);
 });
 
+test("with periods, all of the hour before the newest are kept: one is taken right after each restore", () => {
+  const backups = ["10:50", "10:20", "09:55", "09:50", "09:30"].map((time) =>
+    at(`2026-01-05T${time}Z`),
+  );
+  const rule = { kind: "periods", hours: 24, days: 0, weeks: 0 } as const;
+  // 09:55 is the newest of its hour as well; at 09:50 the hour begins.
+  expect(idsOf(expiredOf(backups, rule))).toEqual(["2026-01-05T09:30Z", "2026-01-05T09:50Z"]);
+});
+
 test("whatever the rule, the newest stays, and asking again removes nothing more", () => {
   const backup = fc.integer({ min: 0, max: 10_000_000 }).map((minute) => ({
     id: String(minute),
