@@ -7,7 +7,6 @@ import { join, resolve } from "node:path";
 import { mkdir } from "node:fs/promises";
 import { readIdentities } from "../backup/encryption.ts";
 import { bytesText } from "../backup/backup-text.ts";
-import { sourcesOf } from "../replication/choose-source.ts";
 import { chosenBackup } from "../backup/restore/chosen-backup.ts";
 import { prepareBackup } from "../backup/restore/prepare.ts";
 import { privateFiles } from "../backup/restore/private-files.ts";
@@ -17,22 +16,23 @@ import { interruption } from "../cli/interruption.ts";
 import { readSecret } from "../cli/secret-file.ts";
 import { loadTwinesConf, readPassword, runTool, tool, type ToolOptions } from "../cli/tool.ts";
 import { nodesOf, type ClusterConfig } from "../core/cluster.ts";
-import { credentialsOf, type Secret } from "../core/credentials.ts";
+import type { Secret } from "../core/credentials.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
+import { clusterSide } from "../move/verify/cluster-side.ts";
 import type { Side } from "../move/verify/read-side.ts";
 import { isUrl, urlSide } from "../move/verify/url-side.ts";
-import { verify, type Verified } from "../move/verify/verify.ts";
+import { verifiedText } from "../move/verify/verified-text.ts";
+import { verify } from "../move/verify/verify.ts";
 import { systemClock as clock } from "../ports/clock.ts";
 import { loadPartitioner } from "../ports/hash-source.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { loadNodesTls } from "../ports/tls-files.ts";
+import { NodeError } from "../replication/node-error.ts";
 import { readChosenView } from "../register/chosen-view.ts";
-import { openRdbStream } from "../replication/rdb-stream.ts";
 
 /** Both sides were read, and they differ. */
 const DIFFERENT = 10;
 const PASSES_MAX = 100;
-const SHOWN_COUNT = 20;
 
 interface Options extends ToolOptions {
   readonly backup?: string;
@@ -117,10 +117,15 @@ async function main(): Promise<number> {
       });
     });
     process.stdout.write(
-      options.json === true ? `${JSON.stringify(verified)}\n` : report(verified),
+      options.json === true ? `${JSON.stringify(verified)}\n` : verifiedText(verified),
     );
     return verified.isSame ? EXIT.ok : DIFFERENT;
   } catch (error) {
+    if (error instanceof NodeError && !signal.aborted) {
+      const remedy = "nothing was changed; see whether it runs and can be reached from here";
+      const problem = { code: "VERIFY_UNREADABLE", message: error.message, remedy };
+      throw new TwineError(problem, { cause: error });
+    }
     if (!signal.aborted) throw error;
     process.stderr.write("interrupted\n");
     return EXIT.interrupted;
@@ -163,7 +168,7 @@ async function openSide(
   if (text !== undefined && isUrl(text)) {
     return urlSide(text, { password, clock, signal, passwordVariable: variable });
   }
-  return clusterSide(configOf(text, options), password ?? readPassword(), signal);
+  return openCluster(configOf(text, options), password ?? readPassword(), signal);
 }
 
 function configOf(text: string | undefined, options: Options): ClusterConfig {
@@ -171,30 +176,16 @@ function configOf(text: string | undefined, options: Options): ClusterConfig {
   return loadTwinesConf(chosen, "twine-verify", "redis:// URLs of its masters").config;
 }
 
-/** From a replica in sync of each partition, where there is one. */
-async function clusterSide(
+async function openCluster(
   config: ClusterConfig,
   password: Secret | undefined,
   signal: AbortSignal,
 ): Promise<Side> {
-  const asked = { config, password, clock, openLink: openRedisLink } as const;
-  const view = await readChosenView({ ...asked, user: "app" });
-  const credentials = credentialsOf("monitor", password);
-  const tls = loadNodesTls(config);
-  const streams = view.partitions.map(({ index }) => {
-    const [node] = sourcesOf(view, index);
-    if (node === undefined) {
-      throw new TwineError({
-        code: "PARTITION_UNAVAILABLE",
-        message: `no node of partition ${index} of ${config.file} can be read`,
-        remedy: "see twine-status",
-      });
-    }
-    const { host, port, db } = node;
-    const open = () => openRdbStream({ host, port }, { credentials, tls, signal, clock }).chunks();
-    return { name: node.node, db, open };
+  const view = await readChosenView({
+    ...{ config, password, clock, openLink: openRedisLink, user: "app" },
   });
-  return { name: config.file, streams };
+  const tls = loadNodesTls(config);
+  return clusterSide(view, config.file, { password, tls, clock, signal });
 }
 
 async function backupSide(
@@ -258,47 +249,6 @@ function progressLines(isJson: boolean) {
     if (isTerminal) process.stderr.write(`\r\u001b[K${line}, ${bytesText(bytes)} read`);
     else process.stderr.write(`${line}\n`);
   };
-}
-
-function report(verified: Verified): string {
-  const { isSame, sourceKeys, targetKeys, passes, counts, differences, unloadable } = verified;
-  const looks = passes === 1 ? "one look" : `${passes} looks`;
-  const lines = [
-    isSame
-      ? `the same: ${sourceKeys} keys, in ${looks}`
-      : `different: ${sourceKeys} keys in the source, ${targetKeys} in the target, after ${looks}`,
-  ];
-  const words = {
-    ...{ missing: "missing in the target", extra: "only in the target" },
-    differs: "with another value or expiry",
-    "twice in source": "on more than one server of the source",
-    "twice in target": "on more than one server of the target",
-  };
-  for (const [kind, text] of Object.entries(words)) {
-    const count = counts[kind as keyof typeof words];
-    if (count === 0) continue;
-    const keys = differences.filter((one) => one.kind === kind).slice(0, SHOWN_COUNT);
-    const names = keys.map(({ key, db }) => `${shown(key)}${db === 0 ? "" : ` of database ${db}`}`);
-    lines.push(`${count} ${text}: ${names.join(", ")}${count > keys.length ? ", ..." : ""}`);
-  }
-  const { librariesOfSource, librariesOfTarget } = verified;
-  if (librariesOfSource.length > 0) {
-    lines.push(`functions that only the source has: ${librariesOfSource.map(shown).join(", ")}`);
-  }
-  if (librariesOfTarget.length > 0) {
-    lines.push(`functions that only the target has: ${librariesOfTarget.map(shown).join(", ")}`);
-  }
-  if (unloadable > 0) {
-    lines.push(
-      `${unloadable} values that differ byte by byte could not be loaded by this redis-server; name a newer one: --server`,
-    );
-  }
-  return `${lines.join("\n")}\n`;
-}
-
-/** What somebody else has chosen must not steer the terminal. */
-function shown(text: string): string {
-  return `'${text.replace(/[\p{Cc}\p{Cf}]/gu, "?")}'`;
 }
 
 function usage(message: string, remedy: string): TwineError {

@@ -203,6 +203,12 @@ describe.skipIf(isMissing("redis-server"))("twine-verify", () => {
       expect.stringContaining("there is nothing to compare with"),
     ]);
     expect((await run("redis://:secret@127.0.0.1:1")).err).toContain("TWINE_TARGET_PASSWORD_FILE");
+    expect((await run("cluster://127.0.0.1:1")).err).toMatch(
+      /^error: .*127\.0\.0\.1:1.*\n {2}remedy: /m,
+    );
+    expect((await run(`cluster://127.0.0.1:${single.port}`)).err).toContain(
+      "is no node of a Redis Cluster",
+    );
     const dead = await run("redis://127.0.0.1:1");
     expect(dead.code).toBe(1);
     expect(dead.err).toMatch(

@@ -1,13 +1,10 @@
 // url-side.ts: servers of any system as one side: a Redis, several that share the keys, or a Redis Cluster.
 import { addressOf } from "../../core/cluster.ts";
-import { TwineError } from "../../core/errors.ts";
-import { EXIT } from "../../core/errors.ts";
+import { EXIT, TwineError } from "../../core/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { openRdbStream } from "../../replication/rdb-stream.ts";
-import { textOf } from "../../resp/value.ts";
-import { importClusterNodes } from "../import/cluster-nodes.ts";
+import { askCluster } from "../import/ask-cluster.ts";
 import { addressFrom, addressText, type ImportedNode } from "../import/imported.ts";
-import { openSource } from "../import/source-link.ts";
 import type { Side } from "./read-side.ts";
 
 export interface UrlPorts {
@@ -18,23 +15,24 @@ export interface UrlPorts {
   readonly passwordVariable: string;
 }
 
-const ANSWER_WITHIN_MS = 5_000;
 const DEFAULT_PORT = 6379;
 
 export function isUrl(text: string): boolean {
   return text.includes("://");
 }
 
-/**
- * `redis://HOST:PORT[,HOST:PORT...]`: the keys of all of these servers; `cluster://HOST:PORT`: those of the masters that this
- * node of a Redis Cluster names. Throws USAGE, NodeError.
- */
-export async function urlSide(url: string, ports: UrlPorts): Promise<Side> {
+export interface UrlPlace {
+  readonly isCluster: boolean;
+  readonly addresses: readonly ImportedNode[];
+}
+
+/** `redis://HOST:PORT[,HOST:PORT...]` or `cluster://HOST:PORT`. Throws USAGE. Pure. */
+export function parsePlace(url: string, passwordVariable: string): UrlPlace {
   const [, scheme = "", places = ""] = /^(redis|cluster):\/\/([^/]+)\/?$/.exec(url) ?? [];
-  if (places.includes("@")) {
+  if (url.includes("@")) {
     throw usage(
       `a password on the command line can be seen by every user of this machine`,
-      `let ${ports.passwordVariable} name a file with it, and write ${scheme}://HOST:PORT`,
+      `let ${passwordVariable} name a file with it, and write redis://HOST:PORT or cluster://HOST:PORT`,
     );
   }
   const addresses = places.split(",").map((place) => {
@@ -45,9 +43,17 @@ export async function urlSide(url: string, ports: UrlPorts): Promise<Side> {
       "write the path of a twine.conf, redis://HOST:PORT[,HOST:PORT...] or cluster://HOST:PORT",
     );
   });
+  return { isCluster: scheme === "cluster", addresses };
+}
+
+/** All keys of these servers, or of the masters that this node of a Redis Cluster names. Throws USAGE, NodeError. */
+export async function urlSide(url: string, ports: UrlPorts): Promise<Side> {
+  const { isCluster, addresses } = parsePlace(url, ports.passwordVariable);
   const [first] = addresses;
   const nodes =
-    scheme === "cluster" && first !== undefined ? await masters(first, ports) : addresses;
+    isCluster && first !== undefined
+      ? (await askCluster(first, ports)).shards.map(({ master }) => master)
+      : addresses;
   return { name: url, streams: nodes.map((node) => streamOf(node, ports)) };
 }
 
@@ -59,19 +65,6 @@ function streamOf(node: ImportedNode, { password, clock, signal }: UrlPorts) {
     db: 0,
     open: () => openRdbStream(address, { credentials, signal, clock }).chunks(),
   };
-}
-
-async function masters(node: ImportedNode, ports: UrlPorts): Promise<readonly ImportedNode[]> {
-  const { clock, password } = ports;
-  const socket = await openSource(node, { clock, password, withinMs: ANSWER_WITHIN_MS });
-  try {
-    const text = textOf(await socket.call("CLUSTER", "NODES")) ?? "";
-    const { cluster, errors } = importClusterNodes(text, `CLUSTER NODES of ${addressText(node)}`);
-    if (cluster === undefined || errors.length > 0) throw new TwineError(errors);
-    return cluster.shards.map(({ master }) => master);
-  } finally {
-    socket.destroy();
-  }
 }
 
 function usage(message: string, remedy: string): TwineError {

@@ -1,0 +1,216 @@
+#!/usr/bin/env node
+// twine-export: a running cluster's data into a Redis Cluster or a Redis, once or live. The way from Twine to core Redis.
+import { mkdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { interruption } from "../cli/interruption.ts";
+import { readSecret } from "../cli/secret-file.ts";
+import {
+  loadTwinesConf,
+  printWarnings,
+  readPassword,
+  runTool,
+  tool,
+  type ToolOptions,
+} from "../cli/tool.ts";
+import { withScratch } from "../backup/restore/scratch.ts";
+import { EXIT, TwineError } from "../core/errors.ts";
+import { exportAll, type ExportPhase } from "../move/export/export.ts";
+import { openExportTarget } from "../move/export/open-target.ts";
+import type { CopyProgress } from "../move/reshard/copying.ts";
+import { clusterSide } from "../move/verify/cluster-side.ts";
+import { parsePlace, urlSide } from "../move/verify/url-side.ts";
+import { verify, type Verified } from "../move/verify/verify.ts";
+import { verifiedText } from "../move/verify/verified-text.ts";
+import { systemClock as clock } from "../ports/clock.ts";
+import { openRedisLink } from "../ports/redis-link.ts";
+import { loadNodesTls } from "../ports/tls-files.ts";
+import { readChosenView } from "../register/chosen-view.ts";
+import { NodeError } from "../replication/node-error.ts";
+
+/** Everything was exported, and the target differs. */
+const DIFFERENT = 10;
+const PASSES = 5;
+const PASSWORD_VARIABLE = "TWINE_TARGET_PASSWORD_FILE";
+
+interface Options extends ToolOptions {
+  readonly once?: boolean;
+  readonly verify: boolean;
+  readonly scratch?: string;
+}
+
+function program() {
+  return tool({
+    name: "twine-export",
+    summary:
+      "Copies all keys of the running cluster into a Redis Cluster or a Redis, and keeps that up to date until it is interrupted. The cluster is only read.",
+    examples: [
+      "$ twine-export cluster://10.0.0.1:7000",
+      "$ twine-export redis://10.0.0.9:6379 --once",
+    ],
+    exitCodes: {
+      [DIFFERENT]: "everything was exported, but some keys differ in the target",
+      130: "interrupted before everything was copied: the target holds a part",
+    },
+  })
+    .argument("<target>", "cluster://HOST:PORT or redis://HOST:PORT; it must hold no key")
+    .option("--once", "end when everything up to that moment is in the target")
+    .option("--no-verify", "do not compare every key afterwards")
+    .option(
+      "--scratch <folder>",
+      "folder for changes that wait to be copied (default: the system's temporary folder)",
+    );
+}
+
+async function main(): Promise<number> {
+  const command = program();
+  command.parse();
+  const options = command.opts<Options>();
+  const url = command.args[0] ?? "";
+  const place = parsePlace(url, PASSWORD_VARIABLE);
+  const [address, ...others] = place.addresses;
+  if (address === undefined || others.length > 0) {
+    throw new TwineError(
+      {
+        code: "USAGE",
+        message: "one target is needed",
+        remedy: "name one server; of a Redis Cluster one node is enough: cluster://HOST:PORT",
+      },
+      { exitCode: EXIT.usage },
+    );
+  }
+  const { config, warnings } = loadTwinesConf(options, "twine-export", "redis-cli --rdb");
+  printWarnings(warnings);
+  const password = readPassword();
+  const asked = { config, password, clock, openLink: openRedisLink } as const;
+  const view = await readChosenView({ ...asked, user: "app" });
+  const targetPassword = readSecret(PASSWORD_VARIABLE, "TARGET_PASSWORD", process.env)?.trim();
+  const run = new Run(options);
+  const { signal } = run;
+  const target = await openExportTarget(
+    { isCluster: place.isCluster, address },
+    { password: targetPassword, clock, signal },
+  ).catch((error: unknown) => {
+    throw error instanceof NodeError ? unreachable(url, error) : error;
+  });
+  const tls = loadNodesTls(config);
+  try {
+    return await withScratch(resolve(options.scratch ?? tmpdir()), async (folder) => {
+      const feeds = join(folder, "feeds");
+      await mkdir(feeds, { mode: 0o700 });
+      let verified: Verified | undefined;
+      const copied = await exportAll({
+        ...{ view, target, password, tls, clock, signal, folder: feeds },
+        onPhase: (phase, progress) => {
+          run.show(phase, progress);
+        },
+        whileFollowing: async () => {
+          if (!options.verify) return;
+          const own = join(folder, "verify");
+          await mkdir(own, { mode: 0o700 });
+          verified = await verify({
+            source: clusterSide(view, config.file, { password, tls, clock, signal }),
+            target: await urlSide(url, {
+              ...{ password: targetPassword, clock, signal, passwordVariable: PASSWORD_VARIABLE },
+            }),
+            ...{ passes: PASSES, folder: own, clock, signal },
+          });
+          if (options.json !== true) process.stdout.write(verifiedText(verified));
+        },
+        untilTold: () => run.untilTold(),
+      });
+      process.stdout.write(
+        options.json === true
+          ? `${JSON.stringify({ ok: verified?.isSame !== false, keys: copied.keys, verified })}\n`
+          : `${url} holds everything that was written until now: ${copied.keys} keys were copied, and what was written since\n`,
+      );
+      return verified?.isSame === false ? DIFFERENT : EXIT.ok;
+    });
+  } catch (error) {
+    if (run.isAborted) {
+      process.stderr.write(
+        "interrupted: the target holds a part of the keys; empty it before the next try\n",
+      );
+      return EXIT.interrupted;
+    }
+    if (error instanceof NodeError) throw broken(error);
+    throw error;
+  } finally {
+    target.close();
+  }
+}
+
+function unreachable(url: string, error: NodeError): TwineError {
+  const remedy =
+    error.kind === "denied"
+      ? `let ${PASSWORD_VARIABLE} name a file with the password of its user default`
+      : "nothing was changed; see whether it runs and can be reached from here";
+  const message = `${url}: ${error.message}`;
+  return new TwineError({ code: "EXPORT_UNREACHABLE", message, remedy }, { cause: error });
+}
+
+function broken(error: NodeError): TwineError {
+  return new TwineError(
+    {
+      code: "EXPORT_BROKEN",
+      message: `a node of the cluster or of the target went away: ${error.message}`,
+      remedy:
+        "the cluster is untouched; empty the target (FLUSHALL on each of its masters), and export again",
+    },
+    { cause: error },
+  );
+}
+
+const LINE_EVERY_MS = 5_000;
+
+/** What a person sees of it, and says to it: an interruption ends the copying, but lets the following come to its end. */
+class Run {
+  readonly #options: Options;
+  readonly #abort = new AbortController();
+  readonly #told: Promise<void>;
+  #phase: ExportPhase | "" = "";
+  #shownAtMs = -Infinity;
+
+  constructor(options: Options) {
+    this.#options = options;
+    const asked = interruption();
+    this.#told = new Promise((resolve) => {
+      asked.addEventListener("abort", () => {
+        if (this.#phase === "following") resolve();
+        else this.#abort.abort(asked.reason);
+      });
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  get isAborted(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
+  async untilTold(): Promise<void> {
+    if (this.#options.once === true) return;
+    this.#say(
+      "the target has all keys and follows: when no client writes here any more, interrupt this (Ctrl-C), and let the application use the target",
+    );
+    await this.#told;
+  }
+
+  show(phase: ExportPhase, { keys, keysTotal, lagBytes }: CopyProgress): void {
+    const nowMs = clock.nowMs();
+    if (phase === this.#phase && nowMs - this.#shownAtMs < LINE_EVERY_MS) return;
+    const isNew = phase !== this.#phase;
+    this.#phase = phase;
+    this.#shownAtMs = nowMs;
+    if (phase === "copying") this.#say(`copying: ${keys} of about ${keysTotal} keys`);
+    else if (isNew || process.stderr.isTTY) this.#say(`${phase}: ${lagBytes} bytes behind`);
+  }
+
+  #say(line: string): void {
+    if (this.#options.json !== true) process.stderr.write(`${line}\n`);
+  }
+}
+
+await runTool(main);

@@ -1,0 +1,45 @@
+// verified-text.ts: what twine-verify has found, for people. Pure.
+import type { Verified } from "./verify.ts";
+
+const SHOWN_COUNT = 20;
+
+export function verifiedText(verified: Verified): string {
+  const { isSame, sourceKeys, targetKeys, passes, counts, differences, unloadable } = verified;
+  const looks = passes === 1 ? "one look" : `${passes} looks`;
+  const lines = [
+    isSame
+      ? `the same: ${sourceKeys} keys, in ${looks}`
+      : `different: ${sourceKeys} keys in the source, ${targetKeys} in the target, after ${looks}`,
+  ];
+  const words = {
+    ...{ missing: "missing in the target", extra: "only in the target" },
+    differs: "with another value or expiry",
+    "twice in source": "on more than one server of the source",
+    "twice in target": "on more than one server of the target",
+  };
+  for (const [kind, text] of Object.entries(words)) {
+    const count = counts[kind as keyof typeof words];
+    if (count === 0) continue;
+    const keys = differences.filter((one) => one.kind === kind).slice(0, SHOWN_COUNT);
+    const names = keys.map(({ key, db }) => `${shown(key)}${db === 0 ? "" : ` of database ${db}`}`);
+    lines.push(`${count} ${text}: ${names.join(", ")}${count > keys.length ? ", ..." : ""}`);
+  }
+  const { librariesOfSource, librariesOfTarget } = verified;
+  if (librariesOfSource.length > 0) {
+    lines.push(`functions that only the source has: ${librariesOfSource.map(shown).join(", ")}`);
+  }
+  if (librariesOfTarget.length > 0) {
+    lines.push(`functions that only the target has: ${librariesOfTarget.map(shown).join(", ")}`);
+  }
+  if (unloadable > 0) {
+    lines.push(
+      `${unloadable} values that differ byte by byte could not be loaded by this redis-server; name a newer one: --server`,
+    );
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** What somebody else has chosen must not steer the terminal. */
+function shown(text: string): string {
+  return `'${text.replace(/[\p{Cc}\p{Cf}]/gu, "?")}'`;
+}
