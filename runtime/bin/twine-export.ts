@@ -67,18 +67,7 @@ async function main(): Promise<number> {
   command.parse();
   const options = command.opts<Options>();
   const url = command.args[0] ?? "";
-  const place = parsePlace(url, PASSWORD_VARIABLE);
-  const [address, ...others] = place.addresses;
-  if (address === undefined || others.length > 0) {
-    throw new TwineError(
-      {
-        code: "USAGE",
-        message: "one target is needed",
-        remedy: "name one server; of a Redis Cluster one node is enough: cluster://HOST:PORT",
-      },
-      { exitCode: EXIT.usage },
-    );
-  }
+  const place = targetPlace(url);
   const { config, warnings } = loadTwinesConf(options, "twine-export", "redis-cli --rdb");
   printWarnings(warnings);
   const password = readPassword();
@@ -87,12 +76,11 @@ async function main(): Promise<number> {
   const targetPassword = readSecret(PASSWORD_VARIABLE, "TARGET_PASSWORD", process.env)?.trim();
   const run = new Run(options);
   const { signal } = run;
-  const target = await openExportTarget(
-    { isCluster: place.isCluster, address },
-    { password: targetPassword, clock, signal },
-  ).catch((error: unknown) => {
-    throw error instanceof NodeError ? unreachable(url, error) : error;
-  });
+  const target = await openExportTarget(place, { password: targetPassword, clock, signal }).catch(
+    (error: unknown) => {
+      throw error instanceof NodeError ? unreachable(url, error) : error;
+    },
+  );
   const tls = loadNodesTls(config);
   try {
     return await withScratch(resolve(options.scratch ?? tmpdir()), async (folder) => {
@@ -138,6 +126,21 @@ async function main(): Promise<number> {
   } finally {
     target.close();
   }
+}
+
+/** Throws USAGE. */
+function targetPlace(url: string) {
+  const { isCluster, addresses } = parsePlace(url, PASSWORD_VARIABLE);
+  const [address, ...others] = addresses;
+  if (address !== undefined && others.length === 0) return { isCluster, address };
+  throw new TwineError(
+    {
+      code: "USAGE",
+      message: "one target is needed",
+      remedy: "name one server; of a Redis Cluster one node is enough: cluster://HOST:PORT",
+    },
+    { exitCode: EXIT.usage },
+  );
 }
 
 function unreachable(url: string, error: NodeError): TwineError {
