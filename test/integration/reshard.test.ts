@@ -46,12 +46,24 @@ async function expectAllMoved({ cluster, writer, fill }: Running, to: Layout): P
   expect(places.map((place) => [...place])).toEqual(keys.map((_, index) => [index]));
 }
 
+/** So many steps of a SCAN, or all to its end. */
+async function scanned(cluster: ReshardCluster, from: string, steps: number) {
+  const keys: string[] = [];
+  let cursor = from;
+  for (let step = 0; step < steps && (step === 0 || cursor !== "0"); step++) {
+    const reply = (await cluster.old.ask("r1", "SCAN", cursor)) as [string, string[]];
+    cursor = reply[0];
+    keys.push(...reply[1]);
+  }
+  return { cursor, keys };
+}
+
 async function succeeds(cluster: ReshardCluster): Promise<void> {
   for (let tries = 1; ; tries++) {
     const run = cluster.reshard("--empty");
     const { code, out } = await run.ended;
     if (code === 0) return;
-    if (tries === 4) throw new Error(`${out}${run.lines()}`);
+    if (tries === 15) throw new Error(`${out}${run.lines()}`);
     // What was killed is found dead, another run's record is removed, or masters change.
     await systemClock.delay(3000);
   }
@@ -74,11 +86,14 @@ describe.skipIf(isMissing("redis-server"))("twine-reshard", () => {
       const { cluster, writer } = running;
       const dry = cluster.reshard("--dry-run", "--json");
       expect(JSON.parse((await dry.ended).out)).toMatchObject({ ok: true });
+      const half = await scanned(cluster, "0", 10);
       const run = cluster.reshard("--json");
       const { code, out } = await run.ended;
       expect([code, run.lines()]).toEqual([0, ""]);
       expect(JSON.parse(out)).toMatchObject({ ok: true, misplacedKeys: 0 });
       await cluster.old.viewWhere("OK", ({ state }) => state === "OK");
+      const rest = await scanned(cluster, half.cursor, Infinity);
+      expect([...half.keys, ...rest.keys]).toEqual(expect.arrayContaining([...running.fill]));
       await expectAllMoved(running, to);
       expect(writer.errors).toEqual([]);
       const again = cluster.reshard();

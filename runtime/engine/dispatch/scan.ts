@@ -4,7 +4,10 @@ import { decodeReply } from "../../resp/decode.ts";
 import { elementsOf } from "../../resp/reply-scanner.ts";
 import { textOf } from "../../resp/value.ts";
 import {
+  SCAN_START,
   cursorAfter,
+  isOfOtherLayout,
+  layoutTagOf,
   parseCursor,
   tagOf,
   type ScanPosition,
@@ -25,12 +28,15 @@ export function scanAll(
   restart: Restart,
 ): void {
   const { partitions } = context.routed.routing;
-  const position = parseCursor(cursor, partitions);
-  if (position === undefined) {
+  const given = parseCursor(cursor, partitions);
+  if (given === undefined) {
     pending.done(errorReply("ERR invalid cursor"));
     return;
   }
-  scan(pending, context, 1, position, (next) => cursorAfter(next, partitions), restart);
+  const layout = layoutTagOf(context.routed.view?.resharded);
+  const isOld = isOfOtherLayout(given, layout, masterTag(context, given.partition));
+  const position = isOld ? SCAN_START : given;
+  scan(pending, context, 1, position, (next) => cursorAfter(next, partitions, layout), restart);
 }
 
 /** One step of a scan whose cursor is the argument `cursorAt`. If the master has changed since the cursor was returned,

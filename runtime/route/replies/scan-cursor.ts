@@ -47,12 +47,34 @@ export function printKeyCursor(position: ScanPosition): string {
   return position.nodeCursor === "0" ? "0" : printCursor({ ...position, partition: 0 }, 1);
 }
 
-/** The next cursor: further in the same partition, or the beginning of the next one, or "0" at the end. */
-export function cursorAfter(position: ScanPosition, partitions: number): string {
+/** The next cursor: further in the same partition, or the beginning of the next one, or "0" at the end. `layout` as from
+    layoutTagOf. */
+export function cursorAfter(position: ScanPosition, partitions: number, layout = 0): string {
   if (position.nodeCursor !== "0") return printCursor(position, partitions);
   const partition = position.partition + 1;
   if (partition >= partitions) return "0";
-  return printCursor({ partition, tag: 0, nodeCursor: "0" }, partitions);
+  return printCursor({ partition, tag: layout, nodeCursor: "0" }, partitions);
+}
+
+/** The beginning of everything. */
+export const SCAN_START: ScanPosition = { partition: 0, tag: 0, nodeCursor: "0" };
+
+/**
+ * The tag of the present partitions: in the cursor at the beginning of a partition. 0 until a cluster is resharded. After it
+ * a cursor from before means nothing, because its keys are spread over other partitions.
+ */
+export function layoutTagOf(resharded: { readonly at: string } | undefined): number {
+  return resharded === undefined ? 0 : tagOf(`resharded ${resharded.at}`) || 1;
+}
+
+/** Whether a cursor may be from before a resharding, so that the scan must begin anew. `masterTag` of its partition. */
+export function isOfOtherLayout(
+  { partition, tag, nodeCursor }: ScanPosition,
+  layout: number,
+  masterTag: number,
+): boolean {
+  if (layout === 0 || (partition === 0 && tag === 0 && nodeCursor === "0")) return false;
+  return tag !== (nodeCursor === "0" ? layout : masterTag);
 }
 
 /** A number below TAGS that identifies a master: its name, its process, and since when it is master. FNV-1a. */

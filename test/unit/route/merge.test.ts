@@ -9,6 +9,8 @@ import {
 } from "../../../runtime/route/replies/split.ts";
 import {
   cursorAfter,
+  isOfOtherLayout,
+  layoutTagOf,
   parseCursor,
   parseKeyCursor,
   printCursor,
@@ -137,4 +139,26 @@ test("a key's cursor carries master and node's cursor, whatever its partition is
   expect(parseKeyCursor(printKeyCursor(position))).toEqual({ ...position, partition: 0 });
   expect(printKeyCursor({ ...position, nodeCursor: "0" })).toBe("0");
   expect(parseKeyCursor("nonsense")).toBeUndefined();
+});
+
+test("after a resharding, a cursor from before begins anew, and one from after goes on", () => {
+  expect(layoutTagOf(undefined)).toBe(0);
+  const layout = layoutTagOf({ at: "2026-12-01T10:00:00.000Z" });
+  const old = [
+    cursorAfter({ partition: 0, tag: 9, nodeCursor: "0" }, 2),
+    cursorAfter({ partition: 1, tag: 9, nodeCursor: "77" }, 2),
+  ];
+  for (const cursor of old) {
+    const position = parseCursor(cursor, 3);
+    if (position === undefined) throw new Error("no cursor");
+    expect(isOfOtherLayout(position, layout, 5)).toBe(true);
+    expect(isOfOtherLayout(position, 0, 5)).toBe(false);
+  }
+  const begin = cursorAfter({ partition: 0, tag: 5, nodeCursor: "0" }, 3, layout);
+  const further = cursorAfter({ partition: 1, tag: 5, nodeCursor: "77" }, 3, layout);
+  for (const cursor of ["0", begin, further]) {
+    const position = parseCursor(cursor, 3);
+    if (position === undefined) throw new Error("no cursor");
+    expect(isOfOtherLayout(position, layout, 5)).toBe(false);
+  }
 });
