@@ -50,6 +50,7 @@ export type ProblemCode =
   | "REHEARSAL_FAILED"
   /** The password is being rotated. */
   | "ROTATION"
+  | "RESHARDING"
 
   /** The archive fails, needs a backup to begin from, or has recorded no moment lately. */
   | "ARCHIVE_BEHIND";

@@ -16,6 +16,7 @@ import type { ReportNode, StatusKnowledge } from "./knowledge.ts";
 import { nodeNotes } from "./node-notes.ts";
 import { backupProblems } from "./backup-lines.ts";
 import type { StatusProblem } from "./problem.ts";
+import { reshardNotes } from "./reshard-lines.ts";
 import { rotationNotes } from "./rotation-lines.ts";
 import { forPeople } from "./times.ts";
 
@@ -53,6 +54,7 @@ export function problemsOf(
           ...mailFailed(known),
           ...backupProblems(known.view),
           ...rotationNotes(known.view),
+          ...reshardNotes(known.view),
         ];
   const rank = { HALT: 0, DEGRADED: 1, NOTE: 2 };
   problems.sort((a, b) => rank[a.severity] - rank[b.severity]);

@@ -38,11 +38,11 @@ async function expectAllMoved({ cluster, writer, fill }: Running, to: Layout): P
   const written = await writer.check();
   expect(writer.wrong).toEqual([]);
   const hash = to.lines.includes("hash crc16") ? "crc16" : "crc32";
-  const { partitionOf } = builtinRouting({ hash, partitions: to.partitions });
+  const routing = builtinRouting({ hash, partitions: to.partitions });
   const keys = await cluster.keysOfPartitions();
   expect(keys.length).toBe(to.partitions);
   expect(keys.flat().toSorted()).toEqual([...written, ...fill].toSorted());
-  const places = keys.map((own) => new Set(own.map((key) => partitionOf(Buffer.from(key)))));
+  const places = keys.map((own) => new Set(own.map((key) => routing.partitionOf(Buffer.from(key)))));
   expect(places.map((place) => [...place])).toEqual(keys.map((_, index) => [index]));
 }
 
