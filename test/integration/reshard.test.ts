@@ -42,7 +42,9 @@ async function expectAllMoved({ cluster, writer, fill }: Running, to: Layout): P
   const keys = await cluster.keysOfPartitions();
   expect(keys.length).toBe(to.partitions);
   expect(keys.flat().toSorted()).toEqual([...written, ...fill].toSorted());
-  const places = keys.map((own) => new Set(own.map((key) => routing.partitionOf(Buffer.from(key)))));
+  const places = keys.map(
+    (own) => new Set(own.map((key) => routing.partitionOf(Buffer.from(key)))),
+  );
   expect(places.map((place) => [...place])).toEqual(keys.map((_, index) => [index]));
 }
 
