@@ -32,6 +32,7 @@ beforeAll(async () => {
       ...{ partitions: 2, nodesPerPartition: 2, monitors: 3, routers: 1, nameOf: byLetter },
       lines: [
         ...["cluster faulty", "partitions 2", "backup-dir backups", "backup-every 24d"],
+        ...["backup-keep 1000"],
         ...["redis appendonly yes", "redis repl-diskless-sync-delay 0", "hold-for 60s"],
       ],
     }),
