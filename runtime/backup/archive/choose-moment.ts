@@ -63,8 +63,8 @@ export async function chooseMoment(
     ...problems,
     {
       code: "MOMENT_UNKNOWN",
-      message: `nothing leads to that time${why === "" ? "" : `: ${why}`}`,
-      remedy: "twine-backup --list shows from when to when there is something to restore",
+      message: `no backup leads to that time${why === "" ? "" : `: ${why}`}`,
+      remedy: "twine-backup --list shows the time ranges that can be restored",
     },
   ]);
 }

@@ -1,6 +1,8 @@
 // scratch.ts: the private folder of one restore. It holds all the data of a cluster, so it never stays behind.
 import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { errorText } from "../../core/error-text.ts";
+import { TwineError } from "../../core/errors.ts";
 import { isProcessAlive } from "../../ports/process-alive.ts";
 
 const SCRATCH_PREFIX = "twine-restore-";
@@ -10,12 +12,27 @@ export async function withScratch<T>(
   home: string,
   task: (folder: string) => Promise<T>,
 ): Promise<T> {
-  sweepScratch(home);
-  const folder = mkdtempSync(join(home, `${SCRATCH_PREFIX}${process.pid}-`));
+  const folder = made(home);
   try {
     return await task(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function made(home: string): string {
+  try {
+    sweepScratch(home);
+    return mkdtempSync(join(home, `${SCRATCH_PREFIX}${process.pid}-`));
+  } catch (error) {
+    throw new TwineError(
+      {
+        code: "SCRATCH_FOLDER_BAD",
+        message: `no private folder can be made in ${home}: ${errorText(error)}`,
+        remedy: "name a folder that is there and that this user may write into: --scratch FOLDER",
+      },
+      { cause: error },
+    );
   }
 }
 
