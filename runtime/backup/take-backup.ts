@@ -9,6 +9,7 @@ import type { View } from "../core/view.ts";
 import { sourcesOf, type Source } from "../replication/choose-source.ts";
 import { ConsistentCut, type CutPorts, type CutResult } from "./consistent-cut.ts";
 import { Copies, problemOf } from "./copies.ts";
+import { mark } from "../ports/timeline.ts";
 import { backupId, MANIFEST_FORMAT, printManifest } from "./manifest.ts";
 import type { Manifest, SavedPartition } from "./manifest.ts";
 import { pruneArchive } from "./archive/prune-archive.ts";
@@ -58,7 +59,9 @@ export async function takeBackup(options: BackupOptions): Promise<BackupTaken> {
   const copies = await Copies.begin(id, options.targets);
   const cutting = cuttingOf(copies, options);
   try {
+    mark("save");
     const partitions = await saveAll(copies, options, cutting);
+    mark("cut");
     const taken = await cutting?.take(async (partition) => {
       const sources = (await options.cutting?.sourcesNow(partition)) ?? [];
       partitions[partition] = await saveOne(partition, sources, copies, options, cutting);
@@ -79,9 +82,11 @@ export async function takeBackup(options: BackupOptions): Promise<BackupTaken> {
       partitions: withFeeds(partitions, taken),
     };
     options.signal.throwIfAborted();
+    mark("commit");
     await options.beforeCommit?.();
     await copies.commit(printManifest(manifest));
     const targets = copies.targets.map(({ name }) => name);
+    mark("remove old ones");
     const pruned = await prune(copies.targets, options.keep, id);
     const whyNoCut = taken?.why ?? "";
     return { manifest, targets, whyNoCut, failures: copies.failures, ...pruned };

@@ -38,6 +38,7 @@ import { EXIT, TwineError, formatProblem, type Problem } from "../core/errors.ts
 import { requireSameHashing } from "../core/hashing.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadPartitioner } from "../ports/hash-source.ts";
+import { mark } from "../ports/timeline.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { loadNodesTls } from "../ports/tls-files.ts";
 import { readChosenView } from "../register/chosen-view.ts";
@@ -173,6 +174,7 @@ async function backup(
   const password = readPassword();
   const ports = { config, password, clock, openLink: openRedisLink } as const;
   const readView = () => readChosenView({ ...ports, user: "app" });
+  mark("view");
   const view = await readView();
   requireNoRestore(view);
   const board = openSharedHashes({ ...ports, user: "monitor" });
@@ -205,6 +207,7 @@ async function backup(
         progress.add(bytes);
       },
     });
+    mark("done");
     progress.end();
     const { manifest, whyNoCut, failures, removed, retentionFailures } = taken;
     process.stdout.write(

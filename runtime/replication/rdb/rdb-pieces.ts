@@ -42,54 +42,60 @@ export interface RdbEntry {
   readonly isLast: boolean;
 }
 
-interface EntryPlaces {
+/** Where an entry lies in the window of the scanner. */
+export interface EntryPlaces {
   readonly window: Buffer;
   readonly from: number;
   readonly end: number;
   readonly typeAt: number;
+  /** Of the key, where it lies there as it is; -1: it was written in a shorter form. */
+  readonly keyAt: number;
   readonly valueAt: number;
 }
 
-/** Its bytes are cut out of the window only for who asks: of a million keys that takes longer than finding them. */
+/** Its bytes and its key are cut out of the window only for who asks: of a million keys that takes longer than finding them. */
 export class ScannedEntry implements RdbEntry {
   readonly kind = "entry";
-  readonly key: Buffer;
   readonly type: ValueKind;
   readonly db: number;
   readonly expireAtMs: number | undefined;
+  readonly size: number;
+  readonly typeAt: number;
+  readonly valueAt: number;
   readonly isLast: boolean;
-  readonly #places: EntryPlaces;
+  readonly #window: Buffer;
+  readonly #from: number;
+  readonly #keyAt: number;
+  #key: Buffer | undefined;
 
+  /** `key`: the one that does not lie in the window. */
   constructor(
-    key: Buffer,
     type: ValueKind,
     db: number,
     expireAtMs: number | undefined,
-    places: EntryPlaces,
+    { window, from, end, typeAt, keyAt, valueAt }: EntryPlaces,
+    key: Buffer | undefined,
     isLast: boolean,
   ) {
-    this.key = key;
     this.type = type;
     this.db = db;
     this.expireAtMs = expireAtMs;
-    this.#places = places;
+    this.size = end - from;
+    this.typeAt = typeAt - from;
+    this.valueAt = valueAt - from;
     this.isLast = isLast;
+    this.#window = window;
+    this.#from = from;
+    this.#keyAt = keyAt;
+    this.#key = key;
+  }
+
+  get key(): Buffer {
+    this.#key ??= this.#window.subarray(this.#keyAt, this.#from + this.valueAt);
+    return this.#key;
   }
 
   get bytes(): Buffer {
-    const { window, from, end } = this.#places;
-    return window.subarray(from, end);
-  }
-
-  get size(): number {
-    return this.#places.end - this.#places.from;
-  }
-
-  get typeAt(): number {
-    return this.#places.typeAt;
-  }
-
-  get valueAt(): number {
-    return this.#places.valueAt;
+    return this.#window.subarray(this.#from, this.#from + this.size);
   }
 }

@@ -13,6 +13,7 @@ import { RdbError } from "./rdb-error.ts";
 import { ScannedEntry, type RdbPiece } from "./rdb-pieces.ts";
 import {
   KNOWN_VERSIONS,
+  ONE_STRING,
   OPCODE,
   OPCODE_PROGRAMS,
   valueTypes,
@@ -32,6 +33,18 @@ export type { RdbEntry, RdbPiece } from "./rdb-pieces.ts";
 interface Text {
   readonly bytes: Buffer;
   readonly next: number;
+}
+
+/** The first byte of a string whose length does not lie in it. */
+const LONG = 64;
+
+/** Where a string of less than 16 KiB that begins at `at` ends; -1: it is another one, or goes on behind the window. */
+function shortStringEnd(window: Buffer, at: number): number {
+  const first = window[at] ?? 255;
+  if (first >= 2 * LONG) return -1;
+  const end =
+    first < LONG ? at + 1 + first : at + 2 + (((first - LONG) << 8) | (window[at + 1] ?? 0));
+  return end <= window.length ? end : -1;
 }
 
 export class RdbScanner {
@@ -219,7 +232,7 @@ export class RdbScanner {
       if (at + 10 > window.length && !this.#fits(at)) return this.#needsMore();
       const opcode = window[at] ?? 0;
       if (opcode === OPCODE.expireMs) {
-        expireAtMs = Number(window.readBigInt64LE(at + 1));
+        expireAtMs = window.readUInt32LE(at + 1) + window.readInt32LE(at + 5) * 2 ** 32;
         at += 9;
       } else if (opcode === OPCODE.expireSeconds) {
         expireAtMs = window.readInt32LE(at + 1) * 1000;
@@ -235,15 +248,27 @@ export class RdbScanner {
       const why = `${window[at] ?? 0} is no type of value that is known here`;
       throw new RdbError("type", why, this.#before + at);
     }
-    const key = this.#text(at + 1);
-    if (key === undefined) return false;
-    this.#walk.begin(type.program);
-    const end = this.#walk.advance(window, key.next, window.length);
-    const isLast = this.#walk.isDone;
-    const from = this.#at;
-    const [typeAt, valueAt] = [at - from, key.next - from];
-    const places = { window, from, end, typeAt, valueAt };
-    pieces.push(new ScannedEntry(key.bytes, type.kind, this.#db, expireAtMs, places, isLast));
+    const keyBytes = window[at + 1] ?? LONG;
+    let valueAt = at + 2 + keyBytes;
+    let keyAt = at + 2;
+    let key: Buffer | undefined;
+    // Nearly every key is short: its length is one byte.
+    if (keyBytes >= LONG || valueAt > window.length) {
+      const text = this.#text(at + 1);
+      if (text === undefined) return false;
+      key = text.bytes;
+      keyAt = -1;
+      valueAt = text.next;
+    }
+    let end = type.program === ONE_STRING ? shortStringEnd(window, valueAt) : -1;
+    const isShort = end !== -1;
+    if (!isShort) {
+      this.#walk.begin(type.program);
+      end = this.#walk.advance(window, valueAt, window.length);
+    }
+    const isLast = isShort || this.#walk.isDone;
+    const places = { window, from: this.#at, end, typeAt: at, keyAt, valueAt };
+    pieces.push(new ScannedEntry(type.kind, this.#db, expireAtMs, places, key, isLast));
     this.#at = end;
     if (!isLast) this.#state = "inside";
     return true;

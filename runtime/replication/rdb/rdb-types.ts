@@ -37,7 +37,8 @@ function stream(level: 1 | 2 | 3): Program {
   return [loop(STRING, STRING), ...repeat(level === 1 ? 3 : 8, LENGTH), loop(...group)];
 }
 
-const ONE_STRING: Program = [STRING];
+/** The program of most types. */
+export const ONE_STRING: Program = [STRING];
 const COMMON: Readonly<Record<number, ValueType>> = {
   0: { kind: "string", program: ONE_STRING },
   1: { kind: "list", program: [loop(STRING)] },
