@@ -99,7 +99,9 @@ async function streamInto(
 ): Promise<SavedPartition> {
   const { credentials, tls, signal, clock, recipients } = options;
   const stored = new StoredBytes(file, await encodersOf(options));
-  const [scanner, counts, rdbHash] = [new RdbScanner(), new RdbCounts(), createHash("sha256")];
+  const [scanner, counts] = [new RdbScanner(), new RdbCounts()];
+  // What is stored as it is needs no second digest.
+  const rdbHash = options.compression === "none" ? undefined : createHash("sha256");
   const misplaced = { count: 0, examples: [] as string[] };
   const onStart = (start: HistoryMark): void => options.onStart?.(partition, source, start);
   const stream = options.openStream(source, { credentials, tls, signal, clock, onStart });
@@ -108,7 +110,7 @@ async function streamInto(
     const pieces = scanner.push(chunk);
     counts.add(pieces);
     await noteMisplaced(pieces, partition, source.db, options, misplaced);
-    rdbHash.update(chunk);
+    rdbHash?.update(chunk);
     rdbBytes += chunk.length;
     await stored.write(chunk);
     options.onReceived(chunk.length);
@@ -123,7 +125,7 @@ async function streamInto(
     bytes,
     sha256,
     rdbBytes,
-    ...(recipients === undefined ? { rdbSha256: rdbHash.digest("hex") } : {}),
+    ...(recipients === undefined ? { rdbSha256: rdbHash?.digest("hex") ?? sha256 } : {}),
     magic,
     rdbVersion: version,
     serverVersion,

@@ -59,7 +59,10 @@ async function* chunksInside(
   stored: Stored,
   { signal, identities }: ReadOptions,
 ): AsyncGenerator<Buffer> {
-  const hash = createHash("sha256");
+  const { inside, file } = stored;
+  // What is stored as it is needs no second digest.
+  const isPlain = encryption === undefined && compression === "none";
+  const hash = inside.sha256 === undefined || isPlain ? undefined : createHash("sha256");
   let bytes = 0;
   const chunks = storedChunks(target, id, stored, signal);
   const compressed =
@@ -67,12 +70,12 @@ async function* chunksInside(
       ? chunks
       : requireIdentity(id, encryption.recipients, identities).open(chunks);
   for await (const chunk of ofFile(stored.file, decoded(compressed, compression))) {
-    hash.update(chunk);
+    hash?.update(chunk);
     bytes += chunk.length;
     yield chunk;
   }
-  const { inside, file } = stored;
-  const isSame = inside.sha256 === undefined || hash.digest("hex") === inside.sha256;
+  const found = isPlain ? stored.sha256 : hash?.digest("hex");
+  const isSame = inside.sha256 === undefined || found === inside.sha256;
   if (bytes !== inside.bytes || !isSame) {
     throw new SavedFileError(`${file} holds another ${inside.what} than its manifest says`);
   }

@@ -69,9 +69,7 @@ export async function restoreCluster(options: RestoreOptions): Promise<void> {
     asked.startCounting();
     mark("fill");
     await feeds.fill();
-    const { clock, signal } = options;
-    await clock.delay(Math.max(0, begunAtMs + RECORDED_MS_MIN - clock.nowMs()));
-    signal.throwIfAborted();
+    options.signal.throwIfAborted();
     mark("release");
     await asked.step("release");
     isReleased = true;
@@ -82,6 +80,8 @@ export async function restoreCluster(options: RestoreOptions): Promise<void> {
     mark("compare");
     const wrong = await feeds.differences();
     if (wrong.length > 0) throw incomplete(wrong.join("; "));
+    const { clock } = options;
+    await clock.delay(Math.max(0, begunAtMs + RECORDED_MS_MIN - clock.nowMs()));
     mark("finish");
     await asked.step("finish", mastersAmong(loaded, options));
     mark("serve");
