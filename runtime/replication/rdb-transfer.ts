@@ -120,13 +120,23 @@ export class RdbTransfer {
    * the master sends nothing more before the replica has said that it has loaded.
    */
   #takeMarked(chunk: Buffer, payload: Buffer[]): void {
-    const all = Buffer.concat([this.#tail, chunk]);
-    const kept = Math.min(all.length, MARK_LENGTH);
+    // Hardly ever is there a tail: what has just come is not copied.
+    const all = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
+    const kept = markedBytes(all, this.#mark);
     const sure = all.subarray(0, all.length - kept);
     this.#tail = Buffer.from(all.subarray(all.length - kept));
     if (sure.length > 0) payload.push(sure);
     if (this.#tail.equals(this.#mark)) this.#state = "ended";
   }
+}
+
+/** How many of the last bytes may be the mark, or its beginning. */
+function markedBytes(bytes: Buffer, mark: Buffer): number {
+  for (let count = Math.min(bytes.length, MARK_LENGTH); count > 0; count--) {
+    const at = bytes.length - count;
+    if (bytes[at] === mark[0] && bytes.compare(mark, 0, count, at) === 0) return count;
+  }
+  return 0;
 }
 
 function unexpected(line: string, insteadOf: string): NodeError {

@@ -4,7 +4,8 @@ import { RdbTransfer } from "../../../runtime/replication/rdb-transfer.ts";
 
 const HISTORY = "0123456789abcdef0123456789abcdef01234567";
 const MARK = "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm";
-const RDB = Buffer.concat([Buffer.from("REDIS0010"), Buffer.from([0, 255, 10, 13, 36])]);
+// With what may be the beginning of the mark, and is not.
+const RDB = Buffer.from("REDIS0010\0\u00ff\n\r$mmm\0mmmmm\n", "latin1");
 const COUNTED = Buffer.concat([
   Buffer.from(`+FULLRESYNC ${HISTORY} 42\r\n\n\n$${RDB.length}\r\n`),
   RDB,
