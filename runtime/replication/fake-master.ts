@@ -96,6 +96,11 @@ export class FakeMaster {
     return this.#failure;
   }
 
+  /** The node's connection stands. */
+  get isConnected(): boolean {
+    return this.#connection?.isEnded === false;
+  }
+
   /** Why the RDB could not be read, once it could not: the node would ask for it again and again. */
   get unreadable(): Error | undefined {
     return this.#unreadable;
@@ -213,7 +218,7 @@ class Connection {
   #isSending = false;
   #tailSent = 0;
   #endKeepAlive: () => void = () => undefined;
-  #isEnded = false;
+  isEnded = false;
 
   constructor(socket: Socket, options: FakeMasterOptions, owner: Owner) {
     this.#socket = socket;
@@ -236,15 +241,15 @@ class Connection {
   }
 
   end(why: string): void {
-    if (this.#isEnded) return;
-    this.#isEnded = true;
+    if (this.isEnded) return;
+    this.isEnded = true;
     this.#endKeepAlive();
     this.#socket.destroy();
     this.#owner.onEnd(why);
   }
 
   release(tail: Buffer): boolean {
-    if (this.#isEnded || this.#socket.destroyed) return false;
+    if (this.isEnded || this.#socket.destroyed) return false;
     this.#endKeepAlive();
     this.#socket.write(Buffer.concat([tail.subarray(this.#tailSent), GETACK]));
     this.sentBytes = this.#options.rdbBytes;
@@ -252,9 +257,9 @@ class Connection {
   }
 
   async send(bytes: Buffer): Promise<boolean> {
-    if (this.#isEnded) return false;
+    if (this.isEnded) return false;
     if (!this.#socket.write(bytes)) await drained(this.#socket);
-    return !this.#isEnded;
+    return !this.isEnded;
   }
 
   #receive(chunk: Buffer): void {
@@ -262,7 +267,7 @@ class Connection {
     try {
       for (;;) {
         const request = this.#splitter.next();
-        if (request === undefined || this.#isEnded) return;
+        if (request === undefined || this.isEnded) return;
         this.#answer(request.args.map((arg) => arg.toString("latin1")));
       }
     } catch (error) {
@@ -337,7 +342,7 @@ class Connection {
     const tail: Buffer[] = [];
     let position = 0;
     for await (const chunk of this.#options.open(0)) {
-      if (this.#isEnded) return;
+      if (this.isEnded) return;
       const head = chunk.subarray(0, Math.max(0, headBytes - position));
       position += chunk.length;
       if (head.length < chunk.length) tail.push(Buffer.from(chunk.subarray(head.length)));
@@ -350,7 +355,7 @@ class Connection {
     await this.#flushed();
     const last = Buffer.concat(tail);
     this.#keepAlive(last);
-    if (!this.#isEnded) this.#owner.onReady(last);
+    if (!this.isEnded) this.#owner.onReady(last);
   }
 
   /** What was written has left this process. */
@@ -365,7 +370,7 @@ class Connection {
 
   #keepAlive(tail: Buffer): void {
     this.#endKeepAlive = this.#options.clock.after(KEEP_ALIVE_MS, () => {
-      if (this.#isEnded || this.#tailSent >= tail.length - TAIL_KEPT_BYTES) return;
+      if (this.isEnded || this.#tailSent >= tail.length - TAIL_KEPT_BYTES) return;
       this.#socket.write(tail.subarray(this.#tailSent, this.#tailSent + 1));
       this.#tailSent++;
       this.#keepAlive(tail);

