@@ -255,8 +255,7 @@ export class NodeFeeds {
   async loaded(): Promise<readonly ReadyNode[]> {
     const isOver = ({ master, node }: Feed): boolean =>
       master.state === "loaded" ||
-      (master.state === "released" &&
-        (!master.isConnected || node.socket.failure !== undefined));
+      (master.state === "released" && (!master.isConnected || node.socket.failure !== undefined));
     let bytes = 0;
     await this.#until(
       () => this.#feeds.every(isOver),
