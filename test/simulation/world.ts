@@ -18,7 +18,7 @@ import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
 import { OPERATOR } from "./by-hand.ts";
 import { Checks } from "./checks.ts";
 import { openLinkFrom, type CommandServer } from "./connection.ts";
-import { DataNode } from "./data-node.ts";
+import { DataNode, type DataNodeWatch } from "./data-node.ts";
 import { Network } from "./network.ts";
 import type { Address } from "./replication-link.ts";
 import { confOf, drawScenario, type Scenario } from "./scenario.ts";
@@ -32,6 +32,14 @@ import { rulesOf, type Mistake } from "./mistakes.ts";
 
 /** So many that a node which took them looks further than those that were not made master. */
 const BY_HAND_COUNT = 30;
+
+/** What befalls another system's nodes is no concern of the checkers. */
+const SILENT: DataNodeWatch = {
+  replicaOf: () => undefined,
+  wrote: () => undefined,
+  listed: () => undefined,
+  lostData: () => undefined,
+};
 
 /** Simulated masters send no PING: an offset that has moved by the length of one has moved by writes. */
 const SIMULATED: Partial<Rules> = {
@@ -220,6 +228,33 @@ export class World {
     });
   }
 
+  /** A master of another system, with `count` writes of its own. No monitor knows it. */
+  startForeign(port: number, count: number): DataNode {
+    const host = "old";
+    const node = this.#dataNode(this.#process(`old${port}`, host), { host, port }, 0, SILENT);
+    this.#servers.set(port, node);
+    node.start();
+    node.replication.promote();
+    const writes = Array.from({ length: count }, () => (this.#writeCount += 1));
+    node.replication.append(writes);
+    return node;
+  }
+
+  /** A Sentinel of the other system takes a data node for a replica of its own. */
+  repointByHand({ name, address }: DataNode, foreign: DataNode): void {
+    this.trace.note(`operator makes ${name} a replica of ${foreign.name}`);
+    const options = { clientName: OPERATOR, connectTimeoutMs: 1000 };
+    this.#openLink(this.#operator)(address, options)
+      .then(async (link) => {
+        const { host, port } = foreign.address;
+        await link.call("REPLICAOF", host, port);
+        link.close();
+      })
+      .catch((error: unknown) => {
+        this.trace.note(`operator failed: ${String(error)}`);
+      });
+  }
+
   /** Somebody ends whatever pause of writes a data node has. */
   unpauseByHand({ name, address }: DataNode): void {
     this.trace.note(`operator ends the pause of ${name}`);
@@ -274,26 +309,29 @@ export class World {
   }
 
   #makeDataNodes(): DataNode[] {
+    return nodesOf(this.config, "data").map(({ name, host, port, partition }) =>
+      this.#dataNode(this.#process(name, host), { host, port }, partition, undefined),
+    );
+  }
+
+  #dataNode(
+    process: SimProcess,
+    address: Address,
+    partition: number,
+    watch: DataNodeWatch | undefined,
+  ): DataNode {
     const { persistence, saveEveryMs, backlogSize, syncMs, mistake } = this.scenario;
-    return nodesOf(this.config, "data").map(({ name, host, port, partition }) => {
-      const node = new DataNode({
-        partition,
-        address: { host, port },
-        process: this.#process(name, host),
-        persistence,
-        saveEveryMs,
-        backlogSize,
-        syncMs: () => syncMs * this.#random.next(),
-        scheduler: this.scheduler,
-        network: this.network,
-        random: this.#random,
-        mistake,
-        nodeAt: (address: Address) => this.#byPort.get(address.port),
-        watch: () => this.checks,
-      });
-      this.#byPort.set(port, node);
-      return node;
+    const node = new DataNode({
+      ...{ partition, address, process, persistence, saveEveryMs, backlogSize, mistake },
+      syncMs: () => syncMs * this.#random.next(),
+      scheduler: this.scheduler,
+      network: this.network,
+      random: this.#random,
+      nodeAt: (other: Address) => this.#byPort.get(other.port),
+      watch: () => watch ?? this.checks,
     });
+    this.#byPort.set(address.port, node);
+    return node;
   }
 
   #makeStatusNodes(): StatusNode[] {
