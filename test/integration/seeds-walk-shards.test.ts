@@ -38,8 +38,12 @@ test.skipIf(isMissing("redis-server"))(
 
     // The crc32 of the key names the set, its master takes the write, its replicas answer the reads.
     const owner = sets[crc32("foo") % 3] ?? [];
-    const statsOf = async (server: TestRedis | undefined): Promise<string> =>
-      String(await (await server?.link())?.call("INFO", "commandstats"));
+    const infoOf = async (server: TestRedis | undefined, section: string): Promise<string> => {
+      const info = await (await server?.link())?.call("INFO", section);
+      return typeof info === "string" ? info : "";
+    };
+    const statsOf = (server: TestRedis | undefined): Promise<string> =>
+      infoOf(server, "commandstats");
     expect(await statsOf(owner[0])).toMatch(/cmdstat_set:/);
     const isRead = async (server: TestRedis | undefined): Promise<boolean> =>
       /cmdstat_get:/.test(await statsOf(server));
@@ -67,7 +71,7 @@ test.skipIf(isMissing("redis-server"))(
     expect(roles).toContain("master");
     await until("the other follows", async () => {
       const infos = await Promise.all(
-        owner.slice(1).map(async (server) => String(await (await server.link()).call("INFO"))),
+        owner.slice(1).map((server) => infoOf(server, "replication")),
       );
       return infos.some((info) => /role:slave[^]*master_link_status:up/.test(info));
     });

@@ -10,11 +10,11 @@ import { ROOT } from "./source-files.ts";
 
 export interface SeedSession {
   readonly folder: string;
-  port(name: string): number;
+  readonly port: (name: string) => number;
   /** A line of a shell; its exit code is not looked at. */
-  sh(line: string): Promise<Ran>;
+  readonly sh: (line: string) => Promise<Ran>;
   /** The same, which has to succeed; what it printed. {NAME} becomes a port. */
-  type(line: string): Promise<string>;
+  readonly type: (line: string) => Promise<string>;
   /** Until the line prints this. */
   untilPrints(line: string, words: RegExp): Promise<void>;
   /** kill -9; returns when the process is gone. */
