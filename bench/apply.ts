@@ -2,9 +2,11 @@
 // beside it a rolling restart of Redis with Sentinel (replicas one by one, SENTINEL FAILOVER, then the old master).
 // `node bench/apply.ts --help`; needs redis-server. The target is 0 errors, 0 lost, and no gap above 0.1 s.
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { Command } from "commander";
 import { Redis } from "ioredis";
@@ -13,7 +15,7 @@ import { byLetter, clusterConf } from "../test/support/cluster-conf.ts";
 import { FaultCluster } from "../test/support/fault-cluster.ts";
 import { freePort } from "../test/support/port-claims.ts";
 import { until } from "../test/support/redis-server.ts";
-import { BenchWriters, type Written } from "./apply/writer.ts";
+import { BenchWriters, longestOf, type Written } from "./apply/writer.ts";
 import type { Victim } from "./failover/contender.ts";
 import { SentinelContender } from "./failover/sentinel.ts";
 import { askPort, infoOf, RedisProcess } from "./failover/redis-process.ts";
@@ -24,13 +26,19 @@ const CONF = clusterConf({
   ...{ statusNodes: 3, monitors: 3, routers: 2 },
   lines: ["partitions 2", "cluster bench", "redis tcp-backlog 200"],
 });
-/** Before and after a change the writers go on for so long. */
-const AROUND_MS = 1000;
+/** Before a change the writers go on for so long: what the machine itself makes of them. */
+const REST_MS = 10_000;
+const AFTER_MS = 1000;
+/** twine-apply reports a handover after it; writes wait from a moment before. */
+const HANDOVER_WITHIN_MS = 2000;
 
 interface Row {
   readonly change: string;
   readonly durationS: number;
   readonly handovers: number | undefined;
+  /** The longest gap before the change, and the longest near a handover. */
+  readonly restGapMs: number;
+  readonly handoverGapMs: number;
   readonly written: Written;
 }
 
@@ -85,28 +93,43 @@ async function changes(round: number): Promise<Change[]> {
   ];
 }
 
-async function under(connect: () => Redis, prefix: string, work: () => Promise<void>) {
+/** `work` answers the times at which it was told of a handover. */
+async function under(connect: () => Redis, prefix: string, work: () => Promise<readonly number[]>) {
   const writers = new BenchWriters(connect, prefix);
   writers.start();
-  await delay(AROUND_MS);
+  // The first writes wait for the connections.
+  await delay(AFTER_MS);
+  const restMs = performance.now();
+  await delay(REST_MS);
   const beganMs = performance.now();
-  await work();
+  const handovers = await work();
   const durationS = (performance.now() - beganMs) / 1000;
-  await delay(AROUND_MS);
-  return { durationS, written: await writers.stop() };
+  await delay(AFTER_MS);
+  const written = await writers.stop();
+  const gaps = writers.gaps();
+  const near = handovers.map((atMs) => longestOf(gaps, atMs - HANDOVER_WITHIN_MS, atMs));
+  return {
+    ...{ durationS, written: { ...written, longestGapMs: longestOf(gaps, beganMs) } },
+    ...{ restGapMs: longestOf(gaps, restMs, beganMs), handoverGapMs: Math.max(0, ...near) },
+  };
 }
 
-/** Answers the number of handovers. */
-async function apply(file: string, servers: string | undefined): Promise<number> {
+/** Answers when each handover was reported. */
+async function apply(file: string, servers: string | undefined): Promise<readonly number[]> {
   const path = process.env["PATH"] ?? "";
   const env = { ...process.env, PATH: servers === undefined ? path : servers + delimiter + path };
-  const args = [binPath("twine-apply", "infra"), "--json", "--conf", file];
+  const args = [binPath("twine-apply", "infra"), "--conf", file];
   const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "inherit"] });
-  let text = "";
-  child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
-  const code = await new Promise((ended) => child.once("close", ended));
-  if (code !== 0) throw new Error(`twine-apply ended with ${String(code)}: ${text}`);
-  return (JSON.parse(text) as { handovers: number }).handovers;
+  const ended = once(child, "close");
+  const lines: string[] = [];
+  const handovers: number[] = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    lines.push(line);
+    if (line.includes(": master of partition ")) handovers.push(performance.now());
+  }
+  const [code] = (await ended) as [number | null];
+  if (code !== 0) throw new Error(`twine-apply ended with ${String(code)}: ${lines.join("\n")}`);
+  return handovers;
 }
 
 async function twineRows(round: number): Promise<Row[]> {
@@ -122,7 +145,9 @@ async function twineRows(round: number): Promise<Row[]> {
       writeFileSync(file, edit(readFileSync(file, "utf8")));
       let handovers = 0;
       const seen = await under(connect, `w${round}:${rows.length}`, async () => {
-        handovers = await apply(file, servers);
+        const reported = await apply(file, servers);
+        handovers = reported.length;
+        return reported;
       });
       rows.push({ change: name, handovers, ...seen });
       show(rows.at(-1));
@@ -155,6 +180,7 @@ async function sentinelRow(round: number, leaving: Leaving): Promise<Row> {
         await failOver(sentinel, ports[0] ?? 0, master.port);
         await restart(sentinel, master);
       }
+      return [];
     });
     const change = `Redis with Sentinel: every data node restarts, the master after ${leaving}`;
     return { change, handovers: 1, ...seen };
@@ -200,10 +226,11 @@ async function restart(sentinel: SentinelContender, node: Victim): Promise<void>
 
 function show(row: Row | undefined): void {
   if (row === undefined) return;
-  const { change, written, handovers, durationS } = row;
+  const { change, written, handovers, durationS, restGapMs, handoverGapMs } = row;
   const { errors, lost, acknowledged, longestGapMs } = written;
   process.stdout.write(
-    `${change}: ${errors} errors, ${lost} of ${acknowledged} lost, gap ${(longestGapMs / 1000).toFixed(2)} s, ` +
+    `${change}: ${errors} errors, ${lost} of ${acknowledged} lost, gap ${(longestGapMs / 1000).toFixed(2)} s ` +
+      `(before ${(restGapMs / 1000).toFixed(2)}, in a handover ${(handoverGapMs / 1000).toFixed(2)}), ` +
       `${handovers ?? "-"} handovers, ${durationS.toFixed(1)} s\n`,
   );
 }
@@ -223,11 +250,16 @@ function tableOf(rows: readonly Row[]): string {
       `${sum(({ written }) => written.lost)} of ${sum(({ written }) => written.acknowledged)}`,
       median(gaps).toFixed(2),
       Math.max(...gaps).toFixed(2),
+      median(same.map(({ restGapMs }) => restGapMs / 1000)).toFixed(2),
+      median(same.map(({ handoverGapMs }) => handoverGapMs / 1000)).toFixed(2),
       median(same.map(({ handovers = 0 }) => handovers)),
       median(same.map(({ durationS }) => durationS)).toFixed(1),
     ];
   });
-  const head = ["change", "errors", "lost", "gap s", "longest", "handovers", "takes s"];
+  const head = [
+    ...["change", "errors", "lost", "gap s", "longest", "before it s", "in a handover s"],
+    ...["handovers", "takes s"],
+  ];
   return [head, head.map(() => "---"), ...lines].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
 

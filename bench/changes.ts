@@ -18,14 +18,19 @@ const HOSTS = ["db1", "db2", "db3"];
 const PASSWORD = "correct-horse-battery";
 const OTHER_PASSWORD = "another-word";
 const OTHER_IMAGE = "redis:7.0.15-other";
+const NEWER_IMAGE = "redis:newer";
+/** Parts of glibc that an older build asks for by name. */
+const LIBRARIES = ["libdl.so.2", "librt.so.1", "libpthread.so.0"];
 
 type Step = readonly [name: string, edit: (conf: string) => string, before?: () => Promise<void>];
 
-const { json } = new Command("bench/changes.ts")
+const { json, newer, only } = new Command("bench/changes.ts")
   .description("Makes each change in turn and prints what clients saw of it, as a table.")
+  .option("--newer <file>", "another redis-server: the last change is to an image with it")
+  .option("--only <word>", "only the changes whose name has this word")
   .option("--json <file>", "where every change is written down", ".cache/bench/changes.json")
   .parse()
-  .opts<{ json: string }>();
+  .opts<{ json: string; newer?: string; only?: string }>();
 
 const same = (text: string): string => text;
 
@@ -58,7 +63,32 @@ function stepsOf(fleet: EngineFleet, { stack }: StackRunner): readonly Step[] {
         await stack.setConfig("twine:redisImage", { value: OTHER_IMAGE });
       },
     ],
+    ...(newer === undefined ? [] : [newerStep(fleet, stack, newer)]),
   ];
+}
+
+function newerStep(fleet: EngineFleet, stack: StackRunner["stack"], program: string): Step {
+  const before = async (): Promise<void> => {
+    for (const host of HOSTS) makeNewerImage(fleet, host, program);
+    await stack.setConfig("twine:redisImage", { value: NEWER_IMAGE });
+  };
+  return ["another version of Redis", same, before];
+}
+
+/** The image with another redis-server, which its PATH finds first. */
+function makeNewerImage(fleet: EngineFleet, host: string, program: string): void {
+  const docker = (...args: string[]): string =>
+    execFileSync("docker", ["-H", fleet.host(host).endpoint, ...args])
+      .toString()
+      .trim();
+  const id = docker("create", REDIS_IMAGE, "true");
+  docker("cp", "-L", program, `${id}:/usr/local/bin/redis-server`);
+  for (const library of LIBRARIES) {
+    const file = `/lib/x86_64-linux-gnu/${library}`;
+    docker("cp", "-L", file, `${id}:${file}`);
+  }
+  docker("commit", id, NEWER_IMAGE);
+  docker("rm", id);
 }
 
 /** The same programs under another id. */
@@ -75,6 +105,7 @@ function makeOtherImage(fleet: EngineFleet, host: string): void {
 async function measure(steps: readonly Step[], run: ChangeRun): Promise<ChangeSeen[]> {
   const seen: ChangeSeen[] = [];
   for (const [name, edit, before] of steps) {
+    if (only !== undefined && !name.includes(only)) continue;
     await before?.();
     const one = await run.change(name, edit);
     process.stderr.write(`${JSON.stringify(one)}\n`);

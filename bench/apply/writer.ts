@@ -18,6 +18,23 @@ export interface Written {
   readonly longestGapMs: number;
 }
 
+/** A time in which a client had no write acknowledged, by performance.now(). */
+export interface Gap {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** The longest that overlaps the time from `fromMs` to `toMs`; 0: none. */
+export function longestOf(gaps: readonly Gap[], fromMs = -Infinity, toMs = Infinity): number {
+  const lengths = gaps
+    .filter((gap) => gap.toMs >= fromMs && gap.fromMs <= toMs)
+    .map((gap) => gap.toMs - gap.fromMs);
+  return Math.max(0, ...lengths);
+}
+
+/** Shorter ones are not kept. */
+const GAP_MS_MIN = 20;
+
 export class BenchWriters {
   readonly #connect: () => Redis;
   readonly #prefix: string;
@@ -25,7 +42,7 @@ export class BenchWriters {
   readonly #acknowledged: string[] = [];
   readonly #kinds: Record<string, number> = {};
   #errors = 0;
-  #longestGapMs = 0;
+  readonly #gaps: Gap[] = [];
   #isStopped = false;
   #running: Promise<unknown> = Promise.resolve();
 
@@ -38,6 +55,10 @@ export class BenchWriters {
     this.#running = Promise.all(Array.from({ length: CLIENTS }, (_, index) => this.#run(index)));
   }
 
+  gaps(): readonly Gap[] {
+    return this.#gaps;
+  }
+
   async stop(): Promise<Written> {
     this.#isStopped = true;
     await this.#running;
@@ -48,7 +69,7 @@ export class BenchWriters {
       lost,
       errors: this.#errors,
       kinds: this.#kinds,
-      longestGapMs: this.#longestGapMs,
+      longestGapMs: longestOf(this.#gaps),
     };
   }
 
@@ -78,12 +99,16 @@ export class BenchWriters {
       }
       if (isWhole) {
         const nowMs = performance.now();
-        this.#longestGapMs = Math.max(this.#longestGapMs, nowMs - lastMs);
+        this.#keep(lastMs, nowMs);
         lastMs = nowMs;
       }
       await delay(PAUSE_MS);
     }
-    this.#longestGapMs = Math.max(this.#longestGapMs, performance.now() - lastMs);
+    this.#keep(lastMs, performance.now());
+  }
+
+  #keep(fromMs: number, toMs: number): void {
+    if (toMs - fromMs >= GAP_MS_MIN) this.#gaps.push({ fromMs, toMs });
   }
 
   async #missing(): Promise<number> {
