@@ -44,8 +44,9 @@ async function madeOn(host: EngineHost): Promise<Made[]> {
         .then(bytesOf)
         .catch(() => undefined);
       const { Hostname, ExposedPorts, ...rest } = Config;
-      const networks = Object.entries(NetworkSettings.Networks ?? {}).map(
-        ([network, { Aliases }]) => [network, { Aliases }] as const,
+      const networks = Object.entries(NetworkSettings.Networks).map(
+        ([network, { Aliases }]) =>
+          [network, { Aliases: (Aliases as string[] | null) ?? [] }] as const,
       );
       const ofPod = {
         ...{ Hostname, ExposedPorts },

@@ -7,17 +7,35 @@ const ANSWER_WITHIN_MS = 5000;
 interface MonitorStatus {
   readonly state?: unknown;
   readonly partitions?: unknown;
+  readonly problems?: unknown;
 }
 
-/** By monitor: OK, DEGRADED, HALT; "no answer", or "unknown" for any other reply. */
+const PROBLEMS_SHOWN = 3;
+const PROBLEM_CHARS_MAX = 200;
+
+/** By monitor: OK, DEGRADED, HALT, each with its first problems; "no answer", or "unknown" for any other reply. */
 export function statesOf(monitorUrls: readonly string[]): Promise<string[]> {
   return Promise.all(
     monitorUrls.map(async (url) => {
       const status = await statusAt(url);
       if (status === undefined) return "no answer";
-      return typeof status.state === "string" ? status.state : "unknown";
+      if (typeof status.state !== "string") return "unknown";
+      if (status.state === "OK") return "OK";
+      const problems = problemsIn(status.problems).slice(0, PROBLEMS_SHOWN);
+      return problems.length === 0 ? status.state : `${status.state} (${problems.join("; ")})`;
     }),
   );
+}
+
+/** "a2 data node of partition 0 ... is dead"; without the notes. */
+function problemsIn(problems: unknown): string[] {
+  if (!Array.isArray(problems)) return [];
+  return (problems as unknown[]).flatMap((problem) => {
+    if (typeof problem !== "object" || problem === null) return [];
+    const { severity, subject, text } = problem as Readonly<Record<string, unknown>>;
+    if (severity === "NOTE" || typeof subject !== "string" || typeof text !== "string") return [];
+    return [`${subject} ${text}`.slice(0, PROBLEM_CHARS_MAX)];
+  });
 }
 
 /**

@@ -71,7 +71,7 @@ export async function keepOnEngine(
       untilAllOk(endpoints.monitorUrls, request.waitMs, signal),
       failed,
     ]);
-    if (!isOk) throw signal.aborted ? ended() : notOk(states, request.waitMs);
+    if (!isOk) throw signal.aborted ? ended() : notOk(states, request.waitMs, engine);
     const environment = await environmentOf(request, config, endpoints);
     onReady(environment);
     await untilOver(signal, request.ttlMs);

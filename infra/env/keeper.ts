@@ -160,11 +160,14 @@ async function untilOk(config: ClusterConfig, { waitMs, signal }: KeeperRequest)
 }
 
 /** The error that not all monitors have reported OK in time. */
-export function notOk(states: readonly string[], waitMs: number): TwineError {
+export function notOk(states: readonly string[], waitMs: number, engine?: string): TwineError {
   return new TwineError({
     code: "ENV_NOT_OK",
     message: `the cluster was not OK within ${waitMs / 1000} s; its monitors report: ${states.join(", ")}`,
-    remedy: "give it more time with --wait, or try the file with twine-up, which leaves the logs",
+    remedy:
+      engine === undefined
+        ? "give it more time with --wait, or try the file with twine-up, which leaves the logs"
+        : `give it more time with --wait; while it starts, docker -H ${engine} logs shows the log of each container`,
   });
 }
 
