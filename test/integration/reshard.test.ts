@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { builtinRouting } from "../../runtime/core/routing.ts";
 import { seededRandom } from "../../runtime/ports/seeded-random.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
+import type { View } from "../../runtime/core/view.ts";
 import { CountedWriter } from "../support/counted-writer.ts";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
@@ -78,6 +79,35 @@ async function atPhase(run: RunningReshard, phase: string, delayMs: number): Pro
 }
 
 describe.skipIf(isMissing("redis-server"))("twine-reshard", () => {
+  test(
+    "processes that start with the old twine.conf after it lead, route and fail over by the new partitions",
+    async () => {
+      const running = await startUnderWriters(TWO, THREE, 20);
+      const { cluster, writer } = running;
+      expect((await cluster.reshard().ended).code).toBe(0);
+      const { epoch } = await cluster.old.viewWhere("OK", ({ state }) => state === "OK");
+      await cluster.old.kill("m1", "m2", "m3", "r1");
+      await cluster.old.heal();
+      const led = (view: View): boolean => view.epoch > epoch && view.state === "OK";
+      const view = await cluster.old.viewWhere("led again", led);
+      expect(view.hashing?.partitions).toBe(3);
+      expect(view.partitions.map(({ master }) => master)).toEqual(["n0-1", "n1-1", "n2-1"]);
+      await writer.stop();
+      const again = new CountedWriter(cluster.port("r1"), 1, 21, "again");
+      onTestFinished(() => again.stop());
+      await until("it writes", () => again.acknowledged > 200, 60_000);
+      await cluster.old.kill("n1-1");
+      const isOver = ({ partitions }: View): boolean => partitions[1]?.master === "n1-2";
+      await cluster.old.viewWhere("failed over", isOver);
+      const before = again.acknowledged;
+      await until("it writes on", () => again.acknowledged > before + 200, 60_000);
+      await again.stop();
+      await again.check();
+      expect(again.wrong).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+
   test.each([
     ["2 to 3 partitions", TWO, THREE],
     ["3 to 2 partitions of another hash", THREE, { partitions: 2, lines: ["hash crc16"] }],

@@ -75,12 +75,13 @@ export class CountedWriter {
   readonly #keys: Counted[][] = [];
   #isOver = false;
 
-  constructor(port: number, clients: number, seed: number) {
+  /** `prefix`: of its keys; two writers must not share one. */
+  constructor(port: number, clients: number, seed: number, prefix = "") {
     this.#port = port;
     this.#clients = Array.from({ length: clients }, (_, client) => {
       const keys = KINDS.flatMap((kind) =>
         Array.from({ length: KEYS_PER_KIND }, (__, index) => ({
-          ...{ key: `${kind.name}:${client}:${index}`, kind, count: 0, unknown: 0 },
+          ...{ key: `${prefix}${kind.name}:${client}:${index}`, kind, count: 0, unknown: 0 },
         })),
       );
       this.#keys.push(keys);

@@ -40,7 +40,7 @@ export interface ReshardOptions extends Omit<
 export interface ReshardReport extends CopyProgress {
   readonly attempts: number;
   readonly switches: number;
-  /** From the request to switch until the new partitions served: requests were held for this long at most. */
+  /** From the alpha's answer that it pauses until its answer that the new partitions serve. */
   readonly heldMs: number;
 }
 
@@ -169,9 +169,9 @@ async function switchOver(
   const { clock, onRepeat, onPhase } = options;
   for (let switches = 1; ; switches++) {
     onPhase("switching", copying.progress);
-    const beganMs = clock.nowMs();
-    const why = await switchOnce(options, copying);
-    if (why === undefined) return { switches, heldMs: Math.round(clock.nowMs() - beganMs) };
+    const outcome = await switchOnce(options, copying);
+    if ("heldMs" in outcome) return { switches, ...outcome };
+    const { why } = outcome;
     if (switches >= SWITCHES) throw notSwitched(why);
     onRepeat(why);
     await clock.delay(REST_MS);
@@ -179,25 +179,29 @@ async function switchOver(
   }
 }
 
-/** undefined: committed. Else why the old masters serve on. */
-async function switchOnce(options: ReshardOptions, copying: Copying): Promise<string | undefined> {
-  const { alpha, nodes, views } = options;
+/** Committed, or why the old masters serve on. */
+type Switched = { readonly heldMs: number } | { readonly why: string };
+
+async function switchOnce(options: ReshardOptions, copying: Copying): Promise<Switched> {
+  const { alpha, nodes, views, clock } = options;
   // The record in an older view is of an earlier switch.
   const since = views.current()?.revision ?? 0;
   const refusal = await refusedBy(alpha.ask("switch"));
-  if (refusal !== undefined) return refusal;
+  if (refusal !== undefined) return { why: refusal };
+  const beganMs = clock.nowMs();
   const paused = await reached("draining", since, options);
-  if (typeof paused === "string") return paused;
+  if (typeof paused === "string") return { why: paused };
   await copying.drainTo(paused.marks ?? []);
   const late = await refusedBy(alpha.ask("fence"));
-  if (late !== undefined) return late;
+  if (late !== undefined) return { why: late };
   const fenced = await reached("fenced", since, options);
-  if (typeof fenced === "string") return fenced;
+  if (typeof fenced === "string") return { why: fenced };
   await copying.drainTo(fenced.marks ?? []);
   await nodes.untilInSync(IN_SYNC_WITHIN_MS);
   const masters = await nodes.masters();
   try {
-    return await refusedBy(alpha.ask("commit", { masters }));
+    const why = await refusedBy(alpha.ask("commit", { masters }));
+    return why === undefined ? { heldMs: Math.round(clock.nowMs() - beganMs) } : { why };
   } catch (error) {
     throw new CommitUnknown(errorText(error), { cause: error });
   }
