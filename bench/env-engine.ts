@@ -27,7 +27,8 @@ const FILES = "/etc/twine";
 interface Made {
   readonly id: string;
   readonly name: string;
-  readonly isPod: boolean;
+  /** Of a pod: its network; undefined: it is in a pod. */
+  readonly network: string | undefined;
   readonly options: Docker.ContainerCreateOptions;
   readonly files: Buffer | undefined;
 }
@@ -48,12 +49,13 @@ async function madeOn(host: EngineHost): Promise<Made[]> {
         ([network, { Aliases }]) =>
           [network, { Aliases: (Aliases as string[] | null) ?? [] }] as const,
       );
+      const network = networks.map(([name]) => name).find((name) => name.startsWith("env-"));
       const ofPod = {
         ...{ Hostname, ExposedPorts },
         NetworkingConfig: { EndpointsConfig: Object.fromEntries(networks) },
       };
       const options = { ...rest, HostConfig, ...(isPod ? ofPod : {}) };
-      return { id, name: Name.slice(1), isPod, options, files };
+      return { id, name: Name.slice(1), network: isPod ? network : undefined, options, files };
     }),
   );
 }
@@ -67,18 +69,17 @@ async function bytesOf(stream: NodeJS.ReadableStream): Promise<Buffer> {
 /** Pods first; then everything at once, as the environment itself does. */
 async function runAll(host: EngineHost, all: readonly Made[]): Promise<void> {
   const ids = new Map<string, string>();
-  const begin = async ({ id, name, options, files }: Made): Promise<void> => {
-    const mode = options.HostConfig?.NetworkMode ?? "";
-    const pod = /^container:(.*)$/.exec(mode)?.[1];
-    const network = pod === undefined ? mode : `container:${ids.get(pod) ?? ""}`;
-    const HostConfig = { ...options.HostConfig, NetworkMode: network };
+  const begin = async ({ id, name, network, options, files }: Made): Promise<void> => {
+    const pod = /^container:(.*)$/.exec(options.HostConfig?.NetworkMode ?? "")?.[1] ?? "";
+    const mode = network ?? `container:${ids.get(pod) ?? ""}`;
+    const HostConfig = { ...options.HostConfig, NetworkMode: mode };
     const container = await host.docker.createContainer({ ...options, name, HostConfig });
     ids.set(id, container.id);
     if (files !== undefined) await container.putArchive(files, { path: "/etc" });
     await container.start();
   };
-  await Promise.all(all.filter(({ isPod }) => isPod).map(begin));
-  await Promise.all(all.filter(({ isPod }) => !isPod).map(begin));
+  await Promise.all(all.filter(({ network }) => network !== undefined).map(begin));
+  await Promise.all(all.filter(({ network }) => network === undefined).map(begin));
 }
 
 async function removeAll(host: EngineHost): Promise<void> {
@@ -118,7 +119,7 @@ try {
     );
     const all = await madeOn(host);
     const network = await host.docker
-      .getNetwork(all.find(({ isPod }) => isPod)?.options.HostConfig?.NetworkMode ?? "")
+      .getNetwork(all.map((one) => one.network).find((name) => name !== undefined) ?? "")
       .inspect();
     downs.push(await timed(() => twineEnv(fleet, host, "down", "one")));
     const isOk = async (): Promise<boolean> => {
