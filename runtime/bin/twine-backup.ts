@@ -25,7 +25,7 @@ import { cutPorts } from "../backup/ask-cut.ts";
 import { choose, listBackups, type FoundBackup, type Listing } from "../backup/list-backups.ts";
 import { readIdentities, readRecipients, type Recipients } from "../backup/encryption.ts";
 import { rehearsalText, rehearseBackup } from "../backup/rehearse/rehearse-backup.ts";
-import { chosenBackup } from "../backup/restore/chosen-backup.ts";
+import { chosenBackup, notFound } from "../backup/restore/chosen-backup.ts";
 import { requireNoRestore, watchForRestore } from "../backup/no-restore.ts";
 import { startProgress } from "../backup/saving-progress.ts";
 import { takeBackup } from "../backup/take-backup.ts";
@@ -267,14 +267,11 @@ async function list(targets: readonly BackupTarget[], isJson: boolean): Promise<
 function copiesOf({ copies, problems }: Listing, which: string): readonly FoundBackup[] {
   const found = choose(copies, which);
   if (found.length > 0) return found;
-  throw new TwineError([
-    ...problems,
-    {
-      code: "BACKUP_UNKNOWN",
-      message: which === "latest" ? "there is no backup yet" : `there is no backup ${which}`,
-      remedy: copies.length === 0 ? "take one: twine-backup" : "twine-backup --list names them",
-    },
-  ]);
+  throw notFound(which, problems, {
+    code: "BACKUP_UNKNOWN",
+    message: which === "latest" ? "there is no backup yet" : `there is no backup ${which}`,
+    remedy: copies.length === 0 ? "take one: twine-backup" : "twine-backup --list names them",
+  });
 }
 
 async function verify(

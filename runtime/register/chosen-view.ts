@@ -9,8 +9,9 @@ import { failureText, type Failures } from "./gather.ts";
 import { remedyFor } from "./open-view.ts";
 import { readRegister } from "./read.ts";
 
-/** A silent status node costs at most one connect timeout for each try. */
-const TRIES = 4;
+/** A silent status node costs at most one connect timeout for each try; one that refuses costs nothing. On a machine that is
+    so busy that a tool needs seconds to start, two seconds were too few (seen). */
+const TRIES = 10;
 
 /** Throws the same errors as requireView(). */
 export async function readChosenView(ports: StatusNodesOptions): Promise<View> {

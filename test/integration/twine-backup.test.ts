@@ -87,6 +87,21 @@ test("a backup of a cluster is taken, listed, verified, kept by its rule and del
   expect(errors[0]?.message).toContain(`two, ${id}: partition-0.rdb`);
   expect((await runTool("runtime", "twine-backup", file, "--list")).out).toContain("BROKEN");
 
+  // Of a newer version: that is said, and not that it is not there.
+  const manifests = ["one", "two"].map((name) => join(cluster.folder, name, id, "manifest.json"));
+  const text = readFileSync(manifests[0] ?? "", "utf8");
+  for (const path of manifests) writeFileSync(path, '{"format": 99}');
+  for (const args of [
+    ["twine-restore", id, "--yes"],
+    ["twine-backup", "--verify", id],
+  ]) {
+    const [tool = "", ...rest] = args;
+    const { code, err } = await runTool("runtime", tool, file, ...rest);
+    expect([code, err]).toEqual([1, expect.stringMatching(/its format is 99.*remedy/s)]);
+    expect(err).not.toContain("there is no backup");
+  }
+  for (const path of manifests) writeFileSync(path, text);
+
   expect((await runTool("runtime", "twine-backup", file, "--delete", id)).out).toBe(
     `${id} was deleted from one, two\n`,
   );

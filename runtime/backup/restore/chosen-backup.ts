@@ -17,7 +17,13 @@ export async function chosenBackup(
   const { copies, problems } = await listBackups(targets);
   const [found] = choose(copies, id);
   if (found !== undefined) return found;
-  throw new TwineError([...problems, unknown(which, targets)]);
+  throw notFound(id, problems, unknown(which, targets));
+}
+
+/** One that is there, and can't be used, is not unknown as well. */
+export function notFound(id: string, problems: readonly Problem[], unknown: Problem): TwineError {
+  const own = problems.filter(({ message }) => id !== "latest" && message.includes(id));
+  return new TwineError(own.length > 0 ? own : [...problems, unknown]);
 }
 
 function unknown(which: string, targets: readonly BackupTarget[]): Problem {
