@@ -37,10 +37,13 @@ export interface Listing {
   readonly copies: readonly FoundBackup[];
   /** Targets that can't be read, and manifests that can't be used. */
   readonly problems: readonly Problem[];
+  /** Of those, by backup: it is there, and its manifest can't be used. */
+  readonly unusable: ReadonlyMap<string, readonly Problem[]>;
 }
 
 export async function listBackups(targets: readonly BackupTarget[]): Promise<Listing> {
   const problems: Problem[] = [];
+  const unusable = new Map<string, Problem[]>();
   const copies: FoundBackup[] = [];
   const listed = new Map<string, ListedBackup>();
   for (const target of targets) {
@@ -52,11 +55,13 @@ export async function listBackups(targets: readonly BackupTarget[]): Promise<Lis
       const parsed = parseManifest(text);
       if (parsed.kind === "malformed" || parsed.value.id !== id) {
         const why = parsed.kind === "malformed" ? parsed.why : `it is of ${parsed.value.id}`;
-        problems.push({
+        const problem = {
           code: "MANIFEST_BAD",
           message: `${target.name}, ${id}: its manifest can't be used: ${why}`,
           remedy: "use another backup, or the version of Twine that wrote this one",
-        });
+        };
+        problems.push(problem);
+        unusable.set(id, [...(unusable.get(id) ?? []), problem]);
         continue;
       }
       const manifest = parsed.value;
@@ -76,6 +81,7 @@ export async function listBackups(targets: readonly BackupTarget[]): Promise<Lis
     backups: [...listed.values()].toSorted(newestFirst),
     copies: copies.toSorted(newestFirst),
     problems,
+    unusable,
   };
 }
 

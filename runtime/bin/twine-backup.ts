@@ -264,10 +264,11 @@ async function list(targets: readonly BackupTarget[], isJson: boolean): Promise<
 }
 
 /** The copies of one backup. Throws BACKUP_UNKNOWN. */
-function copiesOf({ copies, problems }: Listing, which: string): readonly FoundBackup[] {
+function copiesOf(listing: Listing, which: string): readonly FoundBackup[] {
+  const { copies } = listing;
   const found = choose(copies, which);
   if (found.length > 0) return found;
-  throw notFound(which, problems, {
+  throw notFound(which, listing, {
     code: "BACKUP_UNKNOWN",
     message: which === "latest" ? "there is no backup yet" : `there is no backup ${which}`,
     remedy: copies.length === 0 ? "take one: twine-backup" : "twine-backup --list names them",

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { isUrl, splitCopyPath } from "../../core/backup-place.ts";
 import type { ClusterConfig } from "../../core/cluster.ts";
 import { TwineError, type Problem } from "../../core/errors.ts";
-import { choose, listBackups, type FoundBackup } from "../list-backups.ts";
+import { choose, listBackups, type FoundBackup, type Listing } from "../list-backups.ts";
 import { openTargets, type TargetPorts } from "../targets/open-targets.ts";
 import type { BackupTarget } from "../targets/target.ts";
 
@@ -14,16 +14,19 @@ export async function chosenBackup(
   ports: TargetPorts,
 ): Promise<FoundBackup> {
   const { targets, id } = targetsFor(config, which, ports);
-  const { copies, problems } = await listBackups(targets);
-  const [found] = choose(copies, id);
+  const listing = await listBackups(targets);
+  const [found] = choose(listing.copies, id);
   if (found !== undefined) return found;
-  throw notFound(id, problems, unknown(which, targets));
+  throw notFound(id, listing, unknown(which, targets));
 }
 
 /** One that is there, and can't be used, is not unknown as well. */
-export function notFound(id: string, problems: readonly Problem[], unknown: Problem): TwineError {
-  const own = problems.filter(({ message }) => id !== "latest" && message.includes(id));
-  return new TwineError(own.length > 0 ? own : [...problems, unknown]);
+export function notFound(
+  id: string,
+  { problems, unusable }: Pick<Listing, "problems" | "unusable">,
+  unknown: Problem,
+): TwineError {
+  return new TwineError(unusable.get(id) ?? [...problems, unknown]);
 }
 
 function unknown(which: string, targets: readonly BackupTarget[]): Problem {
