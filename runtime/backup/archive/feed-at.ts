@@ -40,7 +40,7 @@ export function feedAt(mine: HistoryMark | undefined, info: ReadonlyMap<string, 
     const branchAt = numberOf("second_repl_offset") - 1;
     return open(Math.min(mine.offset, branchAt), mine.offset > branchAt);
   }
-  return { kind: "gone", why: "it has another history" };
+  return { kind: "gone", why: "a restore or another master has replaced its data" };
 }
 
 function wait(why: string): FeedAt {
