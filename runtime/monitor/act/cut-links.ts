@@ -1,5 +1,5 @@
 // cut-links.ts: one raw connection to each master for cuts. All commands of a step leave in one write, and nothing but the
-// replies is parsed: with 64 masters a link of ioredis takes twice as long, and all writes wait meanwhile.
+// replies is parsed: with 64 masters links of ioredis take a fifth longer, and all writes wait meanwhile.
 //
 // They are opened and tried before the pause, and kept for the next cut. They have the alpha's name, so whoever fences a
 // node closes this connection too.
