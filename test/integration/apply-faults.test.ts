@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { binPath } from "../../runtime/cli/package-root.ts";
 import { FaultCluster } from "../support/fault-cluster.ts";
 import { onePartition, startedWriter } from "../support/one-partition.ts";
+import { freePort } from "../support/port-claims.ts";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
 import { runTool, type ToolRan } from "../support/run-tool.ts";
@@ -130,6 +131,20 @@ describe.skipIf(isMissing("redis-server"))("twine-apply", { timeout: WITHIN_MS }
     expect(err).toContain("remedy: ");
     expect((await cluster.view())?.confDigest).toBe(adopted);
     expect((await apply("--dry-run")).out).toBe("nothing to do on this machine\n");
+  });
+
+  test("status nodes of twine.conf that do not answer are named, and nothing is stopped", async () => {
+    const before = await readFile(cluster.config.file, "utf8");
+    const free = await freePort();
+    await edit(before.replace(/^(s1=status \S+) \d+/m, `$1 ${free}`));
+    const { code, err } = await apply("--wait", "1s");
+    await edit(before);
+    expect(code).toBe(1);
+    expect(err).toContain("no majority of the status nodes of twine.conf answers");
+    for (const name of [...DATA, "s1", "m1", "r1"]) {
+      expect([name, await cluster.isRunning(name)]).toEqual([name, true]);
+    }
+    expect((await apply()).code).toBe(0);
   });
 
   test("twine-setup and twine-start tell that the old configuration runs, and twine-apply ends it", async () => {

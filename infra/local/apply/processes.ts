@@ -17,7 +17,7 @@ import type { ServiceLook } from "./look.ts";
 import type { ClusterAccess, Done } from "./rolling.ts";
 import { endSupervision } from "./supervised.ts";
 import { replaceRouter, type FileWriter, type Service } from "./service-steps.ts";
-import type { Lock, Turns } from "./turns.ts";
+import type { Lock, NoLock, Turns } from "./turns.ts";
 
 const LOOK_EVERY_MS = 100;
 const GO_ON = "run twine-apply again: it goes on where it stopped";
@@ -117,23 +117,23 @@ async function isUp(
 }
 
 async function takeTurn(parts: ProcessParts, turn: string, name: string): Promise<Lock> {
-  let lock: Lock | undefined;
-  await until(
-    parts,
-    `another host's turn to restart one of the ${turn} does not end; ${name} was not restarted`,
-    async () => {
-      lock = await parts.turns.take(turn);
-      return lock !== undefined;
-    },
-  );
-  if (lock === undefined) throw new Error("a turn that was waited for is there");
-  return lock;
+  const last: { found: Lock | NoLock } = { found: "taken" };
+  const why = (): string =>
+    last.found === "silent"
+      ? `no majority of the status nodes of twine.conf answers; ${name} was not restarted`
+      : `another host's turn to restart one of the ${turn} does not end; ${name} was not restarted`;
+  await until(parts, why, async () => {
+    last.found = await parts.turns.take(turn);
+    return typeof last.found !== "string";
+  });
+  if (typeof last.found === "string") throw new Error("a turn that was waited for is there");
+  return last.found;
 }
 
 /** Throws INTERRUPTED, and NOT_READY with `problem` after `waitMs`. */
 export async function until(
   { context, waitMs }: Pick<ProcessParts, "context" | "waitMs">,
-  problem: string,
+  problem: string | (() => string),
   isSo: () => boolean | Promise<boolean>,
 ): Promise<void> {
   const endMs = performance.now() + waitMs;
@@ -142,7 +142,7 @@ export async function until(
     if (performance.now() > endMs) {
       throw new TwineError({
         code: "NOT_READY",
-        message: problem,
+        message: typeof problem === "string" ? problem : problem(),
         remedy: "see twine-status, and run twine-apply again: it goes on where it stopped",
       });
     }

@@ -198,9 +198,11 @@ export class Rolling {
     else if (step.kind === "set") await this.#set(pending);
     if (!needsLock(step)) return;
     const lock = await this.#parts.turns.take(`partition-${step.partition}`);
-    if (lock === undefined) {
-      const why = `another host changes a node of partition ${step.partition}`;
-      this.#tryLater(step.partition, why, false);
+    if (typeof lock === "string") {
+      const isSilent = lock === "silent";
+      const taken = `another host changes a node of partition ${step.partition}`;
+      const why = isSilent ? "no majority of the status nodes answers" : taken;
+      this.#tryLater(step.partition, why, isSilent);
       return;
     }
     try {

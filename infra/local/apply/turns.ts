@@ -66,9 +66,11 @@ export interface Lock {
   release(): Promise<void>;
 }
 
+/** taken: another host holds it. silent: too few status nodes answer. */
+export type NoLock = "taken" | "silent";
+
 export interface Turns {
-  /** undefined: another host holds it, or too few status nodes answer. */
-  take(name: string): Promise<Lock | undefined>;
+  take(name: string): Promise<Lock | NoLock>;
   /** Announces the nodes that `host` is about to stop; empty: none any more. Never rejects. */
   announce(host: string, nodes: readonly string[]): Promise<void>;
   /** The nodes that the other hosts are about to stop: host -> nodes. Hosts without any are left out. */
@@ -100,7 +102,7 @@ class StatusNodeTurns implements Turns {
     this.#password = password;
   }
 
-  async take(name: string): Promise<Lock | undefined> {
+  async take(name: string): Promise<Lock | NoLock> {
     const key = this.#prefix + name;
     const token = randomUUID();
     const sentMs = performance.now();
@@ -108,9 +110,10 @@ class StatusNodeTurns implements Turns {
       this.#ask(async (redis) => (await redis.call("EVAL", script, 1, key, token, ...args)) === 1);
     const set = ["SET", key, token, "NX", "PX", LOCK_MS] as const;
     const taken = await this.#ask(async (redis) => (await redis.call(...set)) === "OK");
-    if (taken.yes < majorityOf(this.#nodes.length)) {
+    const majority = majorityOf(this.#nodes.length);
+    if (taken.yes < majority) {
       if (taken.yes > 0) await onAll(RELEASE);
-      return undefined;
+      return taken.yes + taken.no < majority ? "silent" : "taken";
     }
     const hold = new Hold(this.#nodes.length, sentMs);
     const confirm = async (): Promise<boolean> => {
