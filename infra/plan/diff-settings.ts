@@ -47,7 +47,8 @@ function dangerOf(name: string): Change["danger"] {
   if (ROUTING.includes(name)) {
     return {
       why: "keys change partition, and a running cluster does not take this over from twine.conf",
-      remedy: "make a new cluster and move the keys into it; keep this line for the old one",
+      remedy:
+        "on plain hosts: keep this line, and write a NEW.conf for twine-reshard (docs/reshard.md); with Pulumi: make a new cluster and move the keys into it",
     };
   }
   if (name !== "cluster") return undefined;

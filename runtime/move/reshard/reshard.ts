@@ -114,9 +114,11 @@ function isCommitted({ hashing, reshard: record }: View, wanted: Hashing): boole
 }
 
 async function attempt(options: ReshardOptions): Promise<Omit<ReshardReport, "attempts">> {
-  const { nodes, views, onPhase, newFolder, clock } = options;
-  const view = views.current();
-  if (view === undefined) throw new Error("there is no view");
+  const { nodes, onPhase, newFolder, clock } = options;
+  // The followed view may be older than the alpha's answer.
+  const view = await viewWhere(options, "the record of this resharding", (seen) =>
+    seen.reshard?.token === options.alpha.token ? seen : undefined,
+  );
   onPhase("copying", undefined);
   await nodes.prepare();
   const targets = await nodes.targets();

@@ -214,7 +214,10 @@ class World {
     if (!this.isToolAlive || this.#asked.length > 0 || this.isCommitted) return;
     this.#beat++;
     const { reshard } = this.view;
-    if (!reshard) return this.#ask("begin", { conf: canonicalConf(NEW) });
+    if (!reshard) {
+      this.#ask("begin", { conf: canonicalConf(NEW) });
+      return;
+    }
     const { phase, marks = [] } = reshard;
     for (const { node, offset } of marks) this.#copied.set(node, offset);
     if (phase === "copying") this.#ask("switch");
