@@ -105,6 +105,7 @@ async function main(): Promise<number> {
       {
         readNotes: () => notes.read(),
         writeNote: (host, note) => notes.write(host, note),
+        notesPlace: isSentinels ? "in partitions/HOST/.rotation" : "on the status nodes",
         readFile: () => readPasswords() ?? [],
         wallTime: () => systemClock.wallTime(),
         report: (line) => process.stderr.write(`${line}\n`),

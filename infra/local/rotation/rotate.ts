@@ -30,9 +30,11 @@ import { refusal } from "./refusals.ts";
 import { hasTaken } from "./taken.ts";
 
 export interface RotationPorts {
-  /** Notes of all hosts, from a majority of the status nodes. */
+  /** Notes of all hosts: from a majority of the status nodes, or with Sentinel from files. */
   readonly readNotes: () => Promise<ReadonlyMap<string, RotationNote>>;
   readonly writeNote: (host: string, note: RotationNote) => Promise<void>;
+  /** For a text: where they are. */
+  readonly notesPlace: string;
   /** The current content of TWINE_PASSWORD_FILE. */
   readonly readFile: () => readonly string[];
   readonly wallTime: () => string;
@@ -159,7 +161,7 @@ class Rotation {
       report("monitors and routers: have it");
     });
     await this.note(step);
-    report("noted on the status nodes");
+    report(`noted ${this.#ports.notesPlace}`);
   }
 
   async note({ passwords, target, intent }: Omit<RotationNote, "at">): Promise<void> {

@@ -14,8 +14,18 @@ export interface SentinelConf extends Imported {
 
 const DEFAULT_PORT = 26_379;
 
+function authUser(user: string, at: SourceAt): Problem {
+  return {
+    code: "AUTH_USER",
+    message: `Sentinel logs in to the nodes as the user ${user}; its password is not used`,
+    at,
+    remedy: "write the password of the user default to a file: TWINE_SOURCE_PASSWORD_FILE",
+  };
+}
+
 export function importSentinelConf(text: string, file: string): SentinelConf {
   const errors: Problem[] = [];
+  const warnings: Problem[] = [];
   const shards: ImportedShard[] = [];
   const replicas = new Map<string, ImportedNode[]>();
   let [port, bind] = [DEFAULT_PORT, "127.0.0.1"];
@@ -27,7 +37,11 @@ export function importSentinelConf(text: string, file: string): SentinelConf {
     if (first === "port") port = Number(second);
     else if (first === "bind") bind = second;
     else if (first === "requirepass") sentinelPassword = second;
-    else if (first === "sentinel" && second === "monitor") {
+    // What Sentinels use among each other, where requirepass is replaced by a user with a hash.
+    else if (first === "sentinel" && second === "sentinel-pass") sentinelPassword ??= name;
+    else if (first === "sentinel" && second === "auth-user") {
+      if (host !== "default") warnings.push(authUser(host, placeOf(file, line, 3)));
+    } else if (first === "sentinel" && second === "monitor") {
       const master = { host, port: Number(portText) };
       const twin = shards.find((shard) => shard.name === name);
       if (host === "" || !isPort(master.port)) {
@@ -58,7 +72,9 @@ export function importSentinelConf(text: string, file: string): SentinelConf {
     });
   }
   const sentinel = { host: bind === "0.0.0.0" || bind === "*" ? "127.0.0.1" : bind, port };
-  const more = { sentinel, sentinelPassword, warnings: [] };
+  const more = { sentinel, sentinelPassword, warnings };
+  // We log in without a user, for which that of another user is wrong.
+  if (warnings.length > 0) password = undefined;
   if (errors.length > 0) return { ...more, errors };
   const cluster = {
     from: "sentinel" as const,

@@ -191,6 +191,16 @@ sentinel known-slave shard-a 10.0.0.1 6666
     ]);
   });
 
+  test("with users: Sentinel's own password is the one among Sentinels, the nodes' is asked for", () => {
+    const users = `${conf}user default on #abc ~* +@all\nsentinel sentinel-pass "of sentinels"\nsentinel auth-user shard-a monitor\n`;
+    const { cluster, sentinelPassword, warnings, errors } = importSentinelConf(users, "s.conf");
+    expect(errors).toEqual([]);
+    expect([sentinelPassword, cluster?.password]).toEqual(["of sentinels", undefined]);
+    expect(places(warnings)).toEqual(["AUTH_USER 8:28"]);
+    const both = importSentinelConf(`requirepass own\n${users}`, "s.conf");
+    expect(both.sentinelPassword).toBe("own");
+  });
+
   test.each([
     ["port 26379\n", "SENTINEL_MONITOR_MISSING 1:1"],
     ["sentinel monitor a 10.0.0.1\n", "SENTINEL_MONITOR_BAD 1:18"],
