@@ -14,6 +14,15 @@ export interface SentinelConf extends Imported {
 
 const DEFAULT_PORT = 26_379;
 
+function nothingWatched(file: string): Problem {
+  return {
+    code: "SENTINEL_MONITOR_MISSING",
+    message: "it has no line: sentinel monitor NAME HOST PORT QUORUM",
+    at: { file, line: 1, column: 1 },
+    remedy: "name the sentinel.conf of a Sentinel that watches something",
+  };
+}
+
 function authUser(user: string, at: SourceAt): Problem {
   return {
     code: "AUTH_USER",
@@ -64,12 +73,7 @@ export function importSentinelConf(text: string, file: string): SentinelConf {
     } else if (first === "sentinel" && second === "auth-pass") password = host;
   }
   if (shards.length === 0 && errors.length === 0) {
-    errors.push({
-      code: "SENTINEL_MONITOR_MISSING",
-      message: "it has no line: sentinel monitor NAME HOST PORT QUORUM",
-      at: { file, line: 1, column: 1 },
-      remedy: "name the sentinel.conf of a Sentinel that watches something",
-    });
+    errors.push(nothingWatched(file));
   }
   const sentinel = { host: bind === "0.0.0.0" || bind === "*" ? "127.0.0.1" : bind, port };
   const more = { sentinel, sentinelPassword, warnings };
