@@ -268,7 +268,7 @@ describe.skipIf(isMissing("nutcracker", "redis-server"))("twine-follow", () => {
     expect(await bad("x", oldUrl(0))).toContain("is no partition");
     expect(await bad("--switch", "--back")).toContain("name one thing to do");
     expect(await bad("--switch")).toContain("no partition follows");
-    expect(await bad("--back")).toContain("no partition has taken over");
+    expect(await bad("--back")).toContain("no partition was taken over");
     // Both old servers want a password, and are ours' replicas or serve; a free port has no server at all.
     expect(await bad("0", oldUrl(0))).toContain("TWINE_SOURCE_PASSWORD_FILE");
     const free = await startRedis([], cleanUp);
