@@ -38,8 +38,10 @@ export interface ImageSource {
 export function engineImages(
   place: string,
   source: ImageSource,
-  options: pulumi.CustomResourceOptions,
+  given: pulumi.CustomResourceOptions,
 ): Images {
+  // If the old image went first, Pulumi would first remove every container that has it, and only then begin with the chain.
+  const options = { ...given, deleteBeforeReplace: false };
   const redis = remoteImage(`${place}-redis`, source.redisImage, source, options);
   const runtime = runtimeImage(place, source, options);
   const context = source.runtime;

@@ -12,6 +12,8 @@ export interface Recorded {
   readonly inputs: Readonly<Record<string, unknown>>;
   readonly protect: boolean;
   readonly retainOnDelete: boolean;
+  /** What the program says of it; undefined: the provider decides. */
+  readonly deleteBeforeReplace: boolean | undefined;
   /** Names of the resources that its order names. */
   readonly dependsOn: readonly string[];
   /** "TYPE NAME" of the resources from which its inputs take a value. */
@@ -75,6 +77,7 @@ async function recorded(
     inputs: inputs.get(`${type} ${name}`) ?? {},
     protect: opts.protect ?? false,
     retainOnDelete: opts.retainOnDelete ?? false,
+    deleteBeforeReplace: (opts as pulumi.CustomResourceOptions).deleteBeforeReplace,
     dependsOn: [opts.dependsOn ?? []].flat().map(nameOf).sort(),
     takesFrom: sources.map((one) => `${typeOf(one)} ${nameOf(one)}`).sort(),
   };

@@ -54,6 +54,7 @@ describe("redis lines of twine.conf", () => {
     expect(settings("redis save 900 1\nredis save 300 10\n")).toEqual([
       { name: "repl-diskless-sync", value: "yes" },
       { name: "repl-diskless-sync-delay", value: "0" },
+      { name: "replica-ignore-disk-write-errors", value: "yes" },
       { name: "busy-reply-threshold", value: "750" },
       { name: "save", value: "900 1" },
       { name: "save", value: "300 10" },

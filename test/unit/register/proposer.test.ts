@@ -166,7 +166,7 @@ describe("who votes", () => {
       reasons: [
         "status node s1 is empty; it votes once a majority agrees without it",
         "status node s2 is empty; it votes once a majority agrees without it",
-        expect.stringMatching(/empty all status nodes.*don't put back older copies/),
+        expect.stringMatching(/empty their data folders.*Don't restore older copies/),
       ],
     });
   });
