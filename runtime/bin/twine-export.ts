@@ -14,7 +14,9 @@ import {
   type ToolOptions,
 } from "../cli/tool.ts";
 import { withScratch } from "../backup/restore/scratch.ts";
+import type { Secret } from "../core/credentials.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
+import type { View } from "../core/view.ts";
 import { exportAll, type ExportPhase } from "../move/export/export.ts";
 import { openExportTarget } from "../move/export/open-target.ts";
 import type { CopyProgress } from "../move/reshard/copying.ts";
@@ -23,6 +25,7 @@ import { parsePlace, urlSide } from "../move/verify/url-side.ts";
 import { verify, type Verified } from "../move/verify/verify.ts";
 import { verifiedText } from "../move/verify/verified-text.ts";
 import { systemClock as clock } from "../ports/clock.ts";
+import type { LinkTls } from "../ports/link-tls.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
 import { loadNodesTls } from "../ports/tls-files.ts";
 import { readChosenView } from "../register/chosen-view.ts";
@@ -74,6 +77,7 @@ async function main(): Promise<number> {
   const asked = { config, password, clock, openLink: openRedisLink } as const;
   const view = await readChosenView({ ...asked, user: "app" });
   const targetPassword = readSecret(PASSWORD_VARIABLE, "TARGET_PASSWORD", process.env)?.trim();
+  const tls = loadNodesTls(config);
   const run = new Run(options);
   const { signal } = run;
   const target = await openExportTarget(place, { password: targetPassword, clock, signal }).catch(
@@ -81,7 +85,7 @@ async function main(): Promise<number> {
       throw error instanceof NodeError ? unreachable(url, error) : error;
     },
   );
-  const tls = loadNodesTls(config);
+  const sides = { view, file: config.file, password, tls, url, targetPassword };
   try {
     return await withScratch(resolve(options.scratch ?? tmpdir()), async (folder) => {
       const feeds = join(folder, "feeds");
@@ -92,25 +96,20 @@ async function main(): Promise<number> {
         onPhase: (phase, progress) => {
           run.show(phase, progress);
         },
-        whileFollowing: async () => {
+        whileFollowing: async (lasting) => {
           if (!options.verify) return;
-          const own = join(folder, "verify");
-          await mkdir(own, { mode: 0o700 });
-          verified = await verify({
-            source: clusterSide(view, config.file, { password, tls, clock, signal }),
-            target: await urlSide(url, {
-              ...{ password: targetPassword, clock, signal, passwordVariable: PASSWORD_VARIABLE },
-            }),
-            ...{ passes: PASSES, folder: own, clock, signal },
-          });
-          if (options.json !== true) process.stdout.write(verifiedText(verified));
+          verified = await comparedUntil(run.told, lasting, (during) =>
+            compare({ ...sides, folder, signal: during }),
+          );
+          if (verified === undefined) run.say("interrupted: not all keys were compared");
+          else if (options.json !== true) process.stdout.write(verifiedText(verified));
         },
-        untilTold: () => run.untilTold(),
+        untilTold: (lasting) => run.untilTold(lasting),
       });
       process.stdout.write(
         options.json === true
           ? `${JSON.stringify({ ok: verified?.isSame !== false, keys: copied.keys, verified })}\n`
-          : `${url} holds everything that was written until now: ${copied.keys} keys were copied, and what was written since\n`,
+          : `${url} has all data: ${copied.keys} keys were copied, then every later write\n`,
       );
       return verified?.isSame === false ? DIFFERENT : EXIT.ok;
     });
@@ -130,7 +129,11 @@ async function main(): Promise<number> {
 
 /** Throws USAGE. */
 function targetPlace(url: string) {
-  const { isCluster, addresses } = parsePlace(url, PASSWORD_VARIABLE);
+  const { isCluster, addresses } = parsePlace(
+    url,
+    PASSWORD_VARIABLE,
+    "cluster://HOST:PORT or redis://HOST:PORT",
+  );
   const [address, ...others] = addresses;
   if (address !== undefined && others.length === 0) return { isCluster, address };
   throw new TwineError(
@@ -164,41 +167,84 @@ function broken(error: NodeError): TwineError {
   );
 }
 
+interface Compared {
+  readonly view: View;
+  readonly file: string;
+  readonly password: Secret | undefined;
+  readonly tls: LinkTls | undefined;
+  readonly url: string;
+  readonly targetPassword: string | undefined;
+  readonly folder: string;
+  readonly signal: AbortSignal;
+}
+
+async function compare(options: Compared): Promise<Verified> {
+  const { view, file, password, tls, url, targetPassword, signal } = options;
+  const folder = join(options.folder, "verify");
+  await mkdir(folder, { mode: 0o700 });
+  return verify({
+    source: clusterSide(view, file, { password, tls, clock, signal }),
+    target: await urlSide(url, {
+      ...{ password: targetPassword, clock, signal, passwordVariable: PASSWORD_VARIABLE },
+    }),
+    ...{ passes: PASSES, folder, clock, signal },
+  });
+}
+
+/** undefined: somebody wanted the end before everything was compared. */
+async function comparedUntil(
+  told: AbortSignal,
+  lasting: AbortSignal,
+  task: (signal: AbortSignal) => Promise<Verified>,
+): Promise<Verified | undefined> {
+  try {
+    return await task(AbortSignal.any([told, lasting]));
+  } catch (error) {
+    if (told.aborted && !lasting.aborted) return undefined;
+    throw error;
+  }
+}
+
 const LINE_EVERY_MS = 5_000;
 
 /** What a person sees of it, and says to it: an interruption ends the copying, but lets the following come to its end. */
 class Run {
   readonly #options: Options;
   readonly #abort = new AbortController();
-  readonly #told: Promise<void>;
+  readonly #told = new AbortController();
   #phase: ExportPhase | "" = "";
   #shownAtMs = -Infinity;
 
   constructor(options: Options) {
     this.#options = options;
     const asked = interruption();
-    this.#told = new Promise((resolve) => {
-      asked.addEventListener("abort", () => {
-        if (this.#phase === "following") resolve();
-        else this.#abort.abort(asked.reason);
-      });
+    asked.addEventListener("abort", () => {
+      const { reason } = asked as { readonly reason: unknown };
+      if (this.#phase === "following") this.#told.abort(reason);
+      else this.#abort.abort(reason);
     });
   }
 
+  /** Everything is to end at once. */
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  /** The following is to end. */
+  get told(): AbortSignal {
+    return this.#told.signal;
   }
 
   get isAborted(): boolean {
     return this.#abort.signal.aborted;
   }
 
-  async untilTold(): Promise<void> {
+  async untilTold(lasting: AbortSignal): Promise<void> {
     if (this.#options.once === true) return;
-    this.#say(
-      "the target has all keys and follows: when no client writes here any more, interrupt this (Ctrl-C), and let the application use the target",
+    this.say(
+      "the target has all keys and follows each write. To finish: stop the writes to this cluster, press Ctrl-C here, then let the application use the target",
     );
-    await this.#told;
+    await aborted(AbortSignal.any([this.told, lasting]));
   }
 
   show(phase: ExportPhase, { keys, keysTotal, lagBytes }: CopyProgress): void {
@@ -207,13 +253,22 @@ class Run {
     const isNew = phase !== this.#phase;
     this.#phase = phase;
     this.#shownAtMs = nowMs;
-    if (phase === "copying") this.#say(`copying: ${keys} of about ${keysTotal} keys`);
-    else if (isNew || process.stderr.isTTY) this.#say(`${phase}: ${lagBytes} bytes behind`);
+    if (phase === "copying") this.say(`copying: ${keys} of about ${keysTotal} keys`);
+    else if (isNew || process.stderr.isTTY) this.say(`${phase}: ${lagBytes} bytes behind`);
   }
 
-  #say(line: string): void {
+  say(line: string): void {
     if (this.#options.json !== true) process.stderr.write(`${line}\n`);
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => {
+      resolve();
+    });
+  });
 }
 
 await runTool(main);

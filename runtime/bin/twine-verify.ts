@@ -1,8 +1,7 @@
 #!/usr/bin/env node
 // twine-verify: compares every key of two systems: clusters of Twine's, other Redis systems, and backups. Changes nothing.
 import { createReadStream } from "node:fs";
-import { tmpdir } from "node:os";
-import { hostname } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { mkdir } from "node:fs/promises";
 import { readIdentities } from "../backup/encryption.ts";
@@ -73,7 +72,7 @@ function program() {
     .option("--identity <file>", "the secret key of age, for an encrypted backup")
     .option(
       "--passes <n>",
-      "a key is reported when it differed in each of n looks: what is written meanwhile is none",
+      "compare n times (2 to 100); only a key that differs each time is reported, so a write in between does not count",
       "3",
     )
     .option(
@@ -88,7 +87,10 @@ async function main(): Promise<number> {
   const options = command.opts<Options>();
   const passes = /^\d+$/.test(options.passes) ? Number(options.passes) : 0;
   if (passes < 2 || passes > PASSES_MAX) {
-    throw usage(`--passes ${options.passes} is no number of looks`, `give 2 to ${PASSES_MAX}`);
+    throw usage(
+      `--passes ${options.passes} is not a number from 2 to ${PASSES_MAX}`,
+      "give one of them",
+    );
   }
   const [source, target] = sidesOf(command.args, options);
   const signal = interruption();

@@ -178,10 +178,10 @@ describe.skipIf(isMissing("redis-server"))("twine-verify", () => {
     ];
     for (const target of [redis, other]) {
       const same = await run(target);
-      expect([same.code, same.out]).toEqual([0, "the same: 200 keys, in one look\n"]);
+      expect([same.code, same.out]).toEqual([0, "the same: 200 keys, compared once\n"]);
     }
     expect((await runTool("runtime", "twine-backup", file)).code).toBe(0);
-    expect((await run("--backup", "latest")).out).toBe("the same: 200 keys, in one look\n");
+    expect((await run("--backup", "latest")).out).toBe("the same: 200 keys, compared once\n");
 
     await call(single, "SET", "key:7", "another");
     await call(single, "DEL", "key:8");
@@ -189,7 +189,7 @@ describe.skipIf(isMissing("redis-server"))("twine-verify", () => {
     const different = await run(redis);
     expect(different.code).toBe(10);
     expect(different.out).toBe(
-      "different: 200 keys in the source, 200 in the target, after 3 looks\n" +
+      "different: 200 keys in the source, 200 in the target, compared 3 times\n" +
         "1 missing in the target: 'key:8'\n" +
         "1 only in the target: 'an?[31mred'\n" +
         "1 with another value or expiry: 'key:7'\n",

@@ -165,7 +165,7 @@ async function stopStageOf(
 function turnLost(name: string): TwineError {
   return new TwineError({
     code: "TURN_LOST",
-    message: `${name} was not stopped: this command did not run for a while, and it may be another host's turn`,
+    message: `${name} was not stopped: this command was suspended for some seconds, and another host may have its turn now`,
     remedy: "run it again",
   });
 }

@@ -68,7 +68,12 @@ async function endHung(
   fresh: RunningProcess,
 ): Promise<void> {
   const ending = { ...target, running: old, silence: () => Promise.resolve(undefined) };
-  await endProcess(ending, context.progress);
+  const outcome = await endProcess(ending, context.progress);
+  if (outcome.kind === "refused") {
+    await writePidFile(target.paths.pidFile, old.pid);
+    const { why: message, remedy } = outcome;
+    throw new TwineError({ code: "STOP_REFUSED", message, remedy });
+  }
   await removePidFile(target.paths.pidFile);
   await writePidFile(target.paths.pidFile, fresh.pid);
 }

@@ -39,7 +39,9 @@ export async function openExportTarget(
     for (const target of targets) target.close();
   };
   try {
-    const problems = (await Promise.all(masters.map((node) => problemOf(node, ports)))).flat();
+    const problems = (
+      await Promise.all(masters.map((node) => problemOf(node, place.isCluster, ports)))
+    ).flat();
     if (problems.length > 0) throw new TwineError(problems);
     for (const node of masters) targets.push(await openNodeTarget(...access(node, ports)));
     return { targets, partitionOf, close };
@@ -71,7 +73,7 @@ function access({ host, port }: ImportedNode, { password, ...ports }: TargetPort
   ] as const;
 }
 
-async function problemOf(node: ImportedNode, ports: TargetPorts) {
+async function problemOf(node: ImportedNode, isCluster: boolean, ports: TargetPorts) {
   const socket = await openNodeSocket(...access(node, ports));
   try {
     const fields = infoFields(textOf(await socket.call("INFO")) ?? "");
@@ -80,6 +82,12 @@ async function problemOf(node: ImportedNode, ports: TargetPorts) {
     ];
     if (fields.get("role") !== "master") {
       return problem("is a replica", "name a master, or a node of the Redis Cluster by cluster://");
+    }
+    if (!isCluster && fields.get("cluster_enabled") === "1") {
+      return problem(
+        "is a node of a Redis Cluster",
+        `nothing was changed; write cluster://${addressText(node)}`,
+      );
     }
     const keys = [...fields].filter(([name]) => /^db\d+$/.test(name)).map(([, text]) => text);
     if (keys.length === 0) return [];

@@ -16,6 +16,7 @@ export interface UrlPorts {
 }
 
 const DEFAULT_PORT = 6379;
+const SIDES = "the path of a twine.conf, redis://HOST:PORT[,HOST:PORT...] or cluster://HOST:PORT";
 
 export function isUrl(text: string): boolean {
   return text.includes("://");
@@ -26,8 +27,8 @@ export interface UrlPlace {
   readonly addresses: readonly ImportedNode[];
 }
 
-/** `redis://HOST:PORT[,HOST:PORT...]` or `cluster://HOST:PORT`. Throws USAGE. Pure. */
-export function parsePlace(url: string, passwordVariable: string): UrlPlace {
+/** `redis://HOST:PORT[,HOST:PORT...]` or `cluster://HOST:PORT`; `accepted`: what may be written, for people. Throws USAGE. Pure. */
+export function parsePlace(url: string, passwordVariable: string, accepted: string): UrlPlace {
   const [, scheme = "", places = ""] = /^(redis|cluster):\/\/([^/]+)\/?$/.exec(url) ?? [];
   if (url.includes("@")) {
     throw usage(
@@ -38,17 +39,14 @@ export function parsePlace(url: string, passwordVariable: string): UrlPlace {
   const addresses = places.split(",").map((place) => {
     const address = addressFrom(/:\d+$/.test(place) ? place : `${place}:${DEFAULT_PORT}`);
     if (address !== undefined && places !== "") return address;
-    throw usage(
-      `'${url}' is no twine.conf and no URL`,
-      "write the path of a twine.conf, redis://HOST:PORT[,HOST:PORT...] or cluster://HOST:PORT",
-    );
+    throw usage(`'${url}' can't be read`, `write ${accepted}`);
   });
   return { isCluster: scheme === "cluster", addresses };
 }
 
 /** All keys of these servers, or of the masters that this node of a Redis Cluster names. Throws USAGE, NodeError. */
 export async function urlSide(url: string, ports: UrlPorts): Promise<Side> {
-  const { isCluster, addresses } = parsePlace(url, ports.passwordVariable);
+  const { isCluster, addresses } = parsePlace(url, ports.passwordVariable, SIDES);
   const [first] = addresses;
   const nodes =
     isCluster && first !== undefined

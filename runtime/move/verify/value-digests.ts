@@ -103,10 +103,12 @@ export class ValueDigests {
   }
 
   async #fieldExpiries(name: string): Promise<string> {
-    const fields = itemsOf(await this.#server.call("HKEYS", name)).map(
-      (field) => textOf(field) ?? "",
+    const fields = itemsOf(await this.#server.call("HKEYS", name)).flatMap((field) =>
+      field.type === "bulk" ? [field.bytes] : [],
     );
-    const sorted = fields.toSorted();
+    // All have expired since.
+    if (fields.length === 0) return "";
+    const sorted = fields.toSorted((a, b) => a.compare(b));
     const times = await this.#server.call(
       ...["HPEXPIRETIME", name, "FIELDS", String(sorted.length), ...sorted],
     );
@@ -143,5 +145,7 @@ function streamState(info: RespValue): unknown {
 /** As JSON takes it. */
 function plain(value: RespValue): unknown {
   if (value.type === "integer") return String(value.value);
+  // Names of groups and consumers are bytes.
+  if (value.type === "bulk") return value.bytes.toString("latin1");
   return textOf(value) ?? itemsOf(value).map(plain);
 }

@@ -5,11 +5,11 @@ const SHOWN_COUNT = 20;
 
 export function verifiedText(verified: Verified): string {
   const { isSame, sourceKeys, targetKeys, passes, counts, differences, unloadable } = verified;
-  const looks = passes === 1 ? "one look" : `${passes} looks`;
+  const times = passes === 1 ? "once" : `${passes} times`;
   const lines = [
     isSame
-      ? `the same: ${sourceKeys} keys, in ${looks}`
-      : `different: ${sourceKeys} keys in the source, ${targetKeys} in the target, after ${looks}`,
+      ? `the same: ${sourceKeys} keys, compared ${times}`
+      : `different: ${sourceKeys} keys in the source, ${targetKeys} in the target, compared ${times}`,
   ];
   const words = {
     ...{ missing: "missing in the target", extra: "only in the target" },
