@@ -139,9 +139,7 @@ function diff(request: proto.DiffRequest): proto.DiffResponse {
     .setChanges(changed.length > 0 ? DIFF_SOME : DIFF_NONE)
     .setDiffsList([...changed])
     .setReplacesList([...replacing])
-    .setDeletebeforereplace(
-      kind.deletesFirst || (kind.autonames && news[MADE_UP_NAME] !== true),
-    );
+    .setDeletebeforereplace(kind.deletesFirst || (kind.autonames && news[MADE_UP_NAME] !== true));
 }
 
 async function create(request: proto.CreateRequest): Promise<proto.CreateResponse> {
