@@ -1,11 +1,11 @@
-// monitor-image.test.ts: what monitors' containers have for restores and rehearsals: their image, and memory.
+// monitor-image.test.ts: images: what monitors' containers have for restores and rehearsals, with their memory; in which order images change.
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";
 import { engineImages, type ImageSource } from "../../../infra/docker/images.ts";
 import { memoryBytesOf } from "../../../infra/docker/memory.ts";
 import { completeConfig } from "../../../runtime/core/conf/complete.ts";
 import { parseConf } from "../../../runtime/core/conf/parse.ts";
-import { confText, outputValue } from "./recorded-program.ts";
+import { confText, outputValue, recordProgram } from "./recorded-program.ts";
 
 describe("the image of monitors", () => {
   const source = {
@@ -82,4 +82,15 @@ describe("the memory of monitors", () => {
     expect(memoryMb("monitor", ...rehearsed)).toBe(384 + 3 * 1024);
     expect(memoryMb("data", ...rehearsed)).toBe(1024);
   });
+});
+
+test("an image is replaced after its containers, never with all of them before", async () => {
+  const { resources } = await recordProgram({
+    conf: confText("twine.conf"),
+    engine: "unix:///var/run/docker.sock",
+    redisImage: "redis:7.2-bookworm",
+    runtimeImage: "twine-runtime:test",
+  });
+  const images = resources.filter(({ type }) => type.endsWith(":RemoteImage"));
+  expect(images.map((one) => one.deleteBeforeReplace)).toEqual([false, false]);
 });

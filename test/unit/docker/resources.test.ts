@@ -383,12 +383,6 @@ describe("outputs", () => {
     expect(await outputValue(cluster.monitorUrls)).toEqual([]);
   });
 
-  test("an image is replaced after its containers, never with all of them before", async () => {
-    const { resources } = await recordProgram(HOST_ARGS);
-    const images = resources.filter(({ type }) => type.endsWith(":RemoteImage"));
-    expect(images.map((one) => one.deleteBeforeReplace)).toEqual(Array<boolean>(6).fill(false));
-  });
-
   test("volumes that are kept are protected and listed", async () => {
     const { cluster, resources } = await recordProgram({ ...POD_ARGS, protectData: true });
     const kept = await outputValue(cluster.keptVolumes);
