@@ -2,9 +2,11 @@
 // twine-reshard: other partitions, another hash or another hash-tag for a running cluster, without an outage.
 //
 //   check NEW.conf and its new nodes -> estimate -> copy and follow -> switch (move/reshard)
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { bytesText } from "../backup/backup-text.ts";
+import { withScratch } from "../backup/restore/scratch.ts";
 import { interruption } from "../cli/interruption.ts";
 import {
   loadConf,
@@ -26,6 +28,7 @@ import {
 import type { ReshardPhase, ReshardReport } from "../move/reshard/reshard.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadNodesTls } from "../ports/tls-files.ts";
+import { NodeError } from "../replication/node-error.ts";
 
 interface Options extends ToolOptions {
   readonly dryRun?: boolean;
@@ -62,43 +65,65 @@ async function main(): Promise<number> {
   );
   printWarnings(warnings);
   const signal = interruption();
+  const common = { config, signal, clock: systemClock, password: readPassword() };
+  const ports = { ...common, tls: loadNodesTls(config) };
+  try {
+    return await withScratch(resolve(options.scratch ?? tmpdir()), (folder) =>
+      moved(options, { ...ports, newFolder: () => mkdtemp(join(folder, "feeds-")) }),
+    );
+  } catch (error) {
+    if (error instanceof TwineError) throw error;
+    if (signal.aborted) {
+      process.stderr.write("interrupted: the old partitions serve on\n");
+      return EXIT.interrupted;
+    }
+    throw error instanceof NodeError ? broken(error) : error;
+  }
+}
+
+async function moved(
+  options: Options,
+  ports: Omit<IntoOptions, "mayEmpty" | "onPhase" | "onRepeat" | "onLeft">,
+): Promise<number> {
   const isJson = options.json === true;
-  const home = await mkdtemp(join(resolve(options.scratch ?? tmpdir()), "twine-reshard-"));
   const progress = new ProgressLines(isJson);
   const into: IntoOptions = {
-    ...{ config, signal, clock: systemClock, password: readPassword() },
-    tls: loadNodesTls(config),
+    ...ports,
     mayEmpty: options.empty === true,
-    newFolder: () => mkdtemp(join(home, "feeds-")),
     onPhase: (phase, now) => {
       progress.show(phase, now);
     },
     onRepeat: (why) => {
-      progress.say(`again: ${why}`);
+      progress.say(`trying again: ${why}`);
+    },
+    onLeft: (nodes) => {
+      progress.say(`could not be emptied: ${nodes.join(", ")}; the next try needs --empty`);
     },
   };
+  const planned = await planReshard(into);
   try {
-    const planned = await planReshard(into);
-    try {
-      if (!isJson) process.stdout.write(planText(planned));
-      if (options.dryRun === true) {
-        if (isJson) print({ ok: true, shares: planned.shares });
-        return EXIT.ok;
-      }
-      const report = await reshardInto(planned, into);
-      if (isJson) print({ ok: true, shares: planned.shares, ...report });
-      else process.stdout.write(doneText(report, config.file));
+    if (!isJson) process.stdout.write(planText(planned));
+    if (options.dryRun === true) {
+      if (isJson) print({ ok: true, shares: planned.shares });
       return EXIT.ok;
-    } finally {
-      planned.nodes.close();
     }
-  } catch (error) {
-    if (!signal.aborted || error instanceof TwineError) throw error;
-    process.stderr.write("interrupted: the old partitions serve on\n");
-    return EXIT.interrupted;
+    const report = await reshardInto(planned, into);
+    if (isJson) print({ ok: true, shares: planned.shares, ...report });
+    else process.stdout.write(doneText(report, ports.config.file));
+    return EXIT.ok;
   } finally {
-    await rm(home, { recursive: true, force: true });
+    planned.nodes.close();
   }
+}
+
+/** Whatever a node did, nothing was committed. */
+function broken(error: NodeError): TwineError {
+  const remedy =
+    error.kind === "denied"
+      ? "the old partitions serve on; every node of twine.conf and NEW.conf needs the cluster's password (twine-password)"
+      : "the old partitions serve on; see whether that node runs (twine-status), and run the command again";
+  const message = `the resharding ended because of a node: ${error.message}`;
+  return new TwineError({ code: "RESHARD_BROKEN", message, remedy }, { cause: error });
 }
 
 function print(value: unknown): void {
@@ -108,20 +133,16 @@ function print(value: unknown): void {
 function planText({ view, shares }: Planned): string {
   const lines = shares.map(
     ({ partition, keys, bytes }) =>
-      `  partition ${partition}: about ${keys} keys, ${mebibytes(bytes)}\n`,
+      `  partition ${partition}: about ${keys} keys, ${bytesText(bytes)}\n`,
   );
   return `from ${view.partitions.length} to ${shares.length} partitions:\n${lines.join("")}`;
-}
-
-function mebibytes(bytes: number): string {
-  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 }
 
 function doneText({ keys, heldMs, misplacedKeys }: ReshardReport, file: string): string {
   const misplaced =
     misplacedKeys === 0
       ? ""
-      : `${misplacedKeys} keys lay in a partition that is not theirs, where no client could read them: they were left out.\n`;
+      : `${misplacedKeys} keys were in the wrong partition, where no client can read them. They were not copied.\n`;
   return (
     `the new partitions serve: ${keys} keys were copied, and requests were held for ${heldMs} ms\n${misplaced}` +
     `Now replace twine.conf by ${file} on every host and run twine-apply there: it also stops the old data nodes.\n` +
@@ -134,7 +155,7 @@ function progressText(
   { keys, keysTotal, bytes, lagBytes }: CopyProgress,
 ): string {
   const behind = phase === "copying" ? "" : `, ${lagBytes} bytes behind`;
-  return `${keys} of ${keysTotal} keys, ${mebibytes(bytes)}${behind}`;
+  return `${keys} of ${keysTotal} keys, ${bytesText(bytes)}${behind}`;
 }
 
 const LINE_EVERY_MS = 2_000;

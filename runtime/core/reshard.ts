@@ -42,7 +42,7 @@ export function reshardConflict(view: View, config: ClusterConfig): string | und
     return `the cluster is named ${view.cluster} and the new twine.conf says ${cluster}`;
   }
   if (hash.kind !== "builtin") {
-    return "the new twine.conf names a hash of its own, and only built-in ones can be changed to";
+    return "the new twine.conf names a module or an executable as hash; twine-reshard can change only to a built-in hash";
   }
   const hashing = builtinHashing(config.settings);
   if (view.hashing !== undefined && isSameHashing(view.hashing, hashing)) {
@@ -73,7 +73,7 @@ function nodesConflict(view: View, config: ClusterConfig): string | undefined {
     before.find((place) => !after.includes(place)) ??
     after.find((place) => !before.includes(place));
   if (different === undefined) return undefined;
-  return `${different} is not in both: change status nodes, monitors and routers before or after a resharding`;
+  return `${different} is only in one of twine.conf and NEW.conf: change status nodes, monitors and routers before or after the resharding`;
 }
 
 function placeOf({ host, port }: { readonly host: string; readonly port: number }): string {

@@ -4,7 +4,7 @@
 import type { Request, RequestBody } from "../core/request.ts";
 import { TwineError } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { SharedHashes } from "./shared-hashes.ts";
+import type { RequestBoard } from "./shared-hashes.ts";
 
 export interface AskOptions {
   readonly clock: Clock;
@@ -21,7 +21,7 @@ const LOOK_EVERY_MS = 10;
  * STATUS_UNREACHABLE if no status node is reachable.
  */
 export async function askAlpha(
-  hashes: SharedHashes,
+  hashes: RequestBoard,
   body: RequestBody,
   { clock, id, withinMs }: AskOptions,
 ): Promise<string> {

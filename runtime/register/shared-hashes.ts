@@ -58,6 +58,9 @@ export interface SharedHashes {
   close(): Promise<void>;
 }
 
+/** What a tool needs that asks the alpha. */
+export type RequestBoard = Pick<SharedHashes, "askRequest" | "readRequests" | "answerRequest">;
+
 export interface SharedHashesOptions extends StatusNodesOptions {
   /** Called for every malformed entry that was removed. Only the user monitor may remove entries. */
   readonly onMalformed?: (entry: MalformedEntry) => void;

@@ -20,7 +20,7 @@ function phaseText({ phase, failed }: ReshardView): string {
     case "copying":
       return `they are being copied${before}`;
     case "undoing":
-      return `the old masters are to serve again${before}`;
+      return `the switch is being undone; the old masters will serve again${before}`;
     default:
       return `the partitions are being switched (${phase})`;
   }

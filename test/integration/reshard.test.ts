@@ -193,6 +193,8 @@ describe.skipIf(isMissing("redis-server"))("twine-reshard", () => {
       await writer.stop();
       await writer.check();
       expect([writer.wrong, writer.errors]).toEqual([[], []]);
+      // They are checked: without --empty it begins only if they are empty.
+      expect(await cluster.reshard("--dry-run").ended).toMatchObject({ code: 0 });
       await succeeds(cluster);
     },
     LIMIT_MS,

@@ -3,10 +3,10 @@ import { TwineError } from "../../core/errors.ts";
 import type { NewMaster, ReshardRequest } from "../../core/request.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { askAlpha } from "../../register/ask-alpha.ts";
-import type { SharedHashes } from "../../register/shared-hashes.ts";
+import type { RequestBoard } from "../../register/shared-hashes.ts";
 
 export interface AlphaStepsOptions {
-  readonly board: SharedHashes;
+  readonly board: RequestBoard;
   readonly clock: Clock;
   readonly token: string;
   /** Who reshards, for people. */
@@ -37,7 +37,7 @@ export class AlphaSteps {
     return this.#options.token;
   }
 
-  /** Throws REFUSED, NO_ANSWER, STATUS_UNREACHABLE. */
+  /** Throws REFUSED, NO_ANSWER, STATUS_UNREACHABLE. The last two: whether it was executed is not known. */
   async ask(
     step: StepName,
     more: { readonly conf?: string; readonly masters?: readonly NewMaster[] } = {},
@@ -46,13 +46,19 @@ export class AlphaSteps {
     const { conf = "", masters = [] } = more;
     const body: ReshardRequest = { kind: "reshard", step, token, by, conf, masters };
     const endMs = clock.nowMs() + ANSWER_WITHIN_MS;
+    let unreachable: TwineError | undefined;
     for (;;) {
       try {
         await askAlpha(board, body, { clock, id: newId(), withinMs: ANSWER_WITHIN_MS });
         return;
       } catch (error) {
-        const isSilent = error instanceof TwineError && error.code === "STATUS_UNREACHABLE";
-        if (!isSilent || clock.nowMs() > endMs) throw error;
+        if (!(error instanceof TwineError)) throw error;
+        // The commit before may have been executed: then this one is refused because it is over.
+        if (step === "commit" && unreachable !== undefined && error.code === "REFUSED") {
+          throw unreachable;
+        }
+        if (error.code !== "STATUS_UNREACHABLE" || clock.nowMs() > endMs) throw error;
+        unreachable = error;
         await clock.delay(POLL_MS);
       }
     }

@@ -202,7 +202,7 @@ function noSource(partition: number): TwineError {
 function otherHistory(partition: number): TwineError {
   return new TwineError({
     code: "MOVE_RESTART",
-    message: `partition ${partition} has got another master meanwhile`,
-    remedy: "begin again",
+    message: `partition ${partition} has a new master since the copy began`,
+    remedy: "run the command again",
   });
 }

@@ -22,7 +22,7 @@ import { roomProblems, sharesOf, type Share } from "./room.ts";
 import { sampleKeys } from "./sample-keys.ts";
 
 export interface IntoOptions
-  extends NodePorts, Pick<ReshardOptions, "newFolder" | "onPhase" | "onRepeat"> {
+  extends NodePorts, Pick<ReshardOptions, "newFolder" | "onPhase" | "onRepeat" | "onLeft"> {
   /** The new twine.conf. */
   readonly config: ClusterConfig;
   /** Keys on the new nodes are no obstacle: they are left from a resharding that was broken off. */
@@ -41,8 +41,7 @@ type KeyPlace = (key: Buffer) => number;
 export async function planReshard(options: IntoOptions): Promise<Planned> {
   const { config } = options;
   const view = await readChosenView(statusAccess(options));
-  const conflict = reshardConflict(view, config);
-  if (conflict !== undefined) throw cantReshard(config, conflict);
+  requireFitting(view, config);
   const samples = await sampleKeys(view, newPlaceOf(config), options);
   const shares = sharesOf(samples, config.settings.partitions);
   const nodes = await NewNodes.connect(config, options);
@@ -56,7 +55,7 @@ export async function planReshard(options: IntoOptions): Promise<Planned> {
   }
 }
 
-/** Throws when the old partitions serve on. */
+/** Throws when the old partitions serve on, and RESHARD_UNKNOWN when nobody knows which serve. */
 export async function reshardInto(
   { view, nodes }: Planned,
   options: IntoOptions,
@@ -68,7 +67,11 @@ export async function reshardInto(
   try {
     const report = await reshard({
       ...{ clock, password, tls, signal, views, nodes },
-      ...{ newFolder: options.newFolder, onPhase: options.onPhase, onRepeat: options.onRepeat },
+      ...{ newFolder: options.newFolder, onPhase: options.onPhase },
+      ...{ onRepeat: options.onRepeat, onLeft: options.onLeft },
+      requireFitting: (seen) => {
+        requireFitting(seen, config);
+      },
       alpha: new AlphaSteps({
         ...{ board, clock, token: randomUUID(), newId: randomUUID },
         by: `process ${process.pid} on ${hostname()}`,
@@ -131,10 +134,13 @@ async function detachReplicas(view: View, { password, tls, clock }: IntoOptions)
   );
 }
 
-function cantReshard({ file }: ClusterConfig, why: string): TwineError {
-  return new TwineError({
+/** Throws RESHARD_CONFLICT. */
+function requireFitting(view: View, config: ClusterConfig): void {
+  const why = reshardConflict(view, config);
+  if (why === undefined) return;
+  throw new TwineError({
     code: "RESHARD_CONFLICT",
-    message: `the cluster can't get the partitions of ${file}: ${why}`,
-    remedy: "correct it; docs/reshard.md shows what it has to name",
+    message: `the cluster can't get the partitions of ${config.file}: ${why}`,
+    remedy: "correct NEW.conf; docs/reshard.md shows an example",
   });
 }

@@ -32,7 +32,10 @@ interface NewNode {
   readonly host: string;
   readonly port: number;
   readonly db: number;
-  readonly socket: NodeSocket;
+  /** As twine.conf writes it. */
+  readonly place: string;
+  /** Of the present attempt. */
+  socket: NodeSocket;
 }
 
 /** A master that does not exist: such a node is dead, as a data node is after its start. */
@@ -55,30 +58,17 @@ export class NewNodes {
     this.#ports = ports;
   }
 
-  /** Throws RESHARD_NODE_AWAY for all nodes that do not answer. */
+  /** Throws RESHARD_NODE_AWAY for all nodes that do not answer, and the signal's reason. */
   static async connect(config: ClusterConfig, ports: NodePorts): Promise<NewNodes> {
-    const credentials = credentialsOf("monitor", ports.password);
-    const { tls, clock, signal } = ports;
-    const opened = await Promise.allSettled(
+    const opened = await allOpened(
       byName(nodesOf(config, "data")).map(async (node): Promise<NewNode> => {
         const { name, partition, port, db } = node;
-        const host = addressOf(node.host);
-        const options = { credentials, tls, clock, signal, silenceMsMax: SILENCE_MS_MAX };
-        try {
-          const socket = await openNodeSocket({ host, port }, options);
-          return { name, partition, host, port, db, socket };
-        } catch (error) {
-          throw away(`${name} at ${node.host}:${port}`, error);
-        }
+        const at = { name, host: addressOf(node.host), port, place: `${node.host}:${port}` };
+        return { ...at, partition, db, socket: await openNewNode(at, ports) };
       }),
+      ports.signal,
     );
-    const nodes = opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-    const failures = opened.flatMap((one): TwineError[] =>
-      one.status === "rejected" ? [one.reason as TwineError] : [],
-    );
-    if (failures.length === 0) return new NewNodes(nodes, config.settings.partitions, ports);
-    for (const { socket } of nodes) socket.destroy();
-    throw new TwineError(failures.flatMap(({ problems }) => problems));
+    return new NewNodes(opened, config.settings.partitions, ports);
   }
 
   /** Throws RESHARD_NODE_USED unless every node is empty and of no cluster; `mayEmpty`: keys are no obstacle. */
@@ -103,11 +93,22 @@ export class NewNodes {
     return rooms;
   }
 
-  /** Every node is empty; the first of each partition is master, and the others are its replicas, in sync. */
+  /**
+   * Every node is empty; the first of each partition is master, and the others are its replicas, in sync. For each attempt,
+   * on new connections: a node may have died and come back. Throws RESHARD_NODE_AWAY.
+   */
   async prepare(): Promise<void> {
+    this.close();
+    await allOpened(
+      this.#nodes.map(async (node) => {
+        node.socket = await openNewNode(node, this.#ports);
+        return node;
+      }),
+      this.#ports.signal,
+    );
     for (const master of this.#masters()) {
       await master.socket.call("REPLICAOF", "NO", "ONE");
-      await this.#emptied(master);
+      await this.#emptied(master, false);
       for (const { socket } of this.#replicasOf(master)) {
         await socket.call("REPLICAOF", master.host, String(master.port));
       }
@@ -119,10 +120,15 @@ export class NewNodes {
   async targets(): Promise<MoveTarget[]> {
     const options = this.#access();
     const targets: MoveTarget[] = [];
-    for (const { host, port, db } of this.#masters()) {
-      targets.push(await openNodeTarget({ host, port }, { ...options, db }));
+    try {
+      for (const { host, port, db } of this.#masters()) {
+        targets.push(await openNodeTarget({ host, port }, { ...options, db }));
+      }
+      return targets;
+    } catch (error) {
+      for (const target of targets) target.close();
+      throw error;
     }
-    return targets;
   }
 
   /** Every replica has what its master has now. Throws RESHARD_NOT_IN_SYNC. */
@@ -160,20 +166,29 @@ export class NewNodes {
 
   /**
    * They are as they were when they were started: empty, and of no master. Only after no commit can happen any more. Never
-   * rejects. Its connections are new, because an interruption has ended the others.
+   * rejects; the names of those that could not be emptied. Each is emptied as a master, because a replica may be far behind
+   * its own. The connections are new, because an interruption has ended the others.
    */
-  async release(): Promise<void> {
-    const { signal: _, ...ports } = this.#ports;
-    const access = { ...ports, signal: undefined, silenceMsMax: RELEASE_WITHIN_MS };
-    const credentials = credentialsOf("monitor", ports.password);
-    const masters = this.#masters();
-    await Promise.allSettled(masters.map((master) => this.#emptied(master, access)));
-    await Promise.allSettled(
-      this.#nodes.map(async ({ host, port }) => {
+  async release(): Promise<string[]> {
+    const { password, tls, clock } = this.#ports;
+    const access = { tls, clock, signal: undefined, silenceMsMax: RELEASE_WITHIN_MS };
+    const credentials = credentialsOf("monitor", password);
+    const released = await Promise.allSettled(
+      this.#nodes.map(async (node) => {
+        const { host, port } = node;
         const socket = await openNodeSocket({ host, port }, { ...access, credentials });
-        await socket.call("REPLICAOF", NOWHERE.host, NOWHERE.port);
-        socket.destroy();
+        try {
+          await socket.call("REPLICAOF", "NO", "ONE");
+          // In the background: nobody waits for the memory, and a node with much of it would seem silent.
+          await this.#emptied(node, true, access);
+          await socket.call("REPLICAOF", NOWHERE.host, NOWHERE.port);
+        } finally {
+          socket.destroy();
+        }
       }),
+    );
+    return this.#nodes.flatMap(({ name }, at) =>
+      released[at]?.status === "fulfilled" ? [] : [name],
     );
   }
 
@@ -181,14 +196,18 @@ export class NewNodes {
     for (const { socket } of this.#nodes) socket.destroy();
   }
 
-  async #emptied({ host, port }: NewNode, access: Partial<NodeSocketOptions> = {}): Promise<void> {
+  async #emptied(
+    { host, port }: NewNode,
+    inBackground: boolean,
+    access: Partial<NodeSocketOptions> = {},
+  ): Promise<void> {
     const credentials = credentialsOf("app", this.#ports.password);
     const socket = await openNodeSocket(
       { host, port },
       { ...this.#access(), ...access, credentials },
     );
     try {
-      await socket.call("FLUSHALL");
+      await socket.call("FLUSHALL", ...(inBackground ? ["ASYNC"] : []));
       const fields = infoFields(textOf(await socket.call("INFO", "server")) ?? "");
       const major = Number(fields.get("redis_version")?.split(".")[0]);
       if (major >= 7) await socket.call("FUNCTION", "FLUSH");
@@ -214,6 +233,36 @@ export class NewNodes {
       ({ partition, name }) => partition === master.partition && name !== master.name,
     );
   }
+}
+
+/** Throws RESHARD_NODE_AWAY. */
+async function openNewNode(
+  { name, place, host, port }: Pick<NewNode, "name" | "place" | "host" | "port">,
+  { password, tls, clock, signal }: NodePorts,
+): Promise<NodeSocket> {
+  const credentials = credentialsOf("monitor", password);
+  const options = { credentials, tls, clock, signal, silenceMsMax: SILENCE_MS_MAX };
+  try {
+    return await openNodeSocket({ host, port }, options);
+  } catch (error) {
+    throw away(`${name} at ${place}`, error);
+  }
+}
+
+/** All of them, or none stays open and all failures are thrown; an interruption is no failure of a node. */
+async function allOpened(
+  opening: readonly Promise<NewNode>[],
+  signal: AbortSignal,
+): Promise<NewNode[]> {
+  const opened = await Promise.allSettled(opening);
+  const nodes = opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  const failures = opened.flatMap((one): TwineError[] =>
+    one.status === "rejected" ? [one.reason as TwineError] : [],
+  );
+  if (failures.length === 0 && !signal.aborted) return nodes;
+  for (const { socket } of nodes) socket.destroy();
+  signal.throwIfAborted();
+  throw new TwineError(failures.flatMap(({ problems }) => problems));
 }
 
 async function infoOf(socket: NodeSocket, section: string): Promise<Map<string, string>> {

@@ -35,6 +35,10 @@ export interface ReshardOptions extends Omit<
   readonly onPhase: (phase: ReshardPhase, progress: CopyProgress | undefined) => void;
   /** An attempt failed and is repeated. */
   readonly onRepeat: (why: string) => void;
+  /** It failed for good, and these new nodes could not be emptied. */
+  readonly onLeft: (nodes: readonly string[]) => void;
+  /** Throws when the cluster has changed so that the new twine.conf does not fit it any more. */
+  readonly requireFitting: (view: View) => void;
 }
 
 export interface ReshardReport extends CopyProgress {
@@ -52,28 +56,54 @@ const IN_SYNC_WITHIN_MS = 5_000;
 const PROGRESS_EVERY_MS = 500;
 
 /** Whether the commit was chosen is not known: nothing may be emptied. */
-class CommitUnknown extends Error {}
+class CommitUnknown extends TwineError {
+  readonly heldSinceMs: number;
+
+  constructor(cause: unknown, heldSinceMs: number) {
+    const [problem] = cause instanceof TwineError ? cause.problems : [];
+    const why = problem?.message ?? errorText(cause);
+    super(
+      {
+        code: "RESHARD_UNKNOWN",
+        message: `it is not known whether the new partitions serve: ${why}`,
+        remedy:
+          "twine-status shows which partitions serve; if the old ones do, run the command again with --empty",
+      },
+      { cause },
+    );
+    this.heldSinceMs = heldSinceMs;
+  }
+}
+
+/** How far it has come. */
+type Course = { -readonly [Key in keyof Omit<ReshardReport, "heldMs">]: ReshardReport[Key] };
 
 export async function reshard(options: ReshardOptions): Promise<ReshardReport> {
   const { alpha, conf, signal, clock } = options;
   await alpha.ask("begin", { conf });
   alpha.startCounting();
+  const course: Course = {
+    ...{ attempts: 1, switches: 0 },
+    ...{ keys: 0, keysTotal: 0, bytes: 0, lagBytes: 0, misplacedKeys: 0 },
+  };
   try {
-    for (let attempts = 1; ; attempts++) {
+    for (; ; course.attempts++) {
       try {
-        return { attempts, ...(await attempt(options)) };
+        const heldMs = await attempt(options, course);
+        return { ...course, heldMs };
       } catch (error) {
-        if (signal.aborted || attempts >= ATTEMPTS || !isRepeatable(error)) throw error;
+        if (signal.aborted || course.attempts >= ATTEMPTS || !isRepeatable(error)) throw error;
         options.onRepeat(errorText(error));
-        await clock.delay(REST_MS * attempts);
+        // At once: it may be in the middle of a switch, and then clients are held.
         await alpha.ask("undo");
         await viewWhere(options, "the old masters serve", ({ reshard: record }) =>
           record?.phase === "copying" ? true : undefined,
         );
+        await clock.delay(REST_MS * course.attempts);
       }
     }
   } catch (error) {
-    return await givenUp(options, error);
+    return await givenUp(options, course, error);
   } finally {
     await alpha.stopCounting();
   }
@@ -89,31 +119,47 @@ const REPEATABLE = new Set([
 ]);
 
 /** Cancels; the error that ended it, unless the commit was chosen after all. */
-async function givenUp(options: ReshardOptions, error: unknown): Promise<ReshardReport> {
-  const { alpha, nodes, hashing, views } = options;
+async function givenUp(
+  options: ReshardOptions,
+  course: Course,
+  error: unknown,
+): Promise<ReshardReport> {
+  const { alpha, nodes, hashing, clock, onLeft } = options;
+  const isUnknown = error instanceof CommitUnknown;
   try {
     await alpha.ask("cancel");
   } catch (refusal) {
-    const view = views.current();
-    const isOver = view !== undefined && isCommitted(view, hashing);
-    if (error instanceof CommitUnknown && isOver) return NOTHING_KNOWN;
     const isRefused = refusal instanceof TwineError && refusal.code === "REFUSED";
     // No answer: the alpha undoes it by itself when the heartbeat stops, and the nodes are emptied by the next run.
-    if (!isRefused || isOver || (view?.reshard ?? null) !== null) throw error;
+    if (!isRefused && !isUnknown) throw error;
+    const view = await viewAfterIt(options);
+    const isOver = view !== undefined && isCommitted(view, hashing);
+    if (isUnknown && isOver) {
+      return { ...course, heldMs: Math.round(clock.nowMs() - error.heldSinceMs) };
+    }
+    if (!isRefused || view === undefined || isOver || (view.reshard ?? null) !== null) throw error;
   }
-  await nodes.release();
-  throw error;
+  const left = await nodes.release();
+  if (left.length > 0) onLeft(left);
+  throw isUnknown ? notCommitted(error) : error;
 }
-const NOTHING_KNOWN: ReshardReport = {
-  ...{ attempts: 1, switches: 1, heldMs: 0 },
-  ...{ keys: 0, keysTotal: 0, bytes: 0, lagBytes: 0, misplacedKeys: 0 },
-};
+
+/** The first view without this record; undefined: none came in time. The followed view may be older than a refusal. */
+function viewAfterIt(options: ReshardOptions): Promise<View | undefined> {
+  const { token } = options.alpha;
+  // After an interruption too.
+  const { signal } = new AbortController();
+  return viewWhere({ ...options, signal }, "the end of the record", (view) =>
+    view.reshard?.token === token ? undefined : view,
+  ).catch(() => undefined);
+}
 
 function isCommitted({ hashing, reshard: record }: View, wanted: Hashing): boolean {
   return (record ?? null) === null && hashing !== undefined && isSameHashing(hashing, wanted);
 }
 
-async function attempt(options: ReshardOptions): Promise<Omit<ReshardReport, "attempts">> {
+/** How long requests were held. */
+async function attempt(options: ReshardOptions, course: Course): Promise<number> {
   const { nodes, onPhase, newFolder, clock } = options;
   // The followed view may be older than the alpha's answer.
   const view = await viewWhere(options, "the record of this resharding", (seen) =>
@@ -140,20 +186,25 @@ async function attempt(options: ReshardOptions): Promise<Omit<ReshardReport, "at
     phase = "following";
     await copying.follow();
     phase = "switching";
-    return { ...(await switchOver(options, copying)), ...copying.progress };
+    return await switchOver(options, course, copying);
   } finally {
     cancelReport();
+    Object.assign(course, copying?.progress);
     abort.abort(new Error("the attempt is over"));
     await copying?.close();
     for (const target of targets) target.close();
   }
 }
 
-/** Throws RESHARD_LOST when the alpha has removed the record. */
-function stillGoing({ views, alpha }: ReshardOptions): () => void {
+/** Throws RESHARD_LOST when the alpha has removed the record, and RESHARD_CONFLICT. */
+function stillGoing({ views, alpha, requireFitting }: ReshardOptions): () => void {
   let isSeen = false;
+  let fitting: View | undefined;
   return () => {
-    const token = views.current()?.reshard?.token;
+    const view = views.current();
+    if (view !== undefined && view !== fitting) requireFitting(view);
+    fitting = view;
+    const token = view?.reshard?.token;
     isSeen ||= token === alpha.token;
     if (!isSeen || token === alpha.token) return;
     throw new TwineError({
@@ -166,13 +217,15 @@ function stillGoing({ views, alpha }: ReshardOptions): () => void {
 
 async function switchOver(
   options: ReshardOptions,
+  course: Course,
   copying: Copying,
-): Promise<Pick<ReshardReport, "switches" | "heldMs">> {
+): Promise<number> {
   const { clock, onRepeat, onPhase } = options;
   for (let switches = 1; ; switches++) {
+    course.switches = switches;
     onPhase("switching", copying.progress);
     const outcome = await switchOnce(options, copying);
-    if ("heldMs" in outcome) return { switches, ...outcome };
+    if ("heldMs" in outcome) return outcome.heldMs;
     const { why } = outcome;
     if (switches >= SWITCHES) throw notSwitched(why);
     onRepeat(why);
@@ -195,7 +248,11 @@ async function switchOnce(options: ReshardOptions, copying: Copying): Promise<Sw
   if (typeof paused === "string") return { why: paused };
   await copying.drainTo(paused.marks ?? []);
   const late = await refusedBy(alpha.ask("fence"));
-  if (late !== undefined) return { why: late };
+  if (late !== undefined) {
+    // It may be further already. A refusal says that there is no record any more: requireGoing finds that.
+    await refusedBy(alpha.ask("undo"));
+    return { why: late };
+  }
   const fenced = await reached("fenced", since, options);
   if (typeof fenced === "string") return { why: fenced };
   await copying.drainTo(fenced.marks ?? []);
@@ -203,9 +260,13 @@ async function switchOnce(options: ReshardOptions, copying: Copying): Promise<Sw
   const masters = await nodes.masters();
   try {
     const why = await refusedBy(alpha.ask("commit", { masters }));
-    return why === undefined ? { heldMs: Math.round(clock.nowMs() - beganMs) } : { why };
+    if (why === undefined) return { heldMs: Math.round(clock.nowMs() - beganMs) };
+    // Clients are held. It also proves that nothing was committed: an alpha may have died between a commit and its answer,
+    // and the next one refuses what is over.
+    await alpha.ask("undo");
+    return { why };
   } catch (error) {
-    throw new CommitUnknown(errorText(error), { cause: error });
+    throw new CommitUnknown(error, beganMs);
   }
 }
 
@@ -269,6 +330,18 @@ function news(views: ViewSource, clock: ReshardOptions["clock"]): Promise<void> 
     const endWatch = views.onChange(end);
     const cancel = clock.after(NEWS_WITHIN_MS, end);
   });
+}
+
+/** The cancel was executed, or the view shows it. */
+function notCommitted({ cause }: CommitUnknown): TwineError {
+  return new TwineError(
+    {
+      code: "RESHARD_NOT_SWITCHED",
+      message: "the new partitions did not take over: the alpha did not answer the last step",
+      remedy: "nothing was changed; see twine-status, and run the command again",
+    },
+    { cause },
+  );
 }
 
 function notSwitched(why: string): TwineError {

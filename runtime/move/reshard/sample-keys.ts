@@ -12,7 +12,7 @@ const KEYS_PER_STEP = 200;
 const KEYS_MAX = 2_000;
 const SILENCE_MS_MAX = 60_000;
 
-/** Of every partition that has a node which answers. */
+/** Of every partition that has a replica in sync or a master. Throws NodeErrors. */
 export async function sampleKeys(
   view: View,
   partitionOf: (key: Buffer) => number,

@@ -129,7 +129,10 @@ describe("a resharding begins", () => {
       canonicalConf(configOf(NEW_TEXT + OTHERS.replace("7201", "7209"))),
     ],
     ["cluster is named twine", canonicalConf(configOf(`cluster other\n${NEW_TEXT}${OTHERS}`))],
-    ["a hash of its own", canonicalConf(configOf(`hash ./mine.mjs\n${NEW_TEXT}${OTHERS}`))],
+    [
+      "names a module or an executable as hash",
+      canonicalConf(configOf(`hash ./mine.mjs\n${NEW_TEXT}${OTHERS}`)),
+    ],
     ["can't read", "partitions many"],
   ])("never where %s", (why, conf) => {
     const { view, answers } = decide(SERVED, [ask("begin", { conf })]);

@@ -153,7 +153,10 @@ function judge(
     case "cancel":
       if (phase === "copying") return done(without(view, "reshard"), "nothing was changed");
       if (reshard.isCancelled === true) return done(view, "the old masters serve again");
-      return done(undoing(view, reshard, body.by, true), "the old masters serve again");
+      return done(
+        undoing(view, reshard, `cancelled by ${body.by}`, true),
+        "the old masters serve again",
+      );
     default:
       return body.step satisfies never;
   }
@@ -168,7 +171,7 @@ function done(view: View, message: string): Verdict {
 }
 
 function whyNot({ phase, failed }: ReshardView): string {
-  return `the switch is not that far (${phase})${failed === undefined ? "" : `: ${failed}`}`;
+  return `this step does not fit the phase of the switch (${phase})${failed === undefined ? "" : `: ${failed}`}`;
 }
 
 function judgeBegin(
