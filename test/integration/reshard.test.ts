@@ -199,6 +199,24 @@ describe.skipIf(isMissing("redis-server"))("twine-reshard", () => {
     },
     LIMIT_MS,
   );
+
+  test.each([30, 31])(
+    "interrupted in the middle of a switch (seed %i), it says truly which partitions serve",
+    async (seed) => {
+      const running = await startUnderWriters(TWO, THREE, seed);
+      const { cluster } = running;
+      const run = cluster.reshard();
+      await atPhase(run, "switching", seededRandom(seed).next() * 300);
+      run.child.kill("SIGINT");
+      const { code, out } = await run.ended;
+      const view = await cluster.old.viewWhere("no record", ({ reshard }) => !reshard);
+      expect(view.partitions.length).toBe(code === 0 ? 3 : 2);
+      expect(out.includes("the new partitions serve")).toBe(code === 0);
+      if (code !== 0) await succeeds(cluster);
+      await expectAllMoved(running, THREE);
+    },
+    LIMIT_MS,
+  );
 });
 
 /** Nobody may know whether the last step was chosen; then the view does. */
