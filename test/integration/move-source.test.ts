@@ -10,7 +10,7 @@ import { openNodeTarget, type MoveTarget } from "../../runtime/move/target.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { seededRandom } from "../../runtime/ports/seeded-random.ts";
 import { openNodeSocket, type NodeSocket } from "../../runtime/replication/node-socket.ts";
-import { itemsOf, textOf } from "../../runtime/resp/value.ts";
+import { itemsOf, numberOf, textOf } from "../../runtime/resp/value.ts";
 import { isMissing } from "../support/programs.ts";
 import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
 
@@ -193,6 +193,11 @@ describe.skipIf(isMissing("redis-server"))("a source's keys", () => {
     const random = seededRandom(9);
     const long = Buffer.from(Array.from({ length: 2 * 1024 * 1024 }, () => random.next() * 256));
     await master.call("SET", "long", long);
+    // The replica is read.
+    await until(
+      "the replica has it",
+      async () => numberOf(await master.call("WAIT", "1", "1000")) === 1,
+    );
     await expect(source.load()).rejects.toMatchObject({ code: "MOVE_VALUE_TOO_LONG" });
   });
 });
