@@ -100,7 +100,7 @@ describe.skipIf(isMissing("redis-server"))("twine-reshard", () => {
       const isOver = ({ partitions }: View): boolean => partitions[1]?.master === "n1-2";
       await cluster.old.viewWhere("failed over", isOver);
       const before = again.acknowledged;
-      await until("it writes on", () => again.acknowledged > before + 200, 60_000);
+      await until("it writes on", () => again.acknowledged > before + 200, 150_000);
       await again.stop();
       await again.check();
       expect(again.wrong).toEqual([]);
