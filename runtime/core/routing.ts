@@ -60,3 +60,12 @@ export function fixedRouting(routing: Routing): RoutingSource {
 export function isMismatch(found: Routing | RoutingMismatch): found is RoutingMismatch {
   return "mismatch" in found;
 }
+
+/** The partition of a key by a built-in function, at once. Pure. */
+export function builtinPlace(
+  options: Parameters<typeof builtinRouting>[0],
+): (key: Uint8Array) => number {
+  const { partitionOfRange } = builtinRouting(options);
+  if (partitionOfRange === undefined) throw new Error("built-in functions return at once");
+  return (key) => partitionOfRange(key, 0, key.length);
+}

@@ -18,7 +18,7 @@ describe.skipIf(isMissing("redis-server"))("a disk that takes nothing", () => {
     const first = partitions[0]?.master ?? "";
     expect(await write("before")).toBe("OK");
 
-    await spoil(first);
+    await breakSaving(first);
     const handed = await cluster.viewWhere(
       "another master, the first one in sync behind it",
       ({ partitions: [partition], nodes }) =>
@@ -31,7 +31,7 @@ describe.skipIf(isMissing("redis-server"))("a disk that takes nothing", () => {
       async () => (await cluster.ask(second, "WAIT", "2", "100")) === 2,
     );
 
-    for (const name of names) if (name !== first) await spoil(name);
+    for (const name of names) if (name !== first) await breakSaving(name);
     const refused = await write("refused").then(
       () => "OK",
       (error: unknown) => String(error),
@@ -62,7 +62,7 @@ describe.skipIf(isMissing("redis-server"))("a disk that takes nothing", () => {
       return /^process_id:(\d+)/m.exec(info)?.[1];
     }
     /** A folder stands where its RDB should: its next save fails, and it knows. */
-    async function spoil(name: string): Promise<void> {
+    async function breakSaving(name: string): Promise<void> {
       await rm(rdbOf(name), { force: true });
       await mkdir(rdbOf(name));
       await cluster.ask(name, "BGSAVE");

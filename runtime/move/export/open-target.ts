@@ -1,7 +1,7 @@
 // open-target.ts: where a cluster's data is exported to: one Redis, or the masters of a Redis Cluster with their slots.
 import { addressOf } from "../../core/cluster.ts";
 import { TwineError } from "../../core/errors.ts";
-import { builtinRouting } from "../../core/routing.ts";
+import { builtinPlace } from "../../core/routing.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { openNodeSocket } from "../../replication/node-socket.ts";
 import { infoFields } from "../../resp/info-fields.ts";
@@ -59,10 +59,7 @@ async function shardsOf(address: ImportedNode, ports: TargetPorts) {
     hashTag: "{}",
     distribution,
   } as const;
-  const { partitionOfRange } = builtinRouting(hashing);
-  if (partitionOfRange === undefined) throw new Error("built-in functions return at once");
-  const partitionOf = (key: Buffer): number => partitionOfRange(key, 0, key.length);
-  return { masters: shards.map(({ master }) => master), partitionOf };
+  return { masters: shards.map(({ master }) => master), partitionOf: builtinPlace(hashing) };
 }
 
 function access({ host, port }: ImportedNode, { password, ...ports }: TargetPorts) {

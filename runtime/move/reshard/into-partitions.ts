@@ -7,7 +7,7 @@ import { credentialsOf } from "../../core/credentials.ts";
 import { TwineError } from "../../core/errors.ts";
 import { builtinHashing } from "../../core/hashing.ts";
 import { provenSettings, reshardConflict } from "../../core/reshard.ts";
-import { builtinRouting } from "../../core/routing.ts";
+import { builtinPlace } from "../../core/routing.ts";
 import type { View } from "../../core/view.ts";
 import { silentLog } from "../../ports/log.ts";
 import { openRedisLink } from "../../ports/redis-link.ts";
@@ -99,7 +99,7 @@ function newPlaceOf({ settings }: ClusterConfig): KeyPlace {
   const { hash, partitions, hashTag } = settings;
   if (hash.kind !== "builtin") throw new Error("only built-in functions");
   const { name, distribution } = hash;
-  return syncPlace(builtinRouting({ hash: name, partitions, hashTag, distribution }));
+  return builtinPlace({ hash: name, partitions, hashTag, distribution });
 }
 
 function oldPlaceOf({ hashing }: View): KeyPlace | undefined {
@@ -107,12 +107,7 @@ function oldPlaceOf({ hashing }: View): KeyPlace | undefined {
   if (settings?.hash.kind !== "builtin") return undefined;
   const { hash, partitions, hashTag } = settings;
   const { name, distribution } = hash;
-  return syncPlace(builtinRouting({ hash: name, partitions, hashTag, distribution }));
-}
-
-function syncPlace({ partitionOfRange }: ReturnType<typeof builtinRouting>): KeyPlace {
-  if (partitionOfRange === undefined) throw new Error("built-in functions return at once");
-  return (key) => partitionOfRange(key, 0, key.length);
+  return builtinPlace({ hash: name, partitions, hashTag, distribution });
 }
 
 const DETACH_WITHIN_MS = 2_000;
