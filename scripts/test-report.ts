@@ -35,7 +35,7 @@ const SHOWN_COLUMNS = 240;
 
 /** Every failed test, and every file that failed outside of its tests (its set-up, its imports). */
 export function failuresOf(report: RunReport): Failure[] {
-  return report.testResults.flatMap((file) => {
+  return report.testResults.flatMap((file): Failure[] => {
     const tests = file.assertionResults.filter(({ status }) => status === "failed");
     if (tests.length === 0 && file.status !== "failed") return [];
     if (tests.length === 0)
