@@ -100,9 +100,9 @@ describe.skipIf(isMissing("redis-server"))("twine-reshard", () => {
       const isOver = ({ partitions }: View): boolean => partitions[1]?.master === "n1-2";
       await cluster.old.viewWhere("failed over", isOver);
       // With ack-replicas 1 a master without a replica executes writes, but they are not acknowledged.
-      const { partitionOf } = builtinRouting({ hash: "crc32", partitions: 3 });
+      const routing = builtinRouting({ hash: "crc32", partitions: 3 });
       const numbers = Array.from({ length: 100 }, (_, index) => `of-one:${index}`);
-      const key = numbers.find((name) => partitionOf(Buffer.from(name)) === 1) ?? "";
+      const key = numbers.find((name) => routing.partitionOf(Buffer.from(name)) === 1) ?? "";
       expect(await cluster.old.ask("r1", "INCR", key).catch(String)).toContain("held by 0 of 1");
       await cluster.startNew();
       const acknowledges = async (): Promise<boolean> =>
