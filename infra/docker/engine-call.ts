@@ -4,15 +4,15 @@
 //   ssh://              `ssh HOST docker system dial-stdio`, whose two ends are the stream
 //
 // Docker's API: https://docs.docker.com/reference/api/engine/
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import http from "node:http";
 import https from "node:https";
 import { join } from "node:path";
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import type { EndpointArgs } from "./endpoints.ts";
+import { connectThrough } from "./program-connection.ts";
 
 /** Enough for the slowest sshd; the docker provider itself gives up earlier. */
 const ANSWER_WITHIN_MS = 15_000;
@@ -51,7 +51,7 @@ export async function callEngine(
   path: string,
   order?: EngineOrder,
 ): Promise<Buffer> {
-  const { options, whyEnded } = await wayTo(endpoint);
+  const options = await wayTo(endpoint);
   const withinMs = order?.withinMs ?? ANSWER_WITHIN_MS;
   const { headers, body } = bodyOf(order);
   const request = {
@@ -74,8 +74,7 @@ export async function callEngine(
     if (request.signal.aborted) {
       throw new Error(`no answer in ${withinMs / 1000} s`, { cause });
     }
-    const why = await whyEnded?.();
-    throw why === undefined ? cause : new Error(why, { cause });
+    throw cause;
   }
 }
 
@@ -163,21 +162,15 @@ function withoutHeads(raw: Buffer): string {
 /** HTTP requires a host, and these connections have none. Not for TLS: there the certificate must match the host. */
 const NO_HOST = { host: "docker" };
 
-interface Way {
-  readonly options: https.RequestOptions;
-  /** For a connection through a program: its error output when it failed. */
-  readonly whyEnded?: () => Promise<string | undefined>;
-}
-
-async function wayTo(endpoint: EndpointArgs): Promise<Way> {
+async function wayTo(endpoint: EndpointArgs): Promise<https.RequestOptions> {
   const { docker, sshOpts = [] } = endpoint;
   const [, socketPath] = /^(?:unix|npipe):\/\/(.*)$/.exec(docker) ?? [];
-  if (socketPath !== undefined) return { options: { socketPath, headers: NO_HOST } };
+  if (socketPath !== undefined) return { socketPath, headers: NO_HOST };
   const url = new URL(docker);
   if (url.protocol === "ssh:") return throughSsh(url, sshOpts);
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const certificates = await certificatesOf(endpoint);
-  return { options: { host, port: url.port || "2375", ...certificates } };
+  return { host, port: url.port || "2375", ...certificates };
 }
 
 async function certificatesOf(endpoint: EndpointArgs): Promise<https.RequestOptions> {
@@ -191,26 +184,13 @@ async function certificatesOf(endpoint: EndpointArgs): Promise<https.RequestOpti
   return { ca: caPem, cert: certPem, key: keyPem };
 }
 
-function throughSsh(url: URL, options: readonly string[]): Way {
+function throughSsh(url: URL, options: readonly string[]): https.RequestOptions {
   const user = url.username === "" ? [] : ["-l", decodeURIComponent(url.username)];
   const port = url.port === "" ? [] : ["-p", url.port];
   const args = [...options, "-T", ...user, ...port, url.hostname, "--"];
-  const child = spawn("ssh", [...args, "docker", "system", "dial-stdio"]);
-  const stream = Duplex.from({ writable: child.stdin, readable: child.stdout });
-  stream.once("close", () => child.kill());
-  let said = "";
-  child.stderr.on("data", (chunk: Buffer) => {
-    said += chunk.toString();
-  });
-  // Its outputs end before it exits, so the stream alone would only report a closed connection.
-  const ended = new Promise<string | undefined>((resolve) => {
-    child.once("error", (error) => {
-      resolve(error.message);
-    });
-    child.once("close", (code) => {
-      resolve(code === 0 || code === null ? undefined : `ssh ended with ${code}: ${said.trim()}`);
-    });
-  });
-  const through = { createConnection: () => stream, headers: NO_HOST };
-  return { options: through, whyEnded: () => ended };
+  const createConnection = (): Duplex =>
+    connectThrough("ssh", [...args, "docker", "system", "dial-stdio"], ({ endedWith, said }) =>
+      `ssh ended with ${endedWith}: ${said}`.trim(),
+    );
+  return { createConnection, headers: NO_HOST };
 }

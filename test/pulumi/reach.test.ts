@@ -66,7 +66,7 @@ describe.skipIf(isSkipped)("engines on other machines", () => {
     const { key: routerKey } = await authority.issue("router", [`IP:${db1.address}`]);
     // As the docs advise: one connection that the others share, open before many begin at once.
     const shared = ["-o", "ControlMaster=auto", "-o", `ControlPath=${fleet.folder}/%C`];
-    const options = [...sshOpts, ...shared, "-o", "ControlPersist=60s"];
+    const options = [...sshOpts, ...shared, "-o", "ControlPersist=10m"];
     db1.begin("ssh", ...options, "-o", "ControlMaster=yes", "-N", `root@${db2.address}`);
     const isShared = async (): Promise<boolean> =>
       db1.run("ssh", ...options, "-O", "check", `root@${db2.address}`).then(

@@ -1,7 +1,7 @@
 // ssh-agent.ts: HTTP to a Docker engine through ssh: every connection is a process of ssh whose two ends are the stream.
-import { spawn } from "node:child_process";
 import { Agent } from "node:http";
-import { Duplex } from "node:stream";
+import type { Duplex } from "node:stream";
+import { connectThrough } from "../../../infra/docker/program-connection.ts";
 
 /** For `ssh://user@host:port`; `options` are those of the ssh program. */
 export class SshAgent extends Agent {
@@ -16,17 +16,13 @@ export class SshAgent extends Agent {
   }
 
   override createConnection(): Duplex {
-    const child = spawn("ssh", this.#command, { stdio: ["pipe", "pipe", "pipe"] });
-    const stream = Duplex.from({ writable: child.stdin, readable: child.stdout });
-    const said: Buffer[] = [];
-    child.stderr.on("data", (chunk: Buffer) => said.push(chunk));
-    child.once("error", (error) => stream.destroy(error));
-    child.once("close", (code) => {
-      const words = Buffer.concat(said).toString().trim();
-      if (code !== 0 && code !== null)
-        stream.destroy(new Error(`ssh ended with ${code}: ${words}`));
-    });
-    stream.once("close", () => child.kill());
-    return stream;
+    // The words of the real provider, which are those of docker/cli's connhelper.
+    return connectThrough(
+      "ssh",
+      this.#command,
+      ({ endedWith, said }) =>
+        `command [ssh ${this.#command.join(" ")}] has exited with exit status ${endedWith}, please make sure the URL is ` +
+        `valid, and Docker 18.09 or later is installed on the remote host: stderr=${said}`,
+    );
   }
 }
