@@ -57,7 +57,8 @@ class ProgramConnection extends Duplex {
     this.#child.once("exit", (code, signal) => {
       const endedWith = code ?? signal ?? 0;
       // What a program has left behind may hold its error output open: ssh leaves a shared connection behind.
-      const isOver = endedWith === 0 ? isRead : Promise.race([isAllRead, systemClock.delay(STDERR_WITHIN_MS)]);
+      const isOver =
+        endedWith === 0 ? isRead : Promise.race([isAllRead, systemClock.delay(STDERR_WITHIN_MS)]);
       void isOver.then(() => {
         this.#end(endedWith);
       });
