@@ -132,10 +132,19 @@ export class NodeSocket {
     return this.#awaited(words);
   }
 
-  /** Sends all commands in one write; the reply of each, as call() gives it. */
-  calls(commands: readonly (readonly string[])[]): Promise<RespValue>[] {
-    if (this.#end === undefined) this.#socket.write(Buffer.concat(commands.map(encodeCommand)));
-    return commands.map((words) => this.#awaited(words));
+  /**
+   * From now on every chunk is given to `onChunk` as it arrives, and the end of the connection to `onEnd`, once. Nothing is
+   * awaited, so nothing is allocated either; call(), line() and chunk() can't be used any more. All calls must be answered.
+   */
+  flow(onChunk: (chunk: Buffer) => void, onEnd: (error: NodeError) => void): void {
+    this.#wake = () => {
+      this.#wake = () => undefined;
+      if (this.#end !== undefined) onEnd(this.#end);
+    };
+    if (this.#end !== undefined) this.#wake();
+    this.#socket.removeAllListeners("readable");
+    this.#socket.on("data", onChunk);
+    this.#socket.resume();
   }
 
   #awaited(words: readonly (Buffer | string)[]): Promise<RespValue> {
@@ -189,7 +198,12 @@ export class NodeSocket {
   }
 
   destroy(): void {
-    this.#fail(new NodeError("aborted", `the connection to ${this.#place} was ended`));
+    this.end(new NodeError("aborted", `the connection to ${this.#place} was ended`));
+  }
+
+  /** Closes it, for this reason unless there was one before. */
+  end(why: NodeError): void {
+    this.#fail(why);
   }
 
   readonly #abort = (): void => {

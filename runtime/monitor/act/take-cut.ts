@@ -21,7 +21,7 @@ export interface BurstLink {
   burst(commands: readonly CutCommand[]): readonly Promise<RedisReply>[];
 }
 
-type CutCommand = readonly [string, ...string[]];
+export type CutCommand = readonly [string, ...string[]];
 
 export interface CutLink {
   readonly node: string;
@@ -41,10 +41,14 @@ const PAUSE = ["CLIENT", "PAUSE", String(CUT_PAUSE_MS), "WRITE"] as const;
 const UNPAUSE = ["CLIENT", "UNPAUSE"] as const;
 /** Only one section, because writes are paused meanwhile. */
 const SAMPLE = ["INFO", "replication"] as const;
+/** Constants, so that a link makes their bytes only once. */
+const FIRST = [PAUSE, SAMPLE] as const;
+const SECOND = [SAMPLE, UNPAUSE] as const;
 /** A node that executes writes answers within this time, unless a script keeps it busy. */
 const PROBE_WITHIN_MS = 300;
 /** A channel without subscribers. */
 const PROBE_CHANNEL = "__twine__:writes";
+const PROBE = [["PUBLISH", PROBE_CHANNEL, ""]] as const;
 
 export type CutTaken =
   | { readonly kind: "sampled"; readonly cut: Cut }
@@ -60,7 +64,7 @@ async function heldByOthers(links: readonly CutLink[], clock: Clock): Promise<st
   const silent = new Set(links.map(({ node }) => node));
   const all = Promise.all(
     links.map(async (one) => {
-      const [published] = burst(one, [["PUBLISH", PROBE_CHANNEL, ""]]);
+      const [published] = burst(one, PROBE);
       const error = await published?.then(
         () => undefined,
         (reason: unknown) => reason,
@@ -149,7 +153,7 @@ export async function takeCut(
 /** Both are sent at once, so nothing is executed between them. */
 async function pauseAndSample(one: CutLink): Promise<RedisReply> {
   try {
-    const [, text = null] = await Promise.all(burst(one, [PAUSE, SAMPLE]));
+    const [, text = null] = await Promise.all(burst(one, FIRST));
     return text;
   } catch (error) {
     throw new Error(`${one.node}: ${errorText(error)}`, { cause: error });
@@ -157,7 +161,7 @@ async function pauseAndSample(one: CutLink): Promise<RedisReply> {
 }
 
 async function sampleAndUnpause(one: CutLink) {
-  const [again, unpaused] = await Promise.allSettled(burst(one, [SAMPLE, UNPAUSE]));
+  const [again, unpaused] = await Promise.allSettled(burst(one, SECOND));
   const text = again?.status === "fulfilled" ? again.value : "";
   return { node: one.node, text, isUnpaused: unpaused?.status === "fulfilled" };
 }
