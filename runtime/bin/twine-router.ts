@@ -206,6 +206,7 @@ async function openStats(
   readHttpToken(config);
   return startStatsServer({
     ...{ addresses, port, collect, clock: systemClock, isPortShared: true },
+    filesMax: openFilesMax(),
     isKnownHost: (header) => isKnownHost(header, config),
     token: () => readHttpToken(config),
   });

@@ -36,6 +36,7 @@ import { openSentinelPort } from "../monitor/sentinel/sentinel-port.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadHashing } from "../ports/hash-source.ts";
 import { readHttpToken } from "../ports/http-token.ts";
+import { openFilesMax } from "../ports/open-files.ts";
 import { pinoLog, type ProcessLog } from "../ports/process-log.ts";
 import { systemRandom } from "../ports/random.ts";
 import { provide, runServices, type Provider, type Service } from "../ports/services.ts";
@@ -220,14 +221,15 @@ function servicesOf(
         config,
         read: () => readRegister(acceptors, started.settings.cluster),
       });
-      return serveHttp(app, addresses, port);
+      return serveHttp(app, addresses, port, openFilesMax());
     },
     (running) => running.close(),
   );
   const sentinel = provide(
     "Sentinel port",
     () => {
-      const own = { name, config, log, emit: monitor.running.emit, addresses };
+      const { emit } = monitor.running;
+      const own = { name, config, log, emit, addresses, filesMax: openFilesMax() };
       return openSentinelPort({ ...ports, ...own, readOffsets: () => hashes.readOffsets() });
     },
     (running) => running.close(),

@@ -5,6 +5,7 @@
 // Backpressure comes first: a client that reads slowly is slowed down. Only a client that reads nothing is closed, when
 // its unread replies exceed output-bytes plus its longest reply (so a single reply may have any length).
 import type { Settings } from "../core/cluster.ts";
+import { connectionsMaxOf, HTTP_PORT } from "../core/side-ports.ts";
 import { REQUEST_LIMITS, type RequestLimits } from "../resp/limits.ts";
 import type { Users } from "../route/session/users.ts";
 import type { LinkTls } from "../ports/link-tls.ts";
@@ -42,15 +43,17 @@ export function programRules(settings: Settings, tls: LinkTls | undefined): Engi
 const DESCRIPTORS_RESERVED = 64;
 const DESCRIPTORS_PER_NODE = 4;
 
-/** `descriptors` is the process's limit of open files, if known. After the reserve, clients get at most half of the rest,
-    because each may need a dedicated connection. So clients never use up the descriptor for a new master's connection. */
+/** `descriptors` is the process's limit of open files, if known. After the reserve and the port for statistics, clients
+    get at most half of the rest, because each may need a dedicated connection. So clients never use up the descriptor for
+    a new master's connection. */
 export function limitsOf(
   settings: Settings,
   descriptors = Number.POSITIVE_INFINITY,
   dataNodes = 0,
 ): ClientLimits {
   const { commandBytesMax } = settings;
-  const left = Math.max(descriptors - DESCRIPTORS_RESERVED - DESCRIPTORS_PER_NODE * dataNodes, 2);
+  const reserved = DESCRIPTORS_RESERVED + connectionsMaxOf(HTTP_PORT, descriptors);
+  const left = Math.max(descriptors - reserved - DESCRIPTORS_PER_NODE * dataNodes, 2);
   const clientsMax = Math.min(settings.maxClients, Math.floor(left / 2));
   return {
     clientsMax,

@@ -7,6 +7,7 @@ import type { Hono } from "hono";
 import { majorityOf, nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import { listenOnAll } from "../ports/listen.ts";
 import { isKnownHost } from "../core/known-hosts.ts";
+import { connectionsMaxOf, HTTP_PORT } from "../core/side-ports.ts";
 import { readHttpToken } from "../ports/http-token.ts";
 import { readOnlyApp } from "../ports/read-only-app.ts";
 import type { RegisterReading } from "../register/register.ts";
@@ -38,7 +39,6 @@ export interface HttpOptions extends CollectOptions {
 const TEXT = "text/plain; charset=utf-8";
 const TEXT_WIDTH = 100;
 
-const CONNECTIONS_MAX = 256;
 /** The time for a whole request: a normal one has a few hundred bytes. */
 const REQUEST_MS_MAX = 10_000;
 const IDLE_MS = 5000;
@@ -129,12 +129,15 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** Serves `app` on each address. Rejects with PORT_TAKEN when another process has the port. */
+/** Serves `app` on each address. Rejects with PORT_TAKEN when another process has the port. `filesMax` is this process's
+    limit of open files, if known. */
 export async function serveHttp(
   app: Hono,
   addresses: readonly string[],
   port: number,
+  filesMax?: number,
 ): Promise<HttpServer> {
+  const connectionsMax = Math.ceil(connectionsMaxOf(HTTP_PORT, filesMax) / addresses.length);
   const make = (): Server => {
     // The timeouts close a connection with half a request soon, and the limit leaves descriptors for others.
     // HTTP/1.0 has no Host header. Health checks use it, and would get 400 without this default name.
@@ -145,7 +148,7 @@ export async function serveHttp(
         void answer(request, response);
       },
     );
-    server.maxConnections = CONNECTIONS_MAX;
+    server.maxConnections = connectionsMax;
     return server;
   };
   const where = addresses.map((host) => ({ host, port }));

@@ -9,6 +9,7 @@ import { systemClock } from "../../runtime/ports/clock.ts";
 import { silentLog } from "../../runtime/ports/log.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { startHandLedSentinels } from "../support/hand-led-sentinels.ts";
+import { ManualTime } from "../support/manual-time.ts";
 import { isMissing } from "../support/programs.ts";
 import { freePort } from "../support/port-claims.ts";
 import { startRedis, until } from "../support/redis-server.ts";
@@ -265,6 +266,23 @@ describe.skipIf(isMissing("redis-server"))("the Sentinel port", () => {
       }
       return !(await other.call("CLIENT LIST")).includes("name=lazy");
     });
+  });
+
+  test("a command that is too long, or whose rest does not come, ends its connection", async () => {
+    const time = new ManualTime();
+    const { ports } = await startHandLedSentinels({ clock: time.clockOf("m1") });
+    const [port = 0] = ports;
+    const [slow, quick, long] = [await clientOf(port), await clientOf(port), await clientOf(port)];
+    const words = Array.from({ length: 20 }, () => "x".repeat(16_000));
+    expect(await long.callArgs(["SUBSCRIBE", ...words])).toMatch(/^-ERR Protocol error: too big/);
+    slow.send("*1\r\n$4\r\nPI");
+    // Between two commands a client may be silent for as long as it likes.
+    expect(await quick.call("PING")).toBe("+PONG\r\n");
+    // The half command has arrived when a later client of the same port has its answer.
+    expect(await call(port, "PING")).toBe("+PONG\r\n");
+    for (let ms = 0; ms < 10_001; ms++) await time.step();
+    expect(await slow.reply()).toBe("closed");
+    expect(await quick.call("PING")).toBe("+PONG\r\n");
   });
 
   test("names no master when nobody confirms the view for down-after, and says tilt", async () => {

@@ -3,7 +3,7 @@
 import { onTestFinished } from "vitest";
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
 import { startSentinel } from "../../runtime/monitor/sentinel/server.ts";
-import { systemClock } from "../../runtime/ports/clock.ts";
+import { systemClock, type Clock } from "../../runtime/ports/clock.ts";
 import { silentLog } from "../../runtime/ports/log.ts";
 import { byLetter, clusterConf } from "./cluster-conf.ts";
 import { ClusterFolder } from "./cluster-folder.ts";
@@ -29,6 +29,8 @@ export interface HandLedOptions {
   readonly password?: string;
   readonly settings?: readonly string[];
   readonly readOffsets?: () => Promise<ReadonlyMap<string, string>>;
+  /** Runs the clock of the ports; the system's without it. */
+  readonly clock?: Clock;
 }
 
 const NAMES = ["a1", "a2", "a3"];
@@ -58,7 +60,7 @@ export async function startHandLedSentinels(
       config: () => config,
       viewSource: view,
       password: options.password,
-      clock: systemClock,
+      clock: options.clock ?? systemClock,
       log: silentLog,
       addresses: ["127.0.0.1"],
       port: ports[index] ?? 0,

@@ -3,6 +3,7 @@
 // for them. A client that does not read uses a bounded amount of memory: its commands are not read any more, and when
 // messages accumulate it is disconnected, as Redis does with a slow subscriber.
 import type { Socket } from "node:net";
+import type { Clock } from "../../ports/clock.ts";
 import { encodeReply, errorReply } from "../../resp/encode.ts";
 import { RespError, UNAUTHENTICATED_LIMITS, type RequestLimits } from "../../resp/limits.ts";
 import { RequestSplitter } from "../../resp/request-splitter.ts";
@@ -25,6 +26,7 @@ import type { Secret } from "../../core/credentials.ts";
 
 export interface ClientContext {
   readonly password: Secret | undefined;
+  readonly clock: Clock;
   /** The present state. */
   source(): AnswerSource;
   /** The same with fresh offsets. Never rejects. */
@@ -34,7 +36,13 @@ export interface ClientContext {
 }
 
 /** Room for a command with as many words as subscriptions are allowed; names and patterns are short. */
-const LIMITS: RequestLimits = { arrayLength: 1100, bulkBytes: 16_384 };
+const LIMITS: RequestLimits = {
+  arrayLength: 1100,
+  bulkBytes: 16_384,
+  commandBytes: 128 * 1024,
+};
+/** The time for the rest of a command: a slow one would keep its connection from other clients. */
+const COMMAND_MS_MAX = 10_000;
 
 const WAITING_OUT_BYTES_MAX = 1024 * 1024;
 
@@ -50,6 +58,7 @@ export class SentinelClient {
   #isBusy = false;
   #isInputOver = false;
   #isEnding = false;
+  #endSlow: (() => void) | undefined;
 
   constructor(socket: Socket, id: number, context: ClientContext) {
     this.#socket = socket;
@@ -70,6 +79,7 @@ export class SentinelClient {
       this.#pump();
     });
     socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#endSlow?.());
   }
 
   get line(): string {
@@ -95,8 +105,11 @@ export class SentinelClient {
           if (this.#isInputOver) this.#end();
           break;
         }
+        this.#endSlow?.();
+        this.#endSlow = undefined;
         this.#take(request.args);
       }
+      this.#limitSlow();
     } catch (error) {
       if (!(error instanceof RespError)) throw error;
       // The start of the next command is unknown after this error: close, as Redis does.
@@ -105,6 +118,15 @@ export class SentinelClient {
     }
     if (this.#isBusy || this.#socket.writableNeedDrain) this.#socket.pause();
     else this.#socket.resume();
+  }
+
+  /** Closes the connection if the command of which a part has arrived is not whole in time. */
+  #limitSlow(): void {
+    const isWaited = !this.#isBusy && !this.#isEnding && !this.#socket.writableNeedDrain;
+    if (!isWaited || this.#splitter.waitingBytes === 0) return;
+    this.#endSlow ??= this.#context.clock.after(COMMAND_MS_MAX, () => {
+      this.destroy();
+    });
   }
 
   #take(args: readonly Buffer[]): void {

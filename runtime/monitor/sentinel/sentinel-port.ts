@@ -27,6 +27,8 @@ export interface SentinelPortOptions {
   readonly addresses: readonly string[];
   /** Reads data node -> JSON of LastSeen from the status nodes. */
   readonly readOffsets: () => Promise<ReadonlyMap<string, string>>;
+  /** This process's limit of open files, if known. */
+  readonly filesMax?: number | undefined;
 }
 
 export interface SentinelPort {

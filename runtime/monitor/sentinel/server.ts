@@ -7,6 +7,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { ClusterConfig } from "../../core/cluster.ts";
 import type { Secret } from "../../core/credentials.ts";
+import { connectionsMaxOf, SENTINEL_PORT } from "../../core/side-ports.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { listenOnAll } from "../../ports/listen.ts";
 import type { Log } from "../../ports/log.ts";
@@ -32,6 +33,8 @@ export interface SentinelOptions {
   readonly port: number;
   /** Reads data node -> JSON of LastSeen from the status nodes. */
   readonly readOffsets: () => Promise<ReadonlyMap<string, string>>;
+  /** This process's limit of open files, if known. */
+  readonly filesMax?: number | undefined;
 }
 
 export interface SentinelServer {
@@ -39,8 +42,6 @@ export interface SentinelServer {
   close(): Promise<void>;
 }
 
-/** Redis's default. */
-const CLIENTS_MAX = 10_000;
 /** A subscriber may send nothing for days: this detects that its machine is gone. Redis's default of tcp-keepalive. */
 const KEEP_ALIVE_MS = 300_000;
 const SOCKET_OPTIONS = {
@@ -109,9 +110,10 @@ class Sentinel {
   }
 
   accept(socket: Socket): void {
-    if (this.#clients.size >= CLIENTS_MAX) {
+    if (this.#clients.size >= connectionsMaxOf(SENTINEL_PORT, this.#options.filesMax)) {
       socket.on("error", () => socket.destroy());
-      socket.end("-ERR max number of clients reached\r\n");
+      // It may not close its side: its descriptor must be free all the same.
+      socket.end("-ERR max number of clients reached\r\n", () => socket.destroy());
       return;
     }
     const client = new SentinelClient(socket, ++this.#lastId, this.#clientContext());
@@ -128,6 +130,7 @@ class Sentinel {
   #clientContext(): ClientContext {
     return {
       password: this.#options.password,
+      clock: this.#options.clock,
       source: () => this.#source(),
       sourceWithOffsets: async () => {
         await this.#offsets.refresh();

@@ -9,6 +9,7 @@ import { createServer as createHttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import type { Hono } from "hono";
+import { connectionsMaxOf, HTTP_PORT } from "../../core/side-ports.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { listen, listenShared } from "../../ports/listen.ts";
 import { readOnlyApp, type ReadOnlyOptions } from "../../ports/read-only-app.ts";
@@ -29,11 +30,12 @@ export interface StatsServerOptions extends ReadOnlyOptions {
   readonly port: number;
   /** Another process of this router may listen there, which this one takes over. */
   readonly isPortShared?: boolean;
+  /** This process's limit of open files, if known. */
+  readonly filesMax?: number | undefined;
 }
 
 /** An HTTP client sends its request at once. A client that is silent for longer gets twemproxy's statistics. */
 const SILENT_MS = 250;
-const CONNECTIONS_MAX = 256;
 /** The timeout for the next complete request: a slow one would keep its connection from other clients. */
 const REQUEST_MS_MAX = 10_000;
 const PATHS = ["/healthz", "/stats.json", "/metrics"];
@@ -45,6 +47,9 @@ export interface StatsServer {
 /** Rejects with PORT_TAKEN or PORT_REFUSED. */
 export async function startStatsServer(options: StatsServerOptions): Promise<StatsServer> {
   const { collect, clock, addresses, port } = options;
+  const connectionsMax = Math.ceil(
+    connectionsMaxOf(HTTP_PORT, options.filesMax) / addresses.length,
+  );
   const sockets = new Set<Socket>();
   // HTTP/1.0 has no Host header: without a default the request would get 400.
   const answer = getRequestListener(statsApp(collect, options).fetch, {
@@ -94,7 +99,7 @@ export async function startStatsServer(options: StatsServerOptions): Promise<Sta
     for (const host of addresses) {
       const make = (): Server => {
         const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, accept);
-        server.maxConnections = CONNECTIONS_MAX;
+        server.maxConnections = connectionsMax;
         return server;
       };
       const what = "the statistics of the router";

@@ -14,9 +14,9 @@ test("max-clients counts where there are descriptors for all, and a connection t
   expect(limitsOf(settings).clientsMax).toBe(10_000);
 });
 
-test("with few descriptors clients and their connections leave the reserve that a new master needs", () => {
+test("with few descriptors clients leave the reserve that a new master needs, and what the statistics port may take", () => {
   const limits = limitsOf(settings, 256, 4);
   expect(limits.clientsMax).toBeLessThan(100);
-  expect(limits.clientsMax + limits.dedicatedMax).toBeLessThanOrEqual(256 - 64 - 4 * 4);
+  expect(limits.clientsMax + limits.dedicatedMax).toBeLessThanOrEqual(256 - 64 - 32 - 4 * 4);
   expect(limits.clientsMax).toBeGreaterThan(50);
 });
