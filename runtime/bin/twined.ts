@@ -212,13 +212,10 @@ function servicesOf(
       // Errors in the file must be reported now, not at the first request.
       readHttpToken(config());
       const app = monitorApp({
-        monitor: monitor.running,
-        clock: systemClock,
-        registry,
+        ...{ monitor: monitor.running, clock: systemClock, registry, config },
         version: twineVersion(),
         failoverCount: () => failovers.running.count(),
         statusTemplate: readTemplate("status.html.hbs"),
-        config,
         read: () => readRegister(acceptors, started.settings.cluster),
       });
       return serveHttp(app, addresses, port, openFilesMax());
@@ -228,9 +225,9 @@ function servicesOf(
   const sentinel = provide(
     "Sentinel port",
     () => {
-      const { emit } = monitor.running;
-      const own = { name, config, log, emit, addresses, filesMax: openFilesMax() };
-      return openSentinelPort({ ...ports, ...own, readOffsets: () => hashes.readOffsets() });
+      const own = { name, config, log, emit: monitor.running.emit, addresses };
+      const readOffsets = (): Promise<ReadonlyMap<string, string>> => hashes.readOffsets();
+      return openSentinelPort({ ...ports, ...own, readOffsets, filesMax: openFilesMax() });
     },
     (running) => running.close(),
   );

@@ -12,7 +12,12 @@ export const HTTP_PORT: SidePort = { most: 256, share: 1 / 8 };
 /** Clients stay connected here to hear of failovers. The most is Redis's default of maxclients. */
 export const SENTINEL_PORT: SidePort = { most: 10_000, share: 1 / 4 };
 
-/** `filesMax` is the process's limit of open files, if it is known. */
-export function connectionsMaxOf({ most, share }: SidePort, filesMax: number | undefined): number {
-  return Math.max(1, Math.min(most, Math.floor((filesMax ?? Number.POSITIVE_INFINITY) * share)));
+/** The limit of each of a port's `addresses`. `filesMax` is the process's limit of open files, if it is known. */
+export function connectionsMaxOf(
+  { most, share }: SidePort,
+  filesMax: number | undefined,
+  addresses = 1,
+): number {
+  const files = filesMax ?? Number.POSITIVE_INFINITY;
+  return Math.ceil(Math.min(most, Math.max(1, Math.floor(files * share))) / addresses);
 }

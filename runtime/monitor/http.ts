@@ -137,7 +137,7 @@ export async function serveHttp(
   port: number,
   filesMax?: number,
 ): Promise<HttpServer> {
-  const connectionsMax = Math.ceil(connectionsMaxOf(HTTP_PORT, filesMax) / addresses.length);
+  const connectionsMax = connectionsMaxOf(HTTP_PORT, filesMax, addresses.length);
   const make = (): Server => {
     // The timeouts close a connection with half a request soon, and the limit leaves descriptors for others.
     // HTTP/1.0 has no Host header. Health checks use it, and would get 400 without this default name.

@@ -47,9 +47,7 @@ export interface StatsServer {
 /** Rejects with PORT_TAKEN or PORT_REFUSED. */
 export async function startStatsServer(options: StatsServerOptions): Promise<StatsServer> {
   const { collect, clock, addresses, port } = options;
-  const connectionsMax = Math.ceil(
-    connectionsMaxOf(HTTP_PORT, options.filesMax) / addresses.length,
-  );
+  const connectionsMax = connectionsMaxOf(HTTP_PORT, options.filesMax, addresses.length);
   const sockets = new Set<Socket>();
   // HTTP/1.0 has no Host header: without a default the request would get 400.
   const answer = getRequestListener(statsApp(collect, options).fetch, {
