@@ -7,10 +7,13 @@ import { hostname, tmpdir } from "node:os";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { readIdentities } from "../backup/encryption.ts";
+import { listBackups } from "../backup/list-backups.ts";
+import type { Manifest } from "../backup/manifest.ts";
 import { chosenSource } from "../backup/restore/chosen-source.ts";
 import type { ReadyNode } from "../backup/restore/feed-nodes.ts";
 import { reachCluster, restoreInto } from "../backup/restore/into-cluster.ts";
 import { prepareBackup, type Prepared, type PrepareOptions } from "../backup/restore/prepare.ts";
+import { newestWrites, type NewestWrites } from "../backup/restore/newest-writes.ts";
 import { prepareFiles } from "../backup/restore/prepare-files.ts";
 import { privateFiles } from "../backup/restore/private-files.ts";
 import { sourceFunction } from "../backup/restore/source-function.ts";
@@ -19,6 +22,7 @@ import { progressLine } from "../backup/restore/progress-line.ts";
 import { restoreKeys } from "../backup/restore/restore-keys.ts";
 import type { Selection } from "../backup/restore/some-keys.ts";
 import { doneText, overwrittenText } from "../backup/restore/restore-text.ts";
+import { openTargets } from "../backup/targets/open-targets.ts";
 import { interruption } from "../cli/interruption.ts";
 import {
   loadConf,
@@ -174,7 +178,9 @@ async function restore(
     mark("reach");
     const { ready, away } = await reachCluster(cluster, view, prepared);
     sockets.push(...ready.map(({ socket }) => socket));
-    if (!(await isAgreed(config, prepared, ready, options))) {
+    const kept = options.json === true ? undefined : await newestKept(config);
+    const newest = newestWrites(ready, kept, partitioner.hashing);
+    if (!(await isAgreed(config, { prepared, ready, newest }, options))) {
       process.stderr.write("nothing was changed\n");
       return DECLINED;
     }
@@ -307,16 +313,27 @@ async function prepare(
   }
 }
 
+/** The newest backup in any backup-dir that can be read; only shown, so nothing depends on it. */
+async function newestKept(config: ClusterConfig): Promise<Manifest | undefined> {
+  if (config.settings.backupDirs.length === 0) return undefined;
+  const owner = { host: hostname(), pid: process.pid };
+  const { copies } = await listBackups(openTargets(config, { clock, owner, env: process.env }));
+  return copies[0]?.manifest;
+}
+
 /** Shows what will be overwritten, and asks. */
 async function isAgreed(
   { settings: { cluster, partitions } }: ClusterConfig,
-  prepared: Prepared,
-  ready: readonly ReadyNode[],
+  replaced: {
+    readonly prepared: Prepared;
+    readonly ready: readonly ReadyNode[];
+    readonly newest: NewestWrites;
+  },
   { yes, json, shiftTtl = false }: Options,
 ): Promise<boolean> {
   if (json !== true) {
     process.stderr.write(
-      overwrittenText({ cluster, partitions, prepared, ready, isShifted: shiftTtl }),
+      overwrittenText({ cluster, partitions, ...replaced, isShifted: shiftTtl }),
     );
   }
   if (yes === true) return true;

@@ -87,6 +87,12 @@ test("a backup replaces everything, on every node and also after a kill -9; a re
     expect.stringContaining("repeat the command with --yes"),
   ]);
   expect(unasked.err).toContain("200 keys of all 2 partitions will be replaced by 200 keys");
+  expect(unasked.err).toMatch(
+    /^newest write: after 20\d\d-[^;]+Z; the nodes count \d+ changes since/m,
+  );
+  expect(unasked.err).toMatch(
+    /^newest backup: restored-.*; at most [\d.]+ k?B were written since$/m,
+  );
   expect(await valuesIn(cluster, 2)).toEqual({ "written later": 199, more: 1 });
 
   const before = await fullSyncs(cluster);

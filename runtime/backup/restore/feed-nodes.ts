@@ -13,6 +13,7 @@ import type { NodeSocket, openNodeSocket } from "../../replication/node-socket.t
 import type { RdbFormat } from "../../replication/rdb/rdb-writer.ts";
 import { itemsOf, textOf } from "../../resp/value.ts";
 import { untilAofRewritten } from "./aof-rewritten.ts";
+import { nodeWrites, type NodeWrites } from "./newest-writes.ts";
 import type { PreparedPartition } from "./prepare.ts";
 import { explained, type PrivateFiles } from "./private-files.ts";
 import { mark } from "../../ports/timeline.ts";
@@ -59,6 +60,7 @@ export interface ReadyNode extends FedNode {
   readonly socket: NodeCalls;
   /** Keys that it holds now. */
   readonly keysBefore: number;
+  readonly writes: NodeWrites;
 }
 
 /** Connects to every node and sees whether it can take the RDBs. Unreachable nodes are answered apart; they are synced later. */
@@ -99,7 +101,7 @@ export async function reachNodes(
         (sum, [, keys]) => sum + Number(keys),
         0,
       );
-      ready.push({ ...node, socket, keysBefore });
+      ready.push({ ...node, socket, keysBefore, writes: nodeWrites(info) });
     }),
   );
   if (problems.length === 0) return { ready, away };

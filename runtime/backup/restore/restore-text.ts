@@ -3,6 +3,7 @@ import { bytesText } from "../backup-text.ts";
 import type { CutOff } from "./aof-rdb.ts";
 import type { MomentFound } from "./chosen-source.ts";
 import type { FedNode, ReadyNode } from "./feed-nodes.ts";
+import type { NewestWrites } from "./newest-writes.ts";
 import type { Prepared } from "./prepare.ts";
 
 export function overwrittenText(what: {
@@ -14,6 +15,7 @@ export function overwrittenText(what: {
     "partitions" | "split" | "expired" | "moment" | "backup" | "cutOff"
   >;
   readonly ready: readonly Pick<ReadyNode, "partition" | "keysBefore">[];
+  readonly newest: NewestWrites;
   /** --shift-ttl. */
   readonly isShifted: boolean;
 }): string {
@@ -39,12 +41,35 @@ export function overwrittenText(what: {
     ...(moment === undefined && backup !== undefined ? [`${backup.id}, of ${backup.at}`] : []),
     `cluster ${cluster}: ${counted(keysNow, "key")} of ${which} will be replaced by ` +
       `${counted(keys, "key")} (${bytesText(bytes)}); ${served}`,
+    ...newestText(what.newest),
   ];
   if (misplaced > 0) lines.push(`${misplaced} misplaced keys are left out`);
   if (expired > 0 && !isShifted) {
     lines.push(`${expired} of them have expired since: --shift-ttl keeps them`);
   }
   return `${[...lines, ...cutOff.map(cutOffText)].join("\n")}\n`;
+}
+
+/** Whoever restores into the wrong cluster sees it here. */
+function newestText({ changes, snapshotAtMs, backup }: NewestWrites): string[] {
+  const lines: string[] = [];
+  if (changes !== undefined) {
+    const at = new Date(snapshotAtMs).toISOString().replace(".000Z", "Z");
+    lines.push(
+      changes === 0
+        ? `newest write: before ${at}; the nodes count no change since`
+        : `newest write: after ${at}; the nodes count ${counted(changes, "change")} since their last snapshots`,
+    );
+  }
+  if (backup === undefined) {
+    return [...lines, "newest backup: none was found; twine-backup takes one"];
+  }
+  const { id, at, bytesMax } = backup;
+  const since =
+    bytesMax === undefined
+      ? "how much was written since is not known: the nodes have another history or other partitions"
+      : `at most ${bytesText(bytesMax)} were written since`;
+  return [...lines, `newest backup: ${id}, of ${at}; ${since}`];
 }
 
 function counted(count: number, what: string): string {
