@@ -25,6 +25,8 @@ export interface RegisterKeys {
   readonly rotation: string;
   /** Channel: "EPOCH REVISION" for every accepted change of the view. */
   readonly channel: string;
+  /** Channel: something in `request` has changed. Only speeds things up: whoever waits for a change also reads at intervals. */
+  readonly requests: string;
   /** Channel: every event of every monitor, JSON {monitor, event, at, ...} (docs/EVENTS.md). */
   readonly events: string;
 }
@@ -41,6 +43,7 @@ export function registerKeys(cluster: string): RegisterKeys {
     apply: `${cluster}:apply:`,
     rotation: `${cluster}:rotation`,
     channel: `${cluster}:view`,
+    requests: `${cluster}:requests`,
     events: `${cluster}:events`,
   };
 }

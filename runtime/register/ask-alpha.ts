@@ -14,6 +14,8 @@ export interface AskOptions {
 }
 
 const LOOK_EVERY_MS = 10;
+/** Each look costs a read on every status node, so it is rarer when the answer is announced. */
+const LOOK_EVERY_MS_WITH_NEWS = 25;
 
 /**
  * Sends the request and returns the message of the alpha's answer.
@@ -26,7 +28,21 @@ export async function askAlpha(
   { clock, id, withinMs }: AskOptions,
 ): Promise<string> {
   const request: Request = { id, body, state: "asked", message: "" };
-  await hashes.askRequest(request);
+  const news = new News(hashes, clock);
+  try {
+    await hashes.askRequest(request);
+    return await answered(hashes, request, { clock, id, withinMs }, news);
+  } finally {
+    news.end();
+  }
+}
+
+async function answered(
+  hashes: RequestBoard,
+  request: Request,
+  { clock, id, withinMs }: AskOptions,
+  news: News,
+): Promise<string> {
   const endMs = clock.nowMs() + withinMs;
   let unread: Error | undefined;
   while (clock.nowMs() < endMs) {
@@ -39,7 +55,7 @@ export async function askAlpha(
     const answer = requests.find((other) => other.id === id);
     if (answer?.state === "done") return answer.message;
     if (answer?.state === "refused") throw refusedBecause(answer.message);
-    await clock.delay(LOOK_EVERY_MS);
+    await news.next();
   }
   if (unread !== undefined) throw unread;
   const message = `no alpha answered within ${withinMs / 1000} s`;
@@ -58,4 +74,39 @@ function refusedBecause(message: string): TwineError {
     message: `the alpha refused: ${message}`,
     remedy: "nothing was changed; correct what twine-status names, then try again",
   });
+}
+
+/** When to look again: something on the board has changed, or some time has passed. */
+class News {
+  readonly #clock: Clock;
+  readonly #everyMs: number;
+  readonly end: () => void;
+  #isThere = false;
+  #wake: () => void = () => undefined;
+
+  constructor({ onRequestNews }: RequestBoard, clock: Clock) {
+    this.#clock = clock;
+    this.#everyMs = onRequestNews === undefined ? LOOK_EVERY_MS : LOOK_EVERY_MS_WITH_NEWS;
+    const end = onRequestNews?.(() => {
+      this.#isThere = true;
+      this.#wake();
+    });
+    this.end = () => {
+      end?.();
+      this.#wake();
+    };
+  }
+
+  async next(): Promise<void> {
+    if (!this.#isThere) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#clock.after(this.#everyMs, resolve);
+        this.#wake = () => {
+          cancel();
+          resolve();
+        };
+      });
+    }
+    this.#isThere = false;
+  }
 }

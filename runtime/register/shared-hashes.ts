@@ -30,6 +30,7 @@ import { failureText, gatherAll, type Failures } from "./gather.ts";
 import { remedyFor } from "./open-view.ts";
 import type { ReconnectingLink } from "./reconnecting-link.ts";
 import { AnsweredRequests } from "./answered-requests.ts";
+import { RequestNews } from "./request-news.ts";
 import { READ_SCRIPT, REMOVE_SCRIPT } from "./shared-scripts.ts";
 
 /** Every method rejects with STATUS_UNREACHABLE if no status node replied. */
@@ -51,6 +52,9 @@ export interface SharedHashes {
   askRequest(request: Request): Promise<void>;
   readRequests(): Promise<readonly Request[]>;
   answerRequest(request: Request): Promise<void>;
+  /** Calls `task` when a request may have been written or answered. A message may be lost, so read at intervals too. The
+      returned function ends that. */
+  onRequestNews(task: () => void): () => void;
   /** Publishes an event on every reachable status node. */
   publishEvent(json: string): Promise<void>;
   /** The malformed entries that were removed last, newest last. */
@@ -59,7 +63,8 @@ export interface SharedHashes {
 }
 
 /** What a tool needs that asks the alpha. */
-export type RequestBoard = Pick<SharedHashes, "askRequest" | "readRequests" | "answerRequest">;
+export type RequestBoard = Pick<SharedHashes, "askRequest" | "readRequests" | "answerRequest"> &
+  Partial<Pick<SharedHashes, "onRequestNews">>;
 
 export interface SharedHashesOptions extends StatusNodesOptions {
   /** Called for every malformed entry that was removed. Only the user monitor may remove entries. */
@@ -119,8 +124,15 @@ export function openSharedHashes(options: SharedHashesOptions): SharedHashes {
   };
   let offsetsCount = 0;
   const readTexts = async (hash: SharedHash) => textsOf(await readNewest(hash));
-  const writeRequest = (request: Request) =>
-    write("request", new Map([[request.id, JSON.stringify(request)]]));
+  const news = new RequestNews(options);
+  const writeRequest = async (request: Request): Promise<void> => {
+    const written = write("request", new Map([[request.id, JSON.stringify(request)]]));
+    // On the same connections, so it arrives behind the entry. Nobody depends on it.
+    for (const { link } of nodes) {
+      link.pipeline([["PUBLISH", keys.requests, request.id]]).catch(() => undefined);
+    }
+    await written;
+  };
 
   return {
     writeObserved: (monitor, json) => writeNumbered("observed", new Map([[monitor, json]])),
@@ -141,11 +153,13 @@ export function openSharedHashes(options: SharedHashesOptions): SharedHashes {
     askRequest: writeRequest,
     readRequests: () => reader.readRequests(),
     answerRequest: writeRequest,
+    onRequestNews: (task) => news.watch(task),
     publishEvent: async (json) => {
       await onAll(nodes, ["PUBLISH", keys.events, json]);
     },
     malformed: () => reader.malformed,
     close: () => {
+      news.close();
       for (const { link } of nodes) link.close();
       return Promise.resolve();
     },

@@ -87,6 +87,34 @@ describe.skipIf(isMissing("redis-server"))("the users of a status node", () => {
     await expect(app?.writeObserved("m1", seen)).rejects.toThrow(/NOPERM/);
   });
 
+  test("an alpha learns of a question at once, and a tool of its answer", async () => {
+    const ports = await startLocked();
+    const [tool, alpha] = (["monitor", "monitor"] as const).map((user) => {
+      const hashes = openSharedHashes({ ...ports, user });
+      onTestFinished(() => hashes.close());
+      return hashes;
+    });
+    const seen: string[] = [];
+    const counted = { tool: 0, alpha: 0 };
+    const endTool = tool?.onRequestNews(() => counted.tool++);
+    alpha?.onRequestNews(() => counted.alpha++);
+    // The first message of each says that it is subscribed.
+    await until("both are subscribed", () => counted.tool > 0 && counted.alpha > 0);
+    const before = { ...counted };
+    const body = { kind: "accept-loss", node: "a1" } as const;
+    const asked = { id: "r9", body, state: "asked", message: "" } as const;
+    await tool?.askRequest(asked);
+    await until("the alpha is told", () => counted.alpha > before.alpha);
+    for (const { id } of (await alpha?.readRequests()) ?? []) seen.push(id);
+    expect(seen).toEqual(["r9"]);
+    await until("the tool is told of its own", () => counted.tool > before.tool);
+    endTool?.();
+    const told = counted.tool;
+    await alpha?.answerRequest({ ...asked, state: "done" });
+    await until("the alpha is told of its own", () => counted.alpha > before.alpha + 1);
+    expect(counted.tool).toBe(told);
+  });
+
   test("a wrong password is a reason, not a hang", async () => {
     const ports = await startLocked();
     const reading = await readRegister(acceptorsAs({ ...ports, password: "wrong" }, "app"));

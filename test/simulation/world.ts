@@ -56,6 +56,9 @@ export interface WorldOptions {
   readonly rules?: Partial<Rules>;
 }
 
+/** Without the messages that announce a request: they only speed things up, and may be lost. */
+type QuietHashes = Omit<SharedHashes, "onRequestNews">;
+
 export class World {
   readonly scenario: Scenario;
   readonly config: ClusterConfig;
@@ -72,7 +75,7 @@ export class World {
   readonly #running = new Map<string, Monitor>();
   readonly #byPort = new Map<number, DataNode>();
   readonly #servers = new Map<number, CommandServer>();
-  #hashes: SharedHashes | undefined;
+  #hashes: QuietHashes | undefined;
   #connectionId = 0;
   #writeCount = 0;
   #requestCount = 0;
@@ -365,14 +368,15 @@ export class World {
     return this.statusNodes.map((node) => node.seenFrom(process, clock, answerMs));
   }
 
-  #hashesOf(process: SimProcess, clock: Clock): SharedHashes {
-    return openSharedHashes({
+  #hashesOf(process: SimProcess, clock: Clock): QuietHashes {
+    const { onRequestNews: _, ...hashes } = openSharedHashes({
       config: this.config,
       password: undefined,
       clock,
       openLink: this.#openLink(process),
       user: "monitor",
     });
+    return hashes;
   }
 
   #probe(from: SimProcess, port: number): Promise<boolean> {

@@ -40,6 +40,7 @@ export class AlphaProbes {
   readonly #offsets: PeriodicTask;
   readonly #hashes: PeriodicTask;
   readonly #tasks: readonly PeriodicTask[];
+  readonly #endNews: () => void;
   #lastSeen: ReadonlyMap<string, LastSeen> = new Map();
   #isLastSeenRead = false;
   #requests: readonly Request[] = [];
@@ -63,13 +64,18 @@ export class AlphaProbes {
       () => this.#readHashesEveryMs(),
       () => this.#readHashes(),
     );
+    const requests = this.#task(
+      "requests",
+      () => this.#readRequestsEveryMs(),
+      () => this.#readRequests(),
+    );
+    const endNews = options.hashes.onRequestNews?.(() => {
+      if (this.#leading !== null) requests.trigger();
+    });
+    this.#endNews = endNews ?? (() => undefined);
     this.#tasks = [
       this.#hashes,
-      this.#task(
-        "requests",
-        () => this.#readRequestsEveryMs(),
-        () => this.#readRequests(),
-      ),
+      requests,
       this.#task("status nodes", halfDownAfterMs, () => this.#lookAtStatusNodes()),
       this.#task("routers", halfDownAfterMs, (view) => this.#lookAtRouters(view)),
       this.#offsets,
@@ -142,6 +148,7 @@ export class AlphaProbes {
   }
 
   stop(): void {
+    this.#endNews();
     for (const task of this.#tasks) void task.stop();
   }
 

@@ -3,8 +3,8 @@ import type { View } from "../../core/view.ts";
 import type { NodeObservation } from "../decide/nodes/observations.ts";
 
 /**
- * Nodes of partitions with work under way: no master yet, a handover, or a node that answers and is not in sync yet. Not
- * the partitions that only wait for a dead node: asking more often would not help.
+ * Nodes of partitions with work under way: no master yet, a handover, the switch of a resharding, or a node that answers and
+ * is not in sync yet. Not the partitions that only wait for a dead node: asking more often would not help.
  */
 export function pendingNodes(
   view: View,
@@ -15,8 +15,10 @@ export function pendingNodes(
     if (node.partition === null || nodeObservations.get(node.name)?.reach !== "up") continue;
     if (node.role === "dead" || !node.inSync) partitions.add(node.partition);
   }
+  // While a resharding switches, clients wait for every step of every master.
+  const isSwitching = (view.reshard?.phase ?? "copying") !== "copying";
   for (const { index, handover } of view.partitions) {
-    if ((handover ?? null) !== null) partitions.add(index);
+    if (isSwitching || (handover ?? null) !== null) partitions.add(index);
   }
   const names = new Set<string>();
   for (const node of view.nodes) {

@@ -15,6 +15,8 @@ export interface SharedHashes {
   readRotation?(): Promise<ReadonlyMap<string, string>>;
   readRequests(): Promise<readonly Request[]>;
   answerRequest(request: Request): Promise<void>;
+  /** Calls `task` when a tool may have asked; absent: requests are only read at intervals. */
+  onRequestNews?(task: () => void): () => void;
   /** Publishes an event on the status nodes, for subscribers. It is not stored. */
   publishEvent(json: string): Promise<void>;
   /** The malformed entries that were removed last; absent: entries are not checked. */

@@ -256,8 +256,7 @@ async function switchOnce(options: ReshardOptions, copying: Copying): Promise<Sw
   const fenced = await reached("fenced", since, options);
   if (typeof fenced === "string") return { why: fenced };
   await copying.drainTo(fenced.marks ?? []);
-  await nodes.untilInSync(IN_SYNC_WITHIN_MS);
-  const masters = await nodes.masters();
+  const [masters] = await Promise.all([nodes.masters(), nodes.untilInSync(IN_SYNC_WITHIN_MS)]);
   try {
     const why = await refusedBy(alpha.ask("commit", { masters }));
     if (why === undefined) return { heldMs: Math.round(clock.nowMs() - beganMs) };
