@@ -12,10 +12,7 @@ s1=status localhost 7101 0
 m1=monitor localhost 7201
 `);
 const SEEN = new Map(
-  ["a1", "b1"].map((name) => [
-    name,
-    { reach: "up", info: masterInfo(), askedAtMs: 0 } as const,
-  ]),
+  ["a1", "b1"].map((name) => [name, { reach: "up", info: masterInfo(), askedAtMs: 0 } as const]),
 );
 
 function viewAt(phase: ReshardView["phase"] | undefined): View {
