@@ -12,6 +12,7 @@ import type { MonitorAnswer } from "../../runtime/monitor/observe/ask-monitor.ts
 import type { Rescuer } from "../../runtime/replication/rescue.ts";
 import { startMonitor, type Monitor } from "../../runtime/monitor/monitor.ts";
 import { answerMsOf } from "../../runtime/register/acceptors.ts";
+import { without } from "../../runtime/core/without.ts";
 import { openSharedHashes, type SharedHashes } from "../../runtime/register/shared-hashes.ts";
 import type { Acceptor } from "../../runtime/register/register.ts";
 import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
@@ -369,14 +370,14 @@ export class World {
   }
 
   #hashesOf(process: SimProcess, clock: Clock): QuietHashes {
-    const { onRequestNews: _, ...hashes } = openSharedHashes({
+    const hashes = openSharedHashes({
       config: this.config,
       password: undefined,
       clock,
       openLink: this.#openLink(process),
       user: "monitor",
     });
-    return hashes;
+    return without(hashes, "onRequestNews");
   }
 
   #probe(from: SimProcess, port: number): Promise<boolean> {
