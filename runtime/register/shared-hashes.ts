@@ -98,13 +98,11 @@ export function openSharedHashes(options: SharedHashesOptions): SharedHashes {
   }));
   const reader = new HashReader(nodes, keys, options);
   const readNewest = async (hash: SharedHash) => newestOf(await reader.read(hash));
-  const write = async (hash: SharedHash, record: ReadonlyMap<string, string>): Promise<void> => {
-    if (record.size === 0) return;
-    const command = ["HSET", keys[hash], ...[...record].flat()] as const;
-    const { failures } = await onAll(nodes, command);
-    // A node also refuses if the key is no longer a hash; reading repairs this.
-    if (failures.size > 0 && isMonitor) reader.read(hash).catch(() => undefined);
-  };
+  const write = (hash: SharedHash, record: ReadonlyMap<string, string>): Promise<void> =>
+    writeRecord({ nodes, key: keys[hash], record }, () => {
+      // A node also refuses if the key is no longer a hash; reading repairs this.
+      if (isMonitor) reader.read(hash).catch(() => undefined);
+    });
   const sequences = new Map<string, Promise<number>>();
   const writeNumbered = async (
     hash: SharedHash,
@@ -125,14 +123,8 @@ export function openSharedHashes(options: SharedHashesOptions): SharedHashes {
   let offsetsCount = 0;
   const readTexts = async (hash: SharedHash) => textsOf(await readNewest(hash));
   const news = new RequestNews(options);
-  const writeRequest = async (request: Request): Promise<void> => {
-    const written = write("request", new Map([[request.id, JSON.stringify(request)]]));
-    // On the same connections, so it arrives behind the entry. Nobody depends on it.
-    for (const { link } of nodes) {
-      link.pipeline([["PUBLISH", keys.requests, request.id]]).catch(() => undefined);
-    }
-    await written;
-  };
+  const writeRequest = (request: Request): Promise<void> =>
+    announced(nodes, keys.requests, request, (record) => write("request", record));
 
   return {
     writeObserved: (monitor, json) => writeNumbered("observed", new Map([[monitor, json]])),
@@ -164,6 +156,34 @@ export function openSharedHashes(options: SharedHashesOptions): SharedHashes {
       return Promise.resolve();
     },
   };
+}
+
+interface RecordWrite {
+  readonly nodes: readonly StatusLink[];
+  readonly key: string;
+  readonly record: ReadonlyMap<string, string>;
+}
+
+async function writeRecord(
+  { nodes, key, record }: RecordWrite,
+  onFailures: () => void,
+): Promise<void> {
+  if (record.size === 0) return;
+  const { failures } = await onAll(nodes, ["HSET", key, ...[...record].flat()]);
+  if (failures.size > 0) onFailures();
+}
+
+/** The message follows on the connections on which the request was written. Nobody depends on it. */
+function announced(
+  nodes: readonly StatusLink[],
+  channel: string,
+  request: Request,
+  write: (record: ReadonlyMap<string, string>) => Promise<void>,
+): Promise<void> {
+  const { id } = request;
+  const written = write(new Map([[id, JSON.stringify(request)]]));
+  for (const { link } of nodes) link.pipeline([["PUBLISH", channel, id]]).catch(() => undefined);
+  return written;
 }
 
 /** Reads one hash from all status nodes and checks every entry. */

@@ -57,9 +57,6 @@ export interface WorldOptions {
   readonly rules?: Partial<Rules>;
 }
 
-/** Without the messages that announce a request: they only speed things up, and may be lost. */
-type QuietHashes = Omit<SharedHashes, "onRequestNews">;
-
 export class World {
   readonly scenario: Scenario;
   readonly config: ClusterConfig;
@@ -76,7 +73,7 @@ export class World {
   readonly #running = new Map<string, Monitor>();
   readonly #byPort = new Map<number, DataNode>();
   readonly #servers = new Map<number, CommandServer>();
-  #hashes: QuietHashes | undefined;
+  #hashes: Omit<SharedHashes, "onRequestNews"> | undefined;
   #connectionId = 0;
   #writeCount = 0;
   #requestCount = 0;
@@ -369,15 +366,11 @@ export class World {
     return this.statusNodes.map((node) => node.seenFrom(process, clock, answerMs));
   }
 
-  #hashesOf(process: SimProcess, clock: Clock): QuietHashes {
-    const hashes = openSharedHashes({
-      config: this.config,
-      password: undefined,
-      clock,
-      openLink: this.#openLink(process),
-      user: "monitor",
-    });
-    return without(hashes, "onRequestNews");
+  /** Without the messages that announce a request: they only speed things up, and may be lost. */
+  #hashesOf(process: SimProcess, clock: Clock): Omit<SharedHashes, "onRequestNews"> {
+    const openLink = this.#openLink(process);
+    const options = { config: this.config, password: undefined, clock, openLink };
+    return without(openSharedHashes({ ...options, user: "monitor" }), "onRequestNews");
   }
 
   #probe(from: SimProcess, port: number): Promise<boolean> {
