@@ -7,20 +7,16 @@ import type { View } from "../core/view.ts";
 import { openAcceptors, type StatusNodesOptions } from "./acceptors.ts";
 import { failureText, type Failures } from "./gather.ts";
 import { remedyFor } from "./open-view.ts";
-import { readRegister } from "./read.ts";
-
-/** A silent status node costs at most one connect timeout for each try; one that refuses costs nothing. On a machine that is
-    so busy that a tool needs seconds to start, two seconds were too few (seen). */
-const TRIES = 10;
+import { NEEDED_WITHIN_MS, readWhileLate } from "./read-while-late.ts";
 
 /** Throws the same errors as requireView(). */
 export async function readChosenView(ports: StatusNodesOptions): Promise<View> {
   const opened = openAcceptors(ports);
   try {
-    const read = () => readRegister(opened.acceptors, ports.config.settings.cluster);
-    // On a busy machine a status node may need longer for the first connection than for the next reads.
-    let reading = await read();
-    for (let tries = 1; tries < TRIES && reading.value === null; tries++) reading = await read();
+    const { cluster } = ports.config.settings;
+    const reading = await readWhileLate(ports.clock, opened.acceptors, cluster, ({ value }) =>
+      value === null ? NEEDED_WITHIN_MS : 0,
+    );
     const body = reading.value?.body ?? null;
     return requireView(body === null ? null : parseView(body), reading.silent, ports.config);
   } finally {

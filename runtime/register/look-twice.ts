@@ -1,10 +1,11 @@
 // look-twice.ts: reads the status nodes until the alpha's heartbeat has advanced, or a lease has passed.
 // A view stays after its alpha has died: only a heartbeat that advances between two readings shows that it is current.
-import type { ClusterConfig } from "../core/cluster.ts";
+import { majorityOf, type ClusterConfig } from "../core/cluster.ts";
 import type { Secret } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { OpenLink } from "../ports/redis-link.ts";
 import { openAcceptors } from "./acceptors.ts";
+import { NEEDED_WITHIN_MS, readWhileLate } from "./read-while-late.ts";
 import { hasHeartbeatAdvanced, readRegister } from "./read.ts";
 import type { Acceptor, RegisterReading } from "./register.ts";
 import { within } from "./within.ts";
@@ -23,7 +24,8 @@ export interface LookOptions {
 
 /**
  * Two readings, the older first. Rethrows the error of `judgeFirst`, before the second reading.
- * Takes at most a lease if all status nodes reply, and a second more if some are silent.
+ * Takes at most a lease if all status nodes reply, a second more if some are silent, and 5 s
+ * more if so many are that no majority is left.
  */
 export async function lookTwice(
   options: LookOptions,
@@ -34,7 +36,9 @@ export async function lookTwice(
   const { cluster, leaseMs } = config.settings;
   try {
     const asked = opened.acceptors.map((acceptor) => withDeadline(clock, acceptor));
-    const first = await firstLook(clock, asked, cluster);
+    const first = await readWhileLate(clock, asked, cluster, ({ answered }) =>
+      answered.length >= majorityOf(asked.length) ? SILENT_AFTER_MS : NEEDED_WITHIN_MS,
+    );
     judgeFirst(first);
     // Silent nodes are not read again, but still count: a majority is one of all status nodes.
     const again = asked.map((acceptor) => withoutWaiting(acceptor, first));
@@ -54,21 +58,6 @@ function withoutWaiting(acceptor: Acceptor, { answered, silent }: RegisterReadin
   if (answered.includes(acceptor.name)) return acceptor;
   const cause = silent.get(acceptor.name)?.cause ?? new Error("no answer");
   return { ...acceptor, read: () => Promise.reject(cause) };
-}
-
-/** A refusal is final. A node that is only late, on a busy machine, is read again for a second. */
-async function firstLook(
-  clock: Clock,
-  acceptors: readonly Acceptor[],
-  cluster: string,
-): Promise<RegisterReading> {
-  const endMs = clock.nowMs() + SILENT_AFTER_MS;
-  for (;;) {
-    const reading = await readRegister(acceptors, cluster);
-    const isLate = [...reading.silent.values()].some(({ kind }) => kind === "no-answer");
-    if (!isLate || clock.nowMs() >= endMs) return reading;
-    await clock.delay(20);
-  }
 }
 
 /** Reads until the heartbeat has advanced and every voting node holds the view, or one lease has passed. */
