@@ -70,6 +70,34 @@ describe.skipIf(isMissing("redis-server"))("transactions while a master dies", (
     }
   });
 
+  test("one that only reads and that no node survives is tried at a second node, and not at a third", async () => {
+    const cluster = await startRouterCluster({ partitions: 1, replicas: 2 });
+    const [client, other] = [await cluster.client(), await cluster.client()];
+    const [second, third] = cluster.replicas[0] ?? [];
+    expect(await client.call("MULTI")).toBe("+OK\r\n");
+    const endless = ["EVAL_RO", "while true do end", "1", "n"];
+    expect(await client.callArgs(endless)).toBe("+QUEUED\r\n");
+    const reply = client.call("EXEC");
+    for (const [server, next] of [
+      [cluster.servers[0], second],
+      [second, third],
+    ] as const) {
+      const link = await server?.link();
+      await until("it runs the script", async () => {
+        const found = await link?.call("PING").catch(String);
+        return String(found).includes("BUSY");
+      });
+      await server?.kill();
+      await (await next?.link())?.call("REPLICAOF", "NO", "ONE");
+      const port = next?.port ?? 0;
+      cluster.view.show([{ port, partition: 0 }], [port]);
+    }
+    expect(await reply).toMatch(/^-TWINEDOWN /);
+    expect(await other.call("SET n 1")).toBe("+OK\r\n");
+    const stats = await (await third?.link())?.call("INFO", "commandstats");
+    expect(stats).not.toContain("cmdstat_eval_ro");
+  });
+
   test("a master that was paused through its replacement executes nothing of it when it wakes", async () => {
     const cluster = await startRouterCluster({ partitions: 1, replicas: 1 });
     const client = await cluster.client();

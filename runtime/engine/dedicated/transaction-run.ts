@@ -2,7 +2,7 @@
 //
 //   acquire a connection -> send all -> executed: reply                     aborted: reply
 //         ^                              |
-//         +--- the node is no master, or the connection broke and it may be repeated (retry-unknown)
+//         +--- the node is no master, or the connection broke for the first time and it may be repeated (retry-unknown)
 //
 // A transaction with a WATCH has one connection and one attempt. EXEC gives nil if the WATCH can't be proved valid. The
 // exception is a write that was sent and not answered: its outcome is unknown, as for any other write.
@@ -171,8 +171,11 @@ class Runner {
       this.#finish(nil);
       return;
     }
+    // As for a single command: one whose connection broke at two nodes is not tried at a third.
+    const isSecond = this.#unknownAt !== undefined;
     this.#unknownAt = connection.target.name;
     const mayRepeat =
+      !isSecond &&
       watching === undefined &&
       (isRead || pool.context.retryUnknown === "idempotent") &&
       items.every((item) => item.isRepeatable);
