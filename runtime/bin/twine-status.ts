@@ -24,10 +24,12 @@ import { otherAdoptedConf, readAdoptedConf } from "../register/adopted-conf.ts";
 import { lookTwice, type Readings } from "../register/look-twice.ts";
 import { FOREIGN_REMEDY } from "../register/read.ts";
 import type { RegisterReading } from "../register/register.ts";
+import { readReshardProgress } from "../register/reshard-progress.ts";
+import { openSharedHashes } from "../register/shared-hashes.ts";
 import { formatOf, STATE_EXIT, type StatusFormat } from "../status/formats.ts";
 import { renderHtml } from "../status/html.ts";
 import { renderJson } from "../status/json.ts";
-import { knowledgeOf } from "../status/knowledge.ts";
+import { knowledgeOf, type StatusKnowledge } from "../status/knowledge.ts";
 import { renderList } from "../status/list.ts";
 import { parseView } from "../core/parse-view.ts";
 import { silenceOf } from "../status/problems.ts";
@@ -60,7 +62,8 @@ async function main(): Promise<number> {
   const { config } = loadConf(options);
   if (config.settings.failover === "sentinel") return await sentinelsStatus(config, format);
   const [readings, hashing] = await Promise.all([look(config), ownHashing(config)]);
-  const knowledge = knowledgeOf(readings);
+  const known = knowledgeOf(readings);
+  const knowledge = { ...known, ...(await moveUnderWay(config, known.view)) };
   requireSameCluster(knowledge.view, config);
   if (format === "conf") {
     process.stdout.write(await adoptedConf(config, knowledge.view));
@@ -71,6 +74,19 @@ async function main(): Promise<number> {
   const report = reportOf(config, knowledge, hashing, other, systemClock.wallTime());
   process.stdout.write(render(report, format));
   return STATE_EXIT[report.state];
+}
+
+async function moveUnderWay(
+  config: ClusterConfig,
+  view: View | null,
+): Promise<Pick<StatusKnowledge, "reshardProgress">> {
+  const ports = { config, password: readPassword(), clock: systemClock, openLink: openRedisLink };
+  const hashes = openSharedHashes(ports);
+  try {
+    return await readReshardProgress(view, () => hashes.readRequests());
+  } finally {
+    await hashes.close();
+  }
 }
 
 /** There is no register, so every node is asked. */

@@ -217,6 +217,7 @@ function servicesOf(
         failoverCount: () => failovers.running.count(),
         statusTemplate: readTemplate("status.html.hbs"),
         read: () => readRegister(acceptors, started.settings.cluster),
+        readRequests: () => hashes.readRequests(),
       });
       return serveHttp(app, addresses, port, openFilesMax());
     },

@@ -1,6 +1,7 @@
 // request.ts: requests of tools to the alpha through the status nodes. Pure.
 // A tool writes {state: "asked"} under a new id on every status node that it reaches. The alpha reads all of them,
 // executes the request once and replaces the entry with its answer.
+import type { ReshardProgress } from "./reshard-progress.ts";
 
 export interface AcceptLossRequest {
   readonly kind: "accept-loss";
@@ -66,6 +67,8 @@ export type ReshardRequest =
       readonly step: "alive";
       readonly token: string;
       readonly count: number;
+      /** For people only. Absent: nothing was copied yet, or the tool is an older one. */
+      readonly progress?: ReshardProgress;
     };
 
 /** A node that has the data of its new partition, and reports master. */

@@ -1,6 +1,7 @@
 // shared-entries.ts: checks the entries of the hashes that monitors and tools share on the status nodes. Pure.
 // Any client with access to a status node can write anything there, so an entry counts only if it passes its check. A
 // malformed entry is ignored, reported and removed (register/shared-hashes.ts).
+import { reshardProgressCheck } from "./reshard-progress.ts";
 import * as schema from "./schema.ts";
 
 /** The hashes by their names in registerKeys. */
@@ -26,6 +27,13 @@ const alive = schema.recordOf({
   step: schema.oneOf("alive"),
   token: name,
   count: schema.wholeNumber,
+});
+
+const reshardAlive = schema.recordOf({
+  step: schema.oneOf("alive"),
+  token: name,
+  count: schema.wholeNumber,
+  progress: schema.orAbsent(reshardProgressCheck),
 });
 
 const reshardStep = schema.recordOf({
@@ -55,7 +63,7 @@ const BODY_CHECKS: Readonly<Record<string, schema.Check>> = {
   restore: (value, path) =>
     alive(value, path) === undefined ? undefined : restoreStep(value, path),
   reshard: (value, path) =>
-    alive(value, path) === undefined ? undefined : reshardStep(value, path),
+    reshardAlive(value, path) === undefined ? undefined : reshardStep(value, path),
 };
 
 const kindOnly = schema.recordOf({ kind: name });

@@ -9,10 +9,12 @@ import { listenOnAll } from "../ports/listen.ts";
 import { isKnownHost } from "../core/known-hosts.ts";
 import { connectionsMaxOf, HTTP_PORT } from "../core/side-ports.ts";
 import { readHttpToken } from "../ports/http-token.ts";
+import type { Request } from "../core/request.ts";
 import { readOnlyApp } from "../ports/read-only-app.ts";
 import type { RegisterReading } from "../register/register.ts";
 import { renderHtml } from "../status/html.ts";
 import { renderJson } from "../status/json.ts";
+import { readReshardProgress } from "../register/reshard-progress.ts";
 import { knowledgeOf } from "../status/knowledge.ts";
 import { reportOf, type StatusReport } from "../status/report.ts";
 import { renderSummary } from "../status/summary.ts";
@@ -32,6 +34,7 @@ export interface HttpOptions extends CollectOptions {
   readonly config: () => ClusterConfig;
   /** A fresh reading of the status nodes. */
   readonly read: () => Promise<RegisterReading>;
+  readonly readRequests: () => Promise<readonly Request[]>;
   /** The text of templates/status.html.hbs. */
   readonly statusTemplate: string;
 }
@@ -96,10 +99,21 @@ export function monitorApp(options: HttpOptions): Hono {
   return app;
 }
 
-async function reportNow({ clock, config, monitor, read }: HttpOptions): Promise<StatusReport> {
+async function reportNow({
+  clock,
+  config,
+  monitor,
+  read,
+  readRequests,
+}: HttpOptions): Promise<StatusReport> {
   const statusCount = nodesOf(config(), "status").length;
   const reading = await provenReading(read, statusCount);
-  const knowledge = { ...knowledgeOf([reading]), alphaAlive: monitor.isAlphaAlive() };
+  const known = knowledgeOf([reading]);
+  const knowledge = {
+    ...known,
+    ...(await readReshardProgress(known.view, readRequests)),
+    alphaAlive: monitor.isAlphaAlive(),
+  };
   return reportOf(config(), knowledge, undefined, monitor.adoptedConf(), clock.wallTime());
 }
 

@@ -6,6 +6,7 @@ import type { PartitionView } from "../core/view.ts";
 import { countsOf } from "./counts.ts";
 import { foldByHost } from "./fold-by-host.ts";
 import type { ReportNode } from "./knowledge.ts";
+import { reshardSourceTexts } from "./reshard-lines.ts";
 import { forPeople } from "./times.ts";
 import type { StatusReport } from "./report.ts";
 
@@ -44,6 +45,7 @@ function pageModel(report: StatusReport, asOf: string) {
         value: `${report.confirmations} of ${report.statusCount} status nodes`,
       },
       ...keyFacts(view?.hashing),
+      ...reshardFacts(report),
       ...(report.lastBackup === null ? [] : [{ label: "Last backup", value: report.lastBackup }]),
       ...(report.archive === null ? [] : [{ label: "Archive", value: report.archive }]),
       ...(report.lastRehearsal === null
@@ -70,6 +72,17 @@ function pageModel(report: StatusReport, asOf: string) {
       { title: "Routers", nodes: nodeRows(report, "router") },
     ].filter((group) => group.nodes.length > 0),
   };
+}
+
+/** Of few partitions each one, so that the facts stay readable. */
+function reshardFacts({ resharding, reshardProgress }: StatusReport) {
+  if (resharding === null) return [];
+  const sources = reshardSourceTexts(reshardProgress);
+  const each = sources.length < MAP_FROM ? sources : [];
+  return [
+    { label: "Resharding", value: resharding },
+    ...each.map((value) => ({ label: "Moving", value })),
+  ];
 }
 
 function keyFacts(hashing: Hashing | undefined) {

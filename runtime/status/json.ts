@@ -24,6 +24,9 @@ export function renderJson(report: StatusReport): string {
             ageSeconds: report.backupAgeMs === null ? null : Math.floor(report.backupAgeMs / 1000),
           },
         }),
+    ...(report.reshardProgress === undefined
+      ? {}
+      : { reshard: { ...view?.reshard, progress: report.reshardProgress } }),
     partitions: report.partitions,
     nodes: report.nodes,
     register: {

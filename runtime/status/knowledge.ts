@@ -3,6 +3,7 @@
 // whether a monitor still renews the alpha's lease.
 import type { NodeFailure } from "../core/failure.ts";
 import { compareNames } from "../core/natural-order.ts";
+import type { ReshardProgress } from "../core/reshard-progress.ts";
 import type { NodeView, View } from "../core/view.ts";
 import { hasHeartbeatAdvanced } from "../register/read.ts";
 import type { RegisterReading } from "../register/register.ts";
@@ -22,6 +23,8 @@ export interface StatusKnowledge {
   readonly emptied: readonly string[];
   /** Whether the alpha was seen to renew its lease. */
   readonly alphaAlive: boolean;
+  /** Of the resharding that the view shows; absent: none, or its tool has reported nothing yet. */
+  readonly reshardProgress?: ReshardProgress;
 }
 
 /** `since` is null when the role is this reader's own observation, or no monitor has seen the node yet. */

@@ -1,10 +1,11 @@
 // list.ts: one line per node in aligned columns, for grep, awk and people. Pure.
 // Every column always holds one word ("-" for no value), so that columns can be counted. There is an eighth column when
-// data of some node was rescued: the file, or "kept" when the node still has the data. The last line is a comment: the
-// function that assigns keys to partitions.
+// data of some node was rescued: the file, or "kept" when the node still has the data. The last lines are comments: how far
+// a resharding is, and the function that assigns keys to partitions.
 import { describeHashing } from "../core/hashing.ts";
 import type { ReportNode } from "./knowledge.ts";
 import type { StatusReport } from "./report.ts";
+import { reshardSourceTexts } from "./reshard-lines.ts";
 
 const HEAD = ["NAME", "KIND", "ADDRESS", "PARTITION", "ROLE", "SYNC", "SINCE"];
 
@@ -22,7 +23,8 @@ export function renderList(report: StatusReport): string {
   );
   const hashing = report.view?.hashing;
   const keys = hashing === undefined ? [] : [`# keys by ${describeHashing(hashing)}`];
-  return `${[...lines, ...keys].join("\n")}\n`;
+  const moves = reshardSourceTexts(report.reshardProgress).map((text) => `# resharding ${text}`);
+  return `${[...lines, ...moves, ...keys].join("\n")}\n`;
 }
 
 function columnsOf(node: ReportNode): string[] {

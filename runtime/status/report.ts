@@ -24,6 +24,7 @@ import {
   lastBackupText,
   lastRehearsalText,
 } from "./backup-lines.ts";
+import { reshardText } from "./reshard-lines.ts";
 import { otherCluster, problemsOf } from "./problems.ts";
 
 export interface StatusReport extends StatusKnowledge {
@@ -47,6 +48,8 @@ export interface StatusReport extends StatusKnowledge {
   /** The last successful rehearsal, for people; null when backups are not rehearsed. */
   readonly lastRehearsal: string | null;
   readonly archiveGap: string | null;
+  /** How far a resharding is, for people; null without one. */
+  readonly resharding: string | null;
   /** Worst first. */
   readonly problems: readonly StatusProblem[];
 }
@@ -80,6 +83,7 @@ export function reportOf(
     archive: archiveText(view),
     lastRehearsal: lastRehearsalText(view),
     archiveGap: archiveGapText(view),
+    resharding: reshardText(knowledge.reshardProgress),
     cluster: view?.cluster ?? config.settings.cluster,
     state: effectiveState(view, problems),
     problems,

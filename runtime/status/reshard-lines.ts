@@ -1,5 +1,6 @@
 // reshard-lines.ts: a resharding under way as a line of the status. Pure.
 import { describeHashing } from "../core/hashing.ts";
+import { sumOf, type ReshardProgress } from "../core/reshard-progress.ts";
 import type { ReshardView, View } from "../core/view.ts";
 import type { StatusProblem } from "./problem.ts";
 import { forPeople } from "./times.ts";
@@ -24,4 +25,28 @@ function phaseText({ phase, failed }: ReshardView): string {
     default:
       return `the partitions are being switched (${phase})`;
   }
+}
+
+/** How far it is, for people; null while nothing is known. */
+export function reshardText(progress: ReshardProgress | undefined): string | null {
+  if (progress === undefined) return null;
+  const { step, longestHoldMs } = progress;
+  const { keys, keysTotal, lagBytes } = sumOf(progress);
+  const held = longestHoldMs === null ? "" : `, longest hold ${longestHoldMs} ms`;
+  return `${step}, ${partText(keys, keysTotal)}, ${lagBytes} bytes behind${held}`;
+}
+
+/** By partition; empty while nothing is known. */
+export function reshardSourceTexts(progress: ReshardProgress | undefined): string[] {
+  const sources = progress?.sources ?? [];
+  return sources.map(
+    ({ partition, keys, keysTotal, lagBytes }) =>
+      `partition ${partition}: ${partText(keys, keysTotal)}, ${lagBytes} bytes behind`,
+  );
+}
+
+/** Keys may be written meanwhile, so more may be copied than there were. */
+function partText(keys: number, keysTotal: number): string {
+  const percent = keysTotal === 0 ? 100 : Math.min(100, Math.floor((100 * keys) / keysTotal));
+  return `${percent} % of ${keysTotal} keys`;
 }

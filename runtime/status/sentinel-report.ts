@@ -61,6 +61,7 @@ export function sentinelReport(config: ClusterConfig, seen: StackObservation): S
       lastRehearsal: null,
       archive: null,
       archiveGap: null,
+      resharding: null,
     },
   };
 }

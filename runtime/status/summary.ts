@@ -91,9 +91,10 @@ function countLines(report: StatusReport, width: number): string[] {
   const digits = Math.max(...rows.map((row) => String(row.total).length));
   const line = (title: string, total: string, text: string): string =>
     cut(`  ${title.padEnd(12)}  ${total.padStart(digits)}  ${text}`, width);
-  const { lastBackup, lastRehearsal, archive, archiveGap } = report;
+  const { lastBackup, lastRehearsal, archive, archiveGap, resharding } = report;
   return [
     ...rows.map(({ title, total, text }) => line(title, String(total), text)),
+    ...(resharding === null ? [] : [line("resharding", "", resharding)]),
     ...(lastBackup === null ? [] : [line("last backup", "", lastBackup)]),
     ...(archive === null ? [] : [line("archive", "", archive)]),
     ...(lastRehearsal === null ? [] : [line("rehearsed", "", lastRehearsal)]),

@@ -45,6 +45,7 @@ export function renderXml(report: StatusReport): string {
       element(root, "rehearsal", { lastAt: rehearsal.lastAt }, rehearsal.failed);
     }
   }
+  addReshard(root, report);
   if (view?.mailFailed !== undefined) {
     element(root, "mailFailed", { since: view.mailFailed.since }, view.mailFailed.why);
   }
@@ -85,6 +86,18 @@ function addNode(parent: XMLBuilder, node: ReportNode): void {
 function addRescue(parent: XMLBuilder, name: string, rescue: Rescue): void {
   const { runId, kind, place, at, upTo, why } = rescue;
   element(parent, name, { runId, kind, place, at, ...upTo }, why);
+}
+
+function addReshard(parent: XMLBuilder, { view, reshardProgress }: StatusReport): void {
+  const reshard = view?.reshard ?? null;
+  if (reshard === null) return;
+  const { by, since, phase, failed } = reshard;
+  const { step, longestHoldMs, sources = [] } = reshardProgress ?? {};
+  const child = element(parent, "reshard", { by, since, phase, step, longestHoldMs });
+  for (const { partition, keys, keysTotal, bytes, lagBytes } of sources) {
+    element(child, "source", { partition, keys, keysTotal, bytes, lagBytes });
+  }
+  if (failed !== undefined) element(child, "failed", {}, failed);
 }
 
 function addRegister(parent: XMLBuilder, report: StatusReport): void {

@@ -1,5 +1,6 @@
 // cluster-metrics.ts: a monitor's knowledge of the whole cluster, as metrics. Pure.
 // The state is that of twine-status: never better than the view's own, and never OK while no monitor renews the lease.
+import type { SourceProgress } from "../../core/reshard-progress.ts";
 import type { StatusReport } from "../../status/report.ts";
 import type { Family, Labels, Metric, Sample } from "./exposition.ts";
 
@@ -43,6 +44,20 @@ function ofBackup(
     return value === undefined ? [] : [{ labels: NO_LABELS, value }];
   };
   return { name, type: "gauge", labels: [], help, read: samples };
+}
+
+/** One sample for each partition whose keys are moved; none without a resharding. */
+function ofSource(
+  name: string,
+  help: string,
+  read: (source: SourceProgress) => number,
+): ClusterMetric {
+  const samples = ({ report }: ClusterFacts): Sample[] =>
+    (report.reshardProgress?.sources ?? []).map((source) => ({
+      labels: { partition: String(source.partition) },
+      value: read(source),
+    }));
+  return { name, type: "gauge", labels: ["partition"], help, read: samples };
 }
 
 const METRICS: readonly ClusterMetric[] = [
@@ -207,6 +222,38 @@ const METRICS: readonly ClusterMetric[] = [
     "1 while the last attempt at a backup or some backup-dir has failed, else 0; twine-status says why",
     ({ report }) => Number(report.view?.backup?.failed !== undefined),
   ),
+  {
+    name: "twine_reshard_phase",
+    type: "gauge",
+    labels: ["phase"],
+    help: "1 for the phase of the resharding under way; no sample without one",
+    read: ({ report }) => {
+      const phase = report.view?.reshard?.phase;
+      return phase === undefined ? [] : [{ labels: { phase }, value: 1 }];
+    },
+  },
+  ofSource(
+    "twine_reshard_keys",
+    "Keys of this partition when twine-reshard began to copy them",
+    ({ keysTotal }) => keysTotal,
+  ),
+  ofSource("twine_reshard_copied_keys", "Keys of its RDB that were copied", ({ keys }) => keys),
+  ofSource("twine_reshard_copied_bytes", "Bytes of its RDB that were copied", ({ bytes }) => bytes),
+  ofSource(
+    "twine_reshard_lag_bytes",
+    "How far the copy is behind the partition's master",
+    ({ lagBytes }) => lagBytes,
+  ),
+  {
+    name: "twine_reshard_longest_hold_seconds",
+    type: "gauge",
+    labels: [],
+    help: "The longest hold of a switch of this resharding that was undone; no sample if none was",
+    read: ({ report }) => {
+      const longestMs = report.reshardProgress?.longestHoldMs ?? null;
+      return longestMs === null ? [] : [{ labels: NO_LABELS, value: longestMs / 1000 }];
+    },
+  },
   single(
     "twine_status_nodes",
     "Status nodes that twine.conf names",

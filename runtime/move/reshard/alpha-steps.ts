@@ -1,6 +1,7 @@
 // alpha-steps.ts: what the tool asks the alpha in the course of one resharding, and its heartbeat meanwhile.
 import { TwineError } from "../../core/errors.ts";
 import type { NewMaster, ReshardRequest } from "../../core/request.ts";
+import type { ReshardProgress } from "../../core/reshard-progress.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { askAlpha } from "../../register/ask-alpha.ts";
 import type { RequestBoard } from "../../register/shared-hashes.ts";
@@ -26,6 +27,7 @@ export class AlphaSteps {
   readonly #aliveId: string;
   #count = 0;
   #isCounting = false;
+  #progress: ReshardProgress | undefined;
   #counting = Promise.resolve();
 
   constructor(options: AlphaStepsOptions) {
@@ -64,6 +66,11 @@ export class AlphaSteps {
     }
   }
 
+  /** For people, with the next heartbeat. */
+  report(progress: ReshardProgress): void {
+    this.#progress = progress;
+  }
+
   startCounting(): void {
     this.#isCounting = true;
     this.#counting = this.#countOn();
@@ -82,7 +89,14 @@ export class AlphaSteps {
 
   #alive() {
     const { token } = this.#options;
-    const body = { kind: "reshard", step: "alive", token, count: this.#count } as const;
+    const progress = this.#progress === undefined ? {} : { progress: this.#progress };
+    const body = {
+      kind: "reshard",
+      step: "alive",
+      token,
+      count: this.#count,
+      ...progress,
+    } as const;
     return { id: this.#aliveId, body, state: "asked", message: "" } as const;
   }
 

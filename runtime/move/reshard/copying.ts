@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { addressOf } from "../../core/cluster.ts";
 import { credentialsOf } from "../../core/credentials.ts";
 import { TwineError } from "../../core/errors.ts";
+import { SOURCES_MAX, type SourceProgress } from "../../core/reshard-progress.ts";
 import type { ReshardMark, View } from "../../core/view.ts";
 import { sourcesOf, type Source } from "../../replication/choose-source.ts";
 import { openNodeSocket, type NodeSocket } from "../../replication/node-socket.ts";
@@ -59,7 +60,7 @@ export class Copying {
   readonly #options: CopyingOptions;
   readonly #copied: Copied[];
   #misplacedKeys = 0;
-  #lagBytes = 0;
+  #lagBytes: readonly number[] = [];
 
   private constructor(options: CopyingOptions, copied: Copied[]) {
     this.#options = options;
@@ -86,9 +87,17 @@ export class Copying {
       keys: sum(({ source }) => source.keys),
       keysTotal: sum(({ keysTotal }) => keysTotal),
       bytes: sum(({ source }) => source.bytes),
-      lagBytes: this.#lagBytes,
+      lagBytes: this.#lagBytes.reduce((total, lag) => total + lag, 0),
       misplacedKeys: this.#misplacedKeys,
     };
+  }
+
+  /** By partition. */
+  get sources(): SourceProgress[] {
+    return this.#copied.slice(0, SOURCES_MAX).map(({ partition, source, keysTotal }, at) => {
+      const { keys, bytes } = source;
+      return { partition, keys, keysTotal, bytes, lagBytes: this.#lagBytes[at] ?? 0 };
+    });
   }
 
   /** Every source's RDB. */
@@ -110,9 +119,8 @@ export class Copying {
       requireGoing();
       const beganMs = clock.nowMs();
       const goals = await this.#masterOffsets();
-      this.#lagBytes = goals.reduce(
-        (sum, goal, at) => sum + Math.max(0, goal - (this.#copied[at]?.source.offset ?? goal)),
-        0,
+      this.#lagBytes = goals.map((goal, at) =>
+        Math.max(0, goal - (this.#copied[at]?.source.offset ?? goal)),
       );
       await Promise.all(this.#copied.map(({ source }, at) => source.drainTo(goals[at] ?? 0)));
       if (clock.nowMs() - beganMs < ROUND_MS_MAX) return;

@@ -10,6 +10,7 @@
 import { TwineError } from "../../core/errors.ts";
 import { errorText } from "../../core/error-text.ts";
 import { isSameHashing, type Hashing } from "../../core/hashing.ts";
+import type { ReshardProgress } from "../../core/reshard-progress.ts";
 import type { ReshardView, View } from "../../core/view.ts";
 import type { ViewSource } from "../../register/view-source.ts";
 import { NodeError } from "../../replication/node-error.ts";
@@ -44,6 +45,8 @@ export interface ReshardOptions extends Omit<
 export interface ReshardReport extends CopyProgress {
   readonly attempts: number;
   readonly switches: number;
+  /** The longest hold of a switch that was undone; null: none was. */
+  readonly longestHoldMs: number | null;
   /** From the alpha's answer that it pauses until its answer that the new partitions serve. */
   readonly heldMs: number;
 }
@@ -83,7 +86,7 @@ export async function reshard(options: ReshardOptions): Promise<ReshardReport> {
   await alpha.ask("begin", { conf });
   alpha.startCounting();
   const course: Course = {
-    ...{ attempts: 1, switches: 0 },
+    ...{ attempts: 1, switches: 0, longestHoldMs: null },
     ...{ keys: 0, keysTotal: 0, bytes: 0, lagBytes: 0, misplacedKeys: 0 },
   };
   try {
@@ -172,9 +175,13 @@ async function attempt(options: ReshardOptions, course: Course): Promise<number>
   const signal = AbortSignal.any([options.signal, abort.signal]);
   let copying: Copying | undefined;
   let cancelReport: () => void = () => undefined;
-  let phase: ReshardPhase = "copying";
+  let phase: ReshardProgress["step"] = "copying";
   const report = (): void => {
     onPhase(phase, copying?.progress);
+    const { longestHoldMs } = course;
+    if (copying !== undefined) {
+      options.alpha.report({ step: phase, sources: copying.sources, longestHoldMs });
+    }
     cancelReport = clock.after(PROGRESS_EVERY_MS, report);
   };
   try {
@@ -226,7 +233,11 @@ async function switchOver(
     onPhase("switching", copying.progress);
     const outcome = await switchOnce(options, copying);
     if ("heldMs" in outcome) return outcome.heldMs;
-    const { why } = outcome;
+    const { why, heldSinceMs } = outcome;
+    if (heldSinceMs !== undefined) {
+      const heldMs = Math.round(clock.nowMs() - heldSinceMs);
+      course.longestHoldMs = Math.max(course.longestHoldMs ?? 0, heldMs);
+    }
     if (switches >= SWITCHES) throw notSwitched(why);
     onRepeat(why);
     await clock.delay(REST_MS);
@@ -234,8 +245,9 @@ async function switchOver(
   }
 }
 
-/** Committed, or why the old masters serve on. */
-type Switched = { readonly heldMs: number } | { readonly why: string };
+/** Committed, or why the old masters serve on, and since when requests were held. */
+type Switched =
+  { readonly heldMs: number } | { readonly why: string; readonly heldSinceMs?: number };
 
 async function switchOnce(options: ReshardOptions, copying: Copying): Promise<Switched> {
   const { alpha, nodes, views, clock } = options;
@@ -245,16 +257,16 @@ async function switchOnce(options: ReshardOptions, copying: Copying): Promise<Sw
   if (refusal !== undefined) return { why: refusal };
   const beganMs = clock.nowMs();
   const paused = await reached("draining", since, options);
-  if (typeof paused === "string") return { why: paused };
+  if (typeof paused === "string") return { why: paused, heldSinceMs: beganMs };
   await copying.drainTo(paused.marks ?? []);
   const late = await refusedBy(alpha.ask("fence"));
   if (late !== undefined) {
     // It may be further already. A refusal says that there is no record any more: requireGoing finds that.
     await refusedBy(alpha.ask("undo"));
-    return { why: late };
+    return { why: late, heldSinceMs: beganMs };
   }
   const fenced = await reached("fenced", since, options);
-  if (typeof fenced === "string") return { why: fenced };
+  if (typeof fenced === "string") return { why: fenced, heldSinceMs: beganMs };
   await copying.drainTo(fenced.marks ?? []);
   const [masters] = await Promise.all([nodes.masters(), nodes.untilInSync(IN_SYNC_WITHIN_MS)]);
   try {
@@ -263,7 +275,7 @@ async function switchOnce(options: ReshardOptions, copying: Copying): Promise<Sw
     // Clients are held. It also proves that nothing was committed: an alpha may have died between a commit and its answer,
     // and the next one refuses what is over.
     await alpha.ask("undo");
-    return { why };
+    return { why, heldSinceMs: beganMs };
   } catch (error) {
     throw new CommitUnknown(error, beganMs);
   }

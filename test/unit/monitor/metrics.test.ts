@@ -18,7 +18,7 @@ import { REGISTER_METRICS } from "../../../runtime/monitor/metrics/register-late
 import { LOG_METRICS } from "../../../runtime/monitor/metrics/log-count.ts";
 import { ALERT_METRICS } from "../../../runtime/monitor/metrics/alert-count.ts";
 import { readExposition } from "../../support/exposition-grammar.ts";
-import { exampleView, reportOn } from "../status/example-reports.ts";
+import { exampleView, reshardingReport, reportOn } from "../status/example-reports.ts";
 
 const ALL = [
   ...CLUSTER_METRICS,
@@ -165,6 +165,21 @@ describe("the cluster's metrics", () => {
       facts.report.partitions.length,
     );
     expect(families.get("twine_node_up")?.samples).toHaveLength(facts.report.nodes.length);
+  });
+
+  test("a resharding shows its phase, and each partition's part; without one there is no sample", () => {
+    const shown = { ...facts, report: reshardingReport() };
+    const families = readExposition([...expositionOf(clusterFamilies(shown))].join(""));
+    const samplesOf = (name: string) =>
+      families.get(name)?.samples.map(({ labels, value }) => [labels, value]);
+    expect(samplesOf("twine_reshard_phase")).toEqual([[{ phase: "copying" }, 1]]);
+    expect(samplesOf("twine_reshard_copied_keys")).toEqual([
+      [{ partition: "0" }, 1000],
+      [{ partition: "1" }, 250],
+    ]);
+    expect(samplesOf("twine_reshard_longest_hold_seconds")).toEqual([[{}, 0.13]]);
+    const without = readExposition([...expositionOf(clusterFamilies(facts))].join(""));
+    expect([...without.keys()].filter((name) => name.includes("reshard"))).toEqual([]);
   });
 
   test("every sample has exactly the labels that its metric names", () => {

@@ -180,8 +180,32 @@ export function inMotion(): StatusReport {
   });
 }
 
+/** The keys of two partitions are moved; a switch was undone. */
+export function reshardingReport(): StatusReport {
+  const view = exampleView();
+  const hashing = builtinHashing({ hash: { kind: "builtin", name: "crc16" }, partitions: 3 });
+  const failed = "the master of partition 0 died";
+  const by = "process 7 on db1";
+  const reshard = { token: "t", by, since: SINCE, phase: "copying", conf: "", hashing, failed };
+  const source = { bytes: 2048, keysTotal: 1000 };
+  return reportOn(
+    { ...view, reshard: { ...reshard, phase: "copying" } },
+    {
+      reshardProgress: {
+        step: "following",
+        sources: [
+          { ...source, partition: 0, keys: 1000, lagBytes: 70 },
+          { ...source, partition: 1, keys: 250, lagBytes: 0 },
+        ],
+        longestHoldMs: 130,
+      },
+    },
+  );
+}
+
 export const REPORTS: Readonly<Record<string, () => StatusReport>> = {
   "a handover, rescues and a node that leaves": inMotion,
+  "a resharding": reshardingReport,
   "a fresh cluster that is OK": () => reportOn(exampleView()),
   "a replica that is dead and another behind": () => {
     const view = withDead(exampleView(), "a6667");
