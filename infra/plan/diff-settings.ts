@@ -48,7 +48,7 @@ function dangerOf(name: string): Change["danger"] {
     return {
       why: "keys change partition, and a running cluster does not take this over from twine.conf",
       remedy:
-        "on plain hosts: keep this line, and write a NEW.conf for twine-reshard (docs/reshard.md); with Pulumi: make a new cluster and move the keys into it",
+        "on plain hosts: keep this line, and write a NEW.conf for twine-reshard (docs/reshard.md); with Pulumi: take a backup (twine-backup), make a new stack from the new file (pulumi up), and load it there (twine-restore FOLDER-OF-THE-BACKUP, docs/backup.md); what is written after the backup is not in it",
     };
   }
   if (name !== "cluster") return undefined;
