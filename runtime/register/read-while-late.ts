@@ -16,7 +16,7 @@ const PAUSE_MS = 20;
 export async function readWhileLate(
   clock: Clock,
   acceptors: readonly Acceptor[],
-  cluster: string,
+  cluster: string | undefined,
   withinMs: (reading: RegisterReading) => number,
 ): Promise<RegisterReading> {
   const startMs = clock.nowMs();
