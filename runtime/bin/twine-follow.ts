@@ -17,6 +17,7 @@ import { addressFrom, type ImportedNode } from "../move/import/imported.ts";
 import { goBack, type BackOptions } from "../move/follow/go-back.ts";
 import { OldMaster } from "../move/follow/old-master.ts";
 import { copyFromOwn, copyWith, nodesOfPartition, onEach } from "../move/follow/own-nodes.ts";
+import { requireNoPassword } from "../move/place-url.ts";
 import { bodyOf, switchOver } from "../move/follow/switch-over.ts";
 import { systemClock } from "../ports/clock.ts";
 import { openRedisLink } from "../ports/redis-link.ts";
@@ -106,15 +107,7 @@ function actionOf(args: readonly string[], options: Options): Act {
 }
 
 function addressOfUrl(url: string): ImportedNode {
-  if (/^redis:\/\/[^@/]*@/.test(url)) {
-    const remedy =
-      "let TWINE_SOURCE_PASSWORD_FILE name a file with it, and write redis://HOST:PORT";
-    throw usage(
-      "URL_SECRET",
-      "a password on the command line can be seen by every user of this machine",
-      remedy,
-    );
-  }
+  requireNoPassword(url, "TWINE_SOURCE_PASSWORD_FILE", "redis://HOST:PORT");
   const text = /^redis:\/\/([^/]+)\/?$/.exec(url)?.[1] ?? "";
   const found = addressFrom(text.includes(":") ? text : `${text}:6379`);
   if (found !== undefined) return found;

@@ -17,9 +17,10 @@ import { loadTwinesConf, readPassword, runTool, tool, type ToolOptions } from ".
 import { nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import type { Secret } from "../core/credentials.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
+import { isUrl } from "../move/place-url.ts";
 import { clusterSide } from "../move/verify/cluster-side.ts";
 import type { Side } from "../move/verify/read-side.ts";
-import { isUrl, urlSide } from "../move/verify/url-side.ts";
+import { urlSide } from "../move/verify/url-side.ts";
 import { verifiedText } from "../move/verify/verified-text.ts";
 import { verify } from "../move/verify/verify.ts";
 import { systemClock as clock } from "../ports/clock.ts";

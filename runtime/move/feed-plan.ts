@@ -43,6 +43,8 @@ export interface FeedPlanOptions {
   readonly copiedAt: ReadonlyMap<string, number>;
   /** To be copied in any case: a target refused what the feed said of them. */
   readonly refused: readonly Buffer[];
+  /** Keys of commands up to there are copied: the targets may have executed the command before. */
+  readonly copiesUpTo?: number;
 }
 
 /** Nothing of the data, or of this moment alone. */
@@ -88,6 +90,10 @@ export function planFeed(commands: readonly FeedCommand[], options: FeedPlanOpti
         break;
       case "keyed":
         keyed.push(...meaning.parts);
+        if (command.endOffset > (options.copiesUpTo ?? -1)) break;
+        for (const { id, key } of meaning.parts.flatMap((part) => part.keys)) {
+          if ((options.copiedAt.get(id) ?? -1) < command.endOffset) copies.set(id, key);
+        }
     }
   }
   joinCopies(keyed, copies, options.copiedAt);

@@ -6,7 +6,7 @@
 //
 // Nothing is kept by key but the few that were copied anew, so memory does not grow with the data. The source's node is only
 // read; with a replica as source its master is not touched.
-import type { Credentials } from "../core/credentials.ts";
+import type { Login } from "../core/credentials.ts";
 import { TwineError } from "../core/errors.ts";
 import type { HistoryMark } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -26,9 +26,9 @@ import type { MoveTarget, Words } from "./target.ts";
 export interface MoveSourceOptions {
   readonly address: NodeAddress;
   /** Of a user that may read the RDB and the feed. */
-  readonly credentials?: Credentials | undefined;
+  readonly credentials?: Login | undefined;
   /** Of a user that may read keys; absent: the same. */
-  readonly readerCredentials?: Credentials | undefined;
+  readonly readerCredentials?: Login | undefined;
   readonly tls?: LinkTls | undefined;
   /** The database that is moved. */
   readonly db: number;
@@ -44,6 +44,15 @@ export interface MoveSourceOptions {
   readonly signal: AbortSignal;
   /** Of one value; a longer one ends the move. */
   readonly valueBytesMax: number;
+  /** false: load() ends with an error where a target has the key already.
+      @default true */
+  readonly replaces?: boolean;
+}
+
+/** Where a feed goes on. */
+export interface FeedMark extends HistoryMark {
+  /** Of the command that comes next, unless it is a SELECT. */
+  readonly db: number;
 }
 
 /** Sent to a target and not yet answered. */
@@ -77,6 +86,10 @@ export class MoveSource {
   #spooling: Promise<void> | undefined;
   #keys = 0;
   #bytes = 0;
+  #changes = 0;
+  #copiedUpTo = -1;
+  /** Up to there the targets may hold effects already: keys are copied, and no command is executed. */
+  #replayTo = -1;
 
   constructor(options: MoveSourceOptions) {
     this.#options = options;
@@ -103,15 +116,28 @@ export class MoveSource {
     return this.#bytes;
   }
 
+  /** Commands of the feed with an effect on the targets, so far. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** Nothing behind it can be in the targets. */
+  get offsetMax(): number {
+    return Math.max(this.offset, this.#copiedUpTo);
+  }
+
+  /** Where a later resume() goes on; undefined before the RDB is loaded. Not while drainTo() runs. */
+  async mark(): Promise<FeedMark | undefined> {
+    const replicationId = await this.replicationId();
+    const reader = this.#reader;
+    if (reader === undefined || replicationId === undefined) return undefined;
+    return { replicationId, offset: reader.offset, db: reader.db };
+  }
+
   /** The whole RDB into the targets. */
   async load(): Promise<void> {
-    const { address, credentials, tls, signal, clock } = this.#options;
-    const { readerCredentials = credentials } = this.#options;
-    this.#asking = await openNodeSocket(address, {
-      ...{ credentials: readerCredentials, tls, signal, clock, silenceMsMax: SILENCE_MS_MAX },
-    });
-    this.#table = parseCommandTable(await this.#asking.call("COMMAND"));
-    const access = { credentials, tls, signal, clock };
+    const { address } = this.#options;
+    const access = await this.#open();
     const onStart = (start: HistoryMark): void => {
       this.#feed = openChangeFeed(address, start, access);
       this.#spooling = this.#fillSpool().catch((error: unknown) => {
@@ -126,6 +152,24 @@ export class MoveSource {
     this.#values.finish();
     await this.#landed();
     this.#reader = new FeedReader(stream.offset, Math.max(0, this.#values.feedDb));
+  }
+
+  /**
+   * Instead of load(): an earlier move has brought everything up to the mark into the targets, and perhaps more, up to
+   * `replayTo`. Keys that were written in between are copied anew. False: the node no longer has what comes after the mark.
+   */
+  async resume(mark: FeedMark, replayTo: number): Promise<boolean> {
+    const access = await this.#open();
+    const feed = await openChangeFeed(this.#options.address, mark, access);
+    if (feed === undefined) return false;
+    this.#feed = Promise.resolve(feed);
+    this.#spooling = this.#fillSpool().catch((error: unknown) => {
+      this.#fail(error);
+    });
+    this.#reader = new FeedReader(mark.offset, mark.db);
+    this.#replayTo = replayTo;
+    this.#copiedUpTo = replayTo;
+    return true;
   }
 
   /** Follows the feed until everything up to that offset has reached the targets. */
@@ -143,6 +187,16 @@ export class MoveSource {
     this.#asking?.destroy();
     (await this.#feed?.catch(() => undefined))?.close();
     await this.#spooling;
+  }
+
+  async #open() {
+    const { address, credentials, tls, signal, clock } = this.#options;
+    const { readerCredentials = credentials } = this.#options;
+    this.#asking = await openNodeSocket(address, {
+      ...{ credentials: readerCredentials, tls, signal, clock, silenceMsMax: SILENCE_MS_MAX },
+    });
+    this.#table = parseCommandTable(await this.#asking.call("COMMAND"));
+    return { credentials, tls, signal, clock };
   }
 
   async #fillSpool(): Promise<void> {
@@ -179,14 +233,21 @@ export class MoveSource {
     if (item.kind === "long") throw tooLong(item.key, item.bytes, this.#options.valueBytesMax);
     this.#keys++;
     this.#bytes += item.dump.length;
-    this.#restore(target, item);
+    this.#restore(target, item, this.#options.replaces ?? true);
   }
 
-  #restore(target: MoveTarget, { key, dump, expireAtMs }: CopiedKey): void {
+  #restore(target: MoveTarget, { key, dump, expireAtMs }: CopiedKey, replaces = true): void {
     const words =
       dump === undefined
         ? ["DEL", key]
-        : ["RESTORE", key, String(expireAtMs ?? 0), dump, "REPLACE", "ABSTTL"];
+        : [
+            "RESTORE",
+            key,
+            String(expireAtMs ?? 0),
+            dump,
+            "ABSTTL",
+            ...(replaces ? ["REPLACE"] : []),
+          ];
     this.#send(target, words, undefined);
   }
 
@@ -219,6 +280,7 @@ export class MoveSource {
   }
 
   #take(refusal: NodeError, keys: readonly Buffer[] | undefined): void {
+    if (keys === NO_MATTER) return;
     if (keys === undefined || keys.length === 0) this.#fail(refusedBy(refusal));
     for (const key of keys ?? []) this.#refused.set(key.toString("latin1"), key);
   }
@@ -247,12 +309,14 @@ export class MoveSource {
     const refused = [...this.#refused.values()];
     this.#refused.clear();
     const plan = planFeed(commands, {
-      ...{ db, table: this.#table, copiedAt: this.#copiedAt, refused },
+      ...{ db, table: this.#table, copiedAt: this.#copiedAt, refused, copiesUpTo: this.#replayTo },
       targetOf: (key) => this.#options.targetOf(key),
     });
     if (plan.restart !== undefined) throw restartFor(plan.restart);
+    this.#changes += plan.writes.length + plan.forAll.length + plan.copies.length;
     for (const args of movesLibraries ? plan.forAll : []) {
-      for (const target of targets) this.#send(target, args, []);
+      for (const target of targets)
+        this.#send(target, replacing(args), isDelete(args) ? NO_MATTER : []);
     }
     for (const { target, args, keys } of plan.writes) {
       const to = targets[target];
@@ -270,6 +334,7 @@ export class MoveSource {
     if (source === undefined) return;
     const copied = await copyExactly(source, keys, this.#table.has("pexpiretime"));
     if (copied.offset < endOffset) throw restartFor("the node's offset went back");
+    this.#copiedUpTo = Math.max(this.#copiedUpTo, copied.offset);
     for (const value of copied.keys) {
       this.#copiedAt.set(value.key.toString("latin1"), copied.offset);
       const target = this.#options.targets[this.#options.targetOf(value.key) ?? -1];
@@ -277,6 +342,21 @@ export class MoveSource {
     }
     await this.#landed();
   }
+}
+
+/** A target that refuses the command has its effect already: a replayed FUNCTION DELETE. */
+const NO_MATTER: readonly Buffer[] = [];
+
+function isDelete(args: readonly Buffer[]): boolean {
+  return args[1]?.toString("latin1").toUpperCase() === "DELETE";
+}
+
+/** A replayed FUNCTION LOAD finds its library: the source accepted it, so it replaces nothing else. */
+function replacing(args: readonly Buffer[]): Words {
+  const isLoad = args[1]?.toString("latin1").toUpperCase() === "LOAD";
+  const [word, load, ...rest] = args;
+  if (!isLoad || word === undefined || load === undefined || rest.length !== 1) return args;
+  return [word, load, "REPLACE", ...rest];
 }
 
 function refusedBy(refusal: NodeError): TwineError {

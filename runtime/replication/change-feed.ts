@@ -7,7 +7,7 @@
 // ACK 0 each second keeps the link alive and never satisfies anybody's WAIT. It still counts for min-replicas-to-write, so a
 // feed is taken from a replica, never from a master. Silence proves nothing about the lag: compare offsets.
 // https://redis.io/docs/latest/commands/psync/
-import type { Credentials } from "../core/credentials.ts";
+import type { Login } from "../core/credentials.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { LinkTls } from "../ports/link-tls.ts";
 import { encodeCommand } from "../resp/encode.ts";
@@ -22,7 +22,7 @@ export interface FeedStart {
 }
 
 export interface ChangeFeedOptions {
-  readonly credentials: Credentials | undefined;
+  readonly credentials: Login | undefined;
   readonly tls?: LinkTls | undefined;
   readonly signal: AbortSignal;
   readonly clock: Clock;

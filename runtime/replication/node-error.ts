@@ -19,6 +19,10 @@ export type NodeErrorKind =
   | "denied"
   /** The key is there already, and the command does not replace it. */
   | "exists"
+  /** It is no master at this moment, or can't write: the same command may be executed later, or elsewhere. */
+  | "not-now"
+  /** Its maxmemory is used up. */
+  | "full"
   /** Any other error reply. */
   | "refused"
   /** What came is not what the protocol allows here. */
@@ -38,6 +42,11 @@ const KINDS_BY_CODE: Readonly<Record<string, NodeErrorKind>> = {
   MASTERDOWN: "master-down",
   LOADING: "loading",
   BUSYKEY: "exists",
+  READONLY: "not-now",
+  NOREPLICAS: "not-now",
+  MISCONF: "not-now",
+  UNBLOCKED: "not-now",
+  OOM: "full",
   NOAUTH: "denied",
   WRONGPASS: "denied",
   NOPERM: "denied",
@@ -46,4 +55,9 @@ const KINDS_BY_CODE: Readonly<Record<string, NodeErrorKind>> = {
 /** What an error reply means. `text` is the reply without its leading `-`. */
 export function kindOfReply(text: string): NodeErrorKind {
   return KINDS_BY_CODE[/^[A-Z]+/.exec(text)?.[0] ?? ""] ?? "refused";
+}
+
+/** RESTORE does not know the version of the value. */
+export function isUnknownVersion({ kind, message }: NodeError): boolean {
+  return kind === "refused" && message.includes("version or checksum");
 }

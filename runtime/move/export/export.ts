@@ -5,6 +5,7 @@
 //
 // The cluster is only read: from replicas in sync where there are any.
 import type { View } from "../../core/view.ts";
+import { reportEvery } from "../report-every.ts";
 import { Copying, type CopyProgress, type CopyingOptions } from "../reshard/copying.ts";
 import type { ExportTarget } from "./open-target.ts";
 
@@ -50,7 +51,7 @@ export async function exportAll(options: ExportOptions): Promise<CopyProgress> {
   try {
     const endReport = reportEvery(() => {
       onPhase("copying", copying.progress);
-    }, options);
+    }, options.clock);
     await orEnd(copying.load()).finally(endReport);
     await orEnd(copying.follow());
     onPhase("following", copying.progress);
@@ -87,18 +88,4 @@ async function followOn(
     onPhase("following", copying.progress);
     await clock.delay(REST_MS);
   }
-}
-
-const REPORT_EVERY_MS = 500;
-
-function reportEvery(report: () => void, { clock }: Pick<ExportOptions, "clock">): () => void {
-  let cancel: () => void = () => undefined;
-  const again = (): void => {
-    report();
-    cancel = clock.after(REPORT_EVERY_MS, again);
-  };
-  again();
-  return () => {
-    cancel();
-  };
 }

@@ -1,20 +1,19 @@
 // ask-cluster.ts: a running Redis Cluster, as one of its nodes describes it.
 import { TwineError } from "../../core/errors.ts";
-import type { Clock } from "../../ports/clock.ts";
 import { NodeError } from "../../replication/node-error.ts";
 import { textOf } from "../../resp/value.ts";
 import { importClusterNodes } from "./cluster-nodes.ts";
 import { addressText, type ImportedCluster, type ImportedNode } from "./imported.ts";
-import { openSource } from "./source-link.ts";
+import { openSource, type SourceOptions } from "./source-link.ts";
 
 const ANSWER_WITHIN_MS = 5_000;
 
 /** Throws NodeError, CLUSTER_NOT_ENABLED, and what is wrong with its slots. */
 export async function askCluster(
   node: ImportedNode,
-  { clock, password }: { readonly clock: Clock; readonly password: string | undefined },
+  { clock, password, tls }: Omit<SourceOptions, "withinMs">,
 ): Promise<ImportedCluster> {
-  const socket = await openSource(node, { clock, password, withinMs: ANSWER_WITHIN_MS });
+  const socket = await openSource(node, { clock, password, tls, withinMs: ANSWER_WITHIN_MS });
   try {
     const text = textOf(await socket.call("CLUSTER", "NODES").catch(notEnabled(node))) ?? "";
     const { cluster, errors } = importClusterNodes(text, `CLUSTER NODES of ${addressText(node)}`);

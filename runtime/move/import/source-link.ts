@@ -1,5 +1,6 @@
 // source-link.ts: a connection to a server of another system: with a password or without, of any version.
 import type { Clock } from "../../ports/clock.ts";
+import type { LinkTls } from "../../ports/link-tls.ts";
 import { openNodeSocket, type NodeSocket } from "../../replication/node-socket.ts";
 import { addressOf } from "../../core/cluster.ts";
 import type { ImportedNode } from "./imported.ts";
@@ -7,6 +8,8 @@ import type { ImportedNode } from "./imported.ts";
 export interface SourceOptions {
   readonly clock: Clock;
   readonly password?: string | undefined;
+  /** Absent: without TLS. */
+  readonly tls?: LinkTls | undefined;
   /** A server that says nothing for so long is given up. */
   readonly withinMs: number;
 }
@@ -14,10 +17,10 @@ export interface SourceOptions {
 /** Throws NodeError. The caller destroys it. */
 export async function openSource(
   { host, port }: ImportedNode,
-  { clock, password, withinMs }: SourceOptions,
+  { clock, password, tls, withinMs }: SourceOptions,
 ): Promise<NodeSocket> {
   const address = { host: addressOf(host), port };
-  const socket = await openNodeSocket(address, { clock, silenceMsMax: withinMs });
+  const socket = await openNodeSocket(address, { clock, tls, silenceMsMax: withinMs });
   try {
     // Before Redis 6 there was a password alone, and it still is the default user's.
     if (password !== undefined) await socket.call("AUTH", password);

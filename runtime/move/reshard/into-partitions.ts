@@ -6,7 +6,7 @@ import { canonicalConf } from "../../core/conf/digest.ts";
 import { credentialsOf } from "../../core/credentials.ts";
 import { TwineError } from "../../core/errors.ts";
 import { builtinHashing } from "../../core/hashing.ts";
-import { provenSettings, reshardConflict } from "../../core/reshard.ts";
+import { reshardConflict } from "../../core/reshard.ts";
 import { builtinPlace } from "../../core/routing.ts";
 import type { View } from "../../core/view.ts";
 import { silentLog } from "../../ports/log.ts";
@@ -15,6 +15,7 @@ import { readChosenView } from "../../register/chosen-view.ts";
 import { followView } from "../../register/follow.ts";
 import { openSharedHashes } from "../../register/shared-hashes.ts";
 import { openNodeSocket } from "../../replication/node-socket.ts";
+import { placeOfView } from "../view-place.ts";
 import { AlphaSteps } from "./alpha-steps.ts";
 import { NewNodes, NOWHERE, type NodePorts } from "./new-nodes.ts";
 import { reshard, type ReshardOptions, type ReshardReport } from "./reshard.ts";
@@ -79,7 +80,7 @@ export async function reshardInto(
       conf: canonicalConf(config),
       hashing: builtinHashing(config.settings),
       partitionOf: newPlaceOf(config),
-      oldPartitionOf: oldPlaceOf(view),
+      oldPartitionOf: placeOfView(view),
     });
     await detachReplicas(view, options);
     return report;
@@ -98,14 +99,6 @@ function statusAccess({ config, password, clock }: IntoOptions) {
 function newPlaceOf({ settings }: ClusterConfig): KeyPlace {
   const { hash, partitions, hashTag } = settings;
   if (hash.kind !== "builtin") throw new Error("only built-in functions");
-  const { name, distribution } = hash;
-  return builtinPlace({ hash: name, partitions, hashTag, distribution });
-}
-
-function oldPlaceOf({ hashing }: View): KeyPlace | undefined {
-  const settings = hashing === undefined ? undefined : provenSettings(hashing);
-  if (settings?.hash.kind !== "builtin") return undefined;
-  const { hash, partitions, hashTag } = settings;
   const { name, distribution } = hash;
   return builtinPlace({ hash: name, partitions, hashTag, distribution });
 }

@@ -15,6 +15,8 @@ export interface KeyStream {
   readonly name: string;
   /** The database that counts as 0, because another system numbers it otherwise. */
   readonly db: number;
+  /** Of all keys, those that count. `db`: as the RDB has it. Absent: all. */
+  readonly wants?: (key: Buffer, db: number) => boolean;
   /** An RDB. Called once for each pass. */
   open(): AsyncIterable<Buffer>;
 }
@@ -175,6 +177,7 @@ class StreamKeys {
     this.#open = undefined;
     // Its time has come: either side may have removed it by now.
     if (expireAtMs !== undefined && expireAtMs <= this.#ports.nowMs()) return;
+    if (this.#stream.wants?.(key, stored) === false) return;
     const db = dbOf(stored, this.#stream);
     const named = keyHash(db, key);
     if (this.#suspects?.has(named.toString("latin1")) === false) return;

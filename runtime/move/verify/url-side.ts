@@ -5,6 +5,7 @@ import type { Clock } from "../../ports/clock.ts";
 import { openRdbStream } from "../../replication/rdb-stream.ts";
 import { askCluster } from "../import/ask-cluster.ts";
 import { addressFrom, addressText, type ImportedNode } from "../import/imported.ts";
+import { requireNoPassword } from "../place-url.ts";
 import type { Side } from "./read-side.ts";
 
 export interface UrlPorts {
@@ -18,10 +19,6 @@ export interface UrlPorts {
 const DEFAULT_PORT = 6379;
 const SIDES = "the path of a twine.conf, redis://HOST:PORT[,HOST:PORT...] or cluster://HOST:PORT";
 
-export function isUrl(text: string): boolean {
-  return text.includes("://");
-}
-
 export interface UrlPlace {
   readonly isCluster: boolean;
   readonly addresses: readonly ImportedNode[];
@@ -30,12 +27,7 @@ export interface UrlPlace {
 /** `redis://HOST:PORT[,HOST:PORT...]` or `cluster://HOST:PORT`; `accepted`: what may be written, for people. Throws USAGE. Pure. */
 export function parsePlace(url: string, passwordVariable: string, accepted: string): UrlPlace {
   const [, scheme = "", places = ""] = /^(redis|cluster):\/\/([^/]+)\/?$/.exec(url) ?? [];
-  if (url.includes("@")) {
-    throw usage(
-      `a password on the command line can be seen by every user of this machine`,
-      `let ${passwordVariable} name a file with it, and write redis://HOST:PORT or cluster://HOST:PORT`,
-    );
-  }
+  requireNoPassword(url, passwordVariable, "redis://HOST:PORT or cluster://HOST:PORT");
   const addresses = places.split(",").map((place) => {
     const address = addressFrom(/:\d+$/.test(place) ? place : `${place}:${DEFAULT_PORT}`);
     if (address !== undefined && places !== "") return address;

@@ -1,0 +1,174 @@
+// load-screen.ts: what a person sees of a load, and says to it.
+//
+//   Ctrl-C: while copying it ends at once; later it ends when the last writes are copied
+//   a wish to cut over (--cutover, SIGUSR1, Enter): kept until it can be fulfilled
+import type { Clock } from "../../ports/clock.ts";
+import type { Verified } from "../verify/verify.ts";
+import { verifiedText } from "../verify/verified-text.ts";
+import type { LoadOptions, LoadPhase, LoadReport } from "./load-options.ts";
+
+export interface ScreenOptions {
+  readonly clock: Clock;
+  readonly isJson: boolean;
+  readonly isTerminal: boolean;
+  readonly write: (text: string) => void;
+  /** How long it follows after the switch; undefined: until it is told. */
+  readonly untilMs: number | undefined;
+  readonly asksAtOnce: boolean;
+  readonly isOnce: boolean;
+}
+
+type ScreenPorts = Pick<
+  LoadOptions,
+  | "signal"
+  | "told"
+  | "onPhase"
+  | "onRepeat"
+  | "onNote"
+  | "onCompared"
+  | "onReady"
+  | "cutoverAsked"
+  | "untilTold"
+>;
+
+const LINE_EVERY_MS = 5_000;
+
+export class LoadScreen {
+  readonly #options: ScreenOptions;
+  readonly #abort = new AbortController();
+  readonly #told = new AbortController();
+  readonly #cutover = new AbortController();
+  #phase: LoadPhase | "" = "";
+  #shownAtMs = -Infinity;
+  #isSwitched = false;
+  #isReady = false;
+  #repeated = "";
+  /** A line on the terminal is not ended. */
+  #isOpen = false;
+  #cancelEnd: () => void = () => undefined;
+
+  constructor(options: ScreenOptions) {
+    this.#options = options;
+    if (options.asksAtOnce) this.#cutover.abort();
+  }
+
+  /** Everything ends at once. */
+  get isAborted(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
+  get isSwitched(): boolean {
+    return this.#isSwitched;
+  }
+
+  interrupt(reason: unknown): void {
+    if (this.#phase === "following" || this.#phase === "switched") this.#told.abort(reason);
+    else this.#abort.abort(reason);
+  }
+
+  askCutover(): void {
+    if (this.#options.isOnce || this.#cutover.signal.aborted) return;
+    this.#cutover.abort();
+    this.#say("cutover: waiting until nothing is written at the source for 2 s");
+  }
+
+  close(): void {
+    this.#cancelEnd();
+    this.#endLine();
+  }
+
+  ports(): ScreenPorts {
+    return {
+      signal: this.#abort.signal,
+      told: this.#told.signal,
+      onPhase: (phase, report) => {
+        this.#show(phase, report);
+      },
+      onRepeat: (why) => {
+        if (why !== this.#repeated) this.#say(`trying again: ${why}`);
+        this.#repeated = why;
+      },
+      onNote: (text) => {
+        this.#say(text);
+      },
+      onCompared: (verified) => {
+        this.#say(verifiedText(verified).trimEnd());
+      },
+      onReady: (verified) => {
+        this.#ready(verified);
+      },
+      cutoverAsked: (signal) => aborted(this.#cutover.signal, this.#told.signal, signal),
+      untilTold: (signal) => aborted(this.#told.signal, signal),
+    };
+  }
+
+  #ready(verified: Verified | undefined): void {
+    if (this.#isReady) return;
+    this.#isReady = true;
+    const how = this.#options.asksAtOnce
+      ? "stop the writes at the source; then this says when the application may switch"
+      : `stop the writes at the source, then press Enter here or send SIGUSR1 to process ${process.pid}; this says when the application may switch`;
+    const differs = verified?.isSame === false ? "; keys that differ are compared again then" : "";
+    this.#say(`the cluster has all keys and follows each write. To finish: ${how}${differs}`);
+  }
+
+  #show(phase: LoadPhase, { keys, keysTotal, bytes, lagBytes }: LoadReport): void {
+    const nowMs = this.#options.clock.nowMs();
+    const isNew = phase !== this.#phase;
+    const everyMs = this.#options.isTerminal ? 200 : LINE_EVERY_MS;
+    if (!isNew && nowMs - this.#shownAtMs < everyMs) return;
+    this.#phase = phase;
+    this.#shownAtMs = nowMs;
+    if (phase === "switched" && isNew) this.#switch();
+    if (phase !== "following") this.#repeated = "";
+    const line =
+      phase === "copying"
+        ? `copying: ${keys} of about ${keysTotal} keys, ${(bytes / 1e6).toFixed(1)} MB`
+        : `${phase}: ${lagBytes} bytes behind`;
+    if (this.#options.isTerminal) this.#overwrite(line);
+    else if (isNew || phase === "copying") this.#say(line);
+  }
+
+  #switch(): void {
+    if (this.#isSwitched) return;
+    this.#isSwitched = true;
+    this.#say("the application may switch to this cluster: it has every write of the source");
+    const { untilMs, clock } = this.#options;
+    if (untilMs !== undefined) {
+      this.#cancelEnd = clock.after(untilMs, () => {
+        this.#told.abort(new Error("the time of --until is over"));
+      });
+    } else this.#say("late writes at the source are still copied; Ctrl-C ends it");
+  }
+
+  #say(line: string): void {
+    if (this.#options.isJson) return;
+    this.#endLine();
+    this.#options.write(`${line}\n`);
+  }
+
+  #overwrite(line: string): void {
+    if (this.#options.isJson) return;
+    this.#isOpen = true;
+    this.#options.write(`\r\u001b[K${line}`);
+  }
+
+  #endLine(): void {
+    if (this.#isOpen) this.#options.write("\n");
+    this.#isOpen = false;
+  }
+}
+
+function aborted(...signals: readonly AbortSignal[]): Promise<void> {
+  const signal = AbortSignal.any([...signals]);
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    signal.addEventListener(
+      "abort",
+      () => {
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}

@@ -1,0 +1,122 @@
+// twine-load when things break: it is killed and run again, a master of the cluster dies, the source is emptied, the cluster is
+// full. A client writes to the source throughout, mostly commands that must not be executed twice.
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { clusterConf, byLetter } from "../support/cluster-conf.ts";
+import type { FaultCluster } from "../support/fault-cluster.ts";
+import { startedCluster } from "../support/one-partition.ts";
+import { isMissing } from "../support/programs.ts";
+import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
+import { SourceWriter, startLoad, type RunningLoad } from "../support/running-load.ts";
+import { runTool } from "../support/run-tool.ts";
+
+const SETTINGS = ["repl-diskless-sync-delay 0", "repl-backlog-size 64mb"];
+
+async function call(server: TestRedis, ...words: [string, ...string[]]): Promise<unknown> {
+  const link = await server.link();
+  try {
+    return await link.call(...words);
+  } finally {
+    link.close();
+  }
+}
+
+function started(): Promise<FaultCluster> {
+  const shape = { partitions: 2, nodesPerPartition: 2, routers: 1, nameOf: byLetter };
+  return startedCluster(clusterConf({ ...shape, lines: ["partitions 2", "cluster loaded"] }));
+}
+
+async function follows(live: RunningLoad): Promise<void> {
+  await live.says("the cluster has all keys and follows each write");
+}
+
+/** Nobody writes any more: it ends by itself after the switch, and both sides have the same values. */
+async function endsTheSame(live: RunningLoad, url: string, file: string): Promise<string> {
+  await live.says("the application may switch to this cluster");
+  const { code, out, err } = await live.ended;
+  expect([code, err], out + err).toEqual([0, expect.any(String)]);
+  const same = await runTool("runtime", "twine-verify", file, url, file);
+  expect([same.out, same.code], same.err).toEqual([
+    expect.stringMatching(/^the same: \d+ keys/),
+    0,
+  ]);
+  return err + out;
+}
+
+const CUTOVER = ["--cutover", "--until", "1s"];
+
+describe.skipIf(isMissing("redis-server"))("twine-load that is disturbed", () => {
+  test("kill -9 of it, and of a master of the cluster: it goes on, and no command counts twice", async () => {
+    const cluster = await started();
+    const { file } = cluster.config;
+    const source = await startRedis(SETTINGS);
+    const url = `redis://127.0.0.1:${source.port}`;
+    const checkpoint = ["--checkpoint", join(cluster.folder, "load.json")];
+    const writer = new SourceWriter(source.port);
+    await writer.writes(20);
+
+    const first = startLoad(file, [url, ...checkpoint]);
+    await follows(first);
+    await writer.writes(50);
+    first.child.kill("SIGKILL");
+    await first.ended;
+    await writer.writes(50);
+
+    const second = startLoad(file, [url, ...checkpoint, ...CUTOVER]);
+    await follows(second);
+    await cluster.kill("a1");
+    await writer.writes(100);
+    await cluster.viewWhere("a2 is master", ({ partitions }) => partitions[0]?.master === "a2");
+    await writer.writes(100);
+    await writer.stop();
+    const said = await endsTheSame(second, url, file);
+    expect(said).toContain("it went on from the checkpoint");
+    expect(said).toContain("trying again");
+    expect(said).not.toContain("copied again");
+
+    // The application uses the cluster now: nothing that would empty it.
+    await call(source, "FLUSHALL");
+    const third = await startLoad(file, [url, ...checkpoint]).ended;
+    expect([third.code, third.err]).toEqual([
+      1,
+      expect.stringContaining("the application may use the cluster already"),
+    ]);
+    expect(Number(await keysOf(cluster))).toBeGreaterThan(100);
+  }, 600_000);
+
+  test("FLUSHALL at the source, and a source that was restarted, are followed by another copy; a full cluster ends it", async () => {
+    const cluster = await started();
+    const { file } = cluster.config;
+    const source = await startRedis(SETTINGS);
+    const url = `redis://127.0.0.1:${source.port}`;
+    await call(source, "SET", "gone", "1");
+    const writer = new SourceWriter(source.port);
+    await writer.writes(10);
+    const live = startLoad(file, [url, ...CUTOVER]);
+    await follows(live);
+    await call(source, "FLUSHALL");
+    await writer.writes(50);
+    await until("it has copied again", () => live.lines().includes("FLUSHALL"));
+    await source.kill();
+    await source.start();
+    await writer.writes(50);
+    await writer.stop();
+    const said = await endsTheSame(live, url, file);
+    expect(said).toContain("has all data of redis://");
+
+    await call(source, "SET", "large", "x".repeat(20_000_000));
+    for (const name of ["a1", "a2", "b1", "b2"]) {
+      await cluster.ask(name, "CONFIG", "SET", "maxmemory", "10mb");
+    }
+    const full = await startLoad(file, [url, "--once", "--replace"]).ended;
+    expect([full.code, full.err]).toEqual([1, expect.stringMatching(/is full: OOM[^]*maxmemory/)]);
+  }, 600_000);
+});
+
+async function keysOf(cluster: FaultCluster): Promise<number> {
+  let sum = 0;
+  for (const { master } of (await cluster.view())?.partitions ?? []) {
+    sum += Number(await cluster.ask(master ?? "", "DBSIZE"));
+  }
+  return sum;
+}
