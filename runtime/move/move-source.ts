@@ -47,6 +47,9 @@ export interface MoveSourceOptions {
   /** false: load() ends with an error where a target has the key already.
       @default true */
   readonly replaces?: boolean;
+  /** The targets may hold keys that the source creates later: a key that is written is copied anew, and no command executed.
+      @default false */
+  readonly copiesChanges?: boolean;
 }
 
 /** Where a feed goes on. */
@@ -309,7 +312,13 @@ export class MoveSource {
     const refused = [...this.#refused.values()];
     this.#refused.clear();
     const plan = planFeed(commands, {
-      ...{ db, table: this.#table, copiedAt: this.#copiedAt, refused, copiesUpTo: this.#replayTo },
+      ...{
+        db,
+        table: this.#table,
+        copiedAt: this.#copiedAt,
+        refused,
+        copiesUpTo: this.#options.copiesChanges === true ? Infinity : this.#replayTo,
+      },
       targetOf: (key) => this.#options.targetOf(key),
     });
     if (plan.restart !== undefined) throw restartFor(plan.restart);

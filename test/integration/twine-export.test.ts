@@ -9,44 +9,11 @@ import type { FaultCluster } from "../support/fault-cluster.ts";
 import { clusterConf, byLetter } from "../support/cluster-conf.ts";
 import { startedCluster } from "../support/one-partition.ts";
 import { isMissing } from "../support/programs.ts";
-import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
+import { callOnce, startRedisCluster } from "../support/redis-cluster.ts";
+import { startRedis, until } from "../support/redis-server.ts";
 import { runTool } from "../support/run-tool.ts";
 
 const AT_ONCE = "repl-diskless-sync-delay 0";
-
-async function call(server: TestRedis, ...words: [string, ...string[]]): Promise<unknown> {
-  const link = await server.link();
-  try {
-    return await link.call(...words);
-  } finally {
-    link.close();
-  }
-}
-
-/** Three masters with a third of the slots each. */
-async function redisCluster(): Promise<TestRedis[]> {
-  const masters = await Promise.all(
-    [0, 1, 2].map(() => startRedis(["cluster-enabled yes", AT_ONCE])),
-  );
-  const bounds = [0, 5461, 10923, 16384];
-  for (const [at, master] of masters.entries()) {
-    const [from = 0, end = 0] = bounds.slice(at);
-    await call(master, "CLUSTER", "ADDSLOTSRANGE", String(from), String(end - 1));
-    await call(master, "CONFIG", "SET", "cluster-node-timeout", "5000");
-    await call(master, "CLUSTER", "SET-CONFIG-EPOCH", String(at + 1));
-  }
-  const [first, ...others] = masters;
-  for (const other of others) {
-    await call(other, "CLUSTER", "MEET", "127.0.0.1", String(first?.port ?? 0));
-  }
-  for (const master of masters) {
-    await until("the Redis Cluster is well", async () => {
-      const info = (await call(master, "CLUSTER", "INFO")) as string;
-      return info.includes("cluster_state:ok") && info.includes("cluster_known_nodes:3");
-    });
-  }
-  return masters;
-}
 
 async function started(): Promise<FaultCluster> {
   const shape = { partitions: 2, nodesPerPartition: 2, routers: 1, nameOf: byLetter };
@@ -98,7 +65,7 @@ async function followed(file: string, url: string) {
 describe.skipIf(isMissing("redis-server"))("twine-export", () => {
   test("into a Redis Cluster while clients write: it follows, compares, and ends with every write", async () => {
     const cluster = await started();
-    const masters = await redisCluster();
+    const masters = await startRedisCluster();
     const url = `cluster://127.0.0.1:${masters[1]?.port ?? 0}`;
     const { file } = cluster.config;
     const ended = new AbortController();
@@ -119,7 +86,7 @@ describe.skipIf(isMissing("redis-server"))("twine-export", () => {
       0,
     ]);
     // Every slot is on its own master: a client of Redis Cluster finds all.
-    const sizes = await Promise.all(masters.map((master) => call(master, "DBSIZE")));
+    const sizes = await Promise.all(masters.map((master) => callOnce(master, "DBSIZE")));
     expect(sizes.every((size) => Number(size) > 50)).toBe(true);
 
     const single = await runTool(
@@ -147,21 +114,21 @@ describe.skipIf(isMissing("redis-server"))("twine-export", () => {
     const ran = await runTool("runtime", "twine-export", file, url, "--once", "--json");
     expect([ran.code, ran.err]).toEqual([0, ""]);
     expect(JSON.parse(ran.out)).toMatchObject({ ok: true, keys: 300, verified: { isSame: true } });
-    expect(Number(await call(target, "DBSIZE"))).toBe(300);
+    expect(Number(await callOnce(target, "DBSIZE"))).toBe(300);
 
     const run = (...args: string[]) => runTool("runtime", "twine-export", file, ...args);
     const wrong = await run("redis://127.0.0.1:1,127.0.0.1:2");
     expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining("one target is needed")]);
     const dead = await run("redis://127.0.0.1:1");
     expect([dead.code, dead.err]).toEqual([1, expect.stringMatching(/127\.0\.0\.1:1[^]*remedy:/)]);
-    await call(target, "FLUSHALL");
+    await callOnce(target, "FLUSHALL");
     const live = await followed(file, url);
     await target.kill();
     const broken = await live.ended;
     expect([broken.code, broken.err]).toEqual([1, expect.stringMatching(/went away[^]*FLUSHALL/)]);
 
     await target.start();
-    await call(target, "REPLICAOF", "127.0.0.1", "1");
+    await callOnce(target, "REPLICAOF", "127.0.0.1", "1");
     const replica = await run(url);
     expect([replica.code, replica.err]).toEqual([1, expect.stringContaining("is a replica")]);
   }, 180_000);

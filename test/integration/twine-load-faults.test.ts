@@ -6,20 +6,12 @@ import { clusterConf, byLetter } from "../support/cluster-conf.ts";
 import type { FaultCluster } from "../support/fault-cluster.ts";
 import { startedCluster } from "../support/one-partition.ts";
 import { isMissing } from "../support/programs.ts";
-import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
+import { callOnce } from "../support/redis-cluster.ts";
+import { startRedis, until } from "../support/redis-server.ts";
 import { SourceWriter, startLoad, type RunningLoad } from "../support/running-load.ts";
 import { runTool } from "../support/run-tool.ts";
 
 const SETTINGS = ["repl-diskless-sync-delay 0", "repl-backlog-size 64mb"];
-
-async function call(server: TestRedis, ...words: [string, ...string[]]): Promise<unknown> {
-  const link = await server.link();
-  try {
-    return await link.call(...words);
-  } finally {
-    link.close();
-  }
-}
 
 function started(): Promise<FaultCluster> {
   const shape = { partitions: 2, nodesPerPartition: 2, routers: 1, nameOf: byLetter };
@@ -75,13 +67,13 @@ describe.skipIf(isMissing("redis-server"))("twine-load that is disturbed", () =>
     expect(said).not.toContain("copied again");
 
     // The application uses the cluster now: nothing that would empty it.
-    await call(source, "FLUSHALL");
+    await callOnce(source, "FLUSHALL");
     const third = await startLoad(file, [url, ...checkpoint]).ended;
     expect([third.code, third.err]).toEqual([
       1,
       expect.stringContaining("the application may use the cluster already"),
     ]);
-    expect(Number(await keysOf(cluster))).toBeGreaterThan(100);
+    expect(await keysOf(cluster)).toBeGreaterThan(100);
   }, 600_000);
 
   test("FLUSHALL at the source, and a source that was restarted, are followed by another copy; a full cluster ends it", async () => {
@@ -89,12 +81,12 @@ describe.skipIf(isMissing("redis-server"))("twine-load that is disturbed", () =>
     const { file } = cluster.config;
     const source = await startRedis(SETTINGS);
     const url = `redis://127.0.0.1:${source.port}`;
-    await call(source, "SET", "gone", "1");
+    await callOnce(source, "SET", "gone", "1");
     const writer = new SourceWriter(source.port);
     await writer.writes(10);
     const live = startLoad(file, [url, ...CUTOVER]);
     await follows(live);
-    await call(source, "FLUSHALL");
+    await callOnce(source, "FLUSHALL");
     await writer.writes(50);
     await until("it has copied again", () => live.lines().includes("FLUSHALL"));
     await source.kill();
@@ -104,7 +96,7 @@ describe.skipIf(isMissing("redis-server"))("twine-load that is disturbed", () =>
     const said = await endsTheSame(live, url, file);
     expect(said).toContain("has all data of redis://");
 
-    await call(source, "SET", "large", "x".repeat(20_000_000));
+    await callOnce(source, "SET", "large", "x".repeat(20_000_000));
     for (const name of ["a1", "a2", "b1", "b2"]) {
       await cluster.ask(name, "CONFIG", "SET", "maxmemory", "10mb");
     }

@@ -6,20 +6,12 @@ import { clusterConf, byLetter } from "../support/cluster-conf.ts";
 import type { FaultCluster } from "../support/fault-cluster.ts";
 import { startedCluster } from "../support/one-partition.ts";
 import { isMissing } from "../support/programs.ts";
+import { callOnce } from "../support/redis-cluster.ts";
 import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
 import { SourceWriter, startLoad } from "../support/running-load.ts";
 import { runTool } from "../support/run-tool.ts";
 
 const SETTINGS = ["repl-diskless-sync-delay 0", "repl-backlog-size 64mb"];
-
-async function call(server: TestRedis, ...words: [string, ...string[]]): Promise<unknown> {
-  const link = await server.link();
-  try {
-    return await link.call(...words);
-  } finally {
-    link.close();
-  }
-}
 
 async function started(): Promise<FaultCluster> {
   const shape = { partitions: 2, nodesPerPartition: 2, routers: 1, nameOf: byLetter };
@@ -31,7 +23,7 @@ async function sourceWithReplica(): Promise<[TestRedis, TestRedis]> {
   const master = await startRedis(SETTINGS);
   const replica = await startRedis([...SETTINGS, `replicaof 127.0.0.1 ${master.port}`]);
   await until("the replica is in touch", async () =>
-    ((await call(replica, "INFO", "replication")) as string).includes("master_link_status:up"),
+    ((await callOnce(replica, "INFO", "replication")) as string).includes("master_link_status:up"),
   );
   return [master, replica];
 }
@@ -52,7 +44,7 @@ describe.skipIf(isMissing("redis-server"))("twine-load of a Redis", () => {
     await writer.stop();
     await live.says("the application may switch to this cluster");
     // A late write is still copied.
-    await call(master, "SET", "late", "1");
+    await callOnce(master, "SET", "late", "1");
     live.child.kill("SIGINT");
     const { code, out, err } = await live.ended;
     expect([code, out], err).toEqual([0, expect.stringContaining("has all data of redis://")]);
@@ -74,7 +66,7 @@ describe.skipIf(isMissing("redis-server"))("twine-load of a Redis", () => {
     const cluster = await started();
     const { file } = cluster.config;
     const source = await startRedis([...SETTINGS]);
-    for (let at = 0; at < 200; at++) await call(source, "SET", `other:${at}`, "db 0");
+    for (let at = 0; at < 200; at++) await callOnce(source, "SET", `other:${at}`, "db 0");
     const link = await source.link();
     await link.call("SELECT", "3");
     for (let at = 0; at < 300; at++) await link.call("SET", `key:${at}`, String(at));

@@ -21,7 +21,7 @@ export interface RunningLoad {
   readonly says: (text: string) => Promise<void>;
 }
 
-const SAID_WITHIN_MS = 120_000;
+const SAID_WITHIN_MS = 240_000;
 
 export function startLoad(
   confFile: string,
@@ -46,7 +46,9 @@ export function startLoad(
         `twine-load says '${text}'`,
         () => err.includes(text) || hasEnded(),
         SAID_WITHIN_MS,
-      );
+      ).catch((error: unknown) => {
+        throw new Error(`${String(error)}\n${err}`, { cause: error });
+      });
       if (!err.includes(text))
         throw new Error(`twine-load ended before it said '${text}':\n${err}`);
     },

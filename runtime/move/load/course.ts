@@ -55,6 +55,11 @@ export class Course {
     return this.#isBegun;
   }
 
+  /** It was compared, and some keys differ. */
+  get differs(): boolean {
+    return this.verified?.isSame === false;
+  }
+
   get copies(): number {
     return this.#copies;
   }

@@ -27,6 +27,7 @@ import { untilSafe } from "./until-safe.ts";
 
 const REST_MS = 50;
 const ROUNDS_PER_PING = 20;
+const MARK_EVERY_MS = 1_000;
 const LOOK_EVERY_MS = 1_000;
 const QUIET_MS = 2_000;
 const RETRY_REST_MS = 500;
@@ -96,6 +97,7 @@ async function attempt(options: LoadOptions, course: Course): Promise<LoadReport
         return doesCount;
       },
       replaces: options.mode !== "merge",
+      isShared: options.mode !== "empty",
     });
     return await run({ set, targets, loading, folder, signal }, broken, options, course);
   } catch (error) {
@@ -193,6 +195,7 @@ async function run(
   };
   const beside = [
     orEnd(followOn(now, told.signal, options, course)),
+    orEnd(watchSource(now, told.signal, options)),
     orEnd(untilOver(now, options, course)).finally(() => {
       told.abort();
     }),
@@ -263,24 +266,37 @@ async function followOn(
 ): Promise<void> {
   const { loading, targets } = now;
   const { clock, onPhase } = options;
-  let lookedAtMs = clock.nowMs();
+  let markedAtMs = clock.nowMs();
   for (let rounds = 0; !told.aborted; rounds++) {
     await loading.follow();
     // While nothing is written, nothing else shows that a target is gone.
     if (rounds % ROUNDS_PER_PING === 0) await targets.ping();
-    if (clock.nowMs() - lookedAtMs > LOOK_EVERY_MS) {
-      lookedAtMs = clock.nowMs();
+    if (clock.nowMs() - markedAtMs > MARK_EVERY_MS) {
+      markedAtMs = clock.nowMs();
       await course.mark(loading, targets, options.views.current() ?? targets.view);
-      await requireSameSource(now, options);
     }
     onPhase(course.isSwitched ? "switched" : "following", reportOf(now, course));
     await clock.delay(REST_MS);
   }
 }
 
+/** Beside the following, because somebody who does not answer must not hold it up. */
+async function watchSource(now: Attempt, told: AbortSignal, options: LoadOptions): Promise<void> {
+  const { clock, place } = options;
+  if (place.kind === "redis" || place.kind === "nutcracker") return;
+  const isOver = new Promise<void>((resolve) => {
+    told.addEventListener("abort", () => {
+      resolve();
+    });
+  });
+  while (!told.aborted) {
+    await Promise.race([clock.delay(LOOK_EVERY_MS), isOver]);
+    await Promise.race([requireSameSource(now, options), isOver]);
+  }
+}
+
 /** Throws LOAD_CHANGED, and MOVE_RESTART when keys are divided in another way. */
 async function requireSameSource({ set }: Attempt, { place, access }: LoadOptions): Promise<void> {
-  if (place.kind === "redis" || place.kind === "nutcracker") return;
   // Nobody answers, or a failover is under way: the feeds will tell.
   const found = await askSource(place, access).catch((error: unknown) => {
     if (error instanceof NodeError || error instanceof TwineError) return undefined;
@@ -298,22 +314,20 @@ async function requireSameSource({ set }: Attempt, { place, access }: LoadOption
 
 /** What happens beside the following. */
 async function untilOver(now: Attempt, options: LoadOptions, course: Course): Promise<void> {
-  const { signal } = now;
+  const isTold = (): boolean => options.told.aborted;
   if (!course.isCompared && !course.isSwitched) await compared(now, options, course);
-  if (options.isOnce || options.told.aborted) return;
+  if (options.isOnce || isTold()) return;
   if (!course.isSwitched) {
     options.onReady(course.verified);
-    await options.cutoverAsked(signal);
-    if (options.told.aborted) return;
+    await options.cutoverAsked(now.signal);
     await untilQuiet(now, options);
-    if (options.told.aborted) return;
     // Now that nobody writes, a difference is one.
-    if (course.verified?.isSame === false) await compared(now, options, course);
-    if (options.told.aborted || course.verified?.isSame === false) return;
+    if (course.differs && !isTold()) await compared(now, options, course);
+    if (course.differs || isTold()) return;
     await course.switched();
     options.onPhase("switched", reportOf(now, course));
   }
-  await options.untilTold(signal);
+  await options.untilTold(now.signal);
 }
 
 /** An interruption ends the comparison, not the following. */

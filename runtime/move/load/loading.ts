@@ -31,6 +31,8 @@ export interface LoadingOptions {
   readonly counts: (key: Buffer, shard: number, isCopy: boolean) => boolean;
   /** false: a key that a target has already is an error. */
   readonly replaces: boolean;
+  /** The targets hold keys of others too. */
+  readonly isShared: boolean;
   /** For the feeds; private and empty. */
   readonly folder: string;
   readonly signal: AbortSignal;
@@ -204,7 +206,7 @@ async function openShard(
   index: number,
   options: LoadingOptions,
 ): Promise<Opened> {
-  const { access, targets, partitionOf, signal, folder, counts, replaces } = options;
+  const { access, targets, partitionOf, signal, folder, counts, replaces, isShared } = options;
   const { password, tls, clock } = access;
   const master = await openSource(shard.master, { ...access, withinMs: SILENCE_MS_MAX });
   const end = (): void => {
@@ -222,6 +224,7 @@ async function openShard(
       address: { host: addressOf(node.host), port: node.port },
       credentials: loginOf(password),
       ...{ tls, clock, signal, targets, spool, db: shard.db, replaces },
+      copiesChanges: isShared,
       // All masters of a system are given the same libraries.
       movesLibraries: index === 0,
       targetOf: (key) => (counts(key, index, source.offset < 0) ? partitionOf(key) : undefined),
