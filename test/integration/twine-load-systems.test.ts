@@ -69,6 +69,10 @@ describe.skipIf(isMissing("redis-server"))("twine-load of other systems", () => 
         ),
       );
       const sentinel = await startSentinelProgram([{ name: "main", port: master.port }], cleanUp);
+      // A busy machine must not make it fail over before its time.
+      const downAfter = (ms: string) =>
+        askForeign(sentinel.port, [["SENTINEL", "SET", "main", "down-after-milliseconds", ms]]);
+      await downAfter("60000");
       const writer = new SourceWriter(master.port);
       await writer.writes(20);
       const url = `sentinel://127.0.0.1:${sentinel.port}/main`;
@@ -82,6 +86,7 @@ describe.skipIf(isMissing("redis-server"))("twine-load of other systems", () => 
       );
       await writer.writes(20);
       await master.kill();
+      await downAfter("1000");
       await until(
         "Sentinel has promoted the replica",
         async () =>
