@@ -22,15 +22,17 @@ const NEWER_IMAGE = "redis:newer";
 /** Parts of glibc that an older build asks for by name. */
 const LIBRARIES = ["libdl.so.2", "librt.so.1", "libpthread.so.0"];
 
+const LOG_SIZE = { maxBuffer: 256 * 1024 * 1024 };
+
 type Step = readonly [name: string, edit: (conf: string) => string, before?: () => Promise<void>];
 
 const { json, newer, only } = new Command("bench/changes.ts")
   .description("Makes each change in turn and prints what clients saw of it, as a table.")
   .option("--newer <file>", "another redis-server: the last change is to an image with it")
-  .option("--only <word>", "only the changes whose name has this word")
+  .option("--only <words...>", "only the changes whose name has one of these words")
   .option("--json <file>", "where every change is written down", ".cache/bench/changes.json")
   .parse()
-  .opts<{ json: string; newer?: string; only?: string }>();
+  .opts<{ json: string; newer?: string; only?: string[] }>();
 
 const same = (text: string): string => text;
 
@@ -105,7 +107,7 @@ function makeOtherImage(fleet: EngineFleet, host: string): void {
 async function measure(steps: readonly Step[], run: ChangeRun): Promise<ChangeSeen[]> {
   const seen: ChangeSeen[] = [];
   for (const [name, edit, before] of steps) {
-    if (only !== undefined && !name.includes(only)) continue;
+    if (only !== undefined && !only.some((word) => name.includes(word))) continue;
     await before?.();
     const one = await run.change(name, edit);
     process.stderr.write(`${JSON.stringify(one)}\n`);
@@ -122,6 +124,19 @@ function rowOf({ name, operations, seconds, errors, longestGapMs, handovers }: C
     ...[longestGapMs.toFixed(0), String(handovers)],
   ];
   return `| ${words.join(" | ")} |`;
+}
+
+async function keepLogs({ host }: EngineFleet): Promise<void> {
+  for (const name of HOSTS) {
+    const { docker, endpoint } = host(name);
+    for (const { Id: id, Names: names } of await docker.listContainers({ all: true })) {
+      const file = resolve(`${json}-logs${names[0] ?? id}.log`);
+      mkdirSync(dirname(file), { recursive: true });
+      const log = execFileSync("sh", ["-c", `docker -H ${endpoint} logs -t ${id} 2>&1`], LOG_SIZE);
+      writeFileSync(file, log);
+    }
+  }
+  process.stderr.write(`the logs of all containers: ${resolve(`${json}-logs`)}\n`);
 }
 
 const fleet = await startEngines(HOSTS);
@@ -166,6 +181,10 @@ try {
   process.stdout.write(
     `${check.acknowledged} keys acknowledged, ${check.lost} lost, ${check.unread} not read; ${loads}\n`,
   );
+} catch (error) {
+  // The engines and their logs are gone in a moment.
+  await keepLogs(fleet);
+  throw error;
 } finally {
   await fleet.stop();
 }

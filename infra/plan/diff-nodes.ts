@@ -101,7 +101,8 @@ function diffData(
       { ...common, kind: "added", text: `${at} ${name} is added on ${placeOf(node)}: ${sync}` },
     ];
   }
-  const lost = stays.length > 0 ? undefined : lastCopy(name, partition);
+  const isWholeGone = (after.get(partition) ?? []).length === 0;
+  const lost = stays.length > 0 ? undefined : lastCopy(name, partition, isWholeGone);
   const risk = lost === undefined ? {} : { danger: lost };
   if (now === undefined) {
     const left = (after.get(partition) ?? []).length;
@@ -137,7 +138,17 @@ function handoverTo(stays: readonly DataNode[]): string {
   return next === undefined ? "no other node can take over" : `one handover to ${next.name}`;
 }
 
-function lastCopy(name: string, partition: number): NonNullable<Change["danger"]> {
+function lastCopy(
+  name: string,
+  partition: number,
+  isWholeGone: boolean,
+): NonNullable<Change["danger"]> {
+  if (isWholeGone) {
+    return {
+      why: `partition ${partition} is removed with its keys`,
+      remedy: "first move the keys to fewer partitions by twine-reshard (docs/reshard.md)",
+    };
+  }
   return {
     why: `no other node of partition ${partition} stays where it is, and the data of ${name} does not move along`,
     remedy: `first add another node of partition ${partition} and wait until it is in sync; then make this change`,

@@ -8,8 +8,9 @@ import type { MalformedEntry } from "./shared-entries.ts";
 export type ClusterState = "OK" | "DEGRADED" | "HALT";
 
 /**
- * A planned change of master. pause: the master's writes are paused until `to` has all of them. step-down: the master is
- * being made a replica of no node. Then the partition's `promoting` names `to`, and the handover is over.
+ * A planned change of master. The master's writes are paused until `to` has all of them; then the master is made a replica of
+ * no node. Then the partition's `promoting` names `to`, and the handover is over. `phase` is "pause" throughout; earlier
+ * versions write "step-down" before the second step.
  */
 export interface Handover {
   /** Node names. */

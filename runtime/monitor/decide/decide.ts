@@ -132,7 +132,6 @@ export function decide(given: DecideInput): Decision {
     view: cut.view,
     nodeHealth,
     requests: observed.requests,
-    pauses: input.pauses ?? new Map(),
     acknowledgedAtMs: input.acknowledgedAtMs,
     memory: input.plans ?? NO_PLANS,
     settings: input.config.settings,

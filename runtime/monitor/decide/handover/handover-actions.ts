@@ -1,10 +1,11 @@
 // handover-actions.ts: the next step at one data node for a handover, a retiring node or a rogue master. Pure.
 // Like all actions it depends on the chosen view, the nodes' present health, and this alpha's memory of its own pauses.
 // So a lost command is repeated.
-import type { NodeView, PartitionView } from "../../../core/view.ts";
+import type { Handover, NodeView, PartitionView } from "../../../core/view.ts";
 import { isDetached, isForeign } from "../nodes/info.ts";
 import { isPauseDue, isPausedAt, type Pauses } from "../pauses.ts";
 import { RULES, type Rules } from "../rules.ts";
+import { mayStepDown } from "./handover.ts";
 import { ROGUE_PAUSE_MS, isContained, isKept, rogueStep } from "../returning/rogue.ts";
 import type { NodeHealth } from "../nodes/node-health.ts";
 
@@ -52,7 +53,7 @@ export function plannedStep(input: PlannedStepInput): PlannedStep | undefined {
   const { pauses, nowMs } = memory;
   const pause = pauses.get(node.name);
   const handover = partition.handover ?? null;
-  if (handover?.from === node.name) return handoverStep(input, handover.phase);
+  if (handover?.from === node.name) return handoverStep(input, handover);
   const { master } = partition;
   const isMaster = master === node.name;
   if (isMaster) return isPausedAt(pause, nowMs) ? { kind: "unpause" } : undefined;
@@ -85,11 +86,19 @@ function isToBeRescued(
   return !isContained(info, masterHealth.info);
 }
 
-function handoverStep({ node, health, memory }: PlannedStepInput, phase: string): PlannedStep {
+function handoverStep(
+  { node, health, nodeHealth, memory }: PlannedStepInput,
+  { to, phase }: Handover,
+): PlannedStep {
   if (health.info.role !== "master") return { kind: "leave" };
-  if (phase === "step-down") return { kind: "step-down" };
   const { pauses, nowMs, attemptMs } = memory;
-  const isDue = isPauseDue(pauses.get(node.name), nowMs);
+  const pause = pauses.get(node.name);
+  // An alpha of an earlier version recorded this step in the view.
+  const isRecorded = phase === "step-down";
+  if (isRecorded || mayStepDown(health, node, nodeHealth.get(to), pause, nowMs)) {
+    return { kind: "step-down" };
+  }
+  const isDue = isPauseDue(pause, nowMs);
   return isDue ? { kind: "pause", forMs: 2 * attemptMs, waitersFirst: true } : { kind: "leave" };
 }
 

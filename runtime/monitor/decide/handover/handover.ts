@@ -1,10 +1,13 @@
-// handover.ts: a planned change of master, step by step; the view records the step. Pure.
+// handover.ts: a planned change of master, step by step. Pure.
 //
-//   wish --a replica in sync answers--> pause --it has all data--> step-down --the master reports replica, and
+//   wish --a replica in sync answers--> paused --`to` has all data--> stepped down --the master reports replica, and
 //                                         |                            |       `to` has all its data--> promoting
 //                                         | timeout, or `to` or the    | the same
 //                                         v master was lost            v
 //                                       undone: unpause              undone: the old master is promoted
+//
+// The view does not record that the master steps down: clients wait meanwhile, and a majority of the status nodes would have
+// to store it first. An alpha that takes over reads it from the master itself: a detached node has stepped down.
 //
 // Invariant: `to` is promoted only after the old master reported that it is detached, and when `to` has every byte of the
 // old master's stream. So no acknowledged write is lost, however long the pause lasted. The pause only shortens the time
@@ -16,7 +19,8 @@
 import type { Handover, NodeView, PartitionView } from "../../../core/view.ts";
 import { without } from "../../../core/without.ts";
 import { isFollowing } from "../nodes/data-nodes.ts";
-import { isPausedAt, type Pauses } from "../pauses.ts";
+import { isDetached } from "../nodes/info.ts";
+import { isPausedAt, type Pause } from "../pauses.ts";
 import type { NodeHealth } from "../nodes/node-health.ts";
 
 export interface HandoverInput {
@@ -24,7 +28,6 @@ export interface HandoverInput {
   /** Its data nodes, first to last. */
   readonly nodes: readonly NodeView[];
   readonly nodeHealth: ReadonlyMap<string, NodeHealth>;
-  readonly pauses: Pauses;
   /** Nodes whose last INFO may be older than an action on them, or that an action may still reach. */
   readonly stale: ReadonlySet<string>;
   /** The node that is to become master, when a handover is due and the node can serve. */
@@ -83,9 +86,11 @@ function goOn(input: HandoverInput, handover: Handover): HandoverStep {
   const follower = nodeHealth.get(to);
   if (input.stale.has(from) || input.stale.has(to)) return underWay(partition, handover);
   if (master.kind !== "up" || follower?.kind !== "up") return underWay(partition, handover);
-  return handover.phase === "pause"
-    ? afterPause(input, handover, master, follower)
-    : afterStepDown(partition, handover, master, follower);
+  if (master.info.role === "master") return underWay(partition, handover);
+  if (!isDetached(master.info)) {
+    return usual(over(partition), `${from} was made a replica by another client`);
+  }
+  return afterStepDown(partition, handover, master, follower);
 }
 
 function isLost(master: NodeHealth, partition: PartitionView): boolean {
@@ -111,26 +116,20 @@ function unfitness(node: NodeView, input: HandoverInput): string | undefined {
   return undefined;
 }
 
-/** The pause must be in force, and the master's offset must be sampled during it. */
-function afterPause(
-  input: HandoverInput,
-  handover: Handover,
+/** Whether the master that hands over may step down: its pause is in force, its offset was sampled during the pause, and
+    the replica, which still streams, has reached it. */
+export function mayStepDown(
   master: Up,
-  target: Up,
-): HandoverStep {
-  const { partition, pauses, nowMs, nodes } = input;
-  const { from, to } = handover;
-  if (master.info.role !== "master") {
-    return usual(over(partition), `${from} was made a replica by another client`);
-  }
-  const pause = pauses.get(from);
-  const isPaused = isPausedAt(pause, nowMs) && master.askedAtMs > pause.sinceMs;
-  const view = nodes.find(({ name }) => name === from);
-  const isStreaming = view !== undefined && isFollowing(target.info, view) && target.info.isLinkUp;
-  if (!isPaused || !isStreaming || target.info.offset < master.info.offset) {
-    return underWay(partition, handover);
-  }
-  return underWay(partition, { from, to, phase: "step-down" });
+  from: NodeView,
+  target: NodeHealth | undefined,
+  pause: Pause | undefined,
+  nowMs: number,
+): boolean {
+  if (target?.kind !== "up" || !isPausedAt(pause, nowMs)) return false;
+  const isStreaming = isFollowing(target.info, from) && target.info.isLinkUp;
+  return (
+    master.askedAtMs > pause.sinceMs && isStreaming && target.info.offset >= master.info.offset
+  );
 }
 
 /**
@@ -146,14 +145,12 @@ function hasReached(target: Up["info"], master: Up["info"]): boolean {
 /** The offset of a detached node does not grow, so a node that has reached it has everything. */
 function afterStepDown(
   partition: PartitionView,
-  { from, to, phase }: Handover,
+  handover: Handover,
   master: Up,
   target: Up,
 ): HandoverStep {
-  const isSteppedDown = master.info.role === "replica";
-  if (!isSteppedDown || !hasReached(target.info, master.info)) {
-    return underWay(partition, { from, to, phase });
-  }
+  if (!hasReached(target.info, master.info)) return underWay(partition, handover);
+  const { from, to } = handover;
   const handedOver = without(withoutMaster(partition, from), "handsBack");
   return { kind: "under-way", partition: { ...handedOver, promoting: to } };
 }
@@ -170,7 +167,6 @@ function cancel(
   why: string,
 ): HandoverStep {
   const { from } = handover;
-  if (handover.phase === "pause") return usual(over(partition), why);
   if (master.kind !== "up" || stale.has(from)) return underWay(partition, handover);
   if (master.info.role === "master") return usual(over(partition), why);
   return {

@@ -6,7 +6,6 @@ import type { PartitionView, View } from "../../../core/view.ts";
 import { dataNodesByPartition } from "../by-partition.ts";
 import { attemptMsOf, decideHandover, type HandoverStep } from "./handover.ts";
 import { decideHandoverRequests, refusedAfterFailure, ownWish } from "./handover-wish.ts";
-import type { Pauses } from "../pauses.ts";
 import { decideRetirement, type RetireMarks } from "./retire.ts";
 import { staleNodesOf } from "../nodes/stale-nodes.ts";
 import type { NodeHealth } from "../nodes/node-health.ts";
@@ -40,7 +39,6 @@ export interface PlannedInput {
   readonly view: View;
   readonly nodeHealth: ReadonlyMap<string, NodeHealth>;
   readonly requests: readonly Request[];
-  readonly pauses: Pauses;
   /** node -> since when no command can still reach it. */
   readonly acknowledgedAtMs: ReadonlyMap<string, number>;
   readonly memory: PlanMemory;
@@ -62,7 +60,7 @@ export interface Planned {
 const NOBODY: ReadonlySet<string> = new Set();
 
 export function decidePlanned(input: PlannedInput): Planned {
-  const { view, nodeHealth, requests, pauses, settings, nowMs } = input;
+  const { view, nodeHealth, requests, settings, nowMs } = input;
   const byPartition = dataNodesByPartition(view.nodes);
   const wishInput = { view, nodeHealth, nowMs, freshMs: settings.downAfterMs / 2 };
   const asked = decideHandoverRequests(requests, wishInput);
@@ -97,7 +95,6 @@ export function decidePlanned(input: PlannedInput): Planned {
       partition,
       nodes,
       nodeHealth,
-      pauses,
       stale: isIdle ? NOBODY : staleNodesOf(nodes, nodeHealth, input.acknowledgedAtMs),
       wish: asked.wishes.get(partition.index) ?? (isPatient ? undefined : alphasWish()),
       nowMs,
