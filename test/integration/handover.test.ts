@@ -91,7 +91,9 @@ describe("twine-failover NODE", () => {
       return (partition?.handover ?? null) !== null || partition?.master !== "a1";
     });
     // A tool that could not ask says why.
-    const failed = asked.then((ran) => (ran.code === 0 ? begun : Promise.reject(new Error(ran.err))));
+    const failed = asked.then((ran) =>
+      ran.code === 0 ? begun : Promise.reject(new Error(ran.err)),
+    );
     const view = await Promise.race([begun, failed]);
     await cluster.kill(view.alpha);
     expect((await asked).code).toBe(0);
