@@ -126,9 +126,9 @@ function rowOf({ name, operations, seconds, errors, longestGapMs, handovers }: C
   return `| ${words.join(" | ")} |`;
 }
 
-async function keepLogs({ host }: EngineFleet): Promise<void> {
+async function keepLogs(engines: EngineFleet): Promise<void> {
   for (const name of HOSTS) {
-    const { docker, endpoint } = host(name);
+    const { docker, endpoint } = engines.host(name);
     for (const { Id: id, Names: names } of await docker.listContainers({ all: true })) {
       const file = resolve(`${json}-logs${names[0] ?? id}.log`);
       mkdirSync(dirname(file), { recursive: true });
