@@ -1,13 +1,14 @@
 // The test engines themselves: what a killed run leaves is swept by the next one, and what cuts the power of a host.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { readFile, readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { startTimeOf } from "../../infra/local/processes/processes.ts";
 import { REDIS_IMAGE, importBaseImages } from "../support/base-images.ts";
+import { CONTAINER_GROUP } from "../support/container-shares.ts";
 import { startEngines, type EngineFleet, type EngineHost } from "../support/docker-engines.ts";
 import { isMissingForPulumi } from "./requirements.ts";
 
@@ -67,6 +68,21 @@ describe.skipIf(isMissingForPulumi())("the engines of the tests", () => {
     const spaces = await readdir("/run/netns");
     expect(spaces.filter((name) => name.startsWith(`twine-${other.pid}-`))).toEqual([]);
     expect(existsSync(join(tmpdir(), `twine-engines-${other.pid}`))).toBe(false);
+  });
+
+  test("containers have a group of their own, with more processor time than one process has", async () => {
+    fleet = await startEngines(["db1"]);
+    const host = fleet.host("db1");
+    await importBaseImages([host], fleet.folder);
+    const pid = await startRedis(host);
+    expect(await readFile(`/proc/${pid}/cgroup`, "utf8")).toContain(`${CONTAINER_GROUP}/`);
+    const files = ["cpu/GROUP/cpu.shares", "GROUP/cpu.weight"].map((file) =>
+      join("/sys/fs/cgroup", file.replace("GROUP", CONTAINER_GROUP)),
+    );
+    const shares = files
+      .filter((file) => existsSync(file))
+      .map((file) => readFileSync(file, "utf8"));
+    for (const share of shares) expect(Number(share)).toBeGreaterThan(1024);
   });
 
   test("a host that lost its power has its containers again once it is back", async () => {

@@ -15,6 +15,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import Docker from "dockerode";
+import { CONTAINER_GROUP, shareProcessors } from "./container-shares.ts";
 import { claimFolder, killProcesses, removeRun, spaceOf, sweepLeftOvers } from "./engine-sweep.ts";
 import { until } from "./redis-server.ts";
 
@@ -60,6 +61,7 @@ export async function startEngines(
   await sweepLeftOvers();
   // What an earlier fleet of this same process left, when it could not be stopped.
   await removeRun(process.pid);
+  await shareProcessors();
   const folder = await claimFolder();
   const hosts = new Map<string, Host>();
   const stop = async (): Promise<void> => {
@@ -176,6 +178,7 @@ class Host implements EngineHost {
     const options = [
       `--data-root ${own("data")} --exec-root ${own("exec")} --pidfile ${own("docker.pid")}`,
       `-H ${this.endpoint} --exec-opt native.cgroupdriver=cgroupfs`,
+      `--cgroup-parent ${CONTAINER_GROUP}`,
       ...this.#options,
       isPods ? "" : "--bridge none --iptables=false --ip-forward=false",
     ];
