@@ -76,7 +76,7 @@ export class ClusterWatch {
 
   /** The images of one place, with the names that images.ts gives them. */
   images(place: string, host: string, runtime: RuntimeSource, component: pulumi.Resource): void {
-    const { redisImage, platform } = this.#settings;
+    const { redisImage, nutcrackerImage, platform } = this.#settings;
     const redis = { key: "twine:redisImage", example: EXAMPLES.redisImage };
     const ours = { key: "twine:runtimeImage", example: EXAMPLES.runtimeImage };
     const isBuilt = typeof runtime !== "string";
@@ -108,6 +108,14 @@ export class ClusterWatch {
         kind: "build",
         what: `the monitors' image, of twine-runtime and ${redisImage}`,
         setting: ours,
+        host,
+        component,
+        platform,
+      })
+      .set(watchKey("build", `${place}-twemproxy-build`), {
+        kind: "build",
+        what: `the routers' image, of twine-runtime and ${nutcrackerImage ?? "Debian's nutcracker"}`,
+        setting: { key: "twine:nutcrackerImage", example: EXAMPLES.nutcrackerImage },
         host,
         component,
         platform,

@@ -252,10 +252,14 @@ function createHosts(making: Making, parent: pulumi.Resource): Map<string, Host>
 /** The images of one engine; `resource` is its provider's name. */
 function imageSource(making: Making, resource: string): ImageSource {
   const { config, runtime, watch } = making;
-  const { redisImage, platform } = making.settings;
+  const { redisImage, nutcrackerImage, platform } = making.settings;
   const buildPlatform = typeof runtime === "string" ? undefined : watch.platform(resource);
   const hasBackups = config.settings.backupDirs.length > 0;
-  return { redisImage, runtime, platform, buildPlatform, hasBackups };
+  const hasTwemproxy = config.settings.router === "twemproxy";
+  return {
+    ...{ redisImage, runtime, platform, buildPlatform, hasBackups },
+    ...{ hasTwemproxy, nutcrackerImage },
+  };
 }
 
 /** In the order of the chain: a service is created after those that it waits for. */
@@ -337,7 +341,7 @@ function createNode(
     ...filesInput(making, planned, service),
     backupFolder: service.kind === "monitor" ? making.backupFolder : undefined,
     name: `${making.stackName}-${service.name}`,
-    image: imageOf(service.kind, host.images),
+    image: imageOf(service, host.images),
     networkMode: host.networkMode,
     isInPod: settings.engine !== undefined,
     extraHosts: [...(settings.hosts ?? [])].flatMap(([name, { address }]) =>

@@ -6,10 +6,10 @@
 // came from another node, replacing that node would replace all nodes at once.
 import type * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { runsRedis, type NodeKind } from "../../runtime/core/cluster.ts";
+import type { NodeKind } from "../../runtime/core/cluster.ts";
 import { assert } from "../../runtime/core/errors.ts";
 import { CONTAINER_PATHS, HANDOVER_WITHIN_S } from "../plan/container-files.ts";
-import type { PlannedFile, PlannedService } from "../plan/plan.ts";
+import { usesRedisImage, type PlannedFile, type PlannedService } from "../plan/plan.ts";
 import type { UserFile } from "../plan/user-files.ts";
 import { renderFile } from "../render/render-file.ts";
 import { BACKUP_FOLDER } from "./backup-settings.ts";
@@ -83,8 +83,8 @@ export function hardening(
 /** The container of one service, without its files: see uploadsOf(). */
 export function containerArgs(input: ContainerInput): docker.ContainerArgs {
   const { service } = input;
-  const isRedis = runsRedis(service.kind);
-  const user = userOf(service.kind);
+  const isRedis = usesRedisImage(service);
+  const user = userOf(service);
   const graceS = Math.ceil(service.graceMs / 1000) + (service.kind === "data" ? graceForData : 0);
   return {
     ...hardening(input.memoryBytes, input.labels),
@@ -129,8 +129,8 @@ function volumesOf({
   return volumes.length === 0 ? {} : { volumes };
 }
 
-function userOf(kind: NodeKind): string {
-  return runsRedis(kind) ? REDIS_USER : RUNTIME_USER;
+function userOf(service: PlannedService): string {
+  return usesRedisImage(service) ? REDIS_USER : RUNTIME_USER;
 }
 
 /** The handover comes first, then Redis is stopped. */
@@ -177,7 +177,7 @@ function runtimeCommand({
 
 /** The files of the service in /etc/twine. */
 export function uploadsOf(input: FilesInput): docker.types.input.ContainerUpload[] {
-  const user = userOf(input.service.kind);
+  const user = userOf(input.service);
   const planned = input.files
     .filter((file) => file.path.startsWith(`${input.service.folder}/`))
     .map((file) => uploadOf(input, file, user));

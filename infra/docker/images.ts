@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { relative, sep } from "node:path";
-import { runsRedis, type NodeKind } from "../../runtime/core/cluster.ts";
+import { usesRedisImage, type PlannedService } from "../plan/plan.ts";
 import type { ImageContext } from "./image-context.ts";
 
 export interface Images {
@@ -14,6 +14,8 @@ export interface Images {
   readonly runtime: pulumi.Output<string>;
   /** The runtime's, or with backups the one that has a redis-server, too. */
   readonly monitor: pulumi.Output<string>;
+  /** The runtime's, with `router twemproxy` the one that has nutcracker, too. */
+  readonly router: pulumi.Output<string>;
 }
 
 /** Either an image's name, or the context to build one from. */
@@ -32,6 +34,10 @@ export interface ImageSource {
   readonly buildPlatform: pulumi.Input<string | undefined>;
   /** Monitors take and restore backups, which needs a redis-server beside them. */
   readonly hasBackups: boolean;
+  /** Routers are twemproxies, which need nutcracker beside them. */
+  readonly hasTwemproxy: boolean;
+  /** An image with nutcracker in it. Absent: Debian's package is installed while the image is built. */
+  readonly nutcrackerImage: string | undefined;
 }
 
 /** The images on one engine. `place` distinguishes them when there are several engines. */
@@ -49,16 +55,23 @@ export function engineImages(
     typeof context === "string" || !source.hasBackups
       ? runtime
       : monitorImage(place, { source, context, redis }, options);
-  return { redis: redis.imageId, runtime: runtime.imageId, monitor: monitor.imageId };
+  const router =
+    typeof context === "string" || !source.hasTwemproxy
+      ? runtime
+      : twemproxyImage(place, { source, context, redis }, options);
+  return {
+    ...{ redis: redis.imageId, runtime: runtime.imageId },
+    ...{ monitor: monitor.imageId, router: router.imageId },
+  };
 }
 
 /** The image of a node's container. */
 export function imageOf(
-  kind: NodeKind,
-  { redis, runtime, monitor }: Images,
+  service: Pick<PlannedService, "kind" | "stack">,
+  { redis, monitor, router }: Images,
 ): pulumi.Output<string> {
-  if (runsRedis(kind)) return redis;
-  return kind === "monitor" ? monitor : runtime;
+  if (usesRedisImage(service)) return redis;
+  return service.kind === "monitor" ? monitor : router;
 }
 
 function remoteImage(
@@ -86,14 +99,16 @@ function runtimeImage(
   return remoteImage(`${place}-runtime`, tag, source, { ...options, dependsOn: [built] });
 }
 
+interface BuiltFrom {
+  readonly source: ImageSource;
+  readonly context: ImageContext;
+  readonly redis: docker.RemoteImage;
+}
+
 /** Of the same context; its redis-server is that of the cluster's own Redis image, which must be on the engine before. */
 function monitorImage(
   place: string,
-  from: {
-    readonly source: ImageSource;
-    readonly context: ImageContext;
-    readonly redis: docker.RemoteImage;
-  },
+  from: BuiltFrom,
   options: pulumi.CustomResourceOptions,
 ): docker.RemoteImage {
   const { source, context, redis } = from;
@@ -111,25 +126,53 @@ export function monitorTag({ tag }: ImageContext, redisImage: string): string {
   return `twine-monitor:${hash.slice(0, 12)}`;
 }
 
+/** Of the same context, with nutcracker. The only build that may need a network: for Debian's package. */
+function twemproxyImage(
+  place: string,
+  { source, context, redis }: BuiltFrom,
+  options: pulumi.CustomResourceOptions,
+): docker.RemoteImage {
+  const { redisImage, nutcrackerImage, buildPlatform: platform } = source;
+  const tag = twemproxyTag(context, nutcrackerImage);
+  // An engine without BuildKit builds every stage above the target.
+  const args = {
+    REDIS_IMAGE: redisImage,
+    ...(nutcrackerImage === undefined ? {} : { NUTCRACKER_IMAGE: nutcrackerImage }),
+  };
+  const network = nutcrackerImage === undefined ? "default" : "none";
+  const build = { context, target: "twemproxy", tag, platform, args, network } as const;
+  const built = builtImage(`${place}-twemproxy`, build, { ...options, dependsOn: [redis] });
+  return remoteImage(`${place}-twemproxy`, tag, source, { ...options, dependsOn: [built] });
+}
+
+/** e.g. twine-twemproxy:3f2a91c04d7e: another Twine or another source of nutcracker is another tag. */
+export function twemproxyTag({ tag }: ImageContext, nutcrackerImage: string | undefined): string {
+  const hash = createHash("sha256")
+    .update(`${tag}\0${nutcrackerImage ?? ""}`)
+    .digest("hex");
+  return `twine-twemproxy:${hash.slice(0, 12)}`;
+}
+
 /** The tag is a hash of the content, so it is known beforehand, and the build comes first by order only. */
 function builtImage(
   resource: string,
   build: {
     readonly context: ImageContext;
-    readonly target: "runtime" | "monitor";
+    readonly target: "runtime" | "monitor" | "twemproxy";
     readonly tag: string;
     readonly platform: pulumi.Input<string | undefined>;
     readonly args?: Readonly<Record<string, string>>;
+    /** none unless given: what a build runs asks nobody, and there are engines whose containers reach nobody. */
+    readonly network?: "none" | "default";
   },
   options: pulumi.CustomResourceOptions,
 ): docker.Image {
-  const { tag, target, platform, args } = build;
+  const { tag, target, platform, args, network = "none" } = build;
   const context = fromProviderFolder(build.context.folder);
   const dockerfile = `${context}/Dockerfile`;
   const inputs = {
     ...{ context, dockerfile, target, platform, ...(args === undefined ? {} : { args }) },
-    // What it runs asks nobody, and there are engines whose containers reach nobody.
-    network: "none",
+    network,
   };
   return new docker.Image(
     `${resource}-build`,

@@ -37,7 +37,7 @@ export interface Connection {
 export interface ClusterOutputs {
   /** redis:// URLs, rediss:// with a tls-cert; secret when they contain a password. */
   readonly routerUrls: pulumi.Output<readonly string[]>;
-  /** http:// URLs of the monitors: /healthz, /status.json. */
+  /** http:// URLs of the monitors: /healthz, /status.json. None with `failover sentinel`. */
   readonly monitorUrls: pulumi.Output<readonly string[]>;
   readonly nodes: pulumi.Output<readonly NodeOutput[]>;
   /** Digest of the deployed twine.conf, the same as in the view. */
@@ -65,15 +65,19 @@ interface Place {
 
 export function outputsOf(input: OutputsInput): ClusterOutputs {
   const { plan, password } = input;
-  const tls = input.config.settings.tlsCert !== undefined;
+  const { tlsCert, router, failover } = input.config.settings;
+  const tls = tlsCert !== undefined;
+  // twemproxy has no users: the password alone is sent.
+  const user = router === "twemproxy" ? "" : "app";
   const routers = placesOf(input, "router", "router");
   const passwordOrNone = password ?? pulumi.output<string | undefined>(undefined);
   return {
     routerUrls: passwordOrNone.apply((secret) =>
-      routers.map((place) => redisUrl(place, tls, secret)),
+      routers.map((place) => redisUrl(place, tls, user, secret)),
     ),
     monitorUrls: pulumi.output(
-      placesOf(input, "monitor", "http").map(
+      // A Sentinel has no HTTP port.
+      (failover === "sentinel" ? [] : placesOf(input, "monitor", "http")).map(
         ({ host, port }) => `http://${bracketed(host)}:${port}`,
       ),
     ),
@@ -84,7 +88,7 @@ export function outputsOf(input: OutputsInput): ClusterOutputs {
       cluster: plan.cluster,
       routers,
       tls,
-      username: secret === undefined ? null : "app",
+      username: secret === undefined || user === "" ? null : user,
       password: secret ?? null,
     })),
   };
@@ -129,8 +133,13 @@ function keptVolumesOf({ settings, config, nodes }: OutputsInput): KeptVolume[] 
   });
 }
 
-function redisUrl({ host, port }: Place, tls: boolean, password: string | undefined): string {
-  const who = password === undefined ? "" : `app:${encodeURIComponent(password)}@`;
+function redisUrl(
+  { host, port }: Place,
+  tls: boolean,
+  user: string,
+  password: string | undefined,
+): string {
+  const who = password === undefined ? "" : `${user}:${encodeURIComponent(password)}@`;
   return `${tls ? "rediss" : "redis"}://${who}${bracketed(host)}:${port}`;
 }
 

@@ -30,6 +30,8 @@ export interface DockerSettingsArgs {
   readonly redisImage?: string;
   /** Image of Twine's own runtime; built from infra/image when absent. */
   readonly runtimeImage?: string;
+  /** An image with nutcracker in it, for `router twemproxy`; Debian's package when absent. */
+  readonly nutcrackerImage?: string;
   /** The platform of both images, e.g. "linux/amd64"; each engine's own when absent. */
   readonly platform?: string;
   /** The cluster's password, one word; without it everything is reachable only on 127.0.0.1 or in the pods' network. */
@@ -55,6 +57,7 @@ export interface DockerSettingsArgs {
 export interface DockerSettings extends Places {
   readonly redisImage: string;
   readonly runtimeImage: string | undefined;
+  readonly nutcrackerImage: string | undefined;
   readonly platform: string | undefined;
   readonly hasPassword: boolean;
   readonly protectData: boolean;
@@ -75,6 +78,7 @@ export const EXAMPLES: Readonly<Record<keyof DockerSettingsArgs, string>> = Obje
   engineAccess: "pulumi config set --path twine:engineAccess.certPath /etc/docker/certs",
   redisImage: `pulumi config set twine:redisImage ${DEFAULT_REDIS_IMAGE}`,
   runtimeImage: "pulumi config set twine:runtimeImage registry.example.com/twine-runtime:0.1.0",
+  nutcrackerImage: "pulumi config set twine:nutcrackerImage registry.example.com/nutcracker:0.5",
   platform: "pulumi config set twine:platform linux/amd64",
   password: "pulumi config set --secret twine:password 'one-long-word'",
   oldPassword: "pulumi config set --secret twine:oldPassword 'the-word-before'",
@@ -96,18 +100,15 @@ type Complain = (
   where?: { readonly path?: string; readonly example?: string },
 ) => void;
 
-/** Their files are planned for containers, but Twine has no image with nutcracker, and no volume keeps Sentinel's state. */
-function stackProblems({ settings: { router, failover } }: ClusterConfig): Problem[] {
-  const lines = [
-    ...(router === "twemproxy" ? ["router twemproxy"] : []),
-    ...(failover === "sentinel" ? ["failover sentinel"] : []),
-  ];
-  if (lines.length === 0) return [];
+/** Two containers share no file. */
+function stagingProblems({ settings: { twemproxyStaging } }: ClusterConfig): Problem[] {
+  if (twemproxyStaging === undefined) return [];
   return [
     {
-      code: "DOCKER_STACK",
-      message: `${lines.join(" and ")} of twine.conf run as processes of a host, not in containers`,
-      remedy: "use twine-setup and twine-start on each host, or router twine and failover twine",
+      code: "DOCKER_STAGING",
+      message:
+        "twemproxy-staging of twine.conf is a file that Sentinel and twemproxy share, and containers share none",
+      remedy: "remove the line: without it twine-twemproxy asks Sentinel by itself",
     },
   ];
 }
@@ -126,13 +127,14 @@ export function checkSettings(
     const remedy = `for example: ${example}`;
     problems.push({ code: "DOCKER_SETTING", message: `twine:${key}${path} ${message}`, remedy });
   };
-  problems.push(...unknownKeys(args), ...stackProblems(config));
+  problems.push(...unknownKeys(args), ...stagingProblems(config));
   const hasPassword = args.password !== undefined;
   const places = placesOf(args, config, hasPassword, complain);
   const settings: DockerSettings = {
     ...places,
     redisImage: imageOf("redisImage", args.redisImage, complain) ?? DEFAULT_REDIS_IMAGE,
     runtimeImage: imageOf("runtimeImage", args.runtimeImage, complain),
+    nutcrackerImage: imageOf("nutcrackerImage", args.nutcrackerImage, complain),
     platform: platformOf(args.platform, complain),
     hasPassword,
     protectData: booleanOf("protectData", args.protectData, complain),
@@ -141,7 +143,7 @@ export function checkSettings(
     dataMemoryBytes: memoryOf(args.memory, config, complain),
     labels: labelsOf(args.labels, complain),
   };
-  checkPasswords(args, complain);
+  checkPasswords(args, config, complain);
   checkSmtpPassword(args, config, complain);
   checkBackup(args.backup, config, (message, where) => {
     complain("backup", message, where);
@@ -164,7 +166,11 @@ function unknownKeys(args: DockerSettingsArgs): Problem[] {
     });
 }
 
-function checkPasswords({ password, oldPassword }: DockerSettingsArgs, complain: Complain): void {
+function checkPasswords(
+  { password, oldPassword }: DockerSettingsArgs,
+  { settings: { router } }: ClusterConfig,
+  complain: Complain,
+): void {
   for (const [key, value] of [
     ["password", password],
     ["oldPassword", oldPassword],
@@ -175,6 +181,8 @@ function checkPasswords({ password, oldPassword }: DockerSettingsArgs, complain:
   if (oldPassword === undefined) return;
   const example = "pulumi config rm twine:oldPassword";
   if (password === undefined) complain("oldPassword", "is set without twine:password", { example });
+  else if (router === "twemproxy")
+    complain("oldPassword", "is set, and twemproxy has one password only", { example });
   else if (typeof password === "string" && password === oldPassword) {
     complain("oldPassword", "is the same as twine:password", { example });
   }
@@ -219,7 +227,7 @@ export function smtpPasswordFault(password: string): string | undefined {
 }
 
 function imageOf(
-  key: "redisImage" | "runtimeImage",
+  key: "redisImage" | "runtimeImage" | "nutcrackerImage",
   value: unknown,
   complain: Complain,
 ): string | undefined {

@@ -9,6 +9,7 @@ import { completeConfig } from "../../runtime/core/conf/complete.ts";
 import { monitorNeedsRestart, routerNeedsRestart } from "../../runtime/core/conf/needs-restart.ts";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
 import type { ClusterConfig, NodeKind } from "../../runtime/core/cluster.ts";
+import type { PlannedService } from "./plan.ts";
 import { confChange } from "./setting-changes.ts";
 
 /** Name in /etc/twine -> content. */
@@ -22,7 +23,10 @@ export type ContainerChange =
 
 /** Read by the entrypoint and the health check each time they run, or by a router and a monitor on SIGHUP. */
 const READ_AGAIN: Readonly<Record<"redis" | "runtime", ReadonlySet<string>>> = {
-  redis: new Set(["health.sh", "status-nodes", "secret-health", "secret-replica"]),
+  redis: new Set([
+    ...["health.sh", "status-nodes", "sentinels"],
+    ...["secret-health", "secret-replica", "secret-sentinel"],
+  ]),
   runtime: new Set([
     "password",
     ...["router-users", "tls-cert.pem", "tls-key.pem", "tls-ca.pem"],
@@ -30,9 +34,11 @@ const READ_AGAIN: Readonly<Record<"redis" | "runtime", ReadonlySet<string>>> = {
   ]),
 };
 
+type ChangedService = Pick<PlannedService, "kind" | "name" | "stack">;
+
 /** For the container of `node`. */
 export function containerChange(
-  { kind, name }: { readonly kind: NodeKind; readonly name: string },
+  { kind, name, stack }: ChangedService,
   before: ContainerFiles,
   now: ContainerFiles,
 ): ContainerChange {
@@ -44,7 +50,10 @@ export function containerChange(
     const why =
       was === undefined || is === undefined
         ? `${file} ${was === undefined ? "is new" : "is gone"}`
-        : reasonFor({ kind, name }, file, was, is);
+        : stack === undefined
+          ? reasonFor({ kind, name }, file, was, is)
+          : // Sentinel and twemproxy read their files at their start alone.
+            file;
     if (why !== undefined) return { kind: "replaced", why };
   }
   return { kind: "running", files };

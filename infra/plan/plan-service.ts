@@ -7,7 +7,13 @@ import {
 } from "../../runtime/core/cluster.ts";
 import { CONTAINER_PATHS } from "./container-files.ts";
 import { userFiles, type UserFile, type UserFileDirective } from "./user-files.ts";
-import type { HealthCheck, PlanOptions, PlannedPort, PlannedService } from "./plan.ts";
+import type {
+  HealthCheck,
+  PlanOptions,
+  PlannedPort,
+  PlannedService,
+  StackProgram,
+} from "./plan.ts";
 
 /** Status nodes come first, because all others read the view from them; routers last, because they need the view. */
 const ORDER: Readonly<Record<NodeKind, number>> = { status: 0, data: 1, monitor: 2, router: 3 };
@@ -29,13 +35,14 @@ export function planService(
   after?: readonly string[],
 ): PlannedService {
   const isRedis = runsRedis(node.kind);
-  const isSentinel = node.kind === "monitor" && settings.failover === "sentinel";
+  const stack = stackProgram(node, settings);
+  const isSentinel = stack === "sentinel";
   const isInFolder = (options.placement ?? "folders") === "folders";
-  const isTwines = !isSentinel && !isTwemproxy(node, settings);
-  const files = isInFolder || !isTwines ? [] : userFilesOf(node.kind, settings);
+  const files = isInFolder || stack !== undefined ? [] : userFilesOf(node.kind, settings);
   return {
     name: node.name,
     kind: node.kind,
+    ...(stack === undefined ? {} : { stack }),
     command: isSentinel ? sentinelCommand(options) : commandOf(node, settings, options),
     folder: node.name,
     ...(isRedis || (node.kind === "monitor" && !isInFolder) ? { dataFolder: "data" } : {}),
@@ -50,9 +57,15 @@ export function planService(
   };
 }
 
+/** The program that a node runs instead of Twine's own; undefined for all others. */
+export function stackProgram(node: ClusterNode, settings: Settings): StackProgram | undefined {
+  if (node.kind === "monitor" && settings.failover === "sentinel") return "sentinel";
+  return node.kind === "router" && settings.router === "twemproxy" ? "twemproxy" : undefined;
+}
+
 /** twemproxy listens on one address, and ends in its own way. */
 function isTwemproxy(node: ClusterNode, settings: Settings): boolean {
-  return node.kind === "router" && settings.router === "twemproxy";
+  return stackProgram(node, settings) === "twemproxy";
 }
 
 function drainMs(node: ClusterNode, settings: Settings): number {

@@ -4,7 +4,7 @@
 //   Plan -> hosts -> files     (a template, its values, the names of its secrets)
 //                 -> services  (what runs, where, on which ports, in which order)
 import type { RedisUser } from "../../runtime/core/credentials.ts";
-import type { NodeKind } from "../../runtime/core/cluster.ts";
+import { runsRedis, type NodeKind } from "../../runtime/core/cluster.ts";
 import type { Problem } from "../../runtime/core/errors.ts";
 import type { UserFile } from "./user-files.ts";
 
@@ -45,10 +45,20 @@ export interface PlannedPort {
   readonly purpose: "redis" | "http" | "sentinel" | "router" | "stats";
 }
 
+/** Whether a service is a container of twine:redisImage: redis-server, as a node or as a Sentinel. */
+export function usesRedisImage({ kind, stack }: Pick<PlannedService, "kind" | "stack">): boolean {
+  return runsRedis(kind) || stack === "sentinel";
+}
+
+/** A program that takes the place of Twine's own: a monitor line's Sentinel, a router line's twemproxy. */
+export type StackProgram = "sentinel" | "twemproxy";
+
 export interface PlannedService {
   /** The node's name. */
   readonly name: string;
   readonly kind: NodeKind;
+  /** Absent for redis-servers and Twine's own programs. */
+  readonly stack?: StackProgram;
   /** Program and arguments. "redis-server" and the Twine bins are resolved by the applier; file arguments are
       relative to the service's folder. */
   readonly command: readonly string[];

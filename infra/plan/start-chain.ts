@@ -4,7 +4,8 @@
 //                                   \-> b3 -> b2 -> b1 -/
 //
 // A data node is healthy once it has its role, which monitors give, so monitors come before data nodes; and they need the
-// status nodes. Within a partition the order is from the last node to the first, one at a time, because this order can't
+// status nodes. With `failover sentinel` there are none, and a data node has its role from its own redis.conf, so Sentinels
+// come after the data nodes: a Sentinel that does not find the first masters would make others master. Within a partition the order is from the last node to the first, one at a time, because this order can't
 // know the roles and the alpha prefers the first node as master. Two status nodes or two monitors are never down at once
 // either: a majority of each stays.
 import { nodesOf, type ClusterConfig, type ClusterNode } from "../../runtime/core/cluster.ts";
@@ -20,13 +21,15 @@ export function startChain(config: ClusterConfig): ReadonlyMap<string, readonly 
     }
     return before;
   };
+  const isSentinel = config.settings.failover === "sentinel";
+  const monitors = nodesOf(config, "monitor");
   const statusUp = queue(nodesOf(config, "status"), []);
-  const monitorsUp = queue(nodesOf(config, "monitor"), statusUp);
+  const monitorsUp = isSentinel ? [] : queue(monitors, statusUp);
   const data = nodesOf(config, "data");
   const partitions = [...new Set(data.map((node) => node.partition))].sort((a, b) => a - b);
   const dataUp = partitions.flatMap((partition) =>
     queue(data.filter((node) => node.partition === partition).reverse(), monitorsUp),
   );
-  queue(nodesOf(config, "router"), dataUp);
+  queue(nodesOf(config, "router"), isSentinel ? queue(monitors, dataUp) : dataUp);
   return after;
 }

@@ -22,7 +22,8 @@ export function renderFile(
   const secrets = Object.fromEntries(
     Object.entries(file.secrets).map(([name, secret]) => [name, secretText(secret, password)]),
   );
-  return compiled(text)({ ...file.values, secrets });
+  const partials = text.includes("{{> ") ? { partials: Object.fromEntries(templates) } : {};
+  return compiled(text)({ ...file.values, secrets }, partials);
 }
 
 const handlebars = Handlebars.create();

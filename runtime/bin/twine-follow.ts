@@ -14,9 +14,10 @@ import { EXIT, TwineError } from "../core/errors.ts";
 import type { FollowRequest } from "../core/request.ts";
 import type { View } from "../core/view.ts";
 import { addressFrom, type ImportedNode } from "../move/import/imported.ts";
-import { goBack, type BackOptions } from "../move/follow/go-back.ts";
+import { begin } from "../move/follow/begin.ts";
+import { goBack, stay, type BackOptions } from "../move/follow/go-back.ts";
 import { OldMaster } from "../move/follow/old-master.ts";
-import { copyFromOwn, copyWith, nodesOfPartition, onEach } from "../move/follow/own-nodes.ts";
+import { copyFromOwn, nodesOfPartition, onEach } from "../move/follow/own-nodes.ts";
 import { requireNoPassword } from "../move/place-url.ts";
 import { bodyOf, switchOver } from "../move/follow/switch-over.ts";
 import { systemClock } from "../ports/clock.ts";
@@ -26,7 +27,6 @@ import { readChosenView } from "../register/chosen-view.ts";
 import { openSharedHashes } from "../register/shared-hashes.ts";
 
 const ANSWER_WITHIN_MS = 15_000;
-const COPY_WITHIN_MS = 30_000;
 
 interface Options extends ToolOptions {
   readonly switch?: boolean;
@@ -97,13 +97,13 @@ function actionOf(args: readonly string[], options: Options): Act {
     if (partition < 0)
       throw usage("PARTITION_BAD", `'${partitionText}' is no partition`, "give its number");
     const old = addressOfUrl(url ?? "");
-    return (context) => begin(partition, old, context);
+    return (context) => begin(context.view, partition, old, context).then(() => []);
   }
   if (options.switch === true && options.oldIsGone === true) return takeWhatWasCopied;
   if (options.switch === true) return (context) => switchOver(context.view, context);
   if (options.back === true) return (context) => goBack(context.view, context).then(() => []);
-  const step = options.stay === true ? "stay" : "finish";
-  return (context) => forEach(step, context);
+  if (options.stay === true) return (context) => stay(context.view, context).then(() => []);
+  return finish;
 }
 
 function addressOfUrl(url: string): ImportedNode {
@@ -148,50 +148,6 @@ async function openContext(config: ClusterConfig, options: Options): Promise<Con
   };
 }
 
-/** The nodes get the old master's password before they follow it. */
-async function begin(
-  partition: number,
-  old: ImportedNode,
-  context: Context,
-): Promise<readonly string[]> {
-  const nodes = nodesOfPartition(context.view, partition);
-  const server = await OldMaster.open(old, context.source);
-  try {
-    const { isMaster, follows } = await server.state();
-    if (!isMaster) {
-      throw new TwineError({
-        code: "OLD_NOT_MASTER",
-        message: `${server.address} is no master: it follows ${follows}`,
-        remedy: `twine-follow ${partition} redis://${follows}`,
-      });
-    }
-  } finally {
-    server.close();
-  }
-  const body = bodyOf("begin", { partition, following: old }, context);
-  const message = await context.ask(body, ANSWER_WITHIN_MS);
-  await copyWith(nodes, context.sourcePassword, context);
-  const endMs = context.clock.nowMs() + COPY_WITHIN_MS;
-  for (;;) {
-    const { partitions } = await context.readView();
-    const following = partitions.find(({ index }) => index === partition)?.following ?? null;
-    if (following?.phase === "copying") break;
-    if (following === null || context.clock.nowMs() > endMs) throw notBegun(partition);
-    await context.clock.delay(100);
-  }
-  context.say(message);
-  return [];
-}
-
-function notBegun(partition: number): TwineError {
-  return new TwineError({
-    code: "NOT_BEGUN",
-    message: `partition ${partition} does not follow: a client has written to it meanwhile, or a node is away`,
-    remedy:
-      "see twine-status; stop the clients of this cluster, empty the partition, and try again",
-  });
-}
-
 /** The old masters are lost: the partitions continue with the copied data. */
 async function takeWhatWasCopied(context: Context): Promise<readonly string[]> {
   for (const { index: partition, following } of context.view.partitions) {
@@ -231,11 +187,10 @@ async function mustBeGone(old: ImportedNode, context: Context): Promise<void> {
   });
 }
 
-async function forEach(step: "stay" | "finish", context: Context): Promise<readonly string[]> {
-  for (const { index: partition, following, cameFrom } of context.view.partitions) {
-    const old = step === "stay" ? following : cameFrom;
-    if (old === undefined || old === null) continue;
-    const body = bodyOf(step, { partition, following: old }, context);
+async function finish(context: Context): Promise<readonly string[]> {
+  for (const { index: partition, cameFrom } of context.view.partitions) {
+    if (cameFrom === undefined || cameFrom === null) continue;
+    const body = bodyOf("finish", { partition, following: cameFrom }, context);
     context.say(await context.ask(body, ANSWER_WITHIN_MS));
   }
   return [];

@@ -2,7 +2,6 @@
 // twine-twemproxy: runs one twemproxy of twine.conf in the foreground and keeps its servers equal to the current masters.
 //   NAME            asks Sentinel (or watches twemproxy-staging), restarts nutcracker with a new nutcracker.yml
 //   NAME --notify   asks Sentinel once and writes twemproxy-staging; Sentinel runs this after a failover
-import { copyFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { listenOn } from "../cli/listen.ts";
 import {
@@ -25,6 +24,7 @@ import { notify } from "../twemproxy/notify.ts";
 import { Nutcracker } from "../twemproxy/nutcracker.ts";
 import { printAddress } from "../twemproxy/pool-file.ts";
 import { nutcrackerProgram } from "../twemproxy/programs.ts";
+import { takePoolFile } from "../twemproxy/take-pool-file.ts";
 import { stagingSource } from "../twemproxy/staging.ts";
 
 interface TwemproxyOptions extends ToolOptions {
@@ -46,7 +46,7 @@ const program = tool({
   .argument("<name>", "a router of twine.conf")
   .argument("[ignored...]", "what Sentinel passes to a script")
   .option("--file <file>", "the nutcracker.yml to keep", "nutcracker.yml")
-  .option("--from <file>", "copy this file there first")
+  .option("--from <file>", "begin with the settings of this file, and with the present masters")
   .option("--notify", "ask Sentinel once and write the file that twemproxy-staging names");
 
 async function main(): Promise<number> {
@@ -56,7 +56,8 @@ async function main(): Promise<number> {
   const node = namedNode(config, "router", program.args[0] ?? "");
   if (config.settings.router !== "twemproxy") throw notTwemproxy(config, node);
   if (options.notify === true) return await notifyOnce(config, options);
-  printWarnings(warnings);
+  // The twine.conf of a container has every setting, also those that have no effect here.
+  if (options.from === undefined) printWarnings(warnings);
   return await run(config, node, options);
 }
 
@@ -71,12 +72,12 @@ async function run(
   options: TwemproxyOptions,
 ): Promise<number> {
   const file = resolve(options.file);
-  if (options.from !== undefined) await copyFile(options.from, file);
   const log = pinoLog(node.name);
   const [host = "127.0.0.1"] = listenOn(node.host, readPassword() !== undefined);
   const staging = stagingOf(config);
   const source =
     staging === undefined ? sentinels(config) : stagingSource(config, staging, systemClock);
+  if (options.from !== undefined) await takePoolFile(options.from, file, source);
   const keeper = new Nutcracker({
     program: nutcrackerProgram(process.env["PATH"] ?? ""),
     file,

@@ -1,5 +1,5 @@
 // by-hand.ts: what somebody wrote to data nodes that he made master by hand: each such write must be in a file.
-import type { DataNode } from "./data-node.ts";
+import type { DataNode, DataNodeWatch } from "./data-node.ts";
 
 /** The name of his process and of his connections. */
 export const OPERATOR = "operator";
@@ -25,3 +25,11 @@ export class ByHand {
       .map(({ node, write }) => `write ${write}, made by hand on ${node}, is in no rescue`);
   }
 }
+
+/** What befalls another system's nodes is no concern of the checkers. */
+export const SILENT: DataNodeWatch = {
+  replicaOf: () => undefined,
+  wrote: () => undefined,
+  listed: () => undefined,
+  lostData: () => undefined,
+};

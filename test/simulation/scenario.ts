@@ -1,5 +1,7 @@
 // scenario.ts: what a seed stands for: the size of the cluster, its settings, its weather and what befalls it.
 // Each run has only some kinds of faults: a fault that always hides another would never let it be seen.
+import type { ClusterConfig } from "../../runtime/core/cluster.ts";
+import { parseConf } from "../../runtime/core/conf/parse.ts";
 import type { SeededRandom } from "../support/seeded-random.ts";
 import type { Persistence } from "./disk.ts";
 import { FAULT_KINDS, type FaultKind } from "./fault-kinds.ts";
@@ -95,4 +97,10 @@ export function confOf(scenario: Scenario): string {
     "ack-timeout 500ms",
   );
   return lines.join("\n");
+}
+
+export function configOf(scenario: Scenario): ClusterConfig {
+  const { config, errors } = parseConf(confOf(scenario), "twine.conf");
+  if (config === undefined) throw new Error(JSON.stringify(errors));
+  return config;
 }

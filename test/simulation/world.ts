@@ -3,10 +3,10 @@
 //   monitors (startMonitor) --OpenLink--> data nodes        everything below the ports is simulated,
 //        |---Acceptor---> status nodes <---Acceptor--- routers        everything above is production's
 import { nodesOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
-import { parseConf } from "../../runtime/core/conf/parse.ts";
 import type { Request } from "../../runtime/core/request.ts";
 import type { Clock } from "../../runtime/ports/clock.ts";
 import type { Log, LogFields } from "../../runtime/ports/log.ts";
+import type { OpenLink, RedisLink } from "../../runtime/ports/redis-link.ts";
 import { RULES, type Rules } from "../../runtime/monitor/decide/rules.ts";
 import type { MonitorAnswer } from "../../runtime/monitor/observe/ask-monitor.ts";
 import type { Rescuer } from "../../runtime/replication/rescue.ts";
@@ -16,13 +16,13 @@ import { without } from "../../runtime/core/without.ts";
 import { openSharedHashes, type SharedHashes } from "../../runtime/register/shared-hashes.ts";
 import type { Acceptor } from "../../runtime/register/register.ts";
 import { seededRandom, type SeededRandom } from "../support/seeded-random.ts";
-import { OPERATOR } from "./by-hand.ts";
+import { OPERATOR, SILENT } from "./by-hand.ts";
 import { Checks } from "./checks.ts";
 import { openLinkFrom, type CommandServer } from "./connection.ts";
 import { DataNode, type DataNodeWatch } from "./data-node.ts";
 import { Network } from "./network.ts";
 import type { Address } from "./replication-link.ts";
-import { confOf, drawScenario, type Scenario } from "./scenario.ts";
+import { configOf, drawScenario, type Scenario } from "./scenario.ts";
 import { Scheduler } from "./scheduler.ts";
 import { SimProcess } from "./sim-process.ts";
 import { simRescuer } from "./sim-rescuer.ts";
@@ -34,19 +34,18 @@ import { rulesOf, type Mistake } from "./mistakes.ts";
 /** So many that a node which took them looks further than those that were not made master. */
 const BY_HAND_COUNT = 30;
 
-/** What befalls another system's nodes is no concern of the checkers. */
-const SILENT: DataNodeWatch = {
-  replicaOf: () => undefined,
-  wrote: () => undefined,
-  listed: () => undefined,
-  lostData: () => undefined,
-};
-
 /** Simulated masters send no PING: an offset that has moved by the length of one has moved by writes. */
 const SIMULATED: Partial<Rules> = {
   isStill: (first, second) =>
     first.replicationId === second.replicationId && first.offset === second.offset,
 };
+
+export interface SimProgram {
+  readonly process: SimProcess;
+  readonly clock: Clock;
+  readonly openLink: OpenLink;
+  readonly hashes: SharedHashes;
+}
 
 export interface WorldOptions {
   readonly seed: number;
@@ -211,21 +210,13 @@ export class World {
 
   /** Somebody makes a data node master, and writes to it before any monitor can look. */
   makeMasterByHand(node: DataNode): void {
-    const { name, address } = node;
-    this.trace.note(`operator makes ${name} master`);
-    const options = { clientName: OPERATOR, connectTimeoutMs: 1000 };
-    const reported = async (): Promise<void> => {
-      const link = await this.#openLink(this.#operator)(address, options);
+    this.#byHand(node, `makes ${node.name} master`, async (link) => {
       const writes = Array.from({ length: BY_HAND_COUNT }, () => (this.#writeCount += 1));
       const done = await Promise.all([
         link.call("REPLICAOF", "NO", "ONE"),
         link.call("WRITE", ...writes),
       ]);
-      link.close();
       if (done[1] === "OK") this.checks.byHand.took(node, writes);
-    };
-    reported().catch((error: unknown) => {
-      this.trace.note(`operator failed: ${String(error)}`);
     });
   }
 
@@ -242,27 +233,23 @@ export class World {
   }
 
   /** A Sentinel of the other system takes a data node for a replica of its own. */
-  repointByHand({ name, address }: DataNode, foreign: DataNode): void {
-    this.trace.note(`operator makes ${name} a replica of ${foreign.name}`);
-    const options = { clientName: OPERATOR, connectTimeoutMs: 1000 };
-    this.#openLink(this.#operator)(address, options)
-      .then(async (link) => {
-        const { host, port } = foreign.address;
-        await link.call("REPLICAOF", host, port);
-        link.close();
-      })
-      .catch((error: unknown) => {
-        this.trace.note(`operator failed: ${String(error)}`);
-      });
+  repointByHand(node: DataNode, foreign: DataNode): void {
+    const { host, port } = foreign.address;
+    const what = `makes ${node.name} a replica of ${foreign.name}`;
+    this.#byHand(node, what, (link) => link.call("REPLICAOF", host, port));
   }
 
   /** Somebody ends whatever pause of writes a data node has. */
-  unpauseByHand({ name, address }: DataNode): void {
-    this.trace.note(`operator ends the pause of ${name}`);
-    const options = { clientName: OPERATOR, connectTimeoutMs: 1000 };
-    this.#openLink(this.#operator)(address, options)
+  unpauseByHand(node: DataNode): void {
+    const what = `ends the pause of ${node.name}`;
+    this.#byHand(node, what, (link) => link.call("CLIENT", "UNPAUSE"));
+  }
+
+  #byHand({ address }: DataNode, what: string, task: (link: RedisLink) => Promise<unknown>): void {
+    this.trace.note(`operator ${what}`);
+    this.#openLink(this.#operator)(address, { clientName: OPERATOR, connectTimeoutMs: 1000 })
       .then(async (link) => {
-        await link.call("CLIENT", "UNPAUSE");
+        await task(link);
         link.close();
       })
       .catch((error: unknown) => {
@@ -270,8 +257,28 @@ export class World {
       });
   }
 
+  /** A program that runs once: a tool, or a client of another system. */
+  startProgram(name: string): SimProgram {
+    const process = this.#process(name, "c1");
+    process.start();
+    const clock = process.clock();
+    return {
+      process,
+      clock,
+      openLink: this.#openLink(process),
+      hashes: this.#hashesOf(process, clock),
+    };
+  }
+
+  /** A number that nobody else writes. */
+  readonly nextWrite = (): number => (this.#writeCount += 1);
+
   stopWriting(): void {
     this.#isWriting = false;
+  }
+
+  startWriting(): void {
+    this.#isWriting = true;
   }
 
   /** The alpha by the newest chosen view. */
@@ -386,10 +393,4 @@ export class World {
     if (process?.isUp !== true || process.isPaused) return Promise.resolve(undefined);
     return Promise.resolve(this.#running.get(process.name)?.health());
   }
-}
-
-function configOf(scenario: Scenario): ClusterConfig {
-  const { config, errors } = parseConf(confOf(scenario), "twine.conf");
-  if (config === undefined) throw new Error(JSON.stringify(errors));
-  return config;
 }

@@ -2,7 +2,7 @@
 //
 //   programs + the libraries that ldd names + /etc/passwd -> tar -> docker import NAME:TAG
 //
-// They stand in for Docker Hub's redis and node images: same programs, same users (redis 999, node 1000), same /data.
+// They stand in for Docker Hub's redis, node and debian images: same programs, same users (redis 999, node 1000), same /data.
 import { execFile } from "node:child_process";
 import { cp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -13,6 +13,7 @@ import { findProgram } from "./programs.ts";
 const run = promisify(execFile);
 
 export const REDIS_IMAGE = "redis:7.0.15-twine";
+export const NUTCRACKER_IMAGE = "nutcracker:0.5-twine";
 export const NODE_IMAGE = "node:24-bookworm-slim";
 
 /** What entrypoints and health checks may call besides sh's own commands. */
@@ -43,6 +44,14 @@ function baseImages(): readonly BaseImage[] {
       settings: [PATH_SETTING, "VOLUME /data", "WORKDIR /data", 'CMD ["redis-server"]'],
     },
     {
+      // In the place of Debian's image, in which its package would be installed.
+      tag: NUTCRACKER_IMAGE,
+      programs: ["nutcracker", "ldd", "bash"],
+      user: "proxy",
+      uid: 13,
+      settings: [PATH_SETTING],
+    },
+    {
       tag: NODE_IMAGE,
       // The Node that runs these tests, which is the one that the runtime is tested on.
       programs: [process.execPath, "bash"],
@@ -53,7 +62,7 @@ function baseImages(): readonly BaseImage[] {
   ];
 }
 
-/** Makes both images once and imports them into every engine; `folder` is for the archives. */
+/** Makes the images once and imports them into every engine; `folder` is for the archives. */
 export async function importBaseImages(
   engines: readonly EngineHost[],
   folder: string,

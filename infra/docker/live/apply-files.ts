@@ -5,8 +5,9 @@
 //                            killed one
 import { systemClock } from "../../../runtime/ports/clock.ts";
 import { containerChange } from "../../plan/container-change.ts";
+import type { PlannedService } from "../../plan/plan.ts";
 import { confChange } from "../../plan/setting-changes.ts";
-import { runsRedis, type NodeKind } from "../../../runtime/core/cluster.ts";
+import { runsRedis } from "../../../runtime/core/cluster.ts";
 import { TwineError } from "../../../runtime/core/errors.ts";
 import { callEngine, containerLog } from "../engine-call.ts";
 import {
@@ -27,7 +28,7 @@ const LOOKED_AT = new Set(["password"]);
 
 export interface ApplyInput {
   readonly container: RunningContainer;
-  readonly service: { readonly kind: NodeKind; readonly name: string };
+  readonly service: Pick<PlannedService, "kind" | "name" | "stack">;
   readonly wanted: ReadonlyMap<string, WantedFile>;
   readonly redis: RedisAccess;
 }

@@ -171,7 +171,8 @@ export async function adopted(
   { cluster, confDigest }: Pick<Plan, "cluster" | "confDigest">,
   statusNodes: readonly StatusNodeHere[],
 ): Promise<void> {
-  if (!isLive() || pulumi.runtime.isDryRun()) return;
+  // With `failover sentinel` there are none, and nobody adopts a twine.conf.
+  if (!isLive() || pulumi.runtime.isDryRun() || statusNodes.length === 0) return;
   const asked = statusNodes.map(async ({ live, container, db }) => {
     const { service, endpoint, password } = live;
     const [id, secret] = await valueOf(pulumi.all([container.id, firstOf(password)]));

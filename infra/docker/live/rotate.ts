@@ -64,6 +64,9 @@ export async function rotate(
     found.filter((list) => list.length > 0),
     wanted,
   );
+  if (stages.length > 0 && services.some(({ service }) => service.stack !== undefined)) {
+    throw isOfStack();
+  }
   if (stages.length > 0 && away.length > 0) throw isAway(away);
   for (const [index, passwords] of stages.entries()) {
     await onStage(passwords.length, index);
@@ -76,6 +79,17 @@ export async function rotate(
     await systemClock.delay(READ_AGAIN_MS);
   }
   return stages.length > 0;
+}
+
+/** Sentinel and twemproxy read their passwords at their start alone, and twemproxy has one for its clients and its nodes. */
+function isOfStack(): TwineError {
+  return new TwineError({
+    code: "ROTATION_STACK",
+    message:
+      "the password can't be changed while twemproxy or Sentinel of this cluster run in containers",
+    remedy:
+      "set twine:password back; or change it with an outage: pulumi config set twine:protectData true, pulumi up, pulumi destroy, then with the new password pulumi up",
+  });
 }
 
 /** It would come back with a password that is no longer accepted. */

@@ -44,8 +44,7 @@ export async function goBack(view: View, options: BackOptions): Promise<void> {
     try {
       for (const one of returns) await reached(one, olds.get(one.partition), options);
     } catch (error) {
-      // No old master serves yet.
-      for (const one of returns) await options.ask(bodyOf("stay", one, options), FENCE_WITHIN_MS);
+      await stayWhereOldWaits(returns, olds, options);
       throw error;
     }
     for (const one of returns) {
@@ -76,6 +75,53 @@ async function fenced(returns: readonly Return[], options: BackOptions): Promise
       });
     }
     await options.clock.delay(LOOK_EVERY_MS * 5);
+  }
+}
+
+/**
+ * A run before this one may have made some old masters serve, and killed before it told the alpha: what they took since would
+ * be lost here. One that can't be asked may be such a one, so its partition stays fenced until --back or --stay.
+ */
+async function stayWhereOldWaits(
+  returns: readonly Return[],
+  olds: ReadonlyMap<number, OldMaster>,
+  options: BackOptions,
+): Promise<void> {
+  const { partitions } = await options.readView();
+  for (const one of returns) {
+    const phase = partitions.find(({ index }) => index === one.partition)?.following?.phase;
+    const state = await olds
+      .get(one.partition)
+      ?.state()
+      .catch(() => undefined);
+    if (phase === "copying" || state === undefined || state.isMaster) continue;
+    await options.ask(bodyOf("stay", one, options), FENCE_WITHIN_MS);
+  }
+}
+
+/** Ends a --back that was broken off: this cluster serves on. Throws OLD_SERVES when an old master is master already. */
+export async function stay(view: View, options: BackOptions): Promise<void> {
+  for (const { index: partition, following } of view.partitions) {
+    if (following === undefined || following === null) continue;
+    const one = { partition, following };
+    await mustNotServe(one, options);
+    options.say(await options.ask(bodyOf("stay", one, options), FENCE_WITHIN_MS));
+  }
+}
+
+async function mustNotServe({ partition, following }: Return, options: BackOptions): Promise<void> {
+  // One that is gone takes no writes; what it took before it went can't be known.
+  const old = await OldMaster.open(following, options.source).catch(() => undefined);
+  if (old === undefined) return;
+  try {
+    if (!(await old.state()).isMaster) return;
+    throw new TwineError({
+      code: "OLD_SERVES",
+      message: `${old.address} already is master again, and what clients wrote there would be missing in partition ${partition}`,
+      remedy: "run twine-follow --back again, which ends what it began",
+    });
+  } finally {
+    old.close();
   }
 }
 

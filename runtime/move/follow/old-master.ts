@@ -2,11 +2,10 @@
 import type { HistoryMark } from "../../core/view.ts";
 import { TwineError } from "../../core/errors.ts";
 import { errorText } from "../../core/error-text.ts";
-import type { NodeSocket } from "../../replication/node-socket.ts";
 import { infoFields } from "../../resp/info-fields.ts";
 import { textOf, type RespValue } from "../../resp/value.ts";
 import { addressText, type ImportedNode } from "../import/imported.ts";
-import { openSource, type SourceOptions } from "../import/source-link.ts";
+import { openSource, type SourceOptions, type SourceSocket } from "../import/source-link.ts";
 
 export interface OldState extends HistoryMark {
   readonly isMaster: boolean;
@@ -16,16 +15,17 @@ export interface OldState extends HistoryMark {
 
 export class OldMaster {
   readonly address: string;
-  readonly #socket: NodeSocket;
+  readonly #socket: SourceSocket;
 
-  private constructor(node: ImportedNode, socket: NodeSocket) {
+  private constructor(node: ImportedNode, socket: SourceSocket) {
     this.address = addressText(node);
     this.#socket = socket;
   }
 
   /** Throws OLD_UNREACHABLE. */
   static async open(node: ImportedNode, options: SourceOptions): Promise<OldMaster> {
-    const socket = await openSource(node, options).catch((cause: unknown) => {
+    const opening = options.open?.(node) ?? openSource(node, options);
+    const socket = await opening.catch((cause: unknown) => {
       throw unreachable(addressText(node), cause);
     });
     const old = new OldMaster(node, socket);
@@ -74,12 +74,19 @@ export class OldMaster {
 
   async follow({ host, port }: ImportedNode): Promise<void> {
     await this.#call("REPLICAOF", host, String(port));
+    await this.#keepRole();
   }
 
   /** Master again; `password`: its system's, with which it would follow another one of that. */
   async serve(password: string | undefined): Promise<void> {
     await this.#call("REPLICAOF", "NO", "ONE");
     await this.authenticateAs(undefined, password);
+    await this.#keepRole();
+  }
+
+  /** Else one that is restarted would have its earlier role: a master again, which takes writes. Without a file it can't. */
+  async #keepRole(): Promise<void> {
+    await this.#socket.call("CONFIG", "REWRITE").catch(() => undefined);
   }
 
   close(): void {

@@ -118,9 +118,10 @@ function isBehind({ nodes, following }: Pair, follows: string): boolean {
 async function inSync(pairs: readonly Pair[], options: SwitchOptions): Promise<void> {
   const endMs = options.clock.nowMs() + SYNC_WITHIN_MS;
   for (const { partition, nodes, old } of pairs) {
-    const { isMaster, replicationId, follows } = await old.state();
-    if (!isMaster) throw notMaster(old.address, follows, partition);
     for (;;) {
+      // Each time anew: one that was restarted has another history, and one that is gone is reported at once.
+      const { isMaster, replicationId, follows } = await old.state();
+      if (!isMaster) throw notMaster(old.address, follows, partition);
       const states = await statesOf(nodes, options);
       const isReady = states.some((own) => own.isLinkUp && own.replicationId === replicationId);
       if (isReady) break;

@@ -5,6 +5,9 @@ import { openNodeSocket, type NodeSocket } from "../../replication/node-socket.t
 import { addressOf } from "../../core/cluster.ts";
 import type { ImportedNode } from "./imported.ts";
 
+/** One connection; a command that the server refuses, or does not answer, is thrown. */
+export type SourceSocket = Pick<NodeSocket, "call" | "destroy">;
+
 export interface SourceOptions {
   readonly clock: Clock;
   readonly password?: string | undefined;
@@ -12,6 +15,8 @@ export interface SourceOptions {
   readonly tls?: LinkTls | undefined;
   /** A server that says nothing for so long is given up. */
   readonly withinMs: number;
+  /** Instead of a connection of this machine: for a simulated one. */
+  readonly open?: (node: ImportedNode) => Promise<SourceSocket>;
 }
 
 /** Throws NodeError. The caller destroys it. */

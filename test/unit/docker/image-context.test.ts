@@ -77,11 +77,15 @@ test("the context is the same whatever the checkout's umask was, and readable fo
   }
 });
 
-test("take-redis.sh: a redis-server with its own loader and libraries, which starts where neither is", async () => {
+test("take-program.sh: a redis-server with its own loader and libraries, which starts where neither is", async () => {
   const folder = await mkdtemp(join(tmpdir(), "twine-taken-"));
   try {
     const taken = join(folder, "redis");
-    const said = await run("sh", [join(ROOT, "infra/image/take-redis.sh"), taken]);
+    const said = await run("sh", [
+      join(ROOT, "infra/image/take-program.sh"),
+      taken,
+      "redis-server",
+    ]);
     expect(said.stdout).toMatch(/^(Redis|Valkey) server v=/);
     const libraries = await readdir(join(taken, "lib"));
     expect(libraries.some((name) => name.startsWith("ld-"))).toBe(true);
@@ -98,14 +102,16 @@ test("take-redis.sh: a redis-server with its own loader and libraries, which sta
   }
 });
 
-test("take-redis.sh without ldd says so: a redis-server without its libraries would start nowhere else", async () => {
+test("take-program.sh without ldd says so: a redis-server without its libraries would start nowhere else", async () => {
   const folder = await mkdtemp(join(tmpdir(), "twine-taken-"));
   try {
     for (const name of ["redis-server", "mkdir", "cp"]) {
       await symlink(findProgram(name) ?? name, join(folder, name));
     }
-    const script = join(ROOT, "infra/image/take-redis.sh");
-    const taken = run("/bin/sh", [script, join(folder, "redis")], { env: { PATH: folder } });
+    const script = join(ROOT, "infra/image/take-program.sh");
+    const taken = run("/bin/sh", [script, join(folder, "redis"), "redis-server"], {
+      env: { PATH: folder },
+    });
     await expect(taken).rejects.toThrow(/there is no ldd in this image/);
   } finally {
     await rm(folder, { recursive: true });

@@ -7,6 +7,8 @@ import { completeConfig } from "../../../runtime/core/conf/complete.ts";
 import { parseConf } from "../../../runtime/core/conf/parse.ts";
 import { confText, outputValue, recordProgram } from "./recorded-program.ts";
 
+const WITHOUT_STACK = { hasTwemproxy: false, nutcrackerImage: undefined };
+
 describe("the image of monitors", () => {
   const source = {
     redisImage: "redis:7.2-bookworm",
@@ -24,7 +26,11 @@ describe("the image of monitors", () => {
       },
       call: () => ({}),
     });
-    const images = engineImages("db1", { ...source, hasBackups: true, ...args }, {});
+    const images = engineImages(
+      "db1",
+      { ...source, ...WITHOUT_STACK, hasBackups: true, ...args },
+      {},
+    );
     const ids = [images.redis, images.runtime, images.monitor].map((id) => outputValue(id));
     builds.set("ids", await Promise.all(ids));
     return builds;

@@ -273,11 +273,20 @@ test("a platform is linux/ARCHITECTURE, and each engine's own when there is none
 });
 
 describe("twemproxy and Sentinel", () => {
-  test("are refused with what to use instead", () => {
-    const stack = configOf(confText("examples/twemproxy-sentinel.conf"));
-    expect(problemsOf({}, stack)).toEqual([
-      "router twemproxy and failover sentinel of twine.conf run as processes of a host, not in containers | " +
-        "use twine-setup and twine-start on each host, or router twine and failover twine",
+  const stack = confText("examples/twemproxy-sentinel.conf");
+
+  test("run in containers, but for a file that two of them would share", () => {
+    expect(problemsOf({ nutcrackerImage: "nutcracker:0.5" }, configOf(stack))).toEqual([]);
+    expect(problemsOf({}, configOf(`${stack}twemproxy-staging /tmp/staged\n`))).toEqual([
+      "twemproxy-staging of twine.conf is a file that Sentinel and twemproxy share, and containers share none | " +
+        "remove the line: without it twine-twemproxy asks Sentinel by itself",
+    ]);
+  });
+
+  test("have one password", () => {
+    const passwords = { password: "new-word", oldPassword: "old-word" };
+    expect(problemsOf(passwords, configOf(stack))).toEqual([
+      "twine:oldPassword is set, and twemproxy has one password only | for example: pulumi config rm twine:oldPassword",
     ]);
   });
 });

@@ -56,6 +56,16 @@ describe("containerChange", () => {
     expect(containerChange(A1, same, new Map(same))).toEqual({ kind: "none" });
   });
 
+  test("Sentinel and twemproxy take nothing while they run", () => {
+    for (const [one, file] of [
+      [{ ...M1, stack: "sentinel" } as const, "health.sh"],
+      [{ ...R1, stack: "twemproxy" } as const, "password"],
+    ] as const) {
+      const change = containerChange(one, files({ [file]: "1" }), files({ [file]: "2" }));
+      expect(change).toEqual({ kind: "replaced", why: file });
+    }
+  });
+
   test("a data node takes settings, its peers and the status nodes", () => {
     const before = files({ "redis.conf": "hz 10\n", "health.sh": "1", "status-nodes": "a 1 0\n" });
     const now = files({ "redis.conf": "hz 20\n", "health.sh": "2", "status-nodes": "b 1 0\n" });

@@ -116,3 +116,25 @@ describe("how long a stop waits", () => {
     expect(graceOf(plan(`${conf}drain-for 1m\n`))).toBe(62_000);
   });
 });
+
+describe("twemproxy and Sentinel in containers", () => {
+  const conf =
+    "a1=data 0 db1 6666 0\na2=data 0 db2 6667 0\nm1=monitor db1 26379\nm2=monitor db2 26379\n" +
+    "r1=router db1 6379 22222\nrouter twemproxy\nfailover sentinel\n";
+
+  test("Sentinels come after the data nodes, which they would fail over, and routers last", () => {
+    const { hosts } = plan(conf, { placement: "containers" });
+    const after = hosts.flatMap(({ services }) => services.map((one) => [one.name, one.after]));
+    expect(Object.fromEntries(after)).toEqual({
+      ...{ a1: ["a2"], a2: [], m1: ["a1"], m2: ["m1"], r1: ["m2"] },
+    });
+  });
+
+  test("say which program they are, and Sentinel has a volume", () => {
+    const services = plan(conf, { placement: "pods" }).hosts.flatMap((host) => host.services);
+    const kinds = services.map(({ name, stack, dataFolder }) => [name, stack, dataFolder]);
+    expect(kinds).toContainEqual(["m1", "sentinel", "data"]);
+    expect(kinds).toContainEqual(["r1", "twemproxy", undefined]);
+    expect(kinds).toContainEqual(["a1", undefined, "data"]);
+  });
+});
