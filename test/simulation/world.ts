@@ -44,7 +44,7 @@ export interface SimProgram {
   readonly process: SimProcess;
   readonly clock: Clock;
   readonly openLink: OpenLink;
-  readonly hashes: SharedHashes;
+  readonly hashes: Omit<SharedHashes, "onRequestNews">;
 }
 
 export interface WorldOptions {
