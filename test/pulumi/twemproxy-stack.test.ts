@@ -144,13 +144,14 @@ class Stack {
 
   /** Of partition 0; on a busy machine a look may come too late. */
   async firstMaster(): Promise<string> {
-    let first: string | null = null;
+    const seen: string[] = [];
     const isKnown = async (): Promise<boolean> => {
-      [first = null] = await this.masters();
+      const [first = null] = await this.masters();
+      if (first !== null) seen.push(first);
       return first !== null;
     };
     await until("partition 0 has a master", isKnown, WITHIN_MS);
-    return first ?? "";
+    return seen[0] ?? "";
   }
 
   async untilOk(): Promise<void> {
