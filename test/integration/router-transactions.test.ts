@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
 import { routerBesideRedis } from "../support/router-beside-redis.ts";
-import { pipelined, startRouterCluster } from "../support/router-cluster.ts";
+import { pipelined, promoteReplica, startRouterCluster } from "../support/router-cluster.ts";
 
 /** What a bare Redis says to each of these, sent in one go. */
 const CONVERSATIONS: readonly (readonly string[])[] = [
@@ -147,6 +147,50 @@ describe.skipIf(isMissing("redis-server"))("transactions through the router", ()
       expect(await client.replies(3)).toEqual(["+OK\r\n", "+QUEUED\r\n", "+OK\r\n"]);
     }
     expect(await client.call("EXISTS a")).toBe(":0\r\n");
+  });
+
+  test("the largest open queue gives way to other clients' transactions, blocking commands and held requests", async () => {
+    const settings = ["hold-bytes 1mb"];
+    const small = await startRouterCluster({ partitions: 1, replicas: 1, settings });
+    const [hoarder, honest, other] = [
+      await small.client(),
+      await small.client(),
+      await small.client(),
+    ];
+    const fill = async (): Promise<void> => {
+      hoarder.send(pipelined(["MULTI", `SET a ${"x".repeat(1_040_000)}`]));
+      expect(await hoarder.replies(2)).toEqual(["+OK\r\n", "+QUEUED\r\n"]);
+    };
+    const lost = async (): Promise<void> => {
+      // What it sends on is not kept.
+      hoarder.send(pipelined([`SET b ${"x".repeat(1_040_000)}`, "EXEC"]));
+      expect(await hoarder.replies(2)).toEqual([
+        "+QUEUED\r\n",
+        "-EXECABORT Transaction discarded because of: OOM twine: hold-bytes is used up\r\n",
+      ]);
+    };
+    await fill();
+    const value = "y".repeat(10_000);
+    honest.send(pipelined(["MULTI", `SET c ${value}`, "EXEC"]));
+    expect((await honest.replies(3))[2]).toBe("*1\r\n+OK\r\n");
+    await lost();
+    // This one takes the idle connection, so that the next one has to wait for a new one.
+    other.send(pipelined(["BLPOP nothing 0"]));
+    const link = await small.servers[0]?.link();
+    await until("it is blocked", async () => {
+      const info = (await link?.call("INFO", "clients")) as string;
+      return info.includes("blocked_clients:1");
+    });
+    await fill();
+    expect(await honest.call(`BLPOP ${value} 0.01`)).toBe("*-1\r\n");
+    await lost();
+    await fill();
+    small.view.show([], [null]);
+    const held = honest.call(`SET d ${value}`);
+    await lost();
+    await promoteReplica(small);
+    expect(await held).toBe("+OK\r\n");
+    expect(await honest.call("EXISTS a b")).toBe(":0\r\n");
   });
 
   test("a client that leaves in the midst of a transaction leaves nothing behind", async () => {

@@ -20,6 +20,7 @@ import type { RoutedView } from "../pipelines/routed-view.ts";
 import { whyUnserved } from "../pipelines/outcome.ts";
 import { RECONNECT_MS_MAX } from "../limits.ts";
 import { DedicatedConnection } from "./connection.ts";
+import { OpenQueues } from "./open-queues.ts";
 
 /** A request for a connection. */
 export interface ConnectionRequest {
@@ -59,6 +60,7 @@ export class DedicatedPool {
   readonly context: PipelineContext;
   /** Counts the masters of each partition: writes under an earlier master may be lost. */
   readonly generations: MasterGenerations;
+  readonly openQueues: OpenQueues;
   readonly #routed: RoutedView;
   #masters: (BackendTarget | undefined)[];
   readonly #waiting = new Set<Waiting>();
@@ -73,6 +75,7 @@ export class DedicatedPool {
   constructor(context: PipelineContext, routed: RoutedView) {
     const { partitions } = routed.routing;
     this.context = context;
+    this.openQueues = new OpenQueues(context);
     this.#routed = routed;
     this.generations = new MasterGenerations(partitions);
     this.#masters = new Array<BackendTarget | undefined>(partitions).fill(undefined);
@@ -114,6 +117,7 @@ export class DedicatedPool {
     if (waiting.opening === undefined) {
       this.context.outages.buffering(request.partition, this.#reason(waiting));
     }
+    if (this.context.bufferedBytes > this.context.holdBytesMax) this.context.makeRoom?.();
     if (request.bytes > 0 && this.context.bufferedBytes > this.context.holdBytesMax) {
       this.#fail(waiting, "hold-bytes is used up by requests whose partitions can't be served");
     } else if (request.holdMs !== undefined) {

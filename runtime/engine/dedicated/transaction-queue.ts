@@ -41,6 +41,8 @@ export interface TransactionQueue {
   key: Buffer | undefined;
   /** A command was refused: EXEC executes nothing. */
   isBroken: boolean;
+  /** The engine has dropped the commands, because hold-bytes was used up. */
+  isDropped: boolean;
 }
 
 export type Queueing =

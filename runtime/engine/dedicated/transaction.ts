@@ -28,6 +28,8 @@ import {
 import { runTransaction } from "./transaction-run.ts";
 
 const QUEUED_REPLY = Buffer.from("+QUEUED\r\n");
+const USED_UP = "OOM twine: hold-bytes is used up";
+const DROPPED = errorReply(`EXECABORT Transaction discarded because of: ${USED_UP}`);
 const PREVIOUS_ERRORS = errorReply("EXECABORT Transaction discarded because of previous errors.");
 const NIL_REPLIES: Readonly<Record<Protocol, Buffer>> = {
   2: Buffer.from("*-1\r\n"),
@@ -104,7 +106,15 @@ export class Transaction {
     } else {
       const { routing } = this.#context.routed;
       const { partition, key } = this.#watch?.routing === routing ? this.#watch : {};
-      this.#queue = { items: [], bytes: 0, partition, key, isBroken: false, routing };
+      this.#queue = {
+        items: [],
+        bytes: 0,
+        partition,
+        key,
+        routing,
+        isBroken: false,
+        isDropped: false,
+      };
       pending.done(OK_REPLY);
     }
   }
@@ -160,18 +170,13 @@ export class Transaction {
     const partition = (isOfNow ? queue.partition : undefined) ?? partitions[0];
     const crossing = partitions.findIndex((one) => one !== partition);
     const key = queue.key ?? item.keys[0];
-    const bytes = pending.request.raw.length;
-    const { context } = this.#context.own;
+    const { openQueues } = this.#context.own;
     if (crossing !== -1 && key !== undefined && partition !== undefined) {
       const other = item.keys[crossing] ?? key;
       this.#refuse(pending, crossSlot(key, partition, other, partitions[crossing] ?? 0));
-    } else if (context.bufferedBytes + bytes > context.holdBytesMax) {
-      this.#refuse(pending, errorReply("OOM twine: hold-bytes is used up"));
+    } else if (!openQueues.add(queue, item, pending.request.raw.length)) {
+      this.#refuse(pending, errorReply(USED_UP));
     } else {
-      context.bufferedBytes += bytes;
-      queue.bytes += bytes;
-      // A copy, so that the whole received chunk is not kept in memory.
-      queue.items.push({ ...item, command: item.command && Buffer.from(item.command) });
       queue.partition = partition;
       queue.key = key && Buffer.from(key);
       pending.done(QUEUED_REPLY);
@@ -185,7 +190,7 @@ export class Transaction {
 
   #endQueue(): void {
     if (this.#queue === undefined) return;
-    this.#context.own.context.bufferedBytes -= this.#queue.bytes;
+    this.#context.own.openQueues.remove(this.#queue);
     this.#queue = undefined;
   }
 
@@ -198,10 +203,11 @@ export class Transaction {
       pending.done(errorReply("ERR EXEC without MULTI"));
       return undefined;
     } else if (queue.isBroken) {
-      pending.done(PREVIOUS_ERRORS);
+      pending.done(queue.isDropped ? DROPPED : PREVIOUS_ERRORS);
     } else if (this.#watch === undefined && queue.items.length === 0) {
       pending.done(Buffer.from("*0\r\n"));
     } else {
+      this.#context.own.openQueues.keep(queue);
       return new Promise((resolve) => {
         this.#client.whenFirst(() => {
           this.#run(pending, queue, resolve);

@@ -27,8 +27,10 @@ export interface PipelineContext {
   readonly ackTimeoutMs: number;
   /** Which requests are sent again when their outcome is unknown. */
   readonly retryUnknown: Settings["retryUnknown"];
-  /** Bytes of the requests that all pipelines buffer. */
+  /** Bytes of the requests that all pipelines buffer, and of the queues of open transactions. */
   bufferedBytes: number;
+  /** Drops large queues of open transactions until bufferedBytes is within hold-bytes, as far as there are any. */
+  makeRoom?: (() => void) | undefined;
   readonly tick: Tick;
   readonly stats: RouterStats;
   /** The connections' name in a node's CLIENT LIST. */
@@ -127,6 +129,7 @@ class RuledContext implements PipelineContext {
   readonly tick: Tick;
   readonly stats: RouterStats;
   bufferedBytes = 0;
+  makeRoom: (() => void) | undefined;
   isSwitching = false;
   readonly clientName: string;
   readonly closingCause: string;

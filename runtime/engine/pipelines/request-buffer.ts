@@ -114,6 +114,7 @@ export class RequestBuffer {
       its size: otherwise one larger than hold-bytes could never wait for a connection. */
   refuseBeyondMax(newest: BufferedRequest): void {
     const isHere = this.#requests.at(-1) === newest;
+    if (this.#context.bufferedBytes > this.#context.holdBytesMax) this.#context.makeRoom?.();
     const { bufferedBytes, holdBytesMax } = this.#context;
     const isAlone = bufferedBytes === newest.command.length;
     if (!isHere || isAlone || bufferedBytes <= holdBytesMax) return;
