@@ -106,15 +106,8 @@ export class Transaction {
     } else {
       const { routing } = this.#context.routed;
       const { partition, key } = this.#watch?.routing === routing ? this.#watch : {};
-      this.#queue = {
-        items: [],
-        bytes: 0,
-        partition,
-        key,
-        routing,
-        isBroken: false,
-        isDropped: false,
-      };
+      const well = { isBroken: false, isDropped: false };
+      this.#queue = { items: [], bytes: 0, partition, key, routing, ...well };
       pending.done(OK_REPLY);
     }
   }
