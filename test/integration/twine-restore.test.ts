@@ -133,13 +133,16 @@ test("single keys come back under names of their own, or into a file, and nothin
 
   const given = await restore("--keys", "cart:?", "--prefix", "back:");
   expect([given.code, given.err]).toEqual([0, ""]);
-  expect(given.out).toBe("3 keys were given back as back:...\n");
+  expect(given.out).toBe("3 keys were restored as back:...\n");
   expect(await on("back:cart:1", "LRANGE", "0", "-1")).toHaveLength(500);
   expect(await on("back:cart:2", "GET")).toBe(long);
   expect(await on("back:cart:3", "HGETALL")).toEqual(["a", "1", "b", "2"]);
   expect(await on("back:cart:3", "PEXPIRETIME")).toBe(4102444800000);
   expect(await on("cart:1", "EXISTS")).toBe(0);
   expect(await valuesIn(cluster, 2)).toEqual({ later: 200 });
+
+  const none = await restore("--keys", "cat:*", "--prefix", "back:");
+  expect([none.code, none.out]).toEqual([0, "no key of the backup matches cat:*\n"]);
 
   await on("back:cart:2", "SET", "mine");
   await on("back:cart:1", "DEL");

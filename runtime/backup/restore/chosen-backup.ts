@@ -33,7 +33,8 @@ function unknown(which: string, targets: readonly BackupTarget[]): Problem {
   const folders = targets.filter(({ name }) => !isUrl(name));
   const where = targets.map(({ name }) => name).join(", ");
   if (folders.length === 0 || which.includes("/")) {
-    const remedy = "twine-backup --list shows the backups that there are";
+    const remedy =
+      "twine-backup --list shows the backups that there are; a folder without manifest.json is an interrupted one";
     return { code: "BACKUP_UNKNOWN", message: `there is no backup ${which} in ${where}`, remedy };
   }
   return {

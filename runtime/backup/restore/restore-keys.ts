@@ -36,7 +36,7 @@ export async function restoreKeys(options: RestoreKeysOptions): Promise<KeysRepo
   const { selection, toFile, prefix = "" } = options;
   if (toFile !== undefined) {
     const keys = await keysToFile(selection, toFile);
-    return { keys, expired: 0, text: `${keys} keys were written to ${toFile}` };
+    return { keys, expired: 0, text: `${counted(keys)} written to ${toFile}` };
   }
   const masters = new Masters(options);
   try {
@@ -48,16 +48,24 @@ export async function restoreKeys(options: RestoreKeysOptions): Promise<KeysRepo
       isExisting: (error) => error instanceof NodeError && error.kind === "exists",
     });
     const late = expired === 0 ? "" : `; ${expired} have expired since the backup`;
-    const text = `${restored} keys were given back as ${prefix}...${late}`;
-    if (existingCount === 0) return { keys: restored, expired, text };
+    const text = `${counted(restored)} restored as ${prefix}...${late}`;
+    if (existingCount === 0) {
+      const none = `no key of the backup matches ${selection.pattern}`;
+      const hasMatched = restored + expired > 0;
+      return { keys: restored, expired, text: hasMatched ? text : none };
+    }
     throw new TwineError({
       code: "KEYS_EXIST",
-      message: `${text}; ${existingCount} names exist already and were left alone: ${existing.join(", ")}${existingCount > existing.length ? " ..." : ""}`,
+      message: `${text}; ${existingCount} names exist already and were not changed: ${existing.join(", ")}${existingCount > existing.length ? " ..." : ""}`,
       remedy: "use another --prefix, or delete these keys first",
     });
   } finally {
     masters.close();
   }
+}
+
+function counted(keys: number): string {
+  return keys === 1 ? "1 key was" : `${keys} keys were`;
 }
 
 /** One connection to each partition's master, opened at its first key. */
