@@ -3,6 +3,7 @@
 //
 // It reads from replicas through Redis's own replication and changes nothing in the cluster. For a cut of all partitions at
 // one moment, the alpha pauses writes for some milliseconds (backup/consistent-cut.ts).
+// Modules of other tasks are loaded when they are asked for: a quarter of a backup's processor time was its start.
 import { randomBytes, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
@@ -19,19 +20,15 @@ import {
   type ToolOptions,
 } from "../cli/tool.ts";
 import { archiveText, bytesText, listText, savedText, spansText } from "../backup/backup-text.ts";
-import { archiveSpans } from "../backup/archive/archive-spans.ts";
-import { archiveCluster } from "../backup/archive/archive-cluster.ts";
 import { cutPorts } from "../backup/ask-cut.ts";
 import { choose, listBackups, type FoundBackup, type Listing } from "../backup/list-backups.ts";
 import { readIdentities, readRecipients, type Recipients } from "../backup/encryption.ts";
-import { rehearsalText, rehearseBackup } from "../backup/rehearse/rehearse-backup.ts";
 import { chosenBackup, notFound } from "../backup/restore/chosen-backup.ts";
 import { requireNoRestore, watchForRestore } from "../backup/no-restore.ts";
 import { startProgress } from "../backup/saving-progress.ts";
 import { takeBackup } from "../backup/take-backup.ts";
 import { openTargets, type TargetPorts } from "../backup/targets/open-targets.ts";
 import type { BackupTarget } from "../backup/targets/target.ts";
-import { verifyBackup } from "../backup/verify-backup.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { credentialsOf } from "../core/credentials.ts";
 import { EXIT, TwineError, formatProblem, type Problem } from "../core/errors.ts";
@@ -144,6 +141,7 @@ async function archive(
   targets: readonly BackupTarget[],
   isJson: boolean,
 ): Promise<number> {
+  const { archiveCluster } = await import("../backup/archive/archive-cluster.ts");
   let shown = "";
   await archiveCluster({
     ...{ config, targets, clock, password: readPassword(), twineVersion: twineVersion() },
@@ -253,6 +251,7 @@ async function expectedBytes(targets: readonly BackupTarget[]): Promise<number |
 
 async function list(targets: readonly BackupTarget[], isJson: boolean): Promise<number> {
   const { backups, problems } = await listBackups(targets);
+  const { archiveSpans } = await import("../backup/archive/archive-spans.ts");
   const { spans, problems: more } = await archiveSpans(targets);
   const nowMs = Date.parse(clock.wallTime());
   process.stdout.write(
@@ -284,6 +283,7 @@ async function verify(
   const signal = interruption();
   const identities = identity === undefined ? undefined : await readIdentities(identity);
   const copies = copiesOf(await listBackups(targets), which);
+  const { verifyBackup } = await import("../backup/verify-backup.ts");
   const partitioner = await loadPartitioner(config);
   const problems: Problem[] = [];
   try {
@@ -324,6 +324,7 @@ async function rehearsal(
 ): Promise<number> {
   const signal = interruption();
   const identities = identity === undefined ? undefined : await readIdentities(identity);
+  const { rehearsalText, rehearseBackup } = await import("../backup/rehearse/rehearse-backup.ts");
   const found = await chosenBackup(config, which, targetPorts());
   try {
     const done = await rehearseBackup(found, {

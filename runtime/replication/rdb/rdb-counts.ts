@@ -23,6 +23,22 @@ export interface RdbFigures {
 
 const AUX_VERSIONS = ["redis-ver", "valkey-ver"];
 
+/** Changed where it lies: of a million keys, writing a number back into a map takes as long as the rest of the counting. */
+interface Count {
+  count: number;
+}
+
+function countIn<Key>(counts: Map<Key, Count>, key: Key): void {
+  const known = counts.get(key);
+  if (known === undefined) counts.set(key, { count: 1 });
+  else known.count++;
+}
+
+function numbersIn<Key extends PropertyKey>(counts: ReadonlyMap<Key, Count>): Record<Key, number> {
+  const numbers = [...counts].map(([key, { count }]) => [key, count]);
+  return Object.fromEntries(numbers) as Record<Key, number>;
+}
+
 export class RdbCounts {
   #magic: RdbMagic = "REDIS";
   #version = 0;
@@ -33,8 +49,8 @@ export class RdbCounts {
   #keysExpired = 0;
   readonly #nowMs: number;
   #feedDb = -1;
-  readonly #byType = new Map<ValueKind, number>();
-  readonly #byDb = new Map<number, number>();
+  readonly #byType = new Map<ValueKind, Count>();
+  readonly #byDb = new Map<number, Count>();
   readonly #functions: string[] = [];
 
   /** `nowMs`: Unix time. */
@@ -55,8 +71,8 @@ export class RdbCounts {
       keys: this.#keys,
       keysWithExpiry: this.#keysWithExpiry,
       keysExpired: this.#keysExpired,
-      keysByType: Object.fromEntries(this.#byType),
-      keysByDb: Object.fromEntries(this.#byDb),
+      keysByType: numbersIn(this.#byType),
+      keysByDb: numbersIn(this.#byDb),
       functions: this.#functions,
       feedDb: this.#feedDb,
     };
@@ -71,8 +87,8 @@ export class RdbCounts {
           this.#keysWithExpiry++;
           if (piece.expireAtMs <= this.#nowMs) this.#keysExpired++;
         }
-        this.#byType.set(piece.type, (this.#byType.get(piece.type) ?? 0) + 1);
-        this.#byDb.set(piece.db, (this.#byDb.get(piece.db) ?? 0) + 1);
+        countIn(this.#byType, piece.type);
+        countIn(this.#byDb, piece.db);
         return;
       case "magic":
         this.#magic = piece.magic;
