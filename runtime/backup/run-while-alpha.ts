@@ -14,20 +14,29 @@ export interface AlphaPorts {
 const LEAD_LOOK_MS = 500;
 const OUTPUT_CHARS_MAX = 4000;
 
-/** Answers why it failed, or undefined when it did not. Ended by SIGTERM when the lead is lost or `signal` aborts. */
+/** lead-lost: this monitor is no longer the alpha, so the tool was ended. That says nothing of backups, so it is no failure. */
+export type Ran =
+  | { readonly kind: "done" }
+  | { readonly kind: "failed"; readonly why: string }
+  | { readonly kind: "lead-lost" };
+
+/** Ended by SIGTERM when the lead is lost or `signal` aborts. */
 export async function runWhileAlpha(
   options: AlphaPorts,
   command: readonly [string, ...string[]],
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<Ran> {
   const [program, ...args] = command;
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
   const end = (): void => void child.kill("SIGTERM");
   signal.addEventListener("abort", end);
-  let isOver = false;
+  let [isOver, isLeadLost] = [false, false];
   const watch = (): void => {
     if (isOver) return;
-    if (!options.isAlpha()) end();
+    if (!options.isAlpha()) {
+      isLeadLost = true;
+      end();
+    }
     options.clock.after(LEAD_LOOK_MS, watch);
   };
   watch();
@@ -51,9 +60,12 @@ export async function runWhileAlpha(
   signal.removeEventListener("abort", end);
   if (code === 0) {
     options.onTaken(out.trim());
-    return undefined;
+    return { kind: "done" };
   }
-  const why = `${err.trim()} (exit code ${String(code)})`;
+  // A tool that is ended while it starts prints nothing.
+  const why = isLeadLost
+    ? "it was ended, because this monitor is no longer the alpha"
+    : `${err.trim()} (exit code ${String(code)})`;
   if (!signal.aborted) options.onFailed(why);
-  return why;
+  return isLeadLost ? { kind: "lead-lost" } : { kind: "failed", why };
 }

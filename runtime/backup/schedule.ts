@@ -135,7 +135,13 @@ export function startSchedule(options: ScheduleOptions): Schedule {
     if (isStopped()) return;
     for (const { message } of problems) options.onFailed(message);
     triedAtMs = nowMs;
-    const why = await runWhileAlpha(options, options.command(file), abort.signal);
+    const ran = await runWhileAlpha(options, options.command(file), abort.signal);
+    if (ran.kind === "lead-lost") {
+      // As every new alpha, it tries at once when it leads again.
+      triedAtMs = undefined;
+      return;
+    }
+    const why = ran.kind === "failed" ? ran.why : undefined;
     failures = why === undefined ? 0 : failures + 1;
     if (isBaseNeeded) basesInVain++;
     if (why === undefined) takenAtMs = nowMs;

@@ -76,7 +76,12 @@ export function startRehearsals(options: RehearsalsOptions): Rehearsals {
     // Stopped while the targets were listed: nobody would end the tool.
     if (isStopped()) return;
     triedAtMs = nowMs;
-    const why = await runWhileAlpha(options, options.command(file), abort.signal);
+    const ran = await runWhileAlpha(options, options.command(file), abort.signal);
+    if (ran.kind === "lead-lost") {
+      triedAtMs = undefined;
+      return;
+    }
+    const why = ran.kind === "failed" ? ran.why : undefined;
     failures = why === undefined ? 0 : failures + 1;
     if (isStopped() || !options.isAlpha()) return;
     failed = (why ?? "").slice(0, REASON_CHARS_MAX);
