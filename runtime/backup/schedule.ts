@@ -161,6 +161,10 @@ export function startSchedule(options: ScheduleOptions): Schedule {
       if (options.isAlpha()) show(undefined, []);
     },
   });
+  return stoppable(task, abort);
+}
+
+function stoppable(task: Schedule, abort: AbortController): Schedule {
   return {
     trigger: () => {
       task.trigger();
