@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // twine-reshard: other partitions, another hash or another hash-tag for a running cluster, without an outage.
 //
-//   check NEW.conf and its new nodes -> estimate -> copy and follow -> switch (move/reshard)
+//   check NEW.conf and its new nodes -> estimate -> copy and follow -> switch -> keep the way back (move/reshard)
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -18,6 +18,8 @@ import {
 } from "../cli/tool.ts";
 import { EXIT, TwineError } from "../core/errors.ts";
 import { requireTwinesMonitors } from "../core/not-with-sentinel.ts";
+import { parseDuration, printDuration } from "../core/conf/durations.ts";
+import { askBack, type AskBackOptions } from "../move/reshard/ask-back.ts";
 import type { CopyProgress } from "../move/reshard/copying.ts";
 import {
   planReshard,
@@ -26,6 +28,7 @@ import {
   type Planned,
 } from "../move/reshard/into-partitions.ts";
 import type { ReshardPhase, ReshardReport } from "../move/reshard/reshard.ts";
+import type { WayBackEnd } from "../move/reshard/way-back.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadNodesTls } from "../ports/tls-files.ts";
 import { NodeError } from "../replication/node-error.ts";
@@ -34,18 +37,39 @@ interface Options extends ToolOptions {
   readonly dryRun?: boolean;
   readonly empty?: boolean;
   readonly scratch?: string;
+  readonly wayBack: string;
+  readonly back?: boolean;
 }
+
+/** The exit code when the new partitions serve no more. */
+const RETURNED = 3;
 
 function program() {
   return tool({
     name: "twine-reshard",
     summary:
       "Moves a running cluster to the partitions, hash and hash-tag of NEW.conf while it serves. The data nodes of NEW.conf must be new, and run.",
-    examples: ["$ twine-reshard NEW.conf --dry-run", "$ twine-reshard NEW.conf"],
-    exitCodes: { 130: "interrupted; the old partitions serve on" },
+    examples: [
+      "$ twine-reshard NEW.conf --dry-run",
+      "$ twine-reshard NEW.conf --way-back 1h",
+      "$ twine-reshard --back",
+    ],
+    exitCodes: {
+      [RETURNED]: "the old partitions serve again: twine-reshard --back",
+      130: "interrupted; the old partitions serve on",
+    },
   })
-    .argument("<new.conf>", "the cluster's file with other partitions, and new data nodes")
+    .argument("[new.conf]", "the cluster's file with other partitions, and new data nodes")
     .option("--dry-run", "only check, and show how many keys and bytes go where")
+    .option(
+      "--way-back <time>",
+      "how long the old partitions can serve again after the end; 0s: not at all",
+      "10m",
+    )
+    .option(
+      "--back",
+      "let the old partitions serve again, while another twine-reshard keeps the way",
+    )
     .option("--empty", "drop the keys on the new nodes, left from a resharding that was broken off")
     .option(
       "--scratch <folder>",
@@ -57,7 +81,14 @@ async function main(): Promise<number> {
   const command = program();
   command.parse();
   const options = command.opts<Options>();
-  const { config, warnings } = loadConf({ ...options, conf: command.args[0] ?? "" });
+  const [file] = command.args;
+  if (file === undefined && options.back !== true) throw wrongUsage("name NEW.conf, or --back");
+  const wayBackMs = parseDuration(options.wayBack === "0" ? "0s" : options.wayBack);
+  if (wayBackMs === undefined) throw wrongUsage("--way-back needs a time such as 10m, 1h or 0s");
+  const { config, warnings } = loadConf({
+    ...options,
+    ...(file === undefined ? {} : { conf: file }),
+  });
   requireTwinesMonitors(
     config,
     "twine-reshard",
@@ -66,7 +97,8 @@ async function main(): Promise<number> {
   printWarnings(warnings);
   const signal = interruption();
   const common = { config, signal, clock: systemClock, password: readPassword() };
-  const ports = { ...common, tls: loadNodesTls(config) };
+  if (options.back === true) return returned(options, common);
+  const ports = { ...common, tls: loadNodesTls(config), wayBackMs };
   try {
     return await withScratch(resolve(options.scratch ?? tmpdir()), (folder) =>
       moved(options, { ...ports, newFolder: () => mkdtemp(join(folder, "feeds-")) }),
@@ -81,9 +113,21 @@ async function main(): Promise<number> {
   }
 }
 
+function wrongUsage(message: string): TwineError {
+  const problem = { code: "USAGE", message, remedy: "twine-reshard --help shows examples" };
+  return new TwineError(problem, { exitCode: EXIT.usage });
+}
+
+async function returned(options: Options, ports: AskBackOptions): Promise<number> {
+  await askBack(ports);
+  if (options.json === true) print({ ok: true });
+  else process.stdout.write("the old partitions serve again\n");
+  return EXIT.ok;
+}
+
 async function moved(
   options: Options,
-  ports: Omit<IntoOptions, "mayEmpty" | "onPhase" | "onRepeat" | "onLeft">,
+  ports: Omit<IntoOptions, "mayEmpty" | "onPhase" | "onRepeat" | "onLeft" | "onServed">,
 ): Promise<number> {
   const isJson = options.json === true;
   const progress = new ProgressLines(isJson);
@@ -96,6 +140,11 @@ async function moved(
     onRepeat: (why) => {
       progress.say(`trying again: ${why}`);
     },
+    onServed: (report, noWayBack) => {
+      if (!isJson) process.stdout.write(doneText(report));
+      if (noWayBack !== undefined) progress.say(`no way back: ${noWayBack}`);
+      else if (ports.wayBackMs > 0) progress.say(keptText(ports));
+    },
     onLeft: (nodes) => {
       progress.say(`could not be emptied: ${nodes.join(", ")}; the next try needs --empty`);
     },
@@ -107,10 +156,12 @@ async function moved(
       if (isJson) print({ ok: true, shares: planned.shares });
       return EXIT.ok;
     }
-    const report = await reshardInto(planned, into);
-    if (isJson) print({ ok: true, shares: planned.shares, ...report });
-    else process.stdout.write(doneText(report, ports.config.file));
-    return EXIT.ok;
+    const { report, wayBack } = await reshardInto(planned, into);
+    const isReturned = wayBack?.kind === "returned";
+    if (isJson)
+      print({ ok: !isReturned, shares: planned.shares, ...report, ...(wayBack && { wayBack }) });
+    else process.stdout.write(endText(wayBack, ports.config.file));
+    return isReturned ? RETURNED : EXIT.ok;
   } finally {
     planned.nodes.close();
   }
@@ -138,16 +189,41 @@ function planText({ view, shares }: Planned): string {
   return `from ${view.partitions.length} to ${shares.length} partitions:\n${lines.join("")}`;
 }
 
-function doneText({ keys, heldMs, misplacedKeys }: ReshardReport, file: string): string {
+function doneText({ keys, heldMs, misplacedKeys }: ReshardReport): string {
   const misplaced =
     misplacedKeys === 0
       ? ""
       : `${misplacedKeys} keys were in the wrong partition, where no client can read them. They were not copied.\n`;
+  return `the new partitions serve: ${keys} keys were copied, and requests were held for ${heldMs} ms\n${misplaced}`;
+}
+
+function keptText({ wayBackMs }: Pick<IntoOptions, "wayBackMs">): string {
   return (
-    `the new partitions serve: ${keys} keys were copied, and requests were held for ${heldMs} ms\n${misplaced}` +
-    `Now replace twine.conf by ${file} on every host and run twine-apply there: it also stops the old data nodes.\n` +
-    "Their folders stay, with the data from before.\n"
+    `For ${printDuration(wayBackMs)} the old partitions can serve again, with every write: twine-reshard --back, in another shell. ` +
+    "Leave this running, and leave twine.conf as it is. Ctrl-C ends the way back at once."
   );
+}
+
+function endText(wayBack: WayBackEnd | undefined, file: string): string {
+  const next =
+    `Now replace twine.conf by ${file} on every host and run twine-apply there: it also stops the old data nodes.\n` +
+    "Their folders stay, with the data from before.\n";
+  switch (wayBack?.kind) {
+    case undefined:
+      return next;
+    case "returned":
+      return (
+        `the old partitions serve again; requests were held for ${wayBack.heldMs ?? 0} ms\n` +
+        `The data nodes of ${file} are not needed any more: stop them, or use them again with --empty.\n`
+      );
+    case "unknown":
+      return `it is not known which partitions serve: ${wayBack.why}\nSee twine-status.\n`;
+    case "lost":
+      return `the way back could not be kept: ${wayBack.why}. The new partitions serve on.\n${next}`;
+    case "over":
+    case "interrupted":
+      return `the way back has ended; the new partitions serve on.\n${next}`;
+  }
 }
 
 function progressText(

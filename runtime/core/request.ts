@@ -52,11 +52,12 @@ export type RestoreRequest =
 export type ReshardRequest =
   | {
       readonly kind: "reshard";
-      readonly step: "begin" | "switch" | "fence" | "commit" | "undo" | "cancel";
+      readonly step: "begin" | "switch" | "fence" | "commit" | "undo" | "cancel" | "back" | "stay";
       readonly token: string;
       /** Who started it. For display only. */
       readonly by: string;
-      /** begin: the new twine.conf as canonicalConf() prints it; empty otherwise. */
+      /** begin: the new twine.conf as canonicalConf() prints it. commit: the present one, if the way back to it is to be
+          kept. Empty otherwise. */
       readonly conf: string;
       /** commit: the new masters, by partition. */
       readonly masters: readonly NewMaster[];

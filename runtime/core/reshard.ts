@@ -1,7 +1,7 @@
 // reshard.ts: when a cluster may get other partitions, and which processes may follow it there. Pure.
 import { addressOf, nodesOf, type ClusterConfig } from "./cluster.ts";
 import { builtinHashing, isSameHashing, settingsOfHashing, type Hashing } from "./hashing.ts";
-import type { ReshardedView, View } from "./view.ts";
+import type { ReshardedView, ReshardView, View } from "./view.ts";
 
 /** Earlier hashings that a view remembers. */
 const HASHINGS_MAX = 8;
@@ -18,6 +18,12 @@ export function followsHashing(view: Layouts, own: Hashing): boolean {
     ...(view.reshard ? [view.reshard.hashing] : []),
   ];
   return known.some((hashing) => isSameHashing(hashing, own));
+}
+
+/** Whether the alpha is switching the partitions, or is undoing it; else the cluster serves as usual. */
+export function isBeingSwitched(reshard: Pick<ReshardView, "phase"> | null | undefined): boolean {
+  const phase = reshard?.phase ?? "copying";
+  return phase !== "copying" && phase !== "keeping";
 }
 
 /** `recorded` with the present hashing and nodes of the view, before it gets others. */

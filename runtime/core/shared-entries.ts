@@ -37,7 +37,7 @@ const reshardAlive = schema.recordOf({
 });
 
 const reshardStep = schema.recordOf({
-  step: schema.oneOf("begin", "switch", "fence", "commit", "undo", "cancel"),
+  step: schema.oneOf("begin", "switch", "fence", "commit", "undo", "cancel", "back", "stay"),
   token: name,
   by: schema.text,
   conf: schema.textUpTo(ENTRY_CHARS_MAX),

@@ -181,7 +181,8 @@ export interface ReshardMark extends HistoryMark {
  * The keys are being copied into other nodes, which divide them in another way (monitor/decide/reshard). copying: the
  * cluster serves as usual. pausing: the masters' writes are being paused. draining: they are paused; the tool copies up to
  * `marks`. fencing: the masters are being detached. fenced: no node takes writes; `marks` are final. undoing: the old
- * masters are to serve again.
+ * masters are to serve again. keeping: after a commit, the tool copies what is written back into the nodes from before, so
+ * that they can serve again; `copying` follows when somebody asks for that.
  */
 export interface ReshardView {
   readonly token: string;
@@ -189,11 +190,13 @@ export interface ReshardView {
   readonly by: string;
   /** ISO 8601, by the alpha's clock. */
   readonly since: string;
-  readonly phase: "copying" | "pausing" | "draining" | "fencing" | "fenced" | "undoing";
+  readonly phase: "copying" | "pausing" | "draining" | "fencing" | "fenced" | "undoing" | "keeping";
   /** The new twine.conf: its canonical print. */
   readonly conf: string;
   /** How the new nodes divide the keys. */
   readonly hashing: Hashing;
+  /** It leads back to the partitions from before a resharding, which the same tool has made. */
+  readonly isBack?: boolean;
   /** By partition. */
   readonly marks?: readonly ReshardMark[];
   /** Why the last attempt to switch was undone. */

@@ -54,7 +54,8 @@ interface Known extends AdoptedConf {
 class KnownConf implements Adopted {
   readonly #options: AdoptedOptions;
   #known: Known | undefined;
-  #next: Known | undefined;
+  /** Of reshardings; the last two, because the way back leads to the one before. */
+  #next: readonly Known[] = [];
   #reading: Promise<void> | undefined;
   #readAtMs = -Infinity;
   /** The digests of the last report. */
@@ -80,9 +81,11 @@ class KnownConf implements Adopted {
   }
 
   keepNext(text: string): void {
-    if (text === this.#next?.text) return;
+    if (this.#next.some((known) => known.text === text)) return;
     const { config } = parseConf(text, "the new twine.conf");
-    if (config !== undefined) this.#next = { digest: digestOfConf(text), config, text };
+    if (config === undefined) return;
+    const next = { digest: digestOfConf(text), config, text };
+    this.#next = [...this.#next.slice(-1), next];
   }
 
   otherThanOwn(view: View): ClusterConfig | undefined {
@@ -97,7 +100,7 @@ class KnownConf implements Adopted {
   }
 
   #knownFor({ confDigest }: View): Known | undefined {
-    return [this.#known, this.#next].find((known) => known?.digest === confDigest);
+    return [this.#known, ...this.#next].find((known) => known?.digest === confDigest);
   }
 
   difference(view: View | null): string | null {

@@ -7,19 +7,21 @@
 // Nothing is kept by key but the few that were copied anew, so memory does not grow with the data. The source's node is only
 // read; with a replica as source its master is not touched.
 import type { Login } from "../core/credentials.ts";
-import { TwineError } from "../core/errors.ts";
 import type { HistoryMark } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { LinkTls } from "../ports/link-tls.ts";
 import { openChangeFeed, type ChangeFeed } from "../replication/change-feed.ts";
 import { FeedReader, type FeedCommand } from "../replication/feed-reader.ts";
-import type { NodeError } from "../replication/node-error.ts";
+import { NodeError } from "../replication/node-error.ts";
 import { openNodeSocket, type NodeAddress, type NodeSocket } from "../replication/node-socket.ts";
 import { openRdbStream } from "../replication/rdb-stream.ts";
 import { RdbValues, type RdbItem } from "../replication/rdb/rdb-values.ts";
 import { parseCommandTable, type CommandTable } from "../route/commands/command-table.ts";
 import { copyExactly, type CopiedKey } from "./exact-copy.ts";
+import { doubtfulKeys, expiryCheck, ExpiringKeys } from "./expiring-keys.ts";
 import { planFeed } from "./feed-plan.ts";
+import { isDelete, NO_MATTER, replacing } from "./replayed.ts";
+import { historyGone, refusedBy, restartFor, tooLong } from "./move-errors.ts";
 import type { Spool } from "./spool.ts";
 import type { MoveTarget, Words } from "./target.ts";
 
@@ -40,6 +42,10 @@ export interface MoveSourceOptions {
   targetOf(key: Buffer): number | undefined;
   /** Keeps the feed while the RDB is read. The caller closes it. */
   readonly spool: Spool;
+  /** Keys that have an expiry at the targets already; absent: none. */
+  readonly expiring?: ExpiringKeys | undefined;
+  /** Nodes with the same history, the best one first: the feed goes on there when its node is lost. Absent: it ends. */
+  readonly elsewhere?: (() => readonly NodeAddress[]) | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Of one value; a longer one ends the move. */
@@ -64,6 +70,8 @@ const BATCH_BYTES_MAX = 64 * 1024;
 /** One MULTI makes the source stand still for its dumps. */
 const KEYS_PER_COPY = 50;
 const SILENCE_MS_MAX = 60_000;
+const ELSEWHERE_WITHIN_MS = 60_000;
+const ELSEWHERE_REST_MS = 200;
 
 /** Commands of one target that were not sent yet. */
 interface Batch {
@@ -76,6 +84,7 @@ interface Batch {
 export class MoveSource {
   readonly #options: MoveSourceOptions;
   readonly #values: RdbValues;
+  readonly #expiring: ExpiringKeys;
   readonly #copiedAt = new Map<string, number>();
   readonly #refused = new Map<string, Buffer>();
   #reader: FeedReader | undefined;
@@ -87,6 +96,7 @@ export class MoveSource {
   #inFlight = new Set<Promise<void>>();
   #failure: Error | undefined;
   #spooling: Promise<void> | undefined;
+  #isClosed = false;
   #keys = 0;
   #bytes = 0;
   #changes = 0;
@@ -97,6 +107,7 @@ export class MoveSource {
   constructor(options: MoveSourceOptions) {
     this.#options = options;
     this.#values = new RdbValues(options.valueBytesMax);
+    this.#expiring = options.expiring ?? new ExpiringKeys();
   }
 
   /** Behind the last command whose effect has reached the targets; -1 before the RDB is loaded. */
@@ -143,9 +154,7 @@ export class MoveSource {
     const access = await this.#open();
     const onStart = (start: HistoryMark): void => {
       this.#feed = openChangeFeed(address, start, access);
-      this.#spooling = this.#fillSpool().catch((error: unknown) => {
-        this.#fail(error);
-      });
+      this.#spool(start.offset);
     };
     const stream = openRdbStream(address, { ...access, onStart });
     for await (const chunk of stream.chunks()) {
@@ -166,27 +175,57 @@ export class MoveSource {
     const feed = await openChangeFeed(this.#options.address, mark, access);
     if (feed === undefined) return false;
     this.#feed = Promise.resolve(feed);
-    this.#spooling = this.#fillSpool().catch((error: unknown) => {
-      this.#fail(error);
-    });
+    this.#spool(mark.offset);
     this.#reader = new FeedReader(mark.offset, mark.db);
     this.#replayTo = replayTo;
     this.#copiedUpTo = replayTo;
     return true;
   }
 
+  /**
+   * In place of load(): the targets have everything up to there. `elsewhere` names the nodes. The feed is opened and kept
+   * at once; nothing is sent before drainTo(). Throws MOVE_RESTART when no node has the history.
+   */
+  async resumeElsewhere(start: HistoryMark): Promise<void> {
+    this.#feed = this.#openElsewhere(start);
+    if ((await this.#feed) === undefined) throw historyGone();
+    this.#spool(start.offset);
+    this.#reader = new FeedReader(start.offset, this.#options.db);
+  }
+
+  /** What has come and is not read yet. */
+  get waitingBytes(): number {
+    return this.#options.spool.waitingBytes;
+  }
+
   /** Follows the feed until everything up to that offset has reached the targets. */
   async drainTo(offset: number): Promise<void> {
+    while (this.offset < offset || this.#refused.size > 0) await this.#step(this.offset < offset);
+  }
+
+  /** Follows the feed as far as it has come by now. */
+  async drainWhatCame(): Promise<void> {
+    this.#requireWell();
+    let bytes = this.waitingBytes;
+    while (bytes > 0 || this.#refused.size > 0) bytes -= await this.#step(bytes > 0);
+  }
+
+  /** How many bytes of the feed it has read; `hasMore`: it waits for some. */
+  async #step(hasMore: boolean): Promise<number> {
     const reader = this.#reader;
-    if (reader === undefined) throw new Error("load() comes first");
-    while (reader.offset < offset || this.#refused.size > 0) {
-      const chunk = reader.offset < offset ? await this.#options.spool.next() : Buffer.alloc(0);
-      if (this.#failure !== undefined) throw this.#failure;
-      await this.#follow(reader.push(chunk), reader.offset);
-    }
+    if (reader === undefined) throw new Error("load() or resume() comes first");
+    const chunk = hasMore ? await this.#options.spool.next() : Buffer.alloc(0);
+    this.#requireWell();
+    await this.#follow(reader.push(chunk), reader.offset);
+    return chunk.length;
+  }
+
+  #requireWell(): void {
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#asking?.destroy();
     (await this.#feed?.catch(() => undefined))?.close();
     await this.#spooling;
@@ -194,25 +233,70 @@ export class MoveSource {
 
   async #open() {
     const { address, credentials, tls, signal, clock } = this.#options;
+    await this.#ask(address);
+    return { credentials, tls, signal, clock };
+  }
+
+  async #ask(address: NodeAddress): Promise<void> {
+    const { credentials, tls, signal, clock } = this.#options;
     const { readerCredentials = credentials } = this.#options;
+    this.#asking?.destroy();
     this.#asking = await openNodeSocket(address, {
       ...{ credentials: readerCredentials, tls, signal, clock, silenceMsMax: SILENCE_MS_MAX },
     });
     this.#table = parseCommandTable(await this.#asking.call("COMMAND"));
-    return { credentials, tls, signal, clock };
   }
 
-  async #fillSpool(): Promise<void> {
-    const feed = await this.#feed;
-    if (feed === undefined) {
-      throw new TwineError({
-        code: "MOVE_RESTART",
-        message:
-          "the source no longer has the changes since its RDB began: its repl-backlog-size is too small",
-        remedy: "set repl-backlog-size of the source to 64mb or more, and begin again",
-      });
+  #spool(offset: number): void {
+    this.#spooling = this.#fillSpool(offset).catch((error: unknown) => {
+      this.#fail(error);
+    });
+  }
+
+  async #fillSpool(offset: number): Promise<void> {
+    let reached = offset;
+    for (;;) {
+      const feed = await this.#feed;
+      if (feed === undefined) throw historyGone();
+      try {
+        for (;;) {
+          const chunk = await feed.chunk();
+          reached += chunk.length;
+          await this.#options.spool.push(chunk);
+        }
+      } catch (error) {
+        const isOver = this.#isClosed || this.#options.signal.aborted;
+        const isLost = error instanceof NodeError && this.#options.elsewhere !== undefined;
+        if (isOver || !isLost) throw error;
+        const { replicationId } = feed;
+        this.#feed = this.#openElsewhere({ replicationId, offset: reached });
+      }
     }
-    for (;;) await this.#options.spool.push(await feed.chunk());
+  }
+
+  /** The first node that has the history; undefined: every node that answers has lost it. Throws the last failure. */
+  async #openElsewhere(start: HistoryMark): Promise<ChangeFeed | undefined> {
+    const { credentials, tls, signal, clock, elsewhere = () => [] } = this.#options;
+    const endMs = clock.nowMs() + ELSEWHERE_WITHIN_MS;
+    for (;;) {
+      let failure: Error | undefined;
+      for (const address of elsewhere()) {
+        try {
+          const feed = await openChangeFeed(address, start, { credentials, tls, signal, clock });
+          if (feed === undefined) continue;
+          await this.#ask(address).catch((error: unknown) => {
+            feed.close();
+            throw error;
+          });
+          return feed;
+        } catch (error) {
+          failure = error instanceof Error ? error : new Error(String(error));
+        }
+      }
+      if (failure === undefined) return undefined;
+      if (this.#isClosed || signal.aborted || clock.nowMs() > endMs) throw failure;
+      await clock.delay(ELSEWHERE_REST_MS);
+    }
   }
 
   #fail(error: unknown): void {
@@ -251,6 +335,7 @@ export class MoveSource {
             "ABSTTL",
             ...(replaces ? ["REPLACE"] : []),
           ];
+    if (expireAtMs !== undefined) this.#expiring.add(key);
     this.#send(target, words, undefined);
   }
 
@@ -329,7 +414,11 @@ export class MoveSource {
     }
     for (const { target, args, keys } of plan.writes) {
       const to = targets[target];
-      if (to !== undefined) this.#send(to, args, keys);
+      if (to === undefined) continue;
+      for (const key of doubtfulKeys(args, keys, this.#expiring)) {
+        this.#send(to, expiryCheck(key), [key]);
+      }
+      this.#send(to, args, keys);
     }
     await this.#landed();
     for (const [id, offset] of this.#copiedAt) if (offset <= endOffset) this.#copiedAt.delete(id);
@@ -351,46 +440,4 @@ export class MoveSource {
     }
     await this.#landed();
   }
-}
-
-/** A target that refuses the command has its effect already: a replayed FUNCTION DELETE. */
-const NO_MATTER: readonly Buffer[] = [];
-
-function isDelete(args: readonly Buffer[]): boolean {
-  return args[1]?.toString("latin1").toUpperCase() === "DELETE";
-}
-
-/** A replayed FUNCTION LOAD finds its library: the source accepted it, so it replaces nothing else. */
-function replacing(args: readonly Buffer[]): Words {
-  const isLoad = args[1]?.toString("latin1").toUpperCase() === "LOAD";
-  const [word, load, ...rest] = args;
-  if (!isLoad || word === undefined || load === undefined || rest.length !== 1) return args;
-  return [word, load, "REPLACE", ...rest];
-}
-
-function refusedBy(refusal: NodeError): TwineError {
-  return new TwineError(
-    {
-      code: "MOVE_REFUSED",
-      message: `a target refuses what is moved to it: ${refusal.message}`,
-      remedy: "see what the target lacks (memory, rights, a newer version), and begin again",
-    },
-    { cause: refusal },
-  );
-}
-
-function restartFor(why: string): TwineError {
-  return new TwineError({
-    code: "MOVE_RESTART",
-    message: `the source did what can't be followed key by key: ${why}`,
-    remedy: "begin again",
-  });
-}
-
-function tooLong(key: Buffer, bytes: number, bytesMax: number): TwineError {
-  return new TwineError({
-    code: "MOVE_VALUE_TOO_LONG",
-    message: `the value of ${JSON.stringify(key.toString())} takes ${bytes} bytes, and ${bytesMax} are moved at most`,
-    remedy: "split it, or allow more",
-  });
 }

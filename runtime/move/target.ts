@@ -27,8 +27,13 @@ export async function openNodeTarget(
   options: NodeSocketOptions & { readonly db?: number },
 ): Promise<MoveTarget> {
   const socket = await openNodeSocket(address, options);
-  if ((options.db ?? 0) !== 0) await socket.call("SELECT", String(options.db));
-  return new NodeTarget(socket);
+  try {
+    if ((options.db ?? 0) !== 0) await socket.call("SELECT", String(options.db));
+    return new NodeTarget(socket);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
 }
 
 class NodeTarget implements MoveTarget {

@@ -9,10 +9,18 @@ import { forPeople } from "./times.ts";
 export function reshardNotes({ reshard }: Pick<View, "reshard">): StatusProblem[] {
   if (reshard === undefined || reshard === null) return [];
   const { by, since, hashing } = reshard;
+  if (reshard.phase === "keeping") return [keptNote(reshard)];
   const text = `are being moved to ${describeHashing(hashing)} by ${by} since ${forPeople(since)}: ${phaseText(reshard)}`;
   const [severity, subject] = ["NOTE", "keys"] as const;
   const remedy = "interrupt twine-reshard to keep the present partitions";
   return [{ code: "RESHARDING", severity, subject, host: null, text, remedy }];
+}
+
+function keptNote({ by, since, hashing }: ReshardView): StatusProblem {
+  const text = `can go back to ${describeHashing(hashing)}: ${by} keeps the way since ${forPeople(since)}`;
+  const remedy =
+    "twine-reshard --back to go back; else leave the old data nodes until it has ended";
+  return { code: "RESHARDING", severity: "NOTE", subject: "keys", host: null, text, remedy };
 }
 
 function phaseText({ phase, failed }: ReshardView): string {

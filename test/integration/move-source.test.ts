@@ -9,7 +9,11 @@ import { Spool } from "../../runtime/move/spool.ts";
 import { openNodeTarget, type MoveTarget } from "../../runtime/move/target.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { seededRandom } from "../../runtime/ports/seeded-random.ts";
-import { openNodeSocket, type NodeSocket } from "../../runtime/replication/node-socket.ts";
+import {
+  openNodeSocket,
+  type NodeAddress,
+  type NodeSocket,
+} from "../../runtime/replication/node-socket.ts";
 import { itemsOf, numberOf, textOf } from "../../runtime/resp/value.ts";
 import { isMissing } from "../support/programs.ts";
 import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
@@ -31,6 +35,7 @@ const socketTo = async (server: TestRedis): Promise<NodeSocket> => {
 };
 
 interface Move {
+  readonly servers: { readonly first: TestRedis; readonly replica: TestRedis };
   readonly source: MoveSource;
   readonly master: NodeSocket;
   readonly targets: readonly NodeSocket[];
@@ -40,7 +45,7 @@ const TARGETS = 3;
 const targetOf = (key: Buffer): number => crc32(key) % TARGETS;
 
 /** A master with a replica, from which keys go to three empty servers. */
-async function startMove(): Promise<Move> {
+async function startMove(elsewhere?: () => readonly NodeAddress[]): Promise<Move> {
   const first = await startRedis(SETTINGS);
   const replica = await startRedis([...SETTINGS, `replicaof 127.0.0.1 ${first.port}`]);
   const servers: TestRedis[] = [];
@@ -56,7 +61,7 @@ async function startMove(): Promise<Move> {
   for (const server of servers) targets.push(await openNodeTarget(address(server), access));
   const source = new MoveSource({
     ...{ address: address(replica), db: 0, targets, targetOf, spool, clock: systemClock },
-    ...{ signal: new AbortController().signal, valueBytesMax: 1024 * 1024 },
+    ...{ signal: new AbortController().signal, valueBytesMax: 1024 * 1024, elsewhere },
   });
   onTestFinished(async () => {
     await source.close();
@@ -65,7 +70,12 @@ async function startMove(): Promise<Move> {
     await rm(folder, { recursive: true, force: true });
   });
   const master = await socketTo(first);
-  return { source, master, targets: await Promise.all(servers.map(socketTo)) };
+  return {
+    servers: { first, replica },
+    source,
+    master,
+    targets: await Promise.all(servers.map(socketTo)),
+  };
 }
 
 const offsetOf = async (node: NodeSocket): Promise<number> =>
@@ -159,6 +169,75 @@ describe.skipIf(isMissing("redis-server"))("a source's keys", () => {
       const keys = itemsOf(await target.call("KEYS", "*")).map((key) => textOf(key) ?? "");
       expect(keys.every((key) => targetOf(Buffer.from(key)) === index)).toBe(true);
     }
+  });
+
+  test.each([
+    ["its RDB gave it", (key: string, ms: string) => [["SET", key, "41", "PX", ms]], []],
+    [
+      "the feed gave it",
+      (key: string) => [["SET", key, "41"]],
+      [(key: string, ms: string) => ["PEXPIRE", key, ms]],
+    ],
+    [
+      "another key had it",
+      (key: string) => [["SET", key, "41"]],
+      [
+        (key: string, ms: string) => ["SET", `${key}:other`, "41", "PX", ms],
+        (key: string) => ["RENAME", `${key}:other`, key],
+      ],
+    ],
+  ])(
+    "whose time is over at the target, and was prolonged at the source, are there (%s)",
+    async (_, before, after) => {
+      const { source, master, targets } = await startMove();
+      const keys = Array.from({ length: 20 }, (__, index) => `{${index}}k`);
+      const ttlMs = 600_000;
+      for (const key of keys) {
+        for (const words of before(key, String(ttlMs))) await master.call(...words);
+      }
+      await source.load();
+      for (const key of keys) {
+        for (const words of after) await master.call(...words(key, String(ttlMs)));
+      }
+      await source.drainTo(await offsetOf(master));
+      // As a target does when its clock says that their time is over.
+      for (const target of targets) await target.call("DEL", ...keys);
+      for (const [index, key] of keys.entries()) {
+        await master.call("INCR", key);
+        if (index % 2 === 0) await master.call("PEXPIREAT", key, String(Date.now() + 2 * ttlMs));
+        else await master.call("PERSIST", key);
+      }
+      const expected = await contentOf([master]);
+      expect(expected.size).toBe(keys.length);
+      await source.drainTo(await offsetOf(master));
+      expect(await contentOf(targets)).toEqual(expected);
+    },
+  );
+
+  test("are followed from an offset on without an RDB, also when the node of the feed dies", async () => {
+    const { servers, source, master, targets } = await startMove(() => [
+      address(servers.replica),
+      address(servers.first),
+    ]);
+    await master.call("SET", "n", "1");
+    const info = textOf(await master.call("INFO", "replication")) ?? "";
+    const replicationId = /master_replid:(\w+)/.exec(info)?.[1] ?? "";
+    await source.resumeElsewhere({ replicationId, offset: await offsetOf(master) });
+    const numbers = Array.from({ length: 20 }, (_, index) => `n:${index}`);
+    const write = () => Promise.all(numbers.map((key) => master.call("INCR", key)));
+    await write();
+    await source.drainTo(await offsetOf(master));
+    await servers.replica.kill();
+    await write();
+    await source.drainTo(await offsetOf(master));
+    await master.call("DEL", "n");
+    expect(await contentOf(targets)).toEqual(await contentOf([master]));
+    const lost = await startMove(() => [address(servers.first)]);
+    await expect(lost.source.resumeElsewhere({ replicationId, offset: 1e9 })).rejects.toMatchObject(
+      {
+        code: "MOVE_RESTART",
+      },
+    );
   });
 
   test("are followed no more when the source empties its database: everything begins anew", async () => {

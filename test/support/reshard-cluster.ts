@@ -83,7 +83,8 @@ export class ReshardCluster {
   }
 
   reshard(...more: readonly string[]): RunningReshard {
-    const command = [binPath("twine-reshard", "runtime"), this.newConf, ...more];
+    const way = more.includes("--way-back") || more.includes("--back") ? [] : ["--way-back", "0s"];
+    const command = [binPath("twine-reshard", "runtime"), this.newConf, ...way, ...more];
     const child = spawn(process.execPath, command, { stdio: ["ignore", "pipe", "pipe"] });
     let out = "";
     let lines = "";
@@ -93,17 +94,19 @@ export class ReshardCluster {
     return { child, lines: () => lines, ended };
   }
 
-  /** By new partition. */
+  /** By present partition. */
   async keysOfPartitions(): Promise<string[][]> {
     const view = await this.old.view();
     const keys: string[][] = [];
     for (const { master } of view?.partitions ?? []) {
-      const node = nodesOf(this.config, "data").find(({ name }) => name === master);
-      if (node === undefined) throw new Error(`${String(master)} is no new node`);
+      const nodes = [...nodesOf(this.config, "data"), ...nodesOf(this.old.config, "data")];
+      const node = nodes.find(({ name }) => name === master);
+      if (node === undefined) throw new Error(`${String(master)} is no node`);
       const link = await openRedisLink(
         { host: "127.0.0.1", port: node.port },
         { connectTimeoutMs: 5000, commandTimeoutMs: 15_000 },
       );
+      await link.call("SELECT", String(node.db));
       keys.push((await link.call("KEYS", "*")) as string[]);
       link.close();
     }

@@ -2,6 +2,7 @@
 // They depend only on the view and the nodes' present health. So a lost command is repeated, and a new alpha finishes what
 // its predecessor began.
 import { addressOf } from "../../core/cluster.ts";
+import { isBeingSwitched } from "../../core/reshard.ts";
 import type { NodeView, PartitionView, View } from "../../core/view.ts";
 import { dataNodesByPartition } from "./by-partition.ts";
 import { isFollowing } from "./nodes/data-nodes.ts";
@@ -47,7 +48,7 @@ export function actionsOf(
   // During a restore only the restoring tool changes data nodes.
   if ((view.restore ?? null) !== null) return [];
   const reshard = view.reshard ?? null;
-  if (reshard !== null && reshard.phase !== "copying") {
+  if (reshard !== null && isBeingSwitched(reshard)) {
     return reshardActions(view, reshard, nodeHealth, memory);
   }
   const actions: Action[] = [];

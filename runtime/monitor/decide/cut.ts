@@ -12,6 +12,7 @@
 // (actor.ts).
 import type { Cut, CutMark } from "../../core/cut.ts";
 import type { Request } from "../../core/request.ts";
+import { isBeingSwitched } from "../../core/reshard.ts";
 import type { CutView, PartitionView, View } from "../../core/view.ts";
 
 /** The result of pausing and sampling. */
@@ -84,7 +85,7 @@ function endOf(cut: CutView, view: View, outcome: CutOutcome | undefined): End |
 function obstacleTo({ partitions, restore, reshard }: View): string | undefined {
   if ((restore ?? null) !== null) return "a restore is under way";
   // Both pause the masters.
-  if ((reshard?.phase ?? "copying") !== "copying") return "a resharding is being switched";
+  if (isBeingSwitched(reshard)) return "a resharding is being switched";
   const without = partitions.find(({ master }) => master === null);
   if (without !== undefined) return `partition ${without.index} has no master`;
   const silent = partitions.find(({ suspended }) => suspended === true);

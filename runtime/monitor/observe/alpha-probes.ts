@@ -3,6 +3,7 @@
 // does not lead.
 import { addressOf, nodesOf, type ClusterConfig } from "../../core/cluster.ts";
 import { heartbeatIn, type Request } from "../../core/request.ts";
+import { isBeingSwitched } from "../../core/reshard.ts";
 import type { RotationNote } from "../../core/rotation.ts";
 import type { NodeView, View } from "../../core/view.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -277,7 +278,7 @@ export class AlphaProbes {
 }
 
 function isSwitching(view: View | null): boolean {
-  return (view?.reshard?.phase ?? "copying") !== "copying";
+  return isBeingSwitched(view?.reshard);
 }
 
 function mastersOf(view: View | null): string {

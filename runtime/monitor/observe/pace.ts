@@ -1,4 +1,5 @@
 // pace.ts: chooses the data nodes that are asked more often. Pure.
+import { isBeingSwitched } from "../../core/reshard.ts";
 import type { View } from "../../core/view.ts";
 import type { NodeObservation } from "../decide/nodes/observations.ts";
 
@@ -16,7 +17,7 @@ export function pendingNodes(
     if (node.role === "dead" || !node.inSync) partitions.add(node.partition);
   }
   // While a resharding switches, clients wait for every step of every master.
-  const isSwitching = (view.reshard?.phase ?? "copying") !== "copying";
+  const isSwitching = isBeingSwitched(view.reshard);
   for (const { index, handover } of view.partitions) {
     if (isSwitching || (handover ?? null) !== null) partitions.add(index);
   }

@@ -6,15 +6,20 @@ import { addressOf } from "../../core/cluster.ts";
 import { credentialsOf } from "../../core/credentials.ts";
 import { TwineError } from "../../core/errors.ts";
 import { SOURCES_MAX, type SourceProgress } from "../../core/reshard-progress.ts";
-import type { ReshardMark, View } from "../../core/view.ts";
+import type { HistoryMark, ReshardMark, View } from "../../core/view.ts";
 import { sourcesOf, type Source } from "../../replication/choose-source.ts";
-import { openNodeSocket, type NodeSocket } from "../../replication/node-socket.ts";
+import {
+  openNodeSocket,
+  type NodeAddress,
+  type NodeSocket,
+} from "../../replication/node-socket.ts";
 import { infoFields } from "../../resp/info-fields.ts";
 import { textOf } from "../../resp/value.ts";
+import { ExpiringKeys } from "../expiring-keys.ts";
 import { MoveSource } from "../move-source.ts";
 import { Spool } from "../spool.ts";
 import type { MoveTarget } from "../target.ts";
-import type { NodePorts } from "./new-nodes.ts";
+import type { NodePorts } from "./node-group.ts";
 
 export interface CopyingOptions extends NodePorts {
   readonly view: View;
@@ -28,6 +33,10 @@ export interface CopyingOptions extends NodePorts {
   readonly oldPartitionOf: ((key: Buffer) => number) | undefined;
   /** Throws when it is pointless to go on. */
   readonly requireGoing: () => void;
+  /** The newest view: the feeds go on at other nodes after a failover. Absent: a lost source is the end. */
+  readonly viewNow?: (() => View) | undefined;
+  /** Keys that have an expiry at the targets already; absent: none. */
+  readonly expiring?: ExpiringKeys;
 }
 
 export interface CopyProgress {
@@ -55,16 +64,25 @@ const VALUE_BYTES_MAX = 512 * 1024 * 1024;
 /** What is written in this time is copied in less, so the pause of the masters is short. */
 const ROUND_MS_MAX = 250;
 const REST_MS = 20;
+/** The reader of a feed learns of a failover after the alpha. */
+const SAME_HISTORY_WITHIN_MS = 3_000;
 
 export class Copying {
   readonly #options: CopyingOptions;
   readonly #copied: Copied[];
+  readonly #expiring: ExpiringKeys;
   #misplacedKeys = 0;
   #lagBytes: readonly number[] = [];
 
   private constructor(options: CopyingOptions, copied: Copied[]) {
     this.#options = options;
     this.#copied = copied;
+    this.#expiring = options.expiring ?? new ExpiringKeys();
+  }
+
+  /** Keys that have, or had, an expiry at the targets. */
+  get expiring(): ExpiringKeys {
+    return this.#expiring;
   }
 
   /** Connects. Throws NodeErrors, and RESHARD_NO_SOURCE. */
@@ -111,6 +129,17 @@ export class Copying {
     await Promise.all(Array.from({ length: SOURCES_AT_ONCE }, work));
   }
 
+  /** In place of load(): the targets have everything up to these marks, by partition. */
+  async resume(marks: readonly HistoryMark[]): Promise<void> {
+    await Promise.all(
+      this.#copied.map(async ({ partition, source }) => {
+        const mark = marks[partition];
+        if (mark === undefined) throw otherHistory(partition);
+        await source.resumeElsewhere(mark);
+      }),
+    );
+  }
+
   /** Until a round over all feeds takes only a moment. */
   async follow(): Promise<void> {
     const { clock, signal, requireGoing } = this.#options;
@@ -128,12 +157,18 @@ export class Copying {
     }
   }
 
+  /** Everything that has come so far. It asks no master: one may be away for a moment. */
+  async followWhatCame(): Promise<void> {
+    this.#lagBytes = this.#copied.map(({ source }) => source.waitingBytes);
+    await Promise.all(this.#copied.map(({ source }) => source.drainWhatCame()));
+  }
+
   /** Everything up to the marks has reached the new masters. Throws MOVE_RESTART if a mark lies on another history. */
   async drainTo(marks: readonly ReshardMark[]): Promise<void> {
     await Promise.all(
       this.#copied.map(async ({ partition, source }) => {
         const mark = marks[partition];
-        if (mark === undefined || (await source.replicationId()) !== mark.replicationId) {
+        if (mark === undefined || !(await this.#isOnHistory(source, mark))) {
           throw otherHistory(partition);
         }
         await source.drainTo(mark.offset);
@@ -150,15 +185,12 @@ export class Copying {
   }
 
   async #open(partition: number): Promise<Copied> {
-    const { view, folder, password, targets, ...options } = this.#options;
+    const { view, folder, password, targets, viewNow, ...options } = this.#options;
     const { clock, signal, tls } = options;
     const [address] = sourcesOf(view, partition);
-    const { master: name } = view.partitions[partition] ?? {};
-    const node = view.nodes.find((one) => one.name === name);
-    if (address === undefined || node === undefined) throw noSource(partition);
+    if (address === undefined) throw noSource(partition);
     const credentials = credentialsOf("monitor", password);
-    const access = { credentials, tls, clock, signal, silenceMsMax: SILENCE_MS_MAX };
-    const master = await openNodeSocket({ host: addressOf(node.host), port: node.port }, access);
+    const master = await this.#openMaster(view, partition);
     try {
       const keysTotal = await keysIn(master, address);
       const spool = await Spool.open(join(folder, `feed-${partition}`));
@@ -169,6 +201,8 @@ export class Copying {
         movesLibraries: partition === 0,
         targetOf: (key) => this.#targetOf(key, partition, () => source.offset),
         valueBytesMax: VALUE_BYTES_MAX,
+        expiring: this.#expiring,
+        elsewhere: viewNow && (() => nodesWith(viewNow(), partition)),
       });
       return { partition, source, spool, master, keysTotal };
     } catch (error) {
@@ -192,6 +226,37 @@ export class Copying {
       }),
     );
   }
+
+  async #openMaster(view: View, partition: number): Promise<NodeSocket> {
+    const { clock, signal, tls, password } = this.#options;
+    const { master: name } = view.partitions[partition] ?? {};
+    const node = view.nodes.find((one) => one.name === name);
+    if (node === undefined) throw noSource(partition);
+    const credentials = credentialsOf("monitor", password);
+    const access = { credentials, tls, clock, signal, silenceMsMax: SILENCE_MS_MAX };
+    return openNodeSocket({ host: addressOf(node.host), port: node.port }, access);
+  }
+
+  async #isOnHistory(source: MoveSource, { replicationId }: HistoryMark): Promise<boolean> {
+    const { clock, viewNow } = this.#options;
+    const endMs = clock.nowMs() + (viewNow === undefined ? 0 : SAME_HISTORY_WITHIN_MS);
+    while ((await source.replicationId()) !== replicationId) {
+      if (clock.nowMs() >= endMs) return false;
+      await clock.delay(REST_MS);
+    }
+    return true;
+  }
+}
+
+/** Those that may have the history of that partition, replicas first: a reader of a master counts for min-replicas. */
+function nodesWith(view: View, partition: number): NodeAddress[] {
+  const master = view.partitions[partition]?.master;
+  const nodes = view.nodes.filter((node) => node.kind === "data" && node.partition === partition);
+  const inOrder = [
+    ...nodes.filter(({ name }) => name !== master),
+    ...nodes.filter(({ name }) => name === master),
+  ];
+  return inOrder.map(({ host, port }) => ({ host: addressOf(host), port }));
 }
 
 async function keysIn(master: NodeSocket, { db }: Source): Promise<number> {

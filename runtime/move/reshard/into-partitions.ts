@@ -11,16 +11,19 @@ import { builtinPlace } from "../../core/routing.ts";
 import type { View } from "../../core/view.ts";
 import { silentLog } from "../../ports/log.ts";
 import { openRedisLink } from "../../ports/redis-link.ts";
+import { readAdoptedConf, type AdoptedConf } from "../../register/adopted-conf.ts";
 import { readChosenView } from "../../register/chosen-view.ts";
 import { followView } from "../../register/follow.ts";
 import { openSharedHashes } from "../../register/shared-hashes.ts";
 import { openNodeSocket } from "../../replication/node-socket.ts";
 import { placeOfView } from "../view-place.ts";
 import { AlphaSteps } from "./alpha-steps.ts";
-import { NewNodes, NOWHERE, type NodePorts } from "./new-nodes.ts";
+import { NewNodes } from "./new-nodes.ts";
+import { NOWHERE, type NodePorts } from "./node-group.ts";
 import { reshard, type ReshardOptions, type ReshardReport } from "./reshard.ts";
 import { roomProblems, sharesOf, type Share } from "./room.ts";
 import { sampleKeys } from "./sample-keys.ts";
+import { keepWayBack, type WayBackEnd } from "./way-back.ts";
 
 export interface IntoOptions
   extends NodePorts, Pick<ReshardOptions, "newFolder" | "onPhase" | "onRepeat" | "onLeft"> {
@@ -28,6 +31,10 @@ export interface IntoOptions
   readonly config: ClusterConfig;
   /** Keys on the new nodes are no obstacle: they are left from a resharding that was broken off. */
   readonly mayEmpty: boolean;
+  /** For how long the old partitions can serve again; 0: not at all. */
+  readonly wayBackMs: number;
+  /** The new partitions serve. `noWayBack`: why the old ones can't serve again, though it was asked for. */
+  readonly onServed: (report: ReshardReport, noWayBack: string | undefined) => void;
 }
 
 export interface Planned {
@@ -56,35 +63,50 @@ export async function planReshard(options: IntoOptions): Promise<Planned> {
   }
 }
 
-/** Throws when the old partitions serve on, and RESHARD_UNKNOWN when nobody knows which serve. */
-export async function reshardInto(
-  { view, nodes }: Planned,
-  options: IntoOptions,
-): Promise<ReshardReport> {
+export interface Moved {
+  readonly report: ReshardReport;
+  /** Absent: there was no way back. */
+  readonly wayBack?: WayBackEnd;
+}
+
+/**
+ * Returns at the end of the way back. Throws when the old partitions serve on, and RESHARD_UNKNOWN when nobody knows which
+ * serve.
+ */
+export async function reshardInto({ view, nodes }: Planned, options: IntoOptions): Promise<Moved> {
   const { config, clock, password, tls, signal } = options;
   const access = { ...statusAccess(options), user: "monitor" } as const;
   const board = openSharedHashes(access);
   const views = followView({ ...access, log: silentLog });
+  const alpha = new AlphaSteps({
+    ...{ board, clock, token: randomUUID(), newId: randomUUID },
+    by: `process ${process.pid} on ${hostname()}`,
+  });
+  const { newFolder, onPhase, onRepeat } = options;
+  const common = { clock, password, tls, signal, views, alpha, newFolder, onPhase, onRepeat };
   try {
-    const report = await reshard({
-      ...{ clock, password, tls, signal, views, nodes },
-      ...{ newFolder: options.newFolder, onPhase: options.onPhase },
-      ...{ onRepeat: options.onRepeat, onLeft: options.onLeft },
+    const old = await oldLayout(view, options);
+    const { report, back } = await reshard({
+      ...{ ...common, nodes, onLeft: options.onLeft },
       requireFitting: (seen) => {
         requireFitting(seen, config);
       },
-      alpha: new AlphaSteps({
-        ...{ board, clock, token: randomUUID(), newId: randomUUID },
-        by: `process ${process.pid} on ${hostname()}`,
-      }),
       conf: canonicalConf(config),
+      oldConf: typeof old === "string" ? "" : old.text,
       hashing: builtinHashing(config.settings),
       partitionOf: newPlaceOf(config),
       oldPartitionOf: placeOfView(view),
     });
     await detachReplicas(view, options);
-    return report;
+    options.onServed(report, typeof old === "string" && old !== "" ? old : undefined);
+    if (back === undefined || typeof old === "string") return { report };
+    const wayBack = await keepWayBack({
+      ...{ ...common, ...back, config: old.config, viewBefore: view, forMs: options.wayBackMs },
+      ...{ partitionOf: old.placeOf, oldPartitionOf: newPlaceOf(config) },
+    });
+    return { report, wayBack };
   } finally {
+    await alpha.stopCounting();
     await views.close();
     await board.close();
   }
@@ -101,6 +123,23 @@ function newPlaceOf({ settings }: ClusterConfig): KeyPlace {
   if (hash.kind !== "builtin") throw new Error("only built-in functions");
   const { name, distribution } = hash;
   return builtinPlace({ hash: name, partitions, hashTag, distribution });
+}
+
+interface OldLayout extends AdoptedConf {
+  readonly placeOf: KeyPlace;
+}
+
+/** What the way back needs; or why there is none, empty if nobody asked for it. */
+async function oldLayout(view: View, options: IntoOptions): Promise<OldLayout | string> {
+  if (options.wayBackMs === 0) return "";
+  const placeOf = placeOfView(view);
+  if (placeOf === undefined) return "the present hash is not a built-in one";
+  const adopted = await readAdoptedConf(
+    { ...statusAccess(options), user: "monitor" },
+    view.confDigest,
+  );
+  if (adopted === undefined) return "no status node that answers holds the present twine.conf";
+  return { ...adopted, placeOf };
 }
 
 const DETACH_WITHIN_MS = 2_000;

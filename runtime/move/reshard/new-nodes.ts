@@ -1,74 +1,41 @@
 // new-nodes.ts: the empty nodes that are to hold the new partitions: checked, emptied, one of each made master, the others
 // its replicas. No monitor knows them before the commit, so only the tool changes their roles.
-import { addressOf, nodesOf, type ClusterConfig } from "../../core/cluster.ts";
-import { credentialsOf, type Secret } from "../../core/credentials.ts";
+import type { ClusterConfig } from "../../core/cluster.ts";
+import { credentialsOf } from "../../core/credentials.ts";
 import { TwineError, type Problem } from "../../core/errors.ts";
-import { errorText } from "../../core/error-text.ts";
-import { byName } from "../../core/natural-order.ts";
 import type { NewMaster } from "../../core/request.ts";
-import type { View } from "../../core/view.ts";
-import type { Clock } from "../../ports/clock.ts";
-import type { LinkTls } from "../../ports/link-tls.ts";
+import type { HistoryMark, View } from "../../core/view.ts";
+import { openNodeSocket, type NodeSocketOptions } from "../../replication/node-socket.ts";
+import { openRdbStream } from "../../replication/rdb-stream.ts";
+import type { MoveTarget } from "../target.ts";
 import {
-  openNodeSocket,
-  type NodeSocket,
-  type NodeSocketOptions,
-} from "../../replication/node-socket.ts";
-import { infoFields } from "../../resp/info-fields.ts";
-import { textOf } from "../../resp/value.ts";
-import { openNodeTarget, type MoveTarget } from "../target.ts";
+  infoOf,
+  isDenied,
+  NodeGroup,
+  NOWHERE,
+  type GroupNode,
+  type NodePorts,
+} from "./node-group.ts";
 import type { NodeRoom } from "./room.ts";
-
-export interface NodePorts {
-  readonly password: Secret | undefined;
-  readonly tls: LinkTls | undefined;
-  readonly clock: Clock;
-  readonly signal: AbortSignal;
-}
-
-interface NewNode {
-  readonly name: string;
-  readonly partition: number;
-  readonly host: string;
-  readonly port: number;
-  readonly db: number;
-  /** As twine.conf writes it. */
-  readonly place: string;
-  /** Of the present attempt. */
-  socket: NodeSocket;
-}
-
-/** A master that does not exist: such a node is dead, as a data node is after its start. */
-export const NOWHERE = { host: "127.0.0.1", port: "1" } as const;
 
 const RELEASE_WITHIN_MS = 5_000;
 const SILENCE_MS_MAX = 60_000;
 const IN_SYNC_WITHIN_MS = 60_000;
-const POLL_MS = 5;
+const BACK_REST_MS = 500;
 
 /** Connections to all data nodes of a twine.conf. */
 export class NewNodes {
-  readonly #nodes: readonly NewNode[];
+  readonly #group: NodeGroup;
   readonly #ports: NodePorts;
-  readonly #partitions: number;
 
-  private constructor(nodes: readonly NewNode[], partitions: number, ports: NodePorts) {
-    this.#nodes = nodes;
-    this.#partitions = partitions;
+  private constructor(group: NodeGroup, ports: NodePorts) {
+    this.#group = group;
     this.#ports = ports;
   }
 
   /** Throws RESHARD_NODE_AWAY for all nodes that do not answer, and the signal's reason. */
   static async connect(config: ClusterConfig, ports: NodePorts): Promise<NewNodes> {
-    const opened = await allOpened(
-      byName(nodesOf(config, "data")).map(async (node): Promise<NewNode> => {
-        const { name, partition, port, db } = node;
-        const at = { name, host: addressOf(node.host), port, place: `${node.host}:${port}` };
-        return { ...at, partition, db, socket: await openNewNode(at, ports) };
-      }),
-      ports.signal,
-    );
-    return new NewNodes(opened, config.settings.partitions, ports);
+    return new NewNodes(await NodeGroup.connect(config, ports), ports);
   }
 
   /** Throws RESHARD_NODE_USED unless every node is empty and of no cluster; `mayEmpty`: keys are no obstacle. */
@@ -76,7 +43,7 @@ export class NewNodes {
     const runIds = new Set(view.nodes.map(({ runId }) => runId));
     const problems: Problem[] = [];
     const rooms: NodeRoom[] = [];
-    for (const { name: node, partition, socket } of this.#nodes) {
+    for (const { name: node, partition, socket } of this.#group.nodes) {
       const fields = await infoOf(socket, "everything");
       if (runIds.has(fields.get("run_id") ?? "")) {
         problems.push(used(`${node} is a node of the running cluster`, "name another port"));
@@ -98,70 +65,51 @@ export class NewNodes {
    * on new connections: a node may have died and come back. Throws RESHARD_NODE_AWAY.
    */
   async prepare(): Promise<void> {
-    this.close();
-    await allOpened(
-      this.#nodes.map(async (node) => {
-        node.socket = await openNewNode(node, this.#ports);
-        return node;
-      }),
-      this.#ports.signal,
-    );
-    for (const master of this.#masters()) {
+    await this.#group.reconnect();
+    for (const master of this.#group.masters) {
       await master.socket.call("REPLICAOF", "NO", "ONE");
       await this.#emptied(master, false);
-      for (const { socket } of this.#replicasOf(master)) {
-        await socket.call("REPLICAOF", master.host, String(master.port));
-      }
+      await this.#group.attachReplicas(master);
     }
     await this.untilInSync(IN_SYNC_WITHIN_MS);
+    for (const master of this.#group.masters) await this.#withBacklog(master);
+  }
+
+  /** Every node answers again: one that is away for a while costs no attempt. Throws RESHARD_NODE_AWAY. */
+  async untilBack(withinMs: number, requireGoing: () => void): Promise<void> {
+    const { clock, signal } = this.#ports;
+    const endMs = clock.nowMs() + withinMs;
+    for (;;) {
+      try {
+        await this.#group.reconnect();
+        return;
+      } catch (error) {
+        const isAway = error instanceof TwineError && !isDenied(error);
+        if (!isAway || signal.aborted || clock.nowMs() > endMs) throw error;
+      }
+      requireGoing();
+      await clock.delay(BACK_REST_MS);
+    }
   }
 
   /** By partition. The caller closes them. */
-  async targets(): Promise<MoveTarget[]> {
-    const options = this.#access();
-    const targets: MoveTarget[] = [];
-    try {
-      for (const { host, port, db } of this.#masters()) {
-        targets.push(await openNodeTarget({ host, port }, { ...options, db }));
-      }
-      return targets;
-    } catch (error) {
-      for (const target of targets) target.close();
-      throw error;
-    }
+  targets(): Promise<MoveTarget[]> {
+    return this.#group.targets(credentialsOf("app", this.#ports.password));
   }
 
   /** Every replica has what its master has now. Throws RESHARD_NOT_IN_SYNC. */
-  async untilInSync(withinMs: number): Promise<void> {
-    const { clock, signal } = this.#ports;
-    const endMs = clock.nowMs() + withinMs;
-    await Promise.all(
-      this.#masters().map(async (master) => {
-        const offset = Number(
-          (await infoOf(master.socket, "replication")).get("master_repl_offset"),
-        );
-        for (const replica of this.#replicasOf(master)) {
-          while (!(await hasReached(replica.socket, offset))) {
-            signal.throwIfAborted();
-            if (clock.nowMs() > endMs) throw notInSync(replica.name, master.name);
-            await clock.delay(POLL_MS);
-          }
-        }
-      }),
-    );
+  untilInSync(withinMs: number): Promise<void> {
+    return this.#group.untilInSync(withinMs);
   }
 
   /** Throws RESHARD_NODE_AWAY if one is no master any more. */
-  async masters(): Promise<NewMaster[]> {
-    return Promise.all(
-      this.#masters().map(async ({ name: node, socket }) => {
-        const fields = await infoOf(socket, "everything");
-        if (fields.get("role") !== "master")
-          throw away(node, new Error("it is no master any more"));
-        const runId = fields.get("run_id") ?? "";
-        return { node, runId, replicationId: fields.get("master_replid") ?? "" };
-      }),
-    );
+  masters(): Promise<NewMaster[]> {
+    return this.#group.newMasters();
+  }
+
+  /** Where the new masters' histories are now, by partition. */
+  historyMarks(): Promise<HistoryMark[]> {
+    return this.#group.historyMarks();
   }
 
   /**
@@ -174,7 +122,7 @@ export class NewNodes {
     const access = { tls, clock, signal: undefined, silenceMsMax: RELEASE_WITHIN_MS };
     const credentials = credentialsOf("monitor", password);
     const released = await Promise.allSettled(
-      this.#nodes.map(async (node) => {
+      this.#group.nodes.map(async (node) => {
         const { host, port } = node;
         const socket = await openNodeSocket({ host, port }, { ...access, credentials });
         try {
@@ -187,17 +135,17 @@ export class NewNodes {
         }
       }),
     );
-    return this.#nodes.flatMap(({ name }, at) =>
+    return this.#group.nodes.flatMap(({ name }, at) =>
       released[at]?.status === "fulfilled" ? [] : [name],
     );
   }
 
   close(): void {
-    for (const { socket } of this.#nodes) socket.destroy();
+    for (const { socket } of this.#group.nodes) socket.destroy();
   }
 
   async #emptied(
-    { host, port }: NewNode,
+    { host, port }: GroupNode,
     inBackground: boolean,
     access: Partial<NodeSocketOptions> = {},
   ): Promise<void> {
@@ -208,7 +156,7 @@ export class NewNodes {
     );
     try {
       await socket.call("FLUSHALL", ...(inBackground ? ["ASYNC"] : []));
-      const fields = infoFields(textOf(await socket.call("INFO", "server")) ?? "");
+      const fields = await infoOf(socket, "server");
       const major = Number(fields.get("redis_version")?.split(".")[0]);
       if (major >= 7) await socket.call("FUNCTION", "FLUSH");
     } finally {
@@ -222,57 +170,15 @@ export class NewNodes {
     return { credentials, tls, clock, signal, silenceMsMax: SILENCE_MS_MAX };
   }
 
-  #masters(): NewNode[] {
-    return Array.from({ length: this.#partitions }, (_, index) =>
-      this.#nodes.find(({ partition }) => partition === index),
-    ).filter((node) => node !== undefined);
+  /** A master without replicas keeps no history before it is first copied: the way back follows that history. */
+  async #withBacklog(master: GroupNode): Promise<void> {
+    if (this.#group.replicasOf(master).length > 0) return;
+    const { password, tls, clock, signal } = this.#ports;
+    const credentials = credentialsOf("monitor", password);
+    const stream = openRdbStream(master, { credentials, tls, clock, signal });
+    // It is empty.
+    for await (const _chunk of stream.chunks());
   }
-
-  #replicasOf(master: NewNode): NewNode[] {
-    return this.#nodes.filter(
-      ({ partition, name }) => partition === master.partition && name !== master.name,
-    );
-  }
-}
-
-/** Throws RESHARD_NODE_AWAY. */
-async function openNewNode(
-  { name, place, host, port }: Pick<NewNode, "name" | "place" | "host" | "port">,
-  { password, tls, clock, signal }: NodePorts,
-): Promise<NodeSocket> {
-  const credentials = credentialsOf("monitor", password);
-  const options = { credentials, tls, clock, signal, silenceMsMax: SILENCE_MS_MAX };
-  try {
-    return await openNodeSocket({ host, port }, options);
-  } catch (error) {
-    throw away(`${name} at ${place}`, error);
-  }
-}
-
-/** All of them, or none stays open and all failures are thrown; an interruption is no failure of a node. */
-async function allOpened(
-  opening: readonly Promise<NewNode>[],
-  signal: AbortSignal,
-): Promise<NewNode[]> {
-  const opened = await Promise.allSettled(opening);
-  const nodes = opened.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-  const failures = opened.flatMap((one): TwineError[] =>
-    one.status === "rejected" ? [one.reason as TwineError] : [],
-  );
-  if (failures.length === 0 && !signal.aborted) return nodes;
-  for (const { socket } of nodes) socket.destroy();
-  signal.throwIfAborted();
-  throw new TwineError(failures.flatMap(({ problems }) => problems));
-}
-
-async function infoOf(socket: NodeSocket, section: string): Promise<Map<string, string>> {
-  return infoFields(textOf(await socket.call("INFO", section)) ?? "");
-}
-
-async function hasReached(socket: NodeSocket, offset: number): Promise<boolean> {
-  const fields = await infoOf(socket, "replication");
-  const isUp = fields.get("master_link_status") === "up";
-  return isUp && Number(fields.get("slave_repl_offset")) >= offset;
 }
 
 function keysIn(fields: ReadonlyMap<string, string>): number {
@@ -283,25 +189,6 @@ function keysIn(fields: ReadonlyMap<string, string>): number {
   return keys;
 }
 
-function away(node: string, error: unknown): TwineError {
-  return new TwineError(
-    {
-      code: "RESHARD_NODE_AWAY",
-      message: `the new node ${node} can't be used: ${errorText(error)}`,
-      remedy: "start it with twine-setup and twine-start --conf NEW.conf, and try again",
-    },
-    { cause: error },
-  );
-}
-
 function used(message: string, remedy: string): Problem {
   return { code: "RESHARD_NODE_USED", message, remedy };
-}
-
-function notInSync(replica: string, master: string): TwineError {
-  return new TwineError({
-    code: "RESHARD_NOT_IN_SYNC",
-    message: `${replica} does not catch up with ${master}`,
-    remedy: "see the log of both nodes, and try again",
-  });
 }

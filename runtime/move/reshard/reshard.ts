@@ -9,33 +9,39 @@
 // view says that there is no switch and no commit was asked for.
 import { TwineError } from "../../core/errors.ts";
 import { errorText } from "../../core/error-text.ts";
-import { isSameHashing, type Hashing } from "../../core/hashing.ts";
+import type { Hashing } from "../../core/hashing.ts";
 import type { ReshardProgress } from "../../core/reshard-progress.ts";
-import type { ReshardView, View } from "../../core/view.ts";
-import type { ViewSource } from "../../register/view-source.ts";
+import type { HistoryMark, View } from "../../core/view.ts";
 import { NodeError } from "../../replication/node-error.ts";
-import type { AlphaSteps } from "./alpha-steps.ts";
+import type { ExpiringKeys } from "../expiring-keys.ts";
 import { Copying, type CopyingOptions, type CopyProgress } from "./copying.ts";
 import type { NewNodes } from "./new-nodes.ts";
+import {
+  CommitUnknown,
+  isCommitted,
+  switchOver,
+  viewAfterIt,
+  viewWhere,
+  type Successors,
+  type SwitchOptions,
+} from "./switch-over.ts";
 
-export type ReshardPhase = "copying" | "following" | "switching" | "over";
+export type ReshardPhase = "copying" | "following" | "switching" | "keeping" | "switching back";
 
-export interface ReshardOptions extends Omit<
-  CopyingOptions,
-  "view" | "targets" | "folder" | "requireGoing"
-> {
-  readonly alpha: AlphaSteps;
-  readonly views: ViewSource;
+export interface ReshardOptions
+  extends
+    SwitchOptions,
+    Omit<CopyingOptions, "view" | "targets" | "folder" | "requireGoing" | "expiring" | "viewNow"> {
   readonly nodes: NewNodes;
   /** The new twine.conf, canonical. */
   readonly conf: string;
+  /** The present one, canonical, if the way back to it is to be kept; else empty. */
+  readonly oldConf: string;
   /** Of the new twine.conf. */
   readonly hashing: Hashing;
   /** A private, empty folder for each attempt. */
   readonly newFolder: () => Promise<string>;
   readonly onPhase: (phase: ReshardPhase, progress: CopyProgress | undefined) => void;
-  /** An attempt failed and is repeated. */
-  readonly onRepeat: (why: string) => void;
   /** It failed for good, and these new nodes could not be emptied. */
   readonly onLeft: (nodes: readonly string[]) => void;
   /** Throws when the cluster has changed so that the new twine.conf does not fit it any more. */
@@ -51,38 +57,33 @@ export interface ReshardReport extends CopyProgress {
   readonly heldMs: number;
 }
 
+/** From where the new masters' writes are to be copied back. */
+export interface BackStart {
+  /** By new partition: at the commit. */
+  readonly marks: readonly HistoryMark[];
+  readonly expiring: ExpiringKeys;
+}
+
+export interface Resharded {
+  readonly report: ReshardReport;
+  /** Absent: the alpha was not asked for a way back. */
+  readonly back: BackStart | undefined;
+}
+
 const ATTEMPTS = 5;
-const SWITCHES = 20;
 const REST_MS = 500;
-const VIEW_WITHIN_MS = 20_000;
+const BACK_WITHIN_MS = 300_000;
 const IN_SYNC_WITHIN_MS = 5_000;
 const PROGRESS_EVERY_MS = 500;
 
-/** Whether the commit was chosen is not known: nothing may be emptied. */
-class CommitUnknown extends TwineError {
-  readonly heldSinceMs: number;
-
-  constructor(cause: unknown, heldSinceMs: number) {
-    const [problem] = cause instanceof TwineError ? cause.problems : [];
-    const why = problem?.message ?? errorText(cause);
-    super(
-      {
-        code: "RESHARD_UNKNOWN",
-        message: `it is not known whether the new partitions serve: ${why}`,
-        remedy:
-          "twine-status shows which partitions serve; if the old ones do, run the command again with --empty",
-      },
-      { cause },
-    );
-    this.heldSinceMs = heldSinceMs;
-  }
-}
-
 /** How far it has come. */
-type Course = { -readonly [Key in keyof Omit<ReshardReport, "heldMs">]: ReshardReport[Key] };
+type Course = { -readonly [Key in keyof Omit<ReshardReport, "heldMs">]: ReshardReport[Key] } & {
+  back?: BackStart;
+};
 
-export async function reshard(options: ReshardOptions): Promise<ReshardReport> {
-  const { alpha, conf, signal, clock } = options;
+/** The heartbeat goes on when it has succeeded; the caller ends it. */
+export async function reshard(options: ReshardOptions): Promise<Resharded> {
+  const { alpha, conf, signal, clock, nodes } = options;
   await alpha.ask("begin", { conf });
   alpha.startCounting();
   const course: Course = {
@@ -92,8 +93,7 @@ export async function reshard(options: ReshardOptions): Promise<ReshardReport> {
   try {
     for (; ; course.attempts++) {
       try {
-        const heldMs = await attempt(options, course);
-        return { ...course, heldMs };
+        return resharded(course, await attempt(options, course));
       } catch (error) {
         if (signal.aborted || course.attempts >= ATTEMPTS || !isRepeatable(error)) throw error;
         options.onRepeat(errorText(error));
@@ -103,13 +103,16 @@ export async function reshard(options: ReshardOptions): Promise<ReshardReport> {
           record?.phase === "copying" ? true : undefined,
         );
         await clock.delay(REST_MS * course.attempts);
+        await nodes.untilBack(BACK_WITHIN_MS, stillGoing(options));
       }
     }
   } catch (error) {
     return await givenUp(options, course, error);
-  } finally {
-    await alpha.stopCounting();
   }
+}
+
+function resharded({ back, ...course }: Course, heldMs: number): Resharded {
+  return { report: { ...course, heldMs: Math.round(heldMs) }, back };
 }
 
 /** A source or a new node was lost, or did what can't be followed. */
@@ -126,7 +129,7 @@ async function givenUp(
   options: ReshardOptions,
   course: Course,
   error: unknown,
-): Promise<ReshardReport> {
+): Promise<Resharded> {
   const { alpha, nodes, hashing, clock, onLeft } = options;
   const isUnknown = error instanceof CommitUnknown;
   try {
@@ -138,27 +141,15 @@ async function givenUp(
     const view = await viewAfterIt(options);
     const isOver = view !== undefined && isCommitted(view, hashing);
     if (isUnknown && isOver) {
-      return { ...course, heldMs: Math.round(clock.nowMs() - error.heldSinceMs) };
+      return resharded(course, clock.nowMs() - error.heldSinceMs);
     }
-    if (!isRefused || view === undefined || isOver || (view.reshard ?? null) !== null) throw error;
+    if (!isRefused || view === undefined || isOver || (view.reshard ?? null) !== null) {
+      throw error;
+    }
   }
   const left = await nodes.release();
   if (left.length > 0) onLeft(left);
   throw isUnknown ? notCommitted(error) : error;
-}
-
-/** The first view without this record; undefined: none came in time. The followed view may be older than a refusal. */
-function viewAfterIt(options: ReshardOptions): Promise<View | undefined> {
-  const { token } = options.alpha;
-  // After an interruption too.
-  const { signal } = new AbortController();
-  return viewWhere({ ...options, signal }, "the end of the record", (view) =>
-    view.reshard?.token === token ? undefined : view,
-  ).catch(() => undefined);
-}
-
-function isCommitted({ hashing, reshard: record }: View, wanted: Hashing): boolean {
-  return (record ?? null) === null && hashing !== undefined && isSameHashing(hashing, wanted);
 }
 
 /** How long requests were held. */
@@ -193,7 +184,17 @@ async function attempt(options: ReshardOptions, course: Course): Promise<number>
     phase = "following";
     await copying.follow();
     phase = "switching";
-    return await switchOver(options, course, copying);
+    const successors = newSuccessors(options, course, copying);
+    const { heldMs } = await switchOver(options, successors, {
+      onSwitch: (count) => {
+        course.switches = count;
+        onPhase("switching", copying?.progress);
+      },
+      onHeld: (ms) => {
+        course.longestHoldMs = Math.max(course.longestHoldMs ?? 0, ms);
+      },
+    });
+    return heldMs;
   } finally {
     cancelReport();
     Object.assign(course, copying?.progress);
@@ -201,6 +202,27 @@ async function attempt(options: ReshardOptions, course: Course): Promise<number>
     await copying?.close();
     for (const target of targets) target.close();
   }
+}
+
+function newSuccessors(
+  { nodes, oldConf }: ReshardOptions,
+  course: Course,
+  copying: Copying,
+): Successors {
+  return {
+    follow: () => copying.follow(),
+    drainTo: (marks) => copying.drainTo(marks),
+    ready: async () => {
+      const [masters, marks] = await Promise.all([
+        nodes.masters(),
+        nodes.historyMarks(),
+        nodes.untilInSync(IN_SYNC_WITHIN_MS),
+      ]);
+      if (oldConf !== "") course.back = { marks, expiring: copying.expiring };
+      return { masters, conf: oldConf };
+    },
+    notReady: () => Promise.resolve(),
+  };
 }
 
 /** Throws RESHARD_LOST when the alpha has removed the record, and RESHARD_CONFLICT. */
@@ -222,127 +244,6 @@ function stillGoing({ views, alpha, requireFitting }: ReshardOptions): () => voi
   };
 }
 
-async function switchOver(
-  options: ReshardOptions,
-  course: Course,
-  copying: Copying,
-): Promise<number> {
-  const { clock, onRepeat, onPhase } = options;
-  for (let switches = 1; ; switches++) {
-    course.switches = switches;
-    onPhase("switching", copying.progress);
-    const outcome = await switchOnce(options, copying);
-    if ("heldMs" in outcome) return outcome.heldMs;
-    const { why, heldSinceMs } = outcome;
-    if (heldSinceMs !== undefined) {
-      const heldMs = Math.round(clock.nowMs() - heldSinceMs);
-      course.longestHoldMs = Math.max(course.longestHoldMs ?? 0, heldMs);
-    }
-    if (switches >= SWITCHES) throw notSwitched(why);
-    onRepeat(why);
-    await clock.delay(REST_MS);
-    await copying.follow();
-  }
-}
-
-/** Committed, or why the old masters serve on, and since when requests were held. */
-type Switched =
-  { readonly heldMs: number } | { readonly why: string; readonly heldSinceMs?: number };
-
-async function switchOnce(options: ReshardOptions, copying: Copying): Promise<Switched> {
-  const { alpha, nodes, views, clock } = options;
-  // The record in an older view is of an earlier switch.
-  const since = views.current()?.revision ?? 0;
-  const refusal = await refusedBy(alpha.ask("switch"));
-  if (refusal !== undefined) return { why: refusal };
-  const beganMs = clock.nowMs();
-  const paused = await reached("draining", since, options);
-  if (typeof paused === "string") return { why: paused, heldSinceMs: beganMs };
-  await copying.drainTo(paused.marks ?? []);
-  const late = await refusedBy(alpha.ask("fence"));
-  if (late !== undefined) {
-    // It may be further already. A refusal says that there is no record any more: requireGoing finds that.
-    await refusedBy(alpha.ask("undo"));
-    return { why: late, heldSinceMs: beganMs };
-  }
-  const fenced = await reached("fenced", since, options);
-  if (typeof fenced === "string") return { why: fenced, heldSinceMs: beganMs };
-  await copying.drainTo(fenced.marks ?? []);
-  const [masters] = await Promise.all([nodes.masters(), nodes.untilInSync(IN_SYNC_WITHIN_MS)]);
-  try {
-    const why = await refusedBy(alpha.ask("commit", { masters }));
-    if (why === undefined) return { heldMs: Math.round(clock.nowMs() - beganMs) };
-    // Clients are held. It also proves that nothing was committed: an alpha may have died between a commit and its answer,
-    // and the next one refuses what is over.
-    await alpha.ask("undo");
-    return { why, heldSinceMs: beganMs };
-  } catch (error) {
-    throw new CommitUnknown(error, beganMs);
-  }
-}
-
-async function refusedBy(asked: Promise<void>): Promise<string | undefined> {
-  try {
-    await asked;
-    return undefined;
-  } catch (error) {
-    if (error instanceof TwineError && error.code === "REFUSED") return error.problems[0]?.message;
-    throw error;
-  }
-}
-
-/** The record in that phase, or why the switch was undone. */
-function reached(
-  phase: "draining" | "fenced",
-  since: number,
-  options: ReshardOptions,
-): Promise<ReshardView | string> {
-  return viewWhere(options, phase, ({ reshard: record, revision }) => {
-    if (revision <= since) return undefined;
-    if (record?.phase === phase) return record;
-    const isUndone = record?.phase === "undoing" || record?.phase === "copying";
-    if (isUndone && record.failed !== undefined) return `the switch was undone: ${record.failed}`;
-    return (record ?? null) === null ? "the alpha has ended the resharding" : undefined;
-  });
-}
-
-/** Waits for a view of which `found` makes something. Throws RESHARD_STUCK. */
-async function viewWhere<Found>(
-  { views, clock, signal }: Pick<ReshardOptions, "views" | "clock" | "signal">,
-  what: string,
-  found: (view: View) => Found | undefined,
-): Promise<Found> {
-  const endMs = clock.nowMs() + VIEW_WITHIN_MS;
-  for (;;) {
-    signal.throwIfAborted();
-    const view = views.current();
-    const result = view === undefined ? undefined : found(view);
-    if (result !== undefined) return result;
-    if (clock.nowMs() > endMs) {
-      throw new TwineError({
-        code: "RESHARD_STUCK",
-        message: `the alpha did not get to this within ${VIEW_WITHIN_MS / 1000} s: ${what}`,
-        remedy: "see twine-status and the monitors' logs, and try again",
-      });
-    }
-    await news(views, clock);
-  }
-}
-
-const NEWS_WITHIN_MS = 100;
-
-function news(views: ViewSource, clock: ReshardOptions["clock"]): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      endWatch();
-      cancel();
-      resolve();
-    };
-    const endWatch = views.onChange(end);
-    const cancel = clock.after(NEWS_WITHIN_MS, end);
-  });
-}
-
 /** The cancel was executed, or the view shows it. */
 function notCommitted({ cause }: CommitUnknown): TwineError {
   return new TwineError(
@@ -353,12 +254,4 @@ function notCommitted({ cause }: CommitUnknown): TwineError {
     },
     { cause },
   );
-}
-
-function notSwitched(why: string): TwineError {
-  return new TwineError({
-    code: "RESHARD_NOT_SWITCHED",
-    message: `the new partitions did not take over in ${SWITCHES} tries; the last one: ${why}`,
-    remedy: "nothing was changed; correct what twine-status names, and try again",
-  });
 }

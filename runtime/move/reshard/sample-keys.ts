@@ -5,7 +5,7 @@ import { openNodeSocket, type NodeSocket } from "../../replication/node-socket.t
 import { sourcesOf } from "../../replication/choose-source.ts";
 import { infoFields } from "../../resp/info-fields.ts";
 import { itemsOf, numberOf, textOf } from "../../resp/value.ts";
-import type { NodePorts } from "./new-nodes.ts";
+import type { NodePorts } from "./node-group.ts";
 import type { Sample } from "./room.ts";
 
 const KEYS_PER_STEP = 200;

@@ -292,6 +292,69 @@ describe("the old masters serve again", () => {
   });
 });
 
+describe("the way back of a commit", () => {
+  const commit = ask("commit", { masters: MASTERS, conf: canonicalConf(OLD) });
+  const kept = (): View => decide(inPhase("fenced"), [commit], { nodeHealth: bothUp(FENCED) }).view;
+  const OLD_MASTERS: readonly NewMaster[] = ["a1", "b1"].map((node) => ({
+    ...{ node, runId: `run-${node}`, replicationId: `id-${node}` },
+  }));
+
+  test("is a record of the same tool that leads to the partitions from before", () => {
+    const view = kept();
+    expect(view).toMatchObject({ ...committed(), reshard: view.reshard });
+    expect(view.reshard).toMatchObject({ token: "t", phase: "keeping", isBack: true });
+    expect(view.reshard?.hashing).toEqual(SERVED.hashing);
+    expect(parseView(JSON.stringify(view))).toEqual(view);
+    // Failovers go on, and nothing is switched before somebody asks.
+    expect(decide(view, [alive(1)]).isFrozen).toBe(false);
+    expect(decide(view, [ask("switch")]).answers).toMatchObject([{ state: "refused" }]);
+  });
+
+  test("a commit whose twine.conf from before can't be read is done without it", () => {
+    const { view, answers } = decide(
+      inPhase("fenced"),
+      [ask("commit", { masters: MASTERS, conf: "partitions many" })],
+      { nodeHealth: bothUp(FENCED) },
+    );
+    expect(answers).toMatchObject([
+      { state: "done", message: expect.stringContaining("no way back") as string },
+    ]);
+    expect(view).toEqual(committed());
+  });
+
+  test("a commit that is asked again is done, and cancel and undo are refused: the new nodes are not emptied", () => {
+    expect(decide(kept(), [commit]).answers).toMatchObject([{ state: "done" }]);
+    for (const step of ["cancel", "undo"] as const) {
+      const { view, answers } = decide(kept(), [ask(step)]);
+      expect([step, answers[0]?.state, view.reshard?.phase]).toEqual([step, "refused", "keeping"]);
+    }
+    expect(decide(copying(), [ask("stay")]).answers).toMatchObject([{ state: "refused" }]);
+  });
+
+  test("is taken by `back`, then switched as any other, and ends without another one", () => {
+    expect(decide(copying(), [ask("back")]).answers).toMatchObject([{ state: "refused" }]);
+    const copied = decide(kept(), [ask("back")]).view;
+    expect(copied.reshard).toMatchObject({ phase: "copying", isBack: true });
+    expect(decide(copied, [ask("switch")]).view.reshard?.phase).toBe("pausing");
+    const fenced: View = {
+      ...copied,
+      ...(copied.reshard && { reshard: { ...copied.reshard, phase: "fenced" } }),
+    };
+    const back = decide(fenced, [ask("commit", { masters: OLD_MASTERS })]).view;
+    expect(back.reshard).toBeUndefined();
+    expect(back.partitions.map(({ master }) => master)).toEqual(["a1", "b1"]);
+    expect([back.confDigest, back.hashing]).toEqual([confDigest(OLD), SERVED.hashing]);
+  });
+
+  test("ends when the tool has died or says so, and nothing else changes", () => {
+    for (const request of [alive(2, "done"), ask("stay")]) {
+      expect(decide(kept(), [request]).view).toEqual(committed());
+    }
+    const second = ask("begin", { conf: canonicalConf(OLD), token: "other" });
+    expect(decide(kept(), [second, alive(1)]).answers[0]?.message).toContain("the way back of");
+  });
+});
+
 describe("a process with the twine.conf from before", () => {
   const guarded = guardedRouting(OLD, {
     hashing: builtinHashing(OLD.settings),

@@ -93,3 +93,9 @@ describe("what the tool reports", () => {
     for (const one of wrong) expect(typeof read({ progress: one })).toBe("string");
   });
 });
+
+test("the way back is a note of its own: how to go back", () => {
+  const [note] = reshardNotes({ reshard: { ...RESHARD, phase: "keeping", isBack: true } });
+  expect(note?.text).toMatch(/^can go back to crc16 over 3 partitions.* keeps the way since /);
+  expect(note?.remedy).toContain("twine-reshard --back");
+});

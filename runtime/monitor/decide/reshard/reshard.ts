@@ -9,11 +9,16 @@
 // to let the old masters serve again. Nobody can write in the meantime: a fenced master refuses, and proves by its reply that
 // it executed nothing. The tool commits only after the new nodes hold every write up to the fenced masters' offsets. No
 // router can get a write in with an old view: its masters are fenced, and are in no later view.
+//
+// A commit may keep the way back: a record of the same tool that leads to the partitions from before.
+//
+//   commit --> keeping --back--> copying --switch--> ... as above --commit--> over: the old partitions serve again
+//                 '--- stay, or the tool died ---> no record
 // Only the tool talks to the new nodes before the commit. It has died when its heartbeat stays the same.
 import { builtinHashing } from "../../../core/hashing.ts";
 import { parseConf } from "../../../core/conf/parse.ts";
 import { heartbeatIn, type Request, type ReshardRequest } from "../../../core/request.ts";
-import { reshardConflict } from "../../../core/reshard.ts";
+import { isBeingSwitched, reshardConflict } from "../../../core/reshard.ts";
 import type { PartitionView, ReshardMark, ReshardView, View } from "../../../core/view.ts";
 import { without } from "../../../core/without.ts";
 import { isDetached } from "../nodes/info.ts";
@@ -74,8 +79,7 @@ export function decideReshard(input: ReshardInput): ReshardDecision {
     answers.push({ ...request, state: verdict.state, message: verdict.message });
   }
   if (view === input.view) view = continued(input, memory);
-  const isSwitching = (view.reshard?.phase ?? "copying") !== "copying";
-  return { view, isFrozen: isSwitching || view !== input.view, answers, memory };
+  return { view, isFrozen: isBeingSwitched(view.reshard) || view !== input.view, answers, memory };
 }
 
 function memoryOf({ view, requests, memory, nowMs }: ReshardInput): ReshardMemory | undefined {
@@ -89,7 +93,7 @@ function memoryOf({ view, requests, memory, nowMs }: ReshardInput): ReshardMemor
   const count = Math.max(0, ...counts);
   const before = memory?.token === token ? memory : undefined;
   const isNews = before === undefined || count > before.count;
-  const switchSinceMs = phase === "copying" ? undefined : (before?.switchSinceMs ?? nowMs);
+  const switchSinceMs = isBeingSwitched({ phase }) ? (before?.switchSinceMs ?? nowMs) : undefined;
   return {
     token,
     count: isNews ? count : before.count,
@@ -131,8 +135,17 @@ function judge(
   }
   const { phase } = reshard;
   switch (body.step) {
+    case "back": {
+      if (reshard.isBack !== true) return refused(view, "the new partitions do not serve yet");
+      if (phase !== "keeping") return done(view, "it is under way");
+      return done(
+        { ...view, reshard: { ...reshard, phase: "copying" } },
+        "the old partitions will serve",
+      );
+    }
     case "switch": {
       if (phase === "undoing") return undefined;
+      if (phase === "keeping") return refused(view, whyNot(reshard));
       const why = phase === "copying" ? obstacleTo(view) : undefined;
       if (why !== undefined) return refused(view, why);
       if (phase !== "copying") return done(view, "it is being switched");
@@ -148,10 +161,15 @@ function judge(
     case "commit":
       return judgeCommit(body, reshard, input);
     case "undo":
+      if (phase === "keeping") return refused(view, whyNot(reshard));
       if (phase === "copying" || phase === "undoing") return done(view, "it is undone");
       return done(undoing(view, reshard, "the tool gave this switch up", false), "it is undone");
     case "cancel":
-      if (phase === "copying") return done(without(view, "reshard"), "nothing was changed");
+    case "stay":
+      // The tool that cancels empties the new nodes: never after a commit.
+      if ((reshard.isBack === true) !== (body.step === "stay"))
+        return refused(view, whyNot(reshard));
+      if (!isBeingSwitched(reshard)) return done(without(view, "reshard"), "nothing was changed");
       if (reshard.isCancelled === true) return done(view, "the old masters serve again");
       return done(
         undoing(view, reshard, `cancelled by ${body.by}`, true),
@@ -182,10 +200,11 @@ function judgeBegin(
   const reshard = view.reshard ?? null;
   if (reshard !== null && reshard.token === token) return done(view, "it is under way");
   if (reshard !== null && !isOtherGone) {
+    if (reshard.isBack === true) return refused(view, wayBackIsKept(reshard));
     return refused(view, `a resharding by ${reshard.by} is under way since ${reshard.since}`);
   }
   // The earlier one is undone first.
-  if (reshard !== null && reshard.phase !== "copying") return undefined;
+  if (reshard !== null && isBeingSwitched(reshard)) return undefined;
   if ((view.restore ?? null) !== null) return refused(view, "a restore is under way");
   const { config } = parseConf(conf, "the new twine.conf");
   if (config === undefined) return refused(view, "the alpha can't read the new twine.conf");
@@ -205,17 +224,43 @@ function foreignObstacle({ partitions }: View): string | undefined {
     : `partition ${other.index} is tied to a master of another system: twine-follow`;
 }
 
+function wayBackIsKept({ by, since }: ReshardView): string {
+  return `the way back of the resharding by ${by} is kept since ${since}: interrupt that twine-reshard`;
+}
+
 function judgeCommit(
-  { masters }: Exclude<ReshardRequest, { step: "alive" }>,
+  { masters, conf }: Exclude<ReshardRequest, { step: "alive" }>,
   reshard: ReshardView,
   { view, wallTime }: ReshardInput,
 ): Verdict {
+  // Asked again, because the alpha died before it could answer.
+  if (reshard.isBack === true && conf !== "") return done(view, "the new partitions serve");
   if (reshard.phase !== "fenced") return refused(view, whyNot(reshard));
   const { config } = parseConf(reshard.conf, "the new twine.conf");
   if (config === undefined) return refused(view, "the alpha can't read the new twine.conf");
   const why = reshardConflict(view, config) ?? mastersConflict(masters, config);
   if (why !== undefined) return refused(view, why);
-  return done(committedView({ view, config, masters, wallTime }), "the new partitions serve");
+  const next = committedView({ view, config, masters, wallTime });
+  if (conf === "") return done(next, "the new partitions serve");
+  // Clients are held: without a way back rather than not at all.
+  const back = wayBackTo(conf, next, reshard, wallTime);
+  if (typeof back === "string") return done(next, `the new partitions serve; no way back: ${back}`);
+  return done({ ...next, reshard: back }, "the new partitions serve; the way back is kept");
+}
+
+/** The record of the way back to that twine.conf, or why there is none. */
+function wayBackTo(
+  conf: string,
+  view: View,
+  { token, by }: ReshardView,
+  wallTime: string,
+): ReshardView | string {
+  const { config } = parseConf(conf, "the old twine.conf");
+  if (config === undefined) return "the alpha can't read the old twine.conf";
+  const why = reshardConflict(view, config);
+  if (why !== undefined) return why;
+  const hashing = builtinHashing(config.settings);
+  return { token, by, since: wallTime, phase: "keeping", conf, hashing, isBack: true };
 }
 
 /** Why the switch can't begin now; the tool asks again. */
@@ -236,6 +281,7 @@ function continued(input: ReshardInput, memory: ReshardMemory | undefined): View
   const isToolGone = isGone(input, memory);
   switch (reshard.phase) {
     case "copying":
+    case "keeping":
       return isToolGone ? without(view, "reshard") : view;
     case "undoing":
       return undone(input, reshard);

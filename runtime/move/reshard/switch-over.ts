@@ -1,0 +1,218 @@
+// switch-over.ts: one switch of all partitions, as often as the alpha undoes it: the tool's side of monitor/decide/reshard.
+//
+//   switch -> paused -> drain -> fence -> fenced -> drain -> commit
+//      ^         '---------- undone: the masters serve on ---'
+import { TwineError } from "../../core/errors.ts";
+import { errorText } from "../../core/error-text.ts";
+import { isSameHashing, type Hashing } from "../../core/hashing.ts";
+import type { NewMaster } from "../../core/request.ts";
+import type { ReshardMark, ReshardView, View } from "../../core/view.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { ViewSource } from "../../register/view-source.ts";
+import type { AlphaSteps } from "./alpha-steps.ts";
+
+export interface SwitchOptions {
+  readonly alpha: AlphaSteps;
+  readonly views: ViewSource;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** A switch was undone and is repeated. */
+  readonly onRepeat: (why: string) => void;
+}
+
+/** The nodes that are to serve after the switch, and what brings the data into them. */
+export interface Successors {
+  /** Until they are hardly behind. */
+  follow(): Promise<void>;
+  /** They have everything up to the marks. */
+  drainTo(marks: readonly ReshardMark[]): Promise<void>;
+  /** Their replicas have it too, and they may serve: what the commit says. */
+  ready(): Promise<{ readonly masters: readonly NewMaster[]; readonly conf?: string }>;
+  /** The commit was refused. */
+  notReady(): Promise<void>;
+}
+
+export interface SwitchEvents {
+  readonly onSwitch: (count: number) => void;
+  /** A switch was undone after so long. */
+  readonly onHeld: (heldMs: number) => void;
+}
+
+export interface Switched {
+  readonly switches: number;
+  /** From the alpha's answer that it pauses until its answer that the new masters serve. */
+  readonly heldMs: number;
+}
+
+const SWITCHES = 20;
+const REST_MS = 500;
+const VIEW_WITHIN_MS = 20_000;
+
+/** Whether the commit was chosen is not known: nothing may be emptied. */
+export class CommitUnknown extends TwineError {
+  readonly heldSinceMs: number;
+
+  constructor(cause: unknown, heldSinceMs: number) {
+    const [problem] = cause instanceof TwineError ? cause.problems : [];
+    const why = problem?.message ?? errorText(cause);
+    super(
+      {
+        code: "RESHARD_UNKNOWN",
+        message: `it is not known whether the new partitions serve: ${why}`,
+        remedy:
+          "twine-status shows which partitions serve; if the old ones do, run the command again with --empty",
+      },
+      { cause },
+    );
+    this.heldSinceMs = heldSinceMs;
+  }
+}
+
+export async function switchOver(
+  options: SwitchOptions,
+  successors: Successors,
+  { onSwitch, onHeld }: SwitchEvents,
+): Promise<Switched> {
+  const { clock, onRepeat } = options;
+  for (let switches = 1; ; switches++) {
+    onSwitch(switches);
+    const outcome = await switchOnce(options, successors);
+    if ("heldMs" in outcome) return { switches, ...outcome };
+    const { why, heldSinceMs } = outcome;
+    if (heldSinceMs !== undefined) onHeld(Math.round(clock.nowMs() - heldSinceMs));
+    if (switches >= SWITCHES) throw notSwitched(why);
+    onRepeat(why);
+    await clock.delay(REST_MS);
+    await successors.follow();
+  }
+}
+
+/** Committed, or why the masters of before serve on, and since when requests were held. */
+type Outcome =
+  { readonly heldMs: number } | { readonly why: string; readonly heldSinceMs?: number };
+
+async function switchOnce(options: SwitchOptions, successors: Successors): Promise<Outcome> {
+  const { alpha, views, clock } = options;
+  // The record in an older view is of an earlier switch.
+  const since = views.current()?.revision ?? 0;
+  const refusal = await refusedBy(alpha.ask("switch"));
+  if (refusal !== undefined) return { why: refusal };
+  const beganMs = clock.nowMs();
+  const paused = await reached("draining", since, options);
+  if (typeof paused === "string") return { why: paused, heldSinceMs: beganMs };
+  await successors.drainTo(paused.marks ?? []);
+  const late = await refusedBy(alpha.ask("fence"));
+  if (late !== undefined) {
+    // It may be further already. A refusal says that there is no record any more: requireGoing finds that.
+    await refusedBy(alpha.ask("undo"));
+    return { why: late, heldSinceMs: beganMs };
+  }
+  const fenced = await reached("fenced", since, options);
+  if (typeof fenced === "string") return { why: fenced, heldSinceMs: beganMs };
+  await successors.drainTo(fenced.marks ?? []);
+  return committed(options, successors, beganMs);
+}
+
+async function committed(
+  { alpha, clock }: SwitchOptions,
+  successors: Successors,
+  beganMs: number,
+): Promise<Outcome> {
+  const body = await successors.ready();
+  try {
+    const why = await refusedBy(alpha.ask("commit", body));
+    if (why === undefined) return { heldMs: Math.round(clock.nowMs() - beganMs) };
+    // Clients are held. It also proves that nothing was committed: an alpha may have died between a commit and its answer,
+    // and the next one refuses what is over.
+    await alpha.ask("undo");
+    await successors.notReady();
+    return { why, heldSinceMs: beganMs };
+  } catch (error) {
+    throw new CommitUnknown(error, beganMs);
+  }
+}
+
+async function refusedBy(asked: Promise<void>): Promise<string | undefined> {
+  try {
+    await asked;
+    return undefined;
+  } catch (error) {
+    if (error instanceof TwineError && error.code === "REFUSED") return error.problems[0]?.message;
+    throw error;
+  }
+}
+
+/** The record in that phase, or why the switch was undone. */
+function reached(
+  phase: "draining" | "fenced",
+  since: number,
+  options: SwitchOptions,
+): Promise<ReshardView | string> {
+  return viewWhere(options, phase, ({ reshard: record, revision }) => {
+    if (revision <= since) return undefined;
+    if (record?.phase === phase) return record;
+    const isUndone = record?.phase === "undoing" || record?.phase === "copying";
+    if (isUndone && record.failed !== undefined) return `the switch was undone: ${record.failed}`;
+    return (record ?? null) === null ? "the alpha has ended the resharding" : undefined;
+  });
+}
+
+/** Waits for a view of which `found` makes something. Throws RESHARD_STUCK. */
+export async function viewWhere<Found>(
+  { views, clock, signal }: Pick<SwitchOptions, "views" | "clock" | "signal">,
+  what: string,
+  found: (view: View) => Found | undefined,
+): Promise<Found> {
+  const endMs = clock.nowMs() + VIEW_WITHIN_MS;
+  for (;;) {
+    signal.throwIfAborted();
+    const view = views.current();
+    const result = view === undefined ? undefined : found(view);
+    if (result !== undefined) return result;
+    if (clock.nowMs() > endMs) {
+      throw new TwineError({
+        code: "RESHARD_STUCK",
+        message: `the alpha did not get to this within ${VIEW_WITHIN_MS / 1000} s: ${what}`,
+        remedy: "see twine-status and the monitors' logs, and try again",
+      });
+    }
+    await news(views, clock);
+  }
+}
+
+const NEWS_WITHIN_MS = 100;
+
+function news(views: ViewSource, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      endWatch();
+      cancel();
+      resolve();
+    };
+    const endWatch = views.onChange(end);
+    const cancel = clock.after(NEWS_WITHIN_MS, end);
+  });
+}
+
+/** The first view without this record, or with that of its way back; undefined: none came in time. The followed view may be older than a refusal. */
+export function viewAfterIt(options: SwitchOptions): Promise<View | undefined> {
+  const { token } = options.alpha;
+  // After an interruption too.
+  const { signal } = new AbortController();
+  return viewWhere({ ...options, signal }, "the end of the record", (view) =>
+    view.reshard?.token === token && view.reshard.isBack !== true ? undefined : view,
+  ).catch(() => undefined);
+}
+
+export function isCommitted({ hashing, reshard: record }: View, wanted: Hashing): boolean {
+  const isKept = (record ?? null) === null || record?.isBack === true;
+  return isKept && hashing !== undefined && isSameHashing(hashing, wanted);
+}
+
+function notSwitched(why: string): TwineError {
+  return new TwineError({
+    code: "RESHARD_NOT_SWITCHED",
+    message: `the new partitions did not take over in ${SWITCHES} tries; the last one: ${why}`,
+    remedy: "nothing was changed; correct what twine-status names, and try again",
+  });
+}
