@@ -17,7 +17,7 @@ import { parseCommandTable, type CommandTable } from "../route/commands/command-
 import { copyExactly, type CopiedKey } from "./exact-copy.ts";
 import { doubtfulKeys, expiryCheck, ExpiringKeys } from "./expiring-keys.ts";
 import { planFeed } from "./feed-plan.ts";
-import type { MoveSourceOptions } from "./move-source-options.ts";
+import type { Batch, MoveSourceOptions } from "./move-source-options.ts";
 import { isDelete, NO_MATTER, replacing } from "./replayed.ts";
 import { historyGone, refusedBy, restartFor, tooLong } from "./move-errors.ts";
 import type { MoveTarget, Words } from "./target.ts";
@@ -36,13 +36,6 @@ const KEYS_PER_COPY = 50;
 const SILENCE_MS_MAX = 60_000;
 const ELSEWHERE_WITHIN_MS = 60_000;
 const ELSEWHERE_REST_MS = 200;
-
-/** Commands of one target that were not sent yet. */
-interface Batch {
-  readonly commands: Words[];
-  readonly keys: (readonly Buffer[] | undefined)[];
-  bytes: number;
-}
 
 /** Of one node. Errors are NodeErrors of the source, or TwineErrors MOVE_REFUSED, MOVE_VALUE_TOO_LONG, MOVE_RESTART. */
 export class MoveSource {
