@@ -8,7 +8,7 @@
 //   --rotate   [O] -> [O N]   nodes accept both                                         at once
 //                  -> [N O]   everything here uses the new one                          every host accepts both
 //   --finish       -> [N]     the old one is refused                                    every host uses the new one
-//   --abort  [N O] -> [O N] -> [O]   the same way back                                  every host uses the old one
+//   --abort  [N O] -> [O N] -> [O]   the same way back                                  every host has turned back
 //
 // Invariant: every host accepts the first password of every other host, whichever process crashes. Why notes and no vote:
 // each host writes only its own note, and each step waits until all notes allow it, so the order in which notes are seen
@@ -142,13 +142,21 @@ function decideBack(input: RotationInput, old: string, target: string): Rotation
   const step = (passwords: readonly string[], intent: RotationNote["intent"] = "abort") =>
     ({ passwords, target, intent }) as const;
   if (!isAnnounced(input, "abort")) {
-    // Passwords that this machine has not applied yet are not noted: a note may claim less, never more.
-    const noted = input.notes.get(input.here[0] ?? "")?.passwords ?? [old];
+    // Passwords that this machine has not applied yet are not noted: a note may claim less, never more. But whoever may
+    // use the new one already, since it crashed before its note, says so: all its nodes accept both.
+    const applied = input.notes.get(input.here[0] ?? "")?.passwords ?? [old];
+    const noted = input.file[0] === target ? input.file : applied;
     return { kind: "announce", ...step(noted) };
   }
   if (input.file[0] === target) return { kind: "apply", ...step([old, target]) };
   if (!isFollowed(input)) return { kind: "apply", ...step(input.file) };
-  const late = behind(input, ({ passwords }) => passwords[0] !== target, "absent is fine");
+  // A host that accepts both and has not turned back may use the new one before its note says so.
+  const late = behind(
+    input,
+    ({ passwords, intent }) =>
+      passwords[0] !== target && (intent === "abort" || passwords.length === 1),
+    "absent is fine",
+  );
   if (late.length > 0) return { kind: "wait", hosts: late, goal: "abort" };
   return { kind: "apply", ...step([old], null), target: null };
 }

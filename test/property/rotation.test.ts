@@ -239,6 +239,28 @@ describe("a rotation", () => {
     );
   });
 
+  test("is not taken back while another host may use the new password before its note says so", () => {
+    const model = new Model(2);
+    model.step(1, "rotate", 9);
+    model.step(0, "rotate", 9);
+    // Cut off before the note.
+    model.step(0, "rotate", 4);
+    model.step(1, "abort", 9);
+    model.step(1, "abort", 9);
+    expect(model.shutOut()).toEqual([]);
+    runOut(model, "abort");
+    // Decided before the other host turned back, and done after that.
+    runOut(model, "rotate");
+    runOut(model, "abort");
+    model.step(0, "rotate", 9);
+    model.step(1, "rotate", 9);
+    model.read(0, "rotate");
+    for (let round = 0; round < 3; round++) model.step(1, "abort", 9);
+    model.act(0, 9);
+    expect(model.shutOut()).toEqual([]);
+    runOut(model, "abort");
+  });
+
   test("that nobody has finished can be taken back everywhere", () => {
     fc.assert(
       fc.property(games, ({ count, moves }) => {
