@@ -1,8 +1,7 @@
 // master-offsets.ts: the offsets of all masters, asked once a second over one connection each.
 import type { HistoryMark } from "../../core/view.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import { openNodeSocket, type NodeSocket } from "../../replication/node-socket.ts";
-import { infoFields } from "../../resp/info-fields.ts";
-import { textOf } from "../../resp/value.ts";
 import type { MasterSample } from "./archive-lag.ts";
 import type { RecordOptions } from "./record-partition.ts";
 
@@ -36,7 +35,7 @@ export class MasterOffsets {
     if (socket === undefined) return undefined;
     this.#sockets[partition] = socket;
     try {
-      const info = infoFields(textOf(await socket.call("INFO", "replication")) ?? "");
+      const info = await infoOf(socket, "replication");
       const [replicationId, offset] = [
         info.get("master_replid"),
         Number(info.get("master_repl_offset")),

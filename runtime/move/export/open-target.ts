@@ -3,9 +3,8 @@ import { addressOf } from "../../core/cluster.ts";
 import { TwineError } from "../../core/errors.ts";
 import { builtinPlace } from "../../core/routing.ts";
 import type { Clock } from "../../ports/clock.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import { openNodeSocket } from "../../replication/node-socket.ts";
-import { infoFields } from "../../resp/info-fields.ts";
-import { textOf } from "../../resp/value.ts";
 import { askCluster } from "../import/ask-cluster.ts";
 import { addressText, type ImportedNode } from "../import/imported.ts";
 import { openNodeTarget, type MoveTarget } from "../target.ts";
@@ -73,7 +72,7 @@ function access({ host, port }: ImportedNode, { password, ...ports }: TargetPort
 async function problemOf(node: ImportedNode, isCluster: boolean, ports: TargetPorts) {
   const socket = await openNodeSocket(...access(node, ports));
   try {
-    const fields = infoFields(textOf(await socket.call("INFO")) ?? "");
+    const fields = await infoOf(socket);
     const problem = (why: string, remedy: string) => [
       { code: "EXPORT_TARGET_BAD", message: `${addressText(node)} ${why}`, remedy },
     ];

@@ -2,10 +2,9 @@
 import { TwineError, type Problem } from "../../core/errors.ts";
 import type { View } from "../../core/view.ts";
 import { isUnknownVersion, NodeError } from "../../replication/node-error.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import type { NodeSocket } from "../../replication/node-socket.ts";
 import { dumpOf } from "../../replication/rdb/rdb-values.ts";
-import { infoFields } from "../../resp/info-fields.ts";
-import { textOf } from "../../resp/value.ts";
 import { addressText } from "../import/imported.ts";
 import { openSource } from "../import/source-link.ts";
 import {
@@ -38,7 +37,7 @@ async function problemsOf(
   const name = addressText(shard.master);
   const source = await openSource(shard.master, { ...access, withinMs: ANSWER_WITHIN_MS });
   try {
-    const fields = infoFields(textOf(await source.call("INFO")) ?? "");
+    const fields = await infoOf(source);
     const own = view.nodes.find(({ runId }) => runId !== null && runId === fields.get("run_id"));
     if (own !== undefined) {
       const message = `${name} is ${own.name}, a node of this cluster itself`;

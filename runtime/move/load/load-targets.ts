@@ -6,9 +6,8 @@ import type { HistoryMark, NodeView, View } from "../../core/view.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LinkTls } from "../../ports/link-tls.ts";
 import { NodeError, type NodeErrorKind } from "../../replication/node-error.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import { openNodeSocket, type NodeSocket } from "../../replication/node-socket.ts";
-import { infoFields } from "../../resp/info-fields.ts";
-import { textOf } from "../../resp/value.ts";
 import { openNodeTarget, type MoveTarget, type Words } from "../target.ts";
 import { placeOfView } from "../view-place.ts";
 import { has, markIn, replicasAt } from "./history.ts";
@@ -80,7 +79,7 @@ export class LoadTargets {
   async keys(): Promise<{ readonly name: string; readonly keys: number }[]> {
     return Promise.all(
       this.#targets.map(async ({ node, asked }) => {
-        const fields = infoFields(textOf(await asked.call("INFO", "keyspace")) ?? "");
+        const fields = await infoOf(asked, "keyspace");
         const text = fields.get(`db${node.db ?? 0}`) ?? "";
         return { name: node.name, keys: Number(/keys=(\d+)/.exec(text)?.[1] ?? 0) };
       }),
@@ -105,7 +104,9 @@ export class LoadTargets {
 
   /** Behind everything that was written so far. */
   marks(): Promise<HistoryMark[]> {
-    return Promise.all(this.#targets.map(async ({ asked }) => markIn(await replicationOf(asked))));
+    return Promise.all(
+      this.#targets.map(async ({ asked }) => markIn(await infoOf(asked, "replication"))),
+    );
   }
 
   /** All that was written up to the marks would survive a failover now. */
@@ -116,7 +117,7 @@ export class LoadTargets {
           (node) => node.partition === partition && node.role === "replica" && node.inSync,
         );
         const offset = marks[partition]?.offset ?? Infinity;
-        return replicasAt(await replicationOf(asked), offset) >= inSync.length;
+        return replicasAt(await infoOf(asked, "replication"), offset) >= inSync.length;
       }),
     );
     return found.every(Boolean);
@@ -127,7 +128,7 @@ export class LoadTargets {
     const found = await Promise.all(
       this.#targets.map(async ({ partition, asked }) => {
         const mark = marks[partition];
-        return mark !== undefined && has(await replicationOf(asked), mark);
+        return mark !== undefined && has(await infoOf(asked, "replication"), mark);
       }),
     );
     return found.every(Boolean) && marks.length === this.#targets.length;
@@ -151,10 +152,6 @@ export function requireSameMasters(before: View, now: View): void {
     const runIdIn = (view: View) => view.nodes.find(({ name }) => name === master)?.runId;
     if (runIdIn(before) !== runIdIn(now)) throw changed(`${master} was started again`);
   }
-}
-
-async function replicationOf(socket: NodeSocket): Promise<Map<string, string>> {
-  return infoFields(textOf(await socket.call("INFO", "replication")) ?? "");
 }
 
 async function openTarget(partition: number, node: NodeView, ports: TargetPorts): Promise<Target> {

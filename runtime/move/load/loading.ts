@@ -5,9 +5,8 @@
 import { join } from "node:path";
 import { addressOf } from "../../core/cluster.ts";
 import type { Clock } from "../../ports/clock.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import type { NodeSocket } from "../../replication/node-socket.ts";
-import { infoFields } from "../../resp/info-fields.ts";
-import { textOf } from "../../resp/value.ts";
 import { addressText, type ImportedNode } from "../import/imported.ts";
 import { openSource } from "../import/source-link.ts";
 import { MoveSource, type FeedMark } from "../move-source.ts";
@@ -142,7 +141,7 @@ export class Loading {
     for (const [index, { source, master, node }] of this.#opened.entries()) {
       const mark = marks[index];
       if (mark === undefined) return false;
-      const fields = await replicationOf(master);
+      const fields = await infoOf(master, "replication");
       const isSame = fields.get("master_replid") === mark.replicationId;
       const reached = mark.offsetMax ?? (isSame ? mark.offset : Infinity);
       // What was copied from a history that lost against another one must not stay.
@@ -164,7 +163,7 @@ export class Loading {
       this.#signal.throwIfAborted();
       const beganMs = this.#clock.nowMs();
       const goals = await Promise.all(
-        this.#opened.map(async ({ master }) => markIn(await replicationOf(master)).offset),
+        this.#opened.map(async ({ master }) => markIn(await infoOf(master, "replication")).offset),
       );
       this.#lagBytes = goals.reduce(
         (sum, goal, at) => sum + Math.max(0, goal - (this.#opened[at]?.source.offset ?? goal)),
@@ -214,7 +213,7 @@ async function openShard(
   };
   signal.addEventListener("abort", end, { once: true });
   try {
-    const fields = infoFields(textOf(await master.call("INFO")) ?? "");
+    const fields = await infoOf(master);
     if (fields.get("role") !== "master") {
       throw changed(`${addressText(shard.master)} is no master any more`);
     }
@@ -249,7 +248,7 @@ async function readNode(
     try {
       const socket = await openSource(replica, { ...access, withinMs: ANSWER_WITHIN_MS });
       try {
-        const fields = await replicationOf(socket);
+        const fields = await infoOf(socket, "replication");
         const isLinked = fields.get("master_link_status") === "up";
         if (isLinked && fields.get("master_replid") === replicationId) return replica;
       } finally {
@@ -260,10 +259,6 @@ async function readNode(
     }
   }
   return master;
-}
-
-async function replicationOf(socket: NodeSocket): Promise<Map<string, string>> {
-  return infoFields(textOf(await socket.call("INFO", "replication")) ?? "");
 }
 
 export function loginOf(password: string | undefined) {

@@ -7,8 +7,7 @@ import { errorText } from "../../core/error-text.ts";
 import { builtinPlace } from "../../core/routing.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LinkTls } from "../../ports/link-tls.ts";
-import { infoFields } from "../../resp/info-fields.ts";
-import { textOf } from "../../resp/value.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import { askCluster } from "../import/ask-cluster.ts";
 import { askSentinels } from "../import/ask-sentinels.ts";
 import { addressFrom, addressText, type ImportedNode } from "../import/imported.ts";
@@ -100,7 +99,7 @@ async function askRedis(
   const { clock, password, tls } = access;
   const socket = await openSource(address, { clock, password, tls, withinMs: ANSWER_WITHIN_MS });
   try {
-    const fields = infoFields(textOf(await socket.call("INFO")) ?? "");
+    const fields = await infoOf(socket);
     const name = addressText(address);
     if (fields.get("redis_mode") === "cluster" || fields.get("cluster_enabled") === "1") {
       throw bad(`${name} is a node of a Redis Cluster`, `write cluster://${name}`);

@@ -8,13 +8,12 @@ import { TwineError } from "../../core/errors.ts";
 import { SOURCES_MAX, type SourceProgress } from "../../core/reshard-progress.ts";
 import type { HistoryMark, ReshardMark, View } from "../../core/view.ts";
 import { sourcesOf, type Source } from "../../replication/choose-source.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import {
   openNodeSocket,
   type NodeAddress,
   type NodeSocket,
 } from "../../replication/node-socket.ts";
-import { infoFields } from "../../resp/info-fields.ts";
-import { textOf } from "../../resp/value.ts";
 import { ExpiringKeys } from "../expiring-keys.ts";
 import { MoveSource } from "../move-source.ts";
 import { Spool } from "../spool.ts";
@@ -221,7 +220,7 @@ export class Copying {
   #masterOffsets(): Promise<number[]> {
     return Promise.all(
       this.#copied.map(async ({ master }) => {
-        const fields = infoFields(textOf(await master.call("INFO", "replication")) ?? "");
+        const fields = await infoOf(master, "replication");
         return Number(fields.get("master_repl_offset") ?? 0);
       }),
     );
@@ -260,7 +259,7 @@ function nodesWith(view: View, partition: number): NodeAddress[] {
 }
 
 async function keysIn(master: NodeSocket, { db }: Source): Promise<number> {
-  const fields = infoFields(textOf(await master.call("INFO", "keyspace")) ?? "");
+  const fields = await infoOf(master, "keyspace");
   return Number(/keys=(\d+)/.exec(fields.get(`db${db}`) ?? "")?.[1] ?? 0);
 }
 

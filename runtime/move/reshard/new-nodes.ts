@@ -5,17 +5,11 @@ import { credentialsOf } from "../../core/credentials.ts";
 import { TwineError, type Problem } from "../../core/errors.ts";
 import type { NewMaster } from "../../core/request.ts";
 import type { HistoryMark, View } from "../../core/view.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import { openNodeSocket, type NodeSocketOptions } from "../../replication/node-socket.ts";
 import { openRdbStream } from "../../replication/rdb-stream.ts";
 import type { MoveTarget } from "../target.ts";
-import {
-  infoOf,
-  isDenied,
-  NodeGroup,
-  NOWHERE,
-  type GroupNode,
-  type NodePorts,
-} from "./node-group.ts";
+import { isDenied, NodeGroup, NOWHERE, type GroupNode, type NodePorts } from "./node-group.ts";
 import type { NodeRoom } from "./room.ts";
 
 const RELEASE_WITHIN_MS = 5_000;

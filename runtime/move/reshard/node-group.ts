@@ -10,9 +10,8 @@ import type { HistoryMark } from "../../core/view.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LinkTls } from "../../ports/link-tls.ts";
 import { NodeError } from "../../replication/node-error.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import { openNodeSocket, type NodeSocket } from "../../replication/node-socket.ts";
-import { infoFields } from "../../resp/info-fields.ts";
-import { textOf } from "../../resp/value.ts";
 import { openNodeTarget, type MoveTarget } from "../target.ts";
 
 export interface NodePorts {
@@ -170,10 +169,6 @@ export class NodeGroup {
   }
 }
 
-export async function infoOf(socket: NodeSocket, section: string): Promise<Map<string, string>> {
-  return infoFields(textOf(await socket.call("INFO", section)) ?? "");
-}
-
 /** Throws RESHARD_NODE_AWAY, or the node's refusal of the password. */
 async function openGroupNode(
   { name, place, host, port }: Pick<GroupNode, "name" | "place" | "host" | "port">,
@@ -222,7 +217,7 @@ function away(node: string, error: unknown): TwineError {
   return new TwineError(
     {
       code: "RESHARD_NODE_AWAY",
-      message: `the new node ${node} can't be used: ${errorText(error)}`,
+      message: `node ${node} can't be used: ${errorText(error)}`,
       remedy: "start it with twine-setup and twine-start --conf NEW.conf, and try again",
     },
     { cause: error },

@@ -15,9 +15,10 @@ import { TwineError } from "../../core/errors.ts";
 import { errorText } from "../../core/error-text.ts";
 import type { NewMaster } from "../../core/request.ts";
 import type { View } from "../../core/view.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import { openNodeSocket } from "../../replication/node-socket.ts";
 import type { MoveTarget } from "../target.ts";
-import { infoOf, NodeGroup, NOWHERE, type GroupNode, type NodePorts } from "./node-group.ts";
+import { NodeGroup, NOWHERE, type GroupNode, type NodePorts } from "./node-group.ts";
 
 const TOOL_USER = "twine-way-back";
 const WITHIN_MS = 5_000;

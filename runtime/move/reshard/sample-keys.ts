@@ -3,7 +3,7 @@ import { credentialsOf } from "../../core/credentials.ts";
 import type { View } from "../../core/view.ts";
 import { openNodeSocket, type NodeSocket } from "../../replication/node-socket.ts";
 import { sourcesOf } from "../../replication/choose-source.ts";
-import { infoFields } from "../../resp/info-fields.ts";
+import { infoOf } from "../../replication/node-info.ts";
 import { itemsOf, numberOf, textOf } from "../../resp/value.ts";
 import type { NodePorts } from "./node-group.ts";
 import type { Sample } from "./room.ts";
@@ -37,7 +37,7 @@ export async function sampleKeys(
 
 async function sampleOf(socket: NodeSocket, partitionOf: (key: Buffer) => number): Promise<Sample> {
   const keyCount = numberOf(await socket.call("DBSIZE")) ?? 0;
-  const memory = infoFields(textOf(await socket.call("INFO", "memory")) ?? "");
+  const memory = await infoOf(socket, "memory");
   const sampled: { target: number; bytes: number }[] = [];
   let cursor = "0";
   do {
