@@ -68,7 +68,7 @@ function program() {
     ],
     exitCodes: {
       [DIFFERENT]: "everything was loaded, but some keys differ",
-      130: "interrupted before everything was copied: the cluster holds a part",
+      130: "interrupted before everything was copied; the cluster holds some keys",
     },
   })
     .argument("<source>", SOURCES)
@@ -79,7 +79,7 @@ function program() {
     )
     .option(
       "--until <duration>",
-      "after that, follow for so long (such as 10m) and end; without it until Ctrl-C",
+      "how long to follow the source after the switch (such as 10m); without it until Ctrl-C",
     )
     .option("--merge", "the cluster may hold keys; one that the source has too is an error")
     .option("--replace", "the cluster may hold keys; the source's value replaces the cluster's")
@@ -89,8 +89,14 @@ function program() {
       "fail",
     )
     .option("--pool <name>", "which pool of nutcracker.yml")
-    .option("--checkpoint <file>", "keep there how far it has come; a later run goes on from there")
-    .option("--source-ca <file>", "the authority of the source's TLS certificates; means TLS")
+    .option(
+      "--checkpoint <file>",
+      "a file for the progress; the same command with the same file goes on from there",
+    )
+    .option(
+      "--source-ca <file>",
+      "connect to the source by TLS; the file has the CA of its certificates (PEM)",
+    )
     .option("--no-verify", "do not compare every key afterwards")
     .option(
       "--scratch <folder>",

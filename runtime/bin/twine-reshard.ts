@@ -28,7 +28,7 @@ import {
   type Planned,
 } from "../move/reshard/into-partitions.ts";
 import type { ReshardPhase, ReshardReport } from "../move/reshard/reshard.ts";
-import type { WayBackEnd } from "../move/reshard/way-back.ts";
+import { endCode, endText, RETURNED } from "../move/reshard/way-back-text.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadNodesTls } from "../ports/tls-files.ts";
 import { NodeError } from "../replication/node-error.ts";
@@ -41,9 +41,6 @@ interface Options extends ToolOptions {
   readonly back?: boolean;
 }
 
-/** The exit code when the new partitions serve no more. */
-const RETURNED = 3;
-
 function program() {
   return tool({
     name: "twine-reshard",
@@ -52,23 +49,24 @@ function program() {
     examples: [
       "$ twine-reshard NEW.conf --dry-run",
       "$ twine-reshard NEW.conf --way-back 1h",
+      "$ twine-reshard NEW.conf --way-back 0s",
       "$ twine-reshard --back",
     ],
     exitCodes: {
       [RETURNED]: "the old partitions serve again: twine-reshard --back",
-      130: "interrupted; the old partitions serve on",
+      130: "interrupted before the switch; the old partitions serve on",
     },
   })
     .argument("[new.conf]", "the cluster's file with other partitions, and new data nodes")
     .option("--dry-run", "only check, and show how many keys and bytes go where")
     .option(
       "--way-back <time>",
-      "how long the old partitions can serve again after the end; 0s: not at all",
+      "after the switch, keep running for so long, so that --back is possible; 0s, for scripts: end at once",
       "10m",
     )
     .option(
       "--back",
-      "let the old partitions serve again, while another twine-reshard keeps the way",
+      "let the old partitions serve again; the twine-reshard that keeps the way back must still run",
     )
     .option("--empty", "drop the keys on the new nodes, left from a resharding that was broken off")
     .option(
@@ -157,11 +155,16 @@ async function moved(
       return EXIT.ok;
     }
     const { report, wayBack } = await reshardInto(planned, into);
-    const isReturned = wayBack?.kind === "returned";
+    const code = endCode(wayBack);
     if (isJson)
-      print({ ok: !isReturned, shares: planned.shares, ...report, ...(wayBack && { wayBack }) });
+      print({
+        ok: code === EXIT.ok,
+        shares: planned.shares,
+        ...report,
+        ...(wayBack && { wayBack }),
+      });
     else process.stdout.write(endText(wayBack, ports.config.file));
-    return isReturned ? RETURNED : EXIT.ok;
+    return code;
   } finally {
     planned.nodes.close();
   }
@@ -202,28 +205,6 @@ function keptText({ wayBackMs }: Pick<IntoOptions, "wayBackMs">): string {
     `For ${printDuration(wayBackMs)} the old partitions can serve again, with every write: twine-reshard --back, in another shell. ` +
     "Leave this running, and leave twine.conf as it is. Ctrl-C ends the way back at once."
   );
-}
-
-function endText(wayBack: WayBackEnd | undefined, file: string): string {
-  const next =
-    `Now replace twine.conf by ${file} on every host and run twine-apply there: it also stops the old data nodes.\n` +
-    "Their folders stay, with the data from before.\n";
-  switch (wayBack?.kind) {
-    case undefined:
-      return next;
-    case "returned":
-      return (
-        `the old partitions serve again; requests were held for ${wayBack.heldMs ?? 0} ms\n` +
-        `The data nodes of ${file} are not needed any more: stop them, or use them again with --empty.\n`
-      );
-    case "unknown":
-      return `it is not known which partitions serve: ${wayBack.why}\nSee twine-status.\n`;
-    case "lost":
-      return `the way back could not be kept: ${wayBack.why}. The new partitions serve on.\n${next}`;
-    case "over":
-    case "interrupted":
-      return `the way back has ended; the new partitions serve on.\n${next}`;
-  }
 }
 
 function progressText(

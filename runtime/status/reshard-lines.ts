@@ -17,9 +17,9 @@ export function reshardNotes({ reshard }: Pick<View, "reshard">): StatusProblem[
 }
 
 function keptNote({ by, since, hashing }: ReshardView): StatusProblem {
-  const text = `can go back to ${describeHashing(hashing)}: ${by} keeps the way since ${forPeople(since)}`;
+  const text = `can go back to ${describeHashing(hashing)}: ${by} keeps the way back since ${forPeople(since)}`;
   const remedy =
-    "twine-reshard --back to go back; else leave the old data nodes until it has ended";
+    "to go back: twine-reshard --back; else leave the old data nodes as they are until it has ended";
   return { code: "RESHARDING", severity: "NOTE", subject: "keys", host: null, text, remedy };
 }
 

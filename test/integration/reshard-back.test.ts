@@ -110,7 +110,7 @@ describe.skipIf(isMissing("redis-server"))("the way back of twine-reshard", () =
       await cluster.old.viewWhere("no record", ({ reshard }) => !reshard);
       const back = cluster.reshard("--back");
       expect((await back.ended).code).toBe(1);
-      expect(back.lines()).toContain("no twine-reshard keeps a way back");
+      expect(back.lines()).toContain("there is no way back to the partitions from before");
       await expectAll(kept, 3);
       expect(kept.writer.errors).toEqual([]);
     },

@@ -16,7 +16,7 @@ export function endText(source: string, report: LoadReport, isSwitched: boolean)
     );
   }
   if (leftOut > 0) lines.push(`${leftOut} copies were left out, because they don't count`);
-  if (isSwitched) lines.push("it follows the source no longer");
+  if (isSwitched) lines.push("it no longer follows the source");
   return `${lines.join("\n")}\n`;
 }
 

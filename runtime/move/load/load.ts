@@ -127,7 +127,7 @@ function readyView({ views }: LoadOptions): View {
   if (following !== undefined) {
     throw targetBad(
       `partition ${following.index} follows another system (twine-follow)`,
-      "end that first",
+      "end that first (docs/migrate.md)",
     );
   }
   return view;

@@ -51,9 +51,9 @@ export async function askBack({ config, password, clock, signal }: AskBackOption
 function noWayBack(): TwineError {
   return new TwineError({
     code: "NO_WAY_BACK",
-    message: "no twine-reshard keeps a way back to the partitions from before",
+    message: "there is no way back to the partitions from before",
     remedy:
-      "it exists from the end of a resharding until its twine-reshard has ended; later, run another resharding",
+      "there is one only after the switch, while that twine-reshard still runs (--way-back); later, run another resharding",
   });
 }
 

@@ -96,6 +96,6 @@ describe("what the tool reports", () => {
 
 test("the way back is a note of its own: how to go back", () => {
   const [note] = reshardNotes({ reshard: { ...RESHARD, phase: "keeping", isBack: true } });
-  expect(note?.text).toMatch(/^can go back to crc16 over 3 partitions.* keeps the way since /);
+  expect(note?.text).toMatch(/^can go back to crc16 over 3 partitions.* keeps the way back since /);
   expect(note?.remedy).toContain("twine-reshard --back");
 });
