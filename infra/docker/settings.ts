@@ -32,7 +32,7 @@ export interface DockerSettingsArgs {
   readonly runtimeImage?: string;
   /** An image with nutcracker in it, for `router twemproxy`; Debian's package when absent. */
   readonly nutcrackerImage?: string;
-  /** The platform of both images, e.g. "linux/amd64"; each engine's own when absent. */
+  /** The platform of all images, e.g. "linux/amd64"; each engine's own when absent. */
   readonly platform?: string;
   /** The cluster's password, one word; without it everything is reachable only on 127.0.0.1 or in the pods' network. */
   readonly password?: pulumi.Input<string>;
