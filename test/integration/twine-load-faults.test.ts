@@ -103,12 +103,42 @@ describe.skipIf(isMissing("redis-server"))("twine-load that is disturbed", () =>
     const full = await startLoad(file, [url, "--once", "--replace"]).ended;
     expect([full.code, full.err]).toEqual([1, expect.stringMatching(/is full: OOM[^]*maxmemory/)]);
   }, 600_000);
+
+  test("a run that has ended is no reason to empty the cluster; one that was emptied gets everything again", async () => {
+    const cluster = await started();
+    const { file } = cluster.config;
+    const source = await startRedis(SETTINGS);
+    const url = `redis://127.0.0.1:${source.port}`;
+    const args = [url, "--once", "--checkpoint", join(cluster.folder, "load.json")];
+    await callOnce(source, "SET", "key", "1");
+    const first = await startLoad(file, args).ended;
+    expect(first.code, first.err).toBe(0);
+
+    await callOnce(source, "FLUSHALL");
+    await callOnce(source, "SET", "other", "2");
+    const again = await startLoad(file, args).ended;
+    expect([again.code, again.err]).toEqual([
+      1,
+      expect.stringContaining("the application may use the cluster already"),
+    ]);
+    expect(await keysOf(cluster)).toBe(1);
+
+    for (const name of await mastersOf(cluster)) await cluster.ask(name, "FLUSHALL");
+    const anew = await startLoad(file, args).ended;
+    expect([anew.code, anew.err], anew.out).toEqual([
+      0,
+      expect.stringContaining("copied again: the cluster is empty"),
+    ]);
+    expect(await keysOf(cluster)).toBe(1);
+  }, 600_000);
 });
+
+async function mastersOf(cluster: FaultCluster): Promise<string[]> {
+  return ((await cluster.view())?.partitions ?? []).map(({ master }) => master ?? "");
+}
 
 async function keysOf(cluster: FaultCluster): Promise<number> {
   let sum = 0;
-  for (const { master } of (await cluster.view())?.partitions ?? []) {
-    sum += Number(await cluster.ask(master ?? "", "DBSIZE"));
-  }
+  for (const name of await mastersOf(cluster)) sum += Number(await cluster.ask(name, "DBSIZE"));
   return sum;
 }

@@ -1,6 +1,7 @@
 // checkpoint.ts: how far a load has come, for the next run after a crash: a small file that is replaced as a whole.
 //
 //   copying: the cluster holds a part   following: from these marks on   switched: the application may use the cluster
+//   ended: as it was told to; nobody knows who has used the cluster since
 import * as schema from "../../core/schema.ts";
 import { TwineError } from "../../core/errors.ts";
 import { errorText } from "../../core/error-text.ts";
@@ -21,8 +22,8 @@ export interface Checkpoint {
   readonly cluster: string;
   /** Of the source and of the cluster: with another one, the marks mean nothing. */
   readonly layout: string;
-  readonly phase: "copying" | "following" | "switched";
-  /** The cluster held no key when the load began. */
+  readonly phase: "copying" | "following" | "switched" | "ended";
+  /** The cluster held no key when the load began, and only the load was to write to it. */
   readonly wasEmpty: boolean;
   /** Absent while copying. */
   readonly marks?: Marks;
@@ -37,7 +38,7 @@ const CHECK = schema.recordOf({
   source: schema.text,
   cluster: schema.text,
   layout: schema.textUpTo(LAYOUT_CHARS_MAX),
-  phase: schema.oneOf("copying", "following", "switched"),
+  phase: schema.oneOf("copying", "following", "switched", "ended"),
   wasEmpty: schema.trueOrFalse,
   marks: schema.orAbsent(
     schema.recordOf({

@@ -76,6 +76,11 @@ export class Course {
     return this.#phase === "switched";
   }
 
+  /** An earlier run has ended as it was told to: the application may use the cluster since. */
+  get hasEnded(): boolean {
+    return this.#phase === "ended";
+  }
+
   /** All keys that the cluster holds came by an earlier run. */
   get ownsKeys(): boolean {
     return this.#before?.wasEmpty === true;
@@ -86,13 +91,22 @@ export class Course {
     return this.#copies > 0 || this.#before !== undefined;
   }
 
+  get #wasSwitched(): boolean {
+    return this.#before?.phase === "switched";
+  }
+
   begin(layout: string, isEmpty: boolean): void {
     this.#isBegun = true;
     this.#layout = layout;
     // Which copies counted is not in the checkpoint.
     this.#isResumable = this.scattered.owners.size === 0;
+    // With --merge or --replace the cluster may get keys of others too.
+    this.#wasEmpty = this.#options.mode === "empty";
+    if (isEmpty && this.#before !== undefined && !this.#wasSwitched) {
+      this.noteAnew("the cluster is empty");
+      this.#before = undefined;
+    }
     const before = this.#before;
-    this.#wasEmpty = before?.wasEmpty ?? isEmpty;
     if (before === undefined) return;
     this.#phase = before.phase;
     if (before.layout === layout && this.#isResumable) this.#marks = before.marks;
@@ -163,6 +177,7 @@ export class Course {
   }
 
   async ended(): Promise<void> {
+    if (this.#phase === "following") this.#phase = "ended";
     await this.#save();
   }
 

@@ -228,17 +228,17 @@ async function resumed({ loading, targets }: Attempt, course: Course): Promise<b
 async function copyAll(now: Attempt, options: LoadOptions, course: Course): Promise<void> {
   const { loading, targets } = now;
   const { mode, clock, onNote, onPhase } = options;
-  if (course.isSwitched) {
+  if (course.isSwitched || (course.hasEnded && mode === "empty")) {
     throw targetBad(
       "everything would have to be copied again, but the application may use the cluster already",
-      "nothing was changed; compare by twine-verify, and bring over what differs",
+      "nothing was changed; if it does, compare by twine-verify and bring over what differs; else empty the cluster (FLUSHALL at a router) and load again",
     );
   }
   if (course.hasPart) {
     if (mode === "merge") {
       throw targetBad(
         "a part was loaded before, and can't be told from the cluster's own keys",
-        "remove the loaded keys, or load with --replace",
+        "remove the loaded keys and load again, with another --checkpoint; or load with --replace",
       );
     }
     if (mode === "empty") await targets.empty();
