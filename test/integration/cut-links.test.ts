@@ -2,7 +2,7 @@
 // themselves, on real servers: take-cut.test.ts.
 import { createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { openRawCutLink, type OpenCutLink } from "../../runtime/monitor/act/cut-links.ts";
+import { CutLinks, openRawCutLink, type OpenCutLink } from "../../runtime/monitor/act/cut-links.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 
 const INFO = [["INFO", "replication"], ["PING"]] as const;
@@ -93,4 +93,24 @@ describe("a raw connection of cuts", () => {
     expect(await info).toBe("hi");
     await expect(ping).rejects.toMatchObject({ kind: "silent" });
   });
+});
+
+test("a node that has moved is asked at its new place, though its process at the old one still answers", async () => {
+  const opened: string[] = [];
+  const closed: string[] = [];
+  const options = { clock: systemClock, credentials: undefined, clientName: "twined:m1:1" };
+  const links = new CutLinks(
+    ({ host, port }) => {
+      const place = `${host}:${port}`;
+      opened.push(place);
+      const close = (): void => void closed.push(place);
+      return Promise.resolve({ burst: () => [Promise.resolve("PONG")], close });
+    },
+    { ...options, silenceMsMax: 1000 },
+  );
+  const at = (port: number) => links.of([{ node: "a1", host: "127.0.0.1", port }]);
+  await at(1);
+  await at(1);
+  await at(2);
+  expect([opened, closed]).toEqual([["127.0.0.1:1", "127.0.0.1:2"], ["127.0.0.1:1"]]);
 });

@@ -165,7 +165,7 @@ const PING = [["PING"]] as const;
 export class CutLinks {
   readonly #open: OpenCutLinks;
   readonly #options: CutLinkOptions;
-  readonly #links = new Map<string, OpenCutLink>();
+  readonly #links = new Map<string, { readonly place: string; readonly link: OpenCutLink }>();
   #isClosed = false;
 
   constructor(open: OpenCutLinks, options: CutLinkOptions) {
@@ -181,7 +181,7 @@ export class CutLinks {
   }
 
   drop(node: string): void {
-    this.#links.get(node)?.close();
+    this.#links.get(node)?.link.close();
     this.#links.delete(node);
   }
 
@@ -191,18 +191,21 @@ export class CutLinks {
   }
 
   async #ready(target: CutLinkTarget): Promise<OpenCutLink> {
+    const place = `${target.host}:${target.port}`;
     const known = this.#links.get(target.node);
-    if (known !== undefined) {
+    // A node may have moved, and its process at the old place may answer still.
+    if (known?.place === place) {
       try {
-        await Promise.all(known.burst(PING));
-        return known;
+        await Promise.all(known.link.burst(PING));
+        return known.link;
       } catch {
-        this.drop(target.node);
+        // Another one takes its place.
       }
     }
-    const opened = await this.#open(target, this.#options);
-    this.#links.set(target.node, opened);
+    this.drop(target.node);
+    const link = await this.#open(target, this.#options);
+    this.#links.set(target.node, { place, link });
     if (this.#isClosed) this.drop(target.node);
-    return opened;
+    return link;
   }
 }
