@@ -195,12 +195,12 @@ export class MoveSource {
   }
 
   async #ask(address: NodeAddress): Promise<void> {
-    const { credentials, tls, signal, clock } = this.#options;
-    const { readerCredentials = credentials } = this.#options;
+    const { credentials, readerCredentials = credentials, tls, signal, clock, db } = this.#options;
     this.#asking?.destroy();
     this.#asking = await openNodeSocket(address, {
       ...{ credentials: readerCredentials, tls, signal, clock, silenceMsMax: SILENCE_MS_MAX },
     });
+    if (db !== 0) await this.#asking.call("SELECT", String(db));
     this.#table = parseCommandTable(await this.#asking.call("COMMAND"));
   }
 

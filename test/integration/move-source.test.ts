@@ -45,7 +45,7 @@ const TARGETS = 3;
 const targetOf = (key: Buffer): number => crc32(key) % TARGETS;
 
 /** A master with a replica, from which keys go to three empty servers. */
-async function startMove(elsewhere?: () => readonly NodeAddress[]): Promise<Move> {
+async function startMove(elsewhere?: () => readonly NodeAddress[], db = 0): Promise<Move> {
   const first = await startRedis(SETTINGS);
   const replica = await startRedis([...SETTINGS, `replicaof 127.0.0.1 ${first.port}`]);
   const servers: TestRedis[] = [];
@@ -60,7 +60,7 @@ async function startMove(elsewhere?: () => readonly NodeAddress[]): Promise<Move
   const targets: MoveTarget[] = [];
   for (const server of servers) targets.push(await openNodeTarget(address(server), access));
   const source = new MoveSource({
-    ...{ address: address(replica), db: 0, targets, targetOf, spool, clock: systemClock },
+    ...{ address: address(replica), db, targets, targetOf, spool, clock: systemClock },
     ...{ signal: new AbortController().signal, valueBytesMax: 1024 * 1024, elsewhere },
   });
   onTestFinished(async () => {
@@ -144,6 +144,19 @@ function anyCommand(random: () => number): string[] {
 }
 
 describe.skipIf(isMissing("redis-server"))("a source's keys", () => {
+  test("of another database than 0, also those that have to be copied anew", async () => {
+    const { source, master, targets } = await startMove(undefined, 3);
+    await master.call("SELECT", "3");
+    for (let at = 0; at < 50; at++) await master.call("SET", `key:${at}`, String(at));
+    await source.load();
+    // Over several targets: the keys are read from the source again.
+    for (let at = 0; at < 50; at++) await master.call("RENAME", `key:${at}`, `new:${at}`);
+    await source.drainTo(await offsetOf(master));
+    const expected = await contentOf([master]);
+    expect(expected.size).toBe(50);
+    expect(await contentOf(targets)).toEqual(expected);
+  });
+
   test("reach three targets exactly while they are written, whatever the commands", async () => {
     const { source, master, targets } = await startMove();
     const random = seededRandom(7);
