@@ -1,0 +1,86 @@
+// fill.ts: keys of every type whose values follow from their names, so that each can be checked after a move.
+import type { NodeSocket } from "../../runtime/replication/node-socket.ts";
+import { itemsOf, numberOf, textOf, type RespValue } from "../../runtime/resp/value.ts";
+
+interface Kind {
+  readonly write: (key: string, value: string) => readonly (readonly string[])[];
+  readonly read: (key: string) => readonly string[];
+  /** By the reply to `read`. */
+  readonly isRight: (reply: RespValue, value: string) => boolean;
+}
+
+const text: Kind = {
+  write: (key, value) => [["SET", key, value]],
+  read: (key) => ["GET", key],
+  isRight: (reply, value) => textOf(reply) === value,
+};
+
+/** Half of them are strings. */
+const KINDS: readonly Kind[] = [
+  ...[text, text, text, text],
+  { ...text, write: (key, value) => [["SET", key, value, "EX", "50000"]] },
+  {
+    write: (key, value) => [["HSET", key, "f", value]],
+    read: (key) => ["HGET", key, "f"],
+    isRight: (reply, value) => textOf(reply) === value,
+  },
+  {
+    write: (key, value) => [["RPUSH", key, "a", value]],
+    read: (key) => ["LRANGE", key, "0", "-1"],
+    isRight: (reply, value) => itemsOf(reply).map(textOf).join() === `a,${value}`,
+  },
+  {
+    write: (key, value) => [["SADD", key, value]],
+    read: (key) => ["SISMEMBER", key, "v"],
+    isRight: (reply) => numberOf(reply) === 0,
+  },
+  {
+    write: (key, value) => [["ZADD", key, value, "m"]],
+    read: (key) => ["ZSCORE", key, "m"],
+    isRight: (reply, value) => textOf(reply) === value,
+  },
+  {
+    write: (key, value) => [
+      ["XADD", key, "1-1", "f", value],
+      ["XGROUP", "CREATE", key, "g", "1-1"],
+    ],
+    read: (key) => ["XINFO", "GROUPS", key],
+    isRight: (reply) => JSON.stringify(reply).length > 2 && itemsOf(reply).length === 1,
+  },
+];
+
+const PIPELINE = 500;
+
+async function each(count: number, task: (index: number) => Promise<unknown>): Promise<void> {
+  for (let first = 0; first < count; first += PIPELINE) {
+    const length = Math.min(PIPELINE, count - first);
+    await Promise.all(Array.from({ length }, (_, at) => task(first + at)));
+  }
+}
+
+const kindOf = (index: number): Kind => KINDS[index % KINDS.length] ?? text;
+
+export function fillKeys(socket: NodeSocket, count: number): Promise<void> {
+  return each(count, (index) =>
+    Promise.all(
+      kindOf(index)
+        .write(`fill:${index}`, `${index}`)
+        .map((words) => socket.call(...words)),
+    ),
+  );
+}
+
+/** The keys that are gone, or have another value. */
+export async function wrongKeys(socket: NodeSocket, count: number): Promise<string[]> {
+  const wrong: string[] = [];
+  await each(count, async (index) => {
+    const kind = kindOf(index);
+    const key = `fill:${index}`;
+    const isRight = await socket.call(...kind.read(key)).then(
+      (reply) => kind.isRight(reply, `${index}`),
+      () => false,
+    );
+    if (!isRight) wrong.push(key);
+  });
+  return wrong;
+}
