@@ -1,140 +1,125 @@
-// reshard.ts: what twine-reshard costs the clients of a running cluster: mixed keys are moved under mixed writes whose every
-// value is known, and are compared at the end. Beside it: `redis-cli --cluster reshard` of two masters of Redis Cluster under
-// writes as many. `node bench/reshard.ts --keys 100000`; needs redis-server and redis-cli. A run of the defaults takes a minute.
+// reshard.ts: what a move of keys costs the clients of a running cluster: twine-reshard, and beside it `redis-cli --cluster
+// reshard` of Redis Cluster, under the same mixed writes whose every value is known; all keys are compared at the end.
+// `node bench/reshard.ts --help`; needs redis-server and redis-cli.
 import { loadavg } from "node:os";
 import { Command } from "commander";
 import { systemClock as clock } from "../runtime/ports/clock.ts";
-import { openNodeSocket } from "../runtime/replication/node-socket.ts";
-import { CountedWriter } from "../test/support/counted-writer.ts";
-import { ReshardCluster, type Layout } from "../test/support/reshard-cluster.ts";
+import { BATCH, CountedWriter } from "../test/support/counted-writer.ts";
 import { fillKeys, wrongKeys } from "./reshard/fill.ts";
 import { Gauge } from "./reshard/gauge.ts";
-import { movePeer } from "./reshard/peer.ts";
+import { MOVES, startMovable, type Movable, type Moved } from "./reshard/moves.ts";
 import { someOf, wholeFrom } from "./option-values.ts";
-
-const CASES: Readonly<Record<string, readonly [Layout, Layout]>> = {
-  "2to3": [layout(2), layout(3)],
-  "2to4": [layout(2), layout(4)],
-  "4to2": [layout(4), layout(2)],
-  crc32to16: [layout(2), layout(2, "hash crc16")],
-};
+import { endAll } from "./side-by-side.ts";
 
 interface Options {
   keys: number;
   writers: number;
+  rate: number;
   runs: number;
   cases: string[];
-  peer: boolean;
   before: number;
 }
 
 const options = new Command("bench/reshard.ts")
-  .description("Moves a running cluster to other partitions under writes that are all checked.")
+  .description("Moves keys of a running cluster to other nodes under writes that are all checked.")
   .option("--keys <n>", "keys beside those of the writers", wholeFrom(0), 20_000)
-  .option("--writers <n>", "clients, each with pipelines of 12 writes", wholeFrom(1), 4)
-  .option("--runs <n>", "of each case", wholeFrom(1), 1)
-  .option("--cases <list>", Object.keys(CASES).join(","), someOf(Object.keys(CASES)), ["2to3"])
+  .option("--writers <n>", `clients, each with batches of ${BATCH} writes`, wholeFrom(0), 4)
+  .option("--rate <n>", "writes a second of all writers; 0: as many as they can", wholeFrom(0), 0)
+  .option("--runs <n>", "of each case, alternating", wholeFrom(1), 1)
+  .option("--cases <list>", MOVES.join(","), someOf(MOVES), [...MOVES])
   .option("--before <seconds>", "of writes before the move", wholeFrom(1), 5)
-  .option("--no-peer", "without Redis Cluster")
+  .addHelpText("after", "\nExample:\n  $ node bench/reshard.ts --keys 2000 --cases 2to3,peer")
   .parse()
   .opts<Options>();
 
-function layout(partitions: number, ...lines: string[]): Layout {
-  return { partitions, lines };
+interface Measured {
+  readonly writesPerSecond: number;
+  readonly p99Ms: number;
+  readonly longestMs: number;
+  readonly seconds: number;
 }
 
-interface Row {
-  readonly what: string;
-  readonly heldMs: number | string;
-  readonly seconds: number;
-  readonly keys: number;
+interface Row extends Moved {
   readonly before: Measured;
   readonly during: Measured;
   readonly errors: number;
   readonly wrong: number;
 }
 
-interface Measured {
-  readonly writesPerSecond: number;
-  readonly p99Ms: number;
-  readonly longestMs: number;
-}
-
 async function measured(
-  count: () => number,
-  gauge: Pick<Gauge, "take">,
+  writer: CountedWriter,
+  gauge: Gauge,
   work: () => Promise<unknown>,
-): Promise<Measured & { readonly seconds: number }> {
-  const [from, beganMs] = [count(), clock.nowMs()];
+): Promise<Measured> {
+  const [from, beganMs] = [writer.acknowledged, clock.nowMs()];
   gauge.take();
   await work();
   const seconds = (clock.nowMs() - beganMs) / 1000;
-  return { ...gauge.take(), writesPerSecond: Math.round((count() - from) / seconds), seconds };
+  const writesPerSecond = Math.round((writer.acknowledged - from) / seconds);
+  return { ...gauge.take(), writesPerSecond, seconds };
 }
 
-async function moveOnce(name: string): Promise<Row> {
-  const [from, to] = CASES[name] ?? [layout(2), layout(3)];
-  const cluster = await ReshardCluster.start(from, to, ["redis repl-backlog-size 64mb"]);
+async function moveUnderWrites(movable: Movable): Promise<Row> {
+  const { keys, writers, rate, before: beforeS } = options;
+  const link = await movable.open();
+  await fillKeys(link, keys);
+  const batchEveryMs = rate === 0 ? 0 : (1000 * writers * BATCH) / rate;
+  const open = (): ReturnType<Movable["open"]> => movable.open();
+  const writer = new CountedWriter(0, writers, 1, { open, batchEveryMs });
+  const gauge = new Gauge(await movable.open());
+  let moved: Moved | undefined;
   try {
-    const port = cluster.port("r1");
-    const socket = await openNodeSocket(
-      { host: "127.0.0.1", port },
-      { clock, silenceMsMax: 120_000 },
-    );
-    await fillKeys(socket, options.keys);
-    const writer = new CountedWriter(port, options.writers, 1);
-    const gauge = await Gauge.start(port);
-    const count = (): number => writer.acknowledged;
-    const before = await measured(count, gauge, () => clock.delay(options.before * 1000));
-    let out = "";
-    const during = await measured(count, gauge, async () => {
-      const ended = await cluster.reshard("--json").ended;
-      out = ended.out;
-      if (ended.code !== 0)
-        process.stdout.write(`twine-reshard ended with ${ended.code}: ${out}\n`);
+    const before = await measured(writer, gauge, () => clock.delay(beforeS * 1000));
+    const during = await measured(writer, gauge, async () => {
+      moved = await movable.move();
     });
-    await gauge.stop();
-    await writer.stop();
+    await Promise.all([gauge.stop(), writer.stop()]);
     await writer.check();
-    const wrong = [...writer.wrong, ...gauge.wrong, ...(await wrongKeys(socket, options.keys))];
-    socket.destroy();
-    for (const line of wrong.slice(0, 5)) process.stdout.write(`wrong: ${line}\n`);
-    const { heldMs = "-", keys = 0 } = JSON.parse(out) as { heldMs?: number; keys?: number };
+    const wrong = [...writer.wrong, ...gauge.wrong, ...(await wrongKeys(link, keys))];
+    for (const line of wrong.slice(0, 5)) process.stderr.write(`wrong: ${line}\n`);
+    for (const line of writer.errors.slice(0, 5)) process.stderr.write(`error: ${line}\n`);
     const errors = writer.errors.length + gauge.errors;
-    const { seconds } = during;
-    return {
-      what: `Twine ${name}`,
-      heldMs,
-      seconds,
-      keys,
-      before,
-      during,
-      errors,
-      wrong: wrong.length,
-    };
+    if (moved === undefined) throw new Error("nothing was moved");
+    return { ...moved, before, during, errors, wrong: wrong.length };
   } finally {
-    await cluster.remove();
+    await Promise.all([gauge.stop(), writer.stop()]);
+    link.destroy();
   }
 }
 
-async function peerOnce(): Promise<Row> {
-  const peer = await movePeer(options, measured);
-  return { what: "Redis Cluster, 4,096 slots", heldMs: "-", ...peer };
-}
+const HEAD =
+  "what|errors|lost or wrong|hold ms|longest write ms|p99 ms before|p99 ms during|writes/s before|writes/s during|" +
+  "keys moved|copied after s|over after s|load";
 
-function show({ what, heldMs, seconds, keys, before, during, errors, wrong }: Row): void {
-  const cells = [
-    ...[what, errors, wrong, heldMs, Math.round(during.longestMs), before.p99Ms.toFixed(1)],
-    ...[during.p99Ms.toFixed(1), before.writesPerSecond, during.writesPerSecond],
-    ...[seconds.toFixed(1), Math.round(keys / seconds), loadavg()[0]?.toFixed(0) ?? "-"],
-  ];
+function line(cells: readonly (string | number)[]): void {
   process.stdout.write(`| ${cells.join(" | ")} |\n`);
 }
 
-const HEAD =
-  "what|errors|lost or wrong|hold ms|longest write ms|p99 ms before|p99 ms during|writes/s before|writes/s during|s|keys/s|load";
-process.stdout.write(`| ${HEAD.replaceAll("|", " | ")} |\n`);
+function show(name: string, { keys, copyMs, heldMs, before, during, errors, wrong }: Row): void {
+  const what = name === "peer" ? "Redis Cluster, 4,096 slots" : `Twine ${name}`;
+  const copied = copyMs === undefined ? "-" : (copyMs / 1000).toFixed(1);
+  const load = loadavg()[0]?.toFixed(0) ?? "-";
+  line([
+    ...[what, errors, wrong, heldMs ?? "-", Math.round(during.longestMs), before.p99Ms.toFixed(1)],
+    ...[during.p99Ms.toFixed(1), before.writesPerSecond, during.writesPerSecond],
+    ...[keys, copied, during.seconds.toFixed(1), load],
+  ]);
+}
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  process.once(signal, () => void endAll().then(() => process.exit(1)));
+}
+line(HEAD.split("|"));
+line(HEAD.split("|").map((_, at) => (at === 0 ? "---" : "---:")));
 for (let run = 0; run < options.runs; run++) {
-  for (const name of options.cases) show(await moveOnce(name));
-  if (options.peer) show(await peerOnce());
+  for (const name of options.cases) {
+    try {
+      show(name, await moveUnderWrites(await startMovable(name)));
+    } catch (error) {
+      process.exitCode = 1;
+      process.stderr.write(`${name}: ${String(error)}\n`);
+    } finally {
+      await endAll();
+    }
+  }
 }

@@ -1,10 +1,10 @@
 // fill.ts: keys of every type whose values follow from their names, so that each can be checked after a move.
-import type { NodeSocket } from "../../runtime/replication/node-socket.ts";
 import { itemsOf, numberOf, textOf, type RespValue } from "../../runtime/resp/value.ts";
+import type { CommandLink } from "../../test/support/counted-writer.ts";
 
 interface Kind {
   readonly write: (key: string, value: string) => readonly (readonly string[])[];
-  readonly read: (key: string) => readonly string[];
+  readonly read: (key: string, value: string) => readonly string[];
   /** By the reply to `read`. */
   readonly isRight: (reply: RespValue, value: string) => boolean;
 }
@@ -31,8 +31,8 @@ const KINDS: readonly Kind[] = [
   },
   {
     write: (key, value) => [["SADD", key, value]],
-    read: (key) => ["SISMEMBER", key, "v"],
-    isRight: (reply) => numberOf(reply) === 0,
+    read: (key, value) => ["SISMEMBER", key, value],
+    isRight: (reply) => numberOf(reply) === 1,
   },
   {
     write: (key, value) => [["ZADD", key, value, "m"]],
@@ -60,23 +60,23 @@ async function each(count: number, task: (index: number) => Promise<unknown>): P
 
 const kindOf = (index: number): Kind => KINDS[index % KINDS.length] ?? text;
 
-export function fillKeys(socket: NodeSocket, count: number): Promise<void> {
+export function fillKeys(link: CommandLink, count: number): Promise<void> {
   return each(count, (index) =>
     Promise.all(
       kindOf(index)
         .write(`fill:${index}`, `${index}`)
-        .map((words) => socket.call(...words)),
+        .map((words) => link.call(...words)),
     ),
   );
 }
 
 /** The keys that are gone, or have another value. */
-export async function wrongKeys(socket: NodeSocket, count: number): Promise<string[]> {
+export async function wrongKeys(link: CommandLink, count: number): Promise<string[]> {
   const wrong: string[] = [];
   await each(count, async (index) => {
     const kind = kindOf(index);
     const key = `fill:${index}`;
-    const isRight = await socket.call(...kind.read(key)).then(
+    const isRight = await link.call(...kind.read(key, `${index}`)).then(
       (reply) => kind.isRight(reply, `${index}`),
       () => false,
     );

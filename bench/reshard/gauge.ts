@@ -1,7 +1,7 @@
 // gauge.ts: one client that writes one key after the other, and measures how long each write takes.
 import { systemClock as clock } from "../../runtime/ports/clock.ts";
-import { openNodeSocket, type NodeSocket } from "../../runtime/replication/node-socket.ts";
 import { numberOf } from "../../runtime/resp/value.ts";
+import type { CommandLink } from "../../test/support/counted-writer.ts";
 
 const KEYS = 60;
 const REST_MS = 3;
@@ -9,19 +9,15 @@ const REST_MS = 3;
 export class Gauge {
   errors = 0;
   readonly wrong: string[] = [];
-  readonly #socket: NodeSocket;
+  readonly #link: CommandLink;
   readonly #running: Promise<void>;
   #tookMs: number[] = [];
   #isOver = false;
 
-  private constructor(socket: NodeSocket) {
-    this.#socket = socket;
+  /** Begins at once; the link is its own. */
+  constructor(link: CommandLink) {
+    this.#link = link;
     this.#running = this.#run();
-  }
-
-  static async start(port: number): Promise<Gauge> {
-    const options = { clock, silenceMsMax: 120_000 };
-    return new Gauge(await openNodeSocket({ host: "127.0.0.1", port }, options));
   }
 
   /** Of the writes since the last call. */
@@ -35,7 +31,7 @@ export class Gauge {
   async stop(): Promise<void> {
     this.#isOver = true;
     await this.#running;
-    this.#socket.destroy();
+    this.#link.destroy();
   }
 
   async #run(): Promise<void> {
@@ -43,7 +39,7 @@ export class Gauge {
       const expected = Math.floor(count / KEYS) + 1;
       const key = `gauge:${count % KEYS}`;
       const beganMs = clock.nowMs();
-      const reply = await this.#socket.call("INCR", key).catch(() => undefined);
+      const reply = await this.#link.call("INCR", key).catch(() => undefined);
       this.#tookMs.push(clock.nowMs() - beganMs);
       if (reply === undefined) this.errors++;
       else if (numberOf(reply) !== expected && this.errors === 0) {

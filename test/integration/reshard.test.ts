@@ -93,7 +93,7 @@ describe.skipIf(isMissing("redis-server"))("twine-reshard", () => {
       expect(view.hashing?.partitions).toBe(3);
       expect(view.partitions.map(({ master }) => master)).toEqual(["n0-1", "n1-1", "n2-1"]);
       await writer.stop();
-      const again = new CountedWriter(cluster.port("r1"), 1, 21, "again");
+      const again = new CountedWriter(cluster.port("r1"), 1, 21, { prefix: "again" });
       onTestFinished(() => again.stop());
       await until("it writes", () => again.acknowledged > 200, 60_000);
       await cluster.old.kill("n1-1");

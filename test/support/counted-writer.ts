@@ -3,7 +3,7 @@
 // next write of its key. What was answered with an error may have been executed or not; then both counts are right.
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { seededRandom } from "../../runtime/ports/seeded-random.ts";
-import { openNodeSocket, type NodeSocket } from "../../runtime/replication/node-socket.ts";
+import { openNodeSocket } from "../../runtime/replication/node-socket.ts";
 import { itemsOf, numberOf, textOf, type RespValue } from "../../runtime/resp/value.ts";
 
 type Words = readonly string[];
@@ -61,8 +61,25 @@ interface Counted {
   unknown: number;
 }
 
+/** One connection, in order; a NodeSocket is one. */
+export interface CommandLink {
+  call(...words: readonly string[]): Promise<RespValue>;
+  destroy(): void;
+}
+
+export interface WritingOptions {
+  /** Of its keys; two writers must not share one. */
+  readonly prefix?: string;
+  /** Absent: a router of this machine is written to. */
+  readonly open?: () => Promise<CommandLink>;
+  /** From the begin of a client's batch to that of its next one, if it has been answered by then. */
+  readonly batchEveryMs?: number;
+}
+
 const KEYS_PER_KIND = 20;
-const PIPELINE = 12;
+/** Writes in each batch of a client. */
+export const BATCH = 12;
+const REST_MS = 2;
 
 export class CountedWriter {
   readonly wrong: string[] = [];
@@ -70,14 +87,21 @@ export class CountedWriter {
   acknowledged = 0;
   /** The longest time from a batch to its last reply. */
   longestMs = 0;
-  readonly #port: number;
+  readonly #open: () => Promise<CommandLink>;
+  readonly #batchEveryMs: number;
   readonly #clients: Promise<void>[];
   readonly #keys: Counted[][] = [];
   #isOver = false;
 
-  /** `prefix`: of its keys; two writers must not share one. */
-  constructor(port: number, clients: number, seed: number, prefix = "") {
-    this.#port = port;
+  /** `port`: a router's. */
+  constructor(
+    port: number,
+    clients: number,
+    seed: number,
+    { prefix = "", batchEveryMs = 0, open = () => openRouter(port) }: WritingOptions = {},
+  ) {
+    this.#open = open;
+    this.#batchEveryMs = batchEveryMs;
     this.#clients = Array.from({ length: clients }, (_, client) => {
       const keys = KINDS.flatMap((kind) =>
         Array.from({ length: KEYS_PER_KIND }, (__, index) => ({
@@ -105,23 +129,19 @@ export class CountedWriter {
     return this.#keys.flat().flatMap(({ key, count }) => (count > 0 ? [key] : []));
   }
 
-  #open(): Promise<NodeSocket> {
-    const address = { host: "127.0.0.1", port: this.#port };
-    return openNodeSocket(address, { clock: systemClock, silenceMsMax: 60_000 });
-  }
-
   async #run(keys: Counted[], seed: number): Promise<void> {
     const random = seededRandom(seed);
     const socket = await this.#open();
     try {
       while (!this.#isOver) {
-        const first = Math.floor(random.next() * (keys.length - PIPELINE));
-        const batch = keys.slice(first, first + PIPELINE);
+        const first = Math.floor(random.next() * (keys.length - BATCH));
+        const batch = keys.slice(first, first + BATCH);
         const beganMs = systemClock.nowMs();
         await Promise.all(batch.map((counted) => this.#add(counted, socket)));
         this.longestMs = Math.max(this.longestMs, systemClock.nowMs() - beganMs);
         for (const counted of batch) if (counted.unknown > 0) await this.#read(counted, socket);
-        await systemClock.delay(2);
+        const tookMs = systemClock.nowMs() - beganMs;
+        await systemClock.delay(Math.max(REST_MS, this.#batchEveryMs - tookMs));
       }
     } catch (error) {
       this.wrong.push(`a client ended: ${String(error)}`);
@@ -130,7 +150,7 @@ export class CountedWriter {
     }
   }
 
-  async #add(counted: Counted, socket: NodeSocket): Promise<void> {
+  async #add(counted: Counted, socket: CommandLink): Promise<void> {
     const { kind, key, count } = counted;
     const calls = kind.add(key, count).map((words) => socket.call(...words));
     const outcomes = await Promise.allSettled(calls);
@@ -151,7 +171,7 @@ export class CountedWriter {
     }
   }
 
-  async #read(counted: Counted, socket: NodeSocket): Promise<void> {
+  async #read(counted: Counted, socket: CommandLink): Promise<void> {
     const { kind, key, count, unknown } = counted;
     const reply = await socket.call(...kind.count(key)).catch((error: unknown) => {
       this.errors.push(`read: ${String(error)}`);
@@ -165,6 +185,11 @@ export class CountedWriter {
     counted.count = found;
     counted.unknown = 0;
   }
+}
+
+function openRouter(port: number): Promise<CommandLink> {
+  const address = { host: "127.0.0.1", port };
+  return openNodeSocket(address, { clock: systemClock, silenceMsMax: 60_000 });
 }
 
 /** undefined: the reply does not say. */
