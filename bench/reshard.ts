@@ -106,15 +106,24 @@ function show(name: string, { keys, copyMs, heldMs, before, during, errors, wron
   ]);
 }
 
-for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  process.once(signal, () => void endAll().then(() => process.exit(1)));
+/** Its processes outlive this one, so an interruption waits until they are known. */
+let starting: Promise<unknown> = Promise.resolve();
+
+async function interrupted(): Promise<never> {
+  await starting.catch(() => undefined);
+  await endAll();
+  process.exit(1);
 }
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void interrupted());
 line(HEAD.split("|"));
 line(HEAD.split("|").map((_, at) => (at === 0 ? "---" : "---:")));
 for (let run = 0; run < options.runs; run++) {
   for (const name of options.cases) {
     try {
-      show(name, await moveUnderWrites(await startMovable(name)));
+      const started = startMovable(name);
+      starting = started;
+      show(name, await moveUnderWrites(await started));
     } catch (error) {
       process.exitCode = 1;
       process.stderr.write(`${name}: ${String(error)}\n`);

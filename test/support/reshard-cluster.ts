@@ -52,20 +52,19 @@ export class ReshardCluster {
         lines: [...lines, ...from.lines],
       }),
     );
-    await old.start();
-    const others = old.config.nodes.filter(({ kind }) => kind !== "data").map(lineOf);
-    const data: string[] = [];
-    for (let index = 0; index < to.partitions * 2; index++) {
-      const name = `n${Math.floor(index / 2)}-${(index % 2) + 1}`;
-      data.push(`${name}=data ${Math.floor(index / 2)} localhost ${await freePort()} 0`);
+    try {
+      await old.start();
+      const newConf = join(old.folder, "NEW.conf");
+      const text = await newConfText(old, to, lines);
+      await writeFile(newConf, text);
+      const cluster = new ReshardCluster(old, configOf(text, newConf), newConf);
+      await setup(cluster.#request());
+      await cluster.startNew();
+      return cluster;
+    } catch (error) {
+      await old.remove();
+      throw error;
     }
-    const newConf = join(old.folder, "NEW.conf");
-    const text = [...data, ...others, ...lines, ...to.lines, ""].join("\n");
-    await writeFile(newConf, text);
-    const cluster = new ReshardCluster(old, configOf(text, newConf), newConf);
-    await setup(cluster.#request());
-    await cluster.startNew();
-    return cluster;
   }
 
   /** Starts every new node that does not run. */
@@ -116,6 +115,20 @@ export class ReshardCluster {
   async remove(): Promise<void> {
     await this.old.remove();
   }
+}
+
+async function newConfText(
+  old: FaultCluster,
+  to: Layout,
+  lines: readonly string[],
+): Promise<string> {
+  const others = old.config.nodes.filter(({ kind }) => kind !== "data").map(lineOf);
+  const data: string[] = [];
+  for (let index = 0; index < to.partitions * 2; index++) {
+    const name = `n${Math.floor(index / 2)}-${(index % 2) + 1}`;
+    data.push(`${name}=data ${Math.floor(index / 2)} localhost ${await freePort()} 0`);
+  }
+  return [...data, ...others, ...lines, ...to.lines, ""].join("\n");
 }
 
 function lineOf(node: ClusterConfig["nodes"][number]): string {
