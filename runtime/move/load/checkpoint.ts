@@ -1,7 +1,7 @@
 // checkpoint.ts: how far a load has come, for the next run after a crash: a small file that is replaced as a whole.
 //
 //   copying: the cluster holds a part   following: from these marks on   switched: the application may use the cluster
-//   ended: as it was told to; nobody knows who has used the cluster since
+//   ended: a user ended it; the application may have used the cluster since
 import * as schema from "../../core/schema.ts";
 import { TwineError } from "../../core/errors.ts";
 import { errorText } from "../../core/error-text.ts";

@@ -17,7 +17,7 @@ export interface CompareOptions {
   /** For people. */
   readonly source: string;
   readonly set: SourceSet;
-  /** Who gives the data of each shard. */
+  /** The server that each shard is read from. */
   readonly nodes: readonly ImportedNode[];
   readonly access: SourceAccess;
   readonly counts: (key: Buffer, shard: number) => boolean;

@@ -76,7 +76,7 @@ export class Course {
     return this.#phase === "switched";
   }
 
-  /** An earlier run has ended as it was told to: the application may use the cluster since. */
+  /** A user ended an earlier run: the application may have used the cluster since. */
   get hasEnded(): boolean {
     return this.#phase === "ended";
   }

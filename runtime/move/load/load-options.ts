@@ -1,4 +1,4 @@
-// load-options.ts: what a load needs, and what it tells.
+// load-options.ts: what a load needs, and what it reports.
 import type { Secret } from "../../core/credentials.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LinkTls } from "../../ports/link-tls.ts";
@@ -53,7 +53,7 @@ export interface LoadOptions {
   /** Ends everything at once. */
   readonly signal: AbortSignal;
   /** It is to end, with everything that was written until then. */
-  readonly told: AbortSignal;
+  readonly ending: AbortSignal;
   /** Private and empty, for each attempt. */
   readonly newFolder: () => Promise<string>;
   readonly checkpoint: CheckpointFile | undefined;
@@ -63,8 +63,8 @@ export interface LoadOptions {
   readonly onCompared: (verified: Verified) => void;
   /** Everything is in the cluster; what comes next is the user's decision. */
   readonly onReady: (verified: Verified | undefined) => void;
-  /** Resolves when the user wants to switch the application, or it is told to end, or `signal` aborts. */
+  /** Resolves when the user wants to switch the application, or wants to end it, or `signal` aborts. */
   readonly cutoverAsked: (signal: AbortSignal) => Promise<void>;
-  /** Resolves when it is told to end, or `signal` aborts. */
-  readonly untilTold: (signal: AbortSignal) => Promise<void>;
+  /** Resolves when the user ends it, or `signal` aborts. */
+  readonly untilEnding: (signal: AbortSignal) => Promise<void>;
 }

@@ -12,7 +12,7 @@ export interface ScreenOptions {
   readonly isJson: boolean;
   readonly isTerminal: boolean;
   readonly write: (text: string) => void;
-  /** How long it follows after the switch; undefined: until it is told. */
+  /** How long it follows after the switch; undefined: until the user ends it. */
   readonly untilMs: number | undefined;
   readonly asksAtOnce: boolean;
   readonly isOnce: boolean;
@@ -21,14 +21,14 @@ export interface ScreenOptions {
 type ScreenPorts = Pick<
   LoadOptions,
   | "signal"
-  | "told"
+  | "ending"
   | "onPhase"
   | "onRepeat"
   | "onNote"
   | "onCompared"
   | "onReady"
   | "cutoverAsked"
-  | "untilTold"
+  | "untilEnding"
 >;
 
 const LINE_EVERY_MS = 5_000;
@@ -36,7 +36,7 @@ const LINE_EVERY_MS = 5_000;
 export class LoadScreen {
   readonly #options: ScreenOptions;
   readonly #abort = new AbortController();
-  readonly #told = new AbortController();
+  readonly #ending = new AbortController();
   readonly #cutover = new AbortController();
   #phase: LoadPhase | "" = "";
   #shownAtMs = -Infinity;
@@ -62,7 +62,7 @@ export class LoadScreen {
   }
 
   interrupt(reason: unknown): void {
-    if (this.#phase === "following" || this.#phase === "switched") this.#told.abort(reason);
+    if (this.#phase === "following" || this.#phase === "switched") this.#ending.abort(reason);
     else this.#abort.abort(reason);
   }
 
@@ -80,7 +80,7 @@ export class LoadScreen {
   ports(): ScreenPorts {
     return {
       signal: this.#abort.signal,
-      told: this.#told.signal,
+      ending: this.#ending.signal,
       onPhase: (phase, report) => {
         this.#show(phase, report);
       },
@@ -97,8 +97,8 @@ export class LoadScreen {
       onReady: (verified) => {
         this.#ready(verified);
       },
-      cutoverAsked: (signal) => aborted(this.#cutover.signal, this.#told.signal, signal),
-      untilTold: (signal) => aborted(this.#told.signal, signal),
+      cutoverAsked: (signal) => aborted(this.#cutover.signal, this.#ending.signal, signal),
+      untilEnding: (signal) => aborted(this.#ending.signal, signal),
     };
   }
 
@@ -136,7 +136,7 @@ export class LoadScreen {
     const { untilMs, clock } = this.#options;
     if (untilMs !== undefined) {
       this.#cancelEnd = clock.after(untilMs, () => {
-        this.#told.abort(new Error("the time of --until is over"));
+        this.#ending.abort(new Error("the time of --until is over"));
       });
     } else this.#say("late writes at the source are still copied; Ctrl-C ends it");
   }

@@ -1,4 +1,4 @@
-// load.ts: another running system's keys into the running cluster, which then follows every write until it is told to end.
+// load.ts: another running system's keys into the running cluster, which then follows every write until a user ends it.
 //
 //   copying: every shard's RDB --> following: its change feed, from mark to mark ----------------> ending: the last writes
 //      ^  ^                          |   \-> compared --> asked to cut over: nothing is written any more --> switched
@@ -183,7 +183,7 @@ async function run(
   if (!(await resumed(now, course))) await copyAll(now, options, course);
   await loading.follow();
   options.onPhase("following", reportOf(now, course));
-  const told = new AbortController();
+  const ending = new AbortController();
   /** What fails ends everything else too, and is the error. */
   const orEnd = async (task: Promise<void>): Promise<void> => {
     try {
@@ -194,10 +194,10 @@ async function run(
     }
   };
   const beside = [
-    orEnd(followOn(now, told.signal, options, course)),
-    orEnd(watchSource(now, told.signal, options)),
+    orEnd(followOn(now, ending.signal, options, course)),
+    orEnd(watchSource(now, ending.signal, options)),
     orEnd(untilOver(now, options, course)).finally(() => {
-      told.abort();
+      ending.abort();
     }),
   ];
   // Both have ended before anything that they use is gone.
@@ -237,7 +237,7 @@ async function copyAll(now: Attempt, options: LoadOptions, course: Course): Prom
   if (course.hasPart) {
     if (mode === "merge") {
       throw targetBad(
-        "a part was loaded before, and can't be told from the cluster's own keys",
+        "a part was loaded before, and can't be distinguished from the cluster's own keys",
         "remove the loaded keys and load again, with another --checkpoint; or load with --replace",
       );
     }
@@ -257,17 +257,17 @@ function costText(name: string, bytes: number): string {
   return `${name} has no replica that could give the data: the master forks for the copy and for each comparison, which may take up to ${mb} MB more memory there`;
 }
 
-/** Ends when it is told to; a failure of the attempt ends it too. */
+/** Ends when `ending` aborts; a failure of the attempt ends it too. */
 async function followOn(
   now: Attempt,
-  told: AbortSignal,
+  ending: AbortSignal,
   options: LoadOptions,
   course: Course,
 ): Promise<void> {
   const { loading, targets } = now;
   const { clock, onPhase } = options;
   let markedAtMs = clock.nowMs();
-  for (let rounds = 0; !told.aborted; rounds++) {
+  for (let rounds = 0; !ending.aborted; rounds++) {
     await loading.follow();
     // While nothing is written, nothing else shows that a target is gone.
     if (rounds % ROUNDS_PER_PING === 0) await targets.ping();
@@ -281,15 +281,15 @@ async function followOn(
 }
 
 /** Beside the following, because somebody who does not answer must not hold it up. */
-async function watchSource(now: Attempt, told: AbortSignal, options: LoadOptions): Promise<void> {
+async function watchSource(now: Attempt, ending: AbortSignal, options: LoadOptions): Promise<void> {
   const { clock, place } = options;
   if (place.kind === "redis" || place.kind === "nutcracker") return;
   const isOver = new Promise<void>((resolve) => {
-    told.addEventListener("abort", () => {
+    ending.addEventListener("abort", () => {
       resolve();
     });
   });
-  while (!told.aborted) {
+  while (!ending.aborted) {
     await Promise.race([clock.delay(LOOK_EVERY_MS), isOver]);
     await Promise.race([requireSameSource(now, options), isOver]);
   }
@@ -297,7 +297,7 @@ async function watchSource(now: Attempt, told: AbortSignal, options: LoadOptions
 
 /** Throws LOAD_CHANGED, and MOVE_RESTART when keys are divided in another way. */
 async function requireSameSource({ set }: Attempt, { place, access }: LoadOptions): Promise<void> {
-  // Nobody answers, or a failover is under way: the feeds will tell.
+  // Nobody answers, or a failover is under way: the feeds show it.
   const found = await askSource(place, access).catch((error: unknown) => {
     if (error instanceof NodeError || error instanceof TwineError) return undefined;
     throw error;
@@ -314,26 +314,26 @@ async function requireSameSource({ set }: Attempt, { place, access }: LoadOption
 
 /** What happens beside the following. */
 async function untilOver(now: Attempt, options: LoadOptions, course: Course): Promise<void> {
-  const isTold = (): boolean => options.told.aborted;
+  const isEnding = (): boolean => options.ending.aborted;
   if (!course.isCompared && !course.isSwitched) await compared(now, options, course);
-  if (options.isOnce || isTold()) return;
+  if (options.isOnce || isEnding()) return;
   if (!course.isSwitched) {
     options.onReady(course.verified);
     await options.cutoverAsked(now.signal);
     await untilQuiet(now, options);
     // Now that nobody writes, a difference is one.
-    if (course.differs && !isTold()) await compared(now, options, course);
-    if (course.differs || isTold()) return;
+    if (course.differs && !isEnding()) await compared(now, options, course);
+    if (course.differs || isEnding()) return;
     await course.switched();
     options.onPhase("switched", reportOf(now, course));
   }
-  await options.untilTold(now.signal);
+  await options.untilEnding(now.signal);
 }
 
 /** An interruption ends the comparison, not the following. */
 async function compared(now: Attempt, options: LoadOptions, course: Course): Promise<void> {
   if (!options.compares) return;
-  const { access, password, tls, clock, told } = options;
+  const { access, password, tls, clock, ending } = options;
   const { set, loading, targets, folder } = now;
   try {
     course.verified = await compare({
@@ -341,20 +341,20 @@ async function compared(now: Attempt, options: LoadOptions, course: Course): Pro
       counts: (key, shard) => countsAt(key, shard, course.scattered.owners, set.homeOf),
       ...{ view: options.views.current() ?? targets.view, file: options.file, folder },
       mayHaveMore: options.mode !== "empty",
-      signal: AbortSignal.any([told, now.signal]),
+      signal: AbortSignal.any([ending, now.signal]),
     });
     course.isCompared = true;
     options.onCompared(course.verified);
   } catch (error) {
-    if (!told.aborted || now.signal.aborted) throw error;
+    if (!ending.aborted || now.signal.aborted) throw error;
   }
 }
 
 /** The cluster has everything, and nothing was written for a while. */
 async function untilQuiet({ loading, signal }: Attempt, options: LoadOptions): Promise<void> {
-  const { clock, told } = options;
+  const { clock, ending } = options;
   let sinceMs = clock.nowMs();
-  for (let changes = -1; !told.aborted && clock.nowMs() - sinceMs < QUIET_MS;) {
+  for (let changes = -1; !ending.aborted && clock.nowMs() - sinceMs < QUIET_MS;) {
     signal.throwIfAborted();
     if (loading.changes !== changes || loading.progress.lagBytes > 0) {
       changes = loading.changes;

@@ -52,7 +52,7 @@ export interface ShardMark extends FeedMark {
 
 interface Opened {
   readonly shard: SourceShard;
-  /** Who gives the data. */
+  /** The server that is read. */
   readonly node: ImportedNode;
   readonly source: MoveSource;
   readonly spool: Spool;
@@ -112,7 +112,7 @@ export class Loading {
     return this.#opened.reduce((sum, { source }) => sum + source.changes, 0);
   }
 
-  /** Who gives the data of each shard. */
+  /** The server that each shard is read from. */
   get nodes(): readonly ImportedNode[] {
     return this.#opened.map(({ node }) => node);
   }
