@@ -148,10 +148,11 @@ async function main(): Promise<number> {
       return report.verified?.isSame === false ? DIFFERENT : EXIT.ok;
     });
   } catch (error) {
-    if (!screen.isAborted) throw loadFailure(source, error, options.checkpoint);
-    process.stderr.write(
-      "interrupted: the cluster holds a part of the keys; empty it before the next try, or go on with the same --checkpoint\n",
-    );
+    if (!screen.isAborted) {
+      const { checkpoint } = options;
+      throw loadFailure(source, error, { checkpoint, isSwitched: screen.isSwitched });
+    }
+    process.stderr.write(`${screen.leftText}\n`);
     return EXIT.interrupted;
   } finally {
     screen.close();

@@ -61,6 +61,14 @@ export class LoadScreen {
     return this.#isSwitched;
   }
 
+  /** What an interruption at once has left. */
+  get leftText(): string {
+    if (this.#isSwitched) {
+      return "interrupted: it follows no longer, and the source's last writes may be missing in the cluster";
+    }
+    return "interrupted: the cluster holds a part of the keys; empty it before the next try, or go on with the same --checkpoint";
+  }
+
   interrupt(reason: unknown): void {
     if (this.#phase === "following" || this.#phase === "switched") this.#ending.abort(reason);
     else this.#abort.abort(reason);

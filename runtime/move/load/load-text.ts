@@ -31,13 +31,13 @@ export function reportJson(report: LoadReport): string {
 export function loadFailure(
   source: string,
   error: unknown,
-  checkpoint: string | undefined,
+  {
+    checkpoint,
+    isSwitched,
+  }: { readonly checkpoint: string | undefined; readonly isSwitched: boolean },
 ): unknown {
   if (!(error instanceof NodeError)) return error;
-  const next =
-    checkpoint === undefined
-      ? "then empty the cluster if it holds a part (FLUSHALL at a router), and load again"
-      : "then run the same command again: it goes on from the checkpoint";
+  const next = nextStep(checkpoint, isSwitched);
   const remedy =
     error.kind === "denied"
       ? "let TWINE_SOURCE_PASSWORD_FILE (of a Sentinel: TWINE_SENTINEL_PASSWORD_FILE) name a file with the password of its user default"
@@ -46,4 +46,13 @@ export function loadFailure(
     { code: "LOAD_BROKEN", message: `${source}: ${error.message}`, remedy },
     { cause: error },
   );
+}
+
+/** Never a word of emptying where the application may use the cluster. */
+function nextStep(checkpoint: string | undefined, isSwitched: boolean): string {
+  if (checkpoint !== undefined)
+    return "then run the same command again: it goes on from the checkpoint";
+  return isSwitched
+    ? "the application may use the cluster already, so leave its keys as they are; twine-verify shows whether writes of the source are missing"
+    : "then empty the cluster if it holds a part (FLUSHALL at a router), and load again";
 }

@@ -1,6 +1,7 @@
 // load.test.ts: the pure parts of twine-load: what is named, which copy of a key counts, what a history still has, the checkpoint.
 import { describe, expect, test } from "vitest";
 import { TwineError } from "../../../runtime/core/errors.ts";
+import { loadFailure } from "../../../runtime/move/load/load-text.ts";
 import { checkpointText, parseCheckpoint } from "../../../runtime/move/load/checkpoint.ts";
 import { continues, has, replicasAt } from "../../../runtime/move/load/history.ts";
 import { sequelOf } from "../../../runtime/move/load/load-errors.ts";
@@ -168,4 +169,15 @@ test("what can be mended is tried again; a wrong password and a full node are no
   expect(sequelOf(new TwineError({ code: "MOVE_RESTART", message: "" }))).toBe("anew");
   expect(sequelOf(new TwineError({ code: "LOAD_TARGET_FULL", message: "" }))).toBe("over");
   expect(sequelOf(new TypeError("ours"))).toBe("over");
+});
+
+test("after the switch no remedy says that the cluster is to be emptied", () => {
+  const gone = new NodeError("closed", "127.0.0.1:1 closed the connection");
+  const said = (isSwitched: boolean): string => {
+    const error = loadFailure("redis://db1", gone, { checkpoint: undefined, isSwitched });
+    return (error as TwineError).remedy;
+  };
+  expect(said(false)).toContain("FLUSHALL");
+  expect(said(true)).toMatch(/leave its keys as they are/);
+  expect(said(true)).not.toContain("FLUSHALL");
 });
