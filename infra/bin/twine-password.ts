@@ -11,6 +11,8 @@ import { EXIT, TwineError } from "../../runtime/core/errors.ts";
 import type { RotationGoal } from "../../runtime/core/rotation.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
+import type { StatusNodesOptions } from "../../runtime/register/acceptors.ts";
+import { readChosenView } from "../../runtime/register/chosen-view.ts";
 import { openRotationNotes, type RotationNotes } from "../../runtime/register/rotation-notes.ts";
 import { localContext, type LocalContext } from "../local/context.ts";
 import { interruption } from "../local/interruption.ts";
@@ -18,6 +20,7 @@ import { silentProgress } from "../local/progress.ts";
 import { openNotesFile } from "../local/rotation/notes-file.ts";
 import { followLive } from "../local/rotation/live-nodes.ts";
 import { allNodes, rotate, type RotationOutcome } from "../local/rotation/rotate.ts";
+import { requireWholeCluster } from "../local/rotation/whole-cluster.ts";
 import { hostLines, type HostLine } from "../local/rotation/words.ts";
 
 interface PasswordOptions extends ToolOptions {
@@ -88,14 +91,14 @@ async function main(): Promise<number> {
   const given = newPassword(context, options, goals, host);
   // This host was down: the others may accept only the new password.
   const both = { list: () => knownBoth(password.list(), given) };
+  const status = { config, password: both, clock: systemClock, openLink: openRedisLink };
   const notes = isSentinels
     ? openNotesFile(context.folder, hostsOf(config))
-    : openRotationNotes({
-        ...{ config, password: both, clock: systemClock, openLink: openRedisLink },
-      });
+    : openRotationNotes(status);
   try {
     if (goal === undefined) return await show(config, notes, options);
     requireKnown(options.without, hostsOf(config));
+    if (!isSentinels && goal !== "abort") await requireEveryNode(status);
     const outcome = await rotate(
       context,
       {
@@ -117,6 +120,15 @@ async function main(): Promise<number> {
   } finally {
     notes.close();
   }
+}
+
+/** A cluster without a view has never run. */
+async function requireEveryNode(status: StatusNodesOptions): Promise<void> {
+  const view = await readChosenView(status).catch((error: unknown) => {
+    if (error instanceof TwineError && error.code === "NO_VIEW") return undefined;
+    throw error;
+  });
+  if (view !== undefined) requireWholeCluster(view, status.config);
 }
 
 function knownBoth(file: readonly string[], given: string | undefined): readonly string[] {
