@@ -175,7 +175,7 @@ test("after the switch no remedy says that the cluster is to be emptied", () => 
   const gone = new NodeError("closed", "127.0.0.1:1 closed the connection");
   const said = (isSwitched: boolean): string => {
     const error = loadFailure("redis://db1", gone, { checkpoint: undefined, isSwitched });
-    return (error as TwineError).remedy;
+    return (error as TwineError).remedy ?? "";
   };
   expect(said(false)).toContain("FLUSHALL");
   expect(said(true)).toMatch(/leave its keys as they are/);
