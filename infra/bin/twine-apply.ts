@@ -12,7 +12,7 @@ import { interruption } from "../local/interruption.ts";
 const signal = interruption();
 const { printWarnings, runTool, startTool, tool } = await import("../../runtime/cli/tool.ts");
 const { parseDuration } = await import("../../runtime/core/conf/durations.ts");
-const { EXIT, TwineError } = await import("../../runtime/core/errors.ts");
+const { EXIT, usageError } = await import("../../runtime/core/errors.ts");
 const { requireSameCluster } = await import("../../runtime/core/same-cluster.ts");
 const { systemClock } = await import("../../runtime/ports/clock.ts");
 const { silentLog } = await import("../../runtime/ports/log.ts");
@@ -132,17 +132,21 @@ function show(report: ApplyReport, { json, dryRun }: ApplyToolOptions): number {
 function durationOf(text: string): number {
   const ms = parseDuration(text);
   if (ms !== undefined) return ms;
-  throw usage(`--wait ${text} is no duration`, "write a number with its unit, e.g. --wait 90s");
+  throw usageError(
+    "USAGE",
+    `--wait ${text} is no duration`,
+    "write a number with its unit, e.g. --wait 90s",
+  );
 }
 
 function countOf(text: string): number {
   const count = Number(text);
   if (Number.isSafeInteger(count) && count >= 1 && count <= PARTITIONS_MAX) return count;
-  throw usage(`--partitions ${text} is no count`, `write a number from 1 to ${PARTITIONS_MAX}`);
-}
-
-function usage(message: string, remedy: string): Error {
-  return new TwineError({ code: "USAGE", message, remedy }, { exitCode: EXIT.usage });
+  throw usageError(
+    "USAGE",
+    `--partitions ${text} is no count`,
+    `write a number from 1 to ${PARTITIONS_MAX}`,
+  );
 }
 
 await runTool(main);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { runTool, startTool, tool, type ToolOptions } from "../../runtime/cli/tool.ts";
 import { nodesOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
-import { EXIT, TwineError } from "../../runtime/core/errors.ts";
+import { EXIT, TwineError, usageError } from "../../runtime/core/errors.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { readChosenView } from "../../runtime/register/chosen-view.ts";
@@ -62,7 +62,7 @@ async function main(): Promise<number> {
   const ports = portsOf(config, { ...request, progress: silentProgress }, isJson);
   const chosen = [options.load, options.verify, options.status].filter((one) => one === true);
   if (chosen.length > 1)
-    throw usage("--load, --verify and --status are three runs", "give one of them");
+    throw usageError("USAGE", "--load, --verify and --status are three runs", "give one of them");
   if (options.status === true) return await status(ports, isJson);
   if (nodesOf(config, "router").length === 0) throw noRouter(config);
   if (options.load === true) {
@@ -127,7 +127,7 @@ async function verify(ports: CheckPorts, isJson: boolean): Promise<number> {
 /** Throws USAGE when there is no terminal to ask on. */
 async function isSure(): Promise<boolean> {
   if (!process.stdin.isTTY)
-    throw usage("twine-check kills nodes, and nobody can be asked here", "add --yes");
+    throw usageError("USAGE", "twine-check kills nodes, and nobody can be asked here", "add --yes");
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const question =
@@ -136,10 +136,6 @@ async function isSure(): Promise<boolean> {
   } finally {
     terminal.close();
   }
-}
-
-function usage(message: string, remedy: string): TwineError {
-  return new TwineError({ code: "USAGE", message, remedy }, { exitCode: EXIT.usage });
 }
 
 function noRouter({ file }: ClusterConfig): TwineError {

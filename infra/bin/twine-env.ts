@@ -19,7 +19,7 @@ import {
   type ToolOptions,
 } from "../../runtime/cli/tool.ts";
 import { parseDuration } from "../../runtime/core/conf/durations.ts";
-import { EXIT, TwineError } from "../../runtime/core/errors.ts";
+import { EXIT, TwineError, usageError } from "../../runtime/core/errors.ts";
 import {
   envsRoot,
   folderOf,
@@ -121,7 +121,7 @@ function named(name: string | undefined, program: Command): string {
 
 function usage(message: string): TwineError {
   const remedy = "twine-env up NAME, twine-env down NAME, twine-env chaos NAME, or twine-env list";
-  return new TwineError({ code: "USAGE", message, remedy }, { exitCode: EXIT.usage });
+  return usageError("USAGE", message, remedy);
 }
 
 async function up(name: string, options: EnvOptions): Promise<number> {

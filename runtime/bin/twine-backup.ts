@@ -31,7 +31,7 @@ import { openTargets, type TargetPorts } from "../backup/targets/open-targets.ts
 import type { BackupTarget } from "../backup/targets/target.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { credentialsOf } from "../core/credentials.ts";
-import { EXIT, TwineError, formatProblem, type Problem } from "../core/errors.ts";
+import { EXIT, TwineError, formatProblem, type Problem, usageError } from "../core/errors.ts";
 import { requireSameHashing } from "../core/hashing.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadPartitioner } from "../ports/hash-source.ts";
@@ -122,11 +122,11 @@ function requireOneTask(options: Options): void {
   const tasks = [isArchive, isList, verified, rehearsed, deleted];
   if (tasks.filter((what) => what !== undefined).length > 1) {
     const remedy = "give one of --archive, --list, --verify, --rehearse, --delete";
-    throw usage("TWO_ASKED", "two things were asked for", remedy);
+    throw usageError("TWO_ASKED", "two things were asked for", remedy);
   }
   if (options.identity !== undefined && verified === undefined && rehearsed === undefined) {
     const remedy = "leave it out; backups are encrypted with the public key alone (backup-key)";
-    throw usage("IDENTITY_UNUSED", "--identity is for --verify and --rehearse", remedy);
+    throw usageError("IDENTITY_UNUSED", "--identity is for --verify and --rehearse", remedy);
   }
 }
 
@@ -353,7 +353,7 @@ async function remove(
 ): Promise<number> {
   if (which === "latest") {
     const remedy = "name it by its id; twine-backup --list names them";
-    throw usage("NAME_NEEDED", "--delete takes no 'latest'", remedy);
+    throw usageError("NAME_NEEDED", "--delete takes no 'latest'", remedy);
   }
   const copies = copiesOf(await listBackups(targets), which);
   for (const { target, manifest } of copies) await target.remove(manifest.id);
@@ -365,10 +365,6 @@ async function remove(
       : `${id} was deleted from ${names.join(", ")}\n`,
   );
   return EXIT.ok;
-}
-
-function usage(code: string, message: string, remedy: string): TwineError {
-  return new TwineError({ code, message, remedy }, { exitCode: EXIT.usage });
 }
 
 await runTool(main);

@@ -20,6 +20,7 @@ import type { View } from "../core/view.ts";
 import { exportAll, type ExportPhase } from "../move/export/export.ts";
 import { openExportTarget } from "../move/export/open-target.ts";
 import type { CopyProgress } from "../move/reshard/copying.ts";
+import { untilAborted } from "../move/until-aborted.ts";
 import { clusterSide } from "../move/verify/cluster-side.ts";
 import { parsePlace, urlSide } from "../move/verify/url-side.ts";
 import { verify, type Verified } from "../move/verify/verify.ts";
@@ -244,7 +245,7 @@ class Run {
     this.say(
       "the target has all keys and follows each write. To finish: stop the writes to this cluster, press Ctrl-C here, then let the application use the target",
     );
-    await aborted(AbortSignal.any([this.told, lasting]));
+    await untilAborted(this.told, lasting);
   }
 
   show(phase: ExportPhase, { keys, keysTotal, lagBytes }: CopyProgress): void {
@@ -260,15 +261,6 @@ class Run {
   say(line: string): void {
     if (this.#options.json !== true) process.stderr.write(`${line}\n`);
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    signal.addEventListener("abort", () => {
-      resolve();
-    });
-  });
 }
 
 await runTool(main);

@@ -10,7 +10,7 @@ import { randomUUID } from "node:crypto";
 import { loadConf, readPassword, runTool, tool, type ToolOptions } from "../cli/tool.ts";
 import { hostsOf, type ClusterConfig } from "../core/cluster.ts";
 import { didYouMean } from "../core/conf/suggest.ts";
-import { EXIT, TwineError } from "../core/errors.ts";
+import { EXIT, TwineError, usageError } from "../core/errors.ts";
 import { namedNode } from "../core/named-node.ts";
 import type { NodeRequest } from "../core/request.ts";
 import type { View } from "../core/view.ts";
@@ -95,13 +95,13 @@ function requestOf(
   if (asked.length > 1) {
     const remedy =
       "give one of NODE, --accept-loss NODE, --forget-rescue NODE, --what-if NODE-OR-HOST";
-    throw usage("TWO_ASKED", "more than one action was given", remedy);
+    throw usageError("TWO_ASKED", "more than one action was given", remedy);
   }
   if (whatIf !== undefined) return undefined;
   if (acceptLoss !== undefined) return { kind: "accept-loss", node: acceptLoss };
   if (forgetRescue !== undefined) return { kind: "forget-rescue", node: forgetRescue };
   if (node !== undefined) return { kind: "promote-to", node };
-  throw usage("NOTHING_ASKED", "no action was given", "name a data node; see --help");
+  throw usageError("NOTHING_ASKED", "no action was given", "name a data node; see --help");
 }
 
 function portsOf(config: ClusterConfig) {
@@ -143,7 +143,7 @@ function namedNodes(config: ClusterConfig, subject: string): string[] {
   if (onHost.length > 0) return onHost;
   if (config.nodes.some(({ name }) => name === subject)) return [subject];
   const names = [...hostsOf(config), ...config.nodes.map(({ name }) => name)];
-  throw usage(
+  throw usageError(
     "NODE_UNKNOWN",
     `${config.file} has neither a node nor a host ${subject}${didYouMean(subject, names)}`,
     `name one of its hosts (${hostsOf(config).join(", ")}) or a node; twine-status list names them`,
@@ -196,10 +196,6 @@ function requirePartition(view: View, { kind, node: name }: NodeRequest): void {
     message: `partition ${partition.index} has a master, ${partition.master}: there is no loss to accept`,
     remedy: `nothing needs to be done; to make ${name} master without a loss: twine-failover ${name}`,
   });
-}
-
-function usage(code: string, message: string, remedy: string): TwineError {
-  return new TwineError({ code, message, remedy }, { exitCode: EXIT.usage });
 }
 
 await runTool(main);

@@ -10,7 +10,7 @@ import { hostname } from "node:os";
 import { loadConf, readPassword, runTool, tool, type ToolOptions } from "../cli/tool.ts";
 import { readSecret } from "../cli/secret-file.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
-import { EXIT, TwineError } from "../core/errors.ts";
+import { EXIT, TwineError, usageError } from "../core/errors.ts";
 import type { FollowRequest } from "../core/request.ts";
 import type { View } from "../core/view.ts";
 import { addressFrom, type ImportedNode } from "../move/import/imported.ts";
@@ -86,7 +86,7 @@ function actionOf(args: readonly string[], options: Options): Act {
   const [partitionText, url] = args;
   const chosen = [options.switch, options.back, options.stay, options.finish].filter(Boolean);
   if (chosen.length + (partitionText === undefined ? 0 : 1) !== 1) {
-    throw usage(
+    throw usageError(
       "ONE_ACTION",
       "name one thing to do",
       "PARTITION URL, --switch, --back, --stay or --finish",
@@ -95,7 +95,7 @@ function actionOf(args: readonly string[], options: Options): Act {
   if (partitionText !== undefined) {
     const partition = /^\d{1,5}$/.test(partitionText) ? Number(partitionText) : -1;
     if (partition < 0)
-      throw usage("PARTITION_BAD", `'${partitionText}' is no partition`, "give its number");
+      throw usageError("PARTITION_BAD", `'${partitionText}' is no partition`, "give its number");
     const old = addressOfUrl(url ?? "");
     return (context) => begin(context.view, partition, old, context).then(() => []);
   }
@@ -111,7 +111,7 @@ function addressOfUrl(url: string): ImportedNode {
   const text = /^redis:\/\/([^/]+)\/?$/.exec(url)?.[1] ?? "";
   const found = addressFrom(text.includes(":") ? text : `${text}:6379`);
   if (found !== undefined) return found;
-  throw usage("URL_BAD", `'${url}' is no URL of a master`, "write redis://HOST:PORT");
+  throw usageError("URL_BAD", `'${url}' is no URL of a master`, "write redis://HOST:PORT");
 }
 
 interface Context extends BackOptions {
@@ -199,7 +199,11 @@ async function finish(context: Context): Promise<readonly string[]> {
 function sentinelFrom(text: string): ImportedNode {
   const found = addressFrom(text);
   if (found !== undefined) return found;
-  throw usage("SENTINEL_BAD", `--sentinel ${text} is no address`, "write --sentinel HOST:PORT");
+  throw usageError(
+    "SENTINEL_BAD",
+    `--sentinel ${text} is no address`,
+    "write --sentinel HOST:PORT",
+  );
 }
 
 function secret(
@@ -207,10 +211,6 @@ function secret(
   code: "SOURCE_PASSWORD" | "SENTINEL_PASSWORD",
 ): string | undefined {
   return readSecret(variable, code, process.env)?.trim();
-}
-
-function usage(code: string, message: string, remedy: string): TwineError {
-  return new TwineError({ code, message, remedy }, { exitCode: EXIT.usage });
 }
 
 await runTool(main);

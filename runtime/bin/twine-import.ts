@@ -10,7 +10,7 @@ import type { HashSetting } from "../core/cluster.ts";
 import { parseHash } from "../core/conf/hash-setting.ts";
 import { parseConf } from "../core/conf/parse.ts";
 import { errorText } from "../core/error-text.ts";
-import { EXIT, TwineError, formatProblem, type Problem } from "../core/errors.ts";
+import { EXIT, TwineError, formatProblem, type Problem, usageError } from "../core/errors.ts";
 import { partitionsOf } from "../core/hash/distribution.ts";
 import { builtinPartition } from "../core/hash/partition-function.ts";
 import { askSentinels } from "../move/import/ask-sentinels.ts";
@@ -177,7 +177,7 @@ async function askedToo(read: Known): Promise<Known> {
 function hashOf({ hash, distribution, shards }: ImportedCluster, options: Options): HashSetting {
   const given = options.hash === undefined ? undefined : parseHash(options.hash);
   if (typeof given === "string")
-    throw usage("HASH_UNKNOWN", given, "write it as in twine.conf: --hash crc32");
+    throw usageError("HASH_UNKNOWN", given, "write it as in twine.conf: --hash crc32");
   const found: HashSetting | undefined =
     given ??
     (hash === undefined
@@ -189,7 +189,7 @@ function hashOf({ hash, distribution, shards }: ImportedCluster, options: Option
       : shards.length;
   if (parts !== shards.length) {
     const message = `--hash has ${parts} parts, but there are ${shards.length} partitions`;
-    throw usage("HASH_PARTS", message, "write one part for each");
+    throw usageError("HASH_PARTS", message, "write one part for each");
   }
   if (found !== undefined) return found;
   // A single partition has every key, with any function.
@@ -209,7 +209,7 @@ async function prove(
   const perServer = wholeNumber("--sample", options.sample, 1_000_000);
   if (perServer === 0) return undefined;
   if (hash.kind !== "builtin") {
-    throw usage("HASH_NOT_BUILTIN", "only a built-in hash is proved", "add --offline");
+    throw usageError("HASH_NOT_BUILTIN", "only a built-in hash is proved", "add --offline");
   }
   const partitionOf = builtinPartition(
     hash.name,
@@ -279,7 +279,11 @@ function writeNew(file: string, text: string): void {
 function sentinelFrom(text: string): ImportedNode {
   const found = addressFrom(text);
   if (found !== undefined) return found;
-  throw usage("SENTINEL_BAD", `--sentinel ${text} is no address`, "write --sentinel HOST:PORT");
+  throw usageError(
+    "SENTINEL_BAD",
+    `--sentinel ${text} is no address`,
+    "write --sentinel HOST:PORT",
+  );
 }
 
 function hostsFrom(pairs: readonly string[]): ReadonlyMap<string, string> {
@@ -287,7 +291,7 @@ function hostsFrom(pairs: readonly string[]): ReadonlyMap<string, string> {
     pairs.map((pair) => {
       const found = /^([^=\s]+)=([^=\s]+)$/.exec(pair);
       if (found === null)
-        throw usage("HOST_BAD", `--host ${pair} is no pair`, "write --host OLD=NEW");
+        throw usageError("HOST_BAD", `--host ${pair} is no pair`, "write --host OLD=NEW");
       return [found[1] ?? "", found[2] ?? ""] as const;
     }),
   );
@@ -295,7 +299,7 @@ function hostsFrom(pairs: readonly string[]): ReadonlyMap<string, string> {
 
 function wholeNumber(option: string, text: string, max: number): number {
   if (/^\d{1,9}$/.test(text) && Number(text) <= max) return Number(text);
-  throw usage(
+  throw usageError(
     "NUMBER_BAD",
     `${option} ${text} is not a whole number up to ${max}`,
     `write ${option} N`,
@@ -307,10 +311,6 @@ function passwordFrom(
 ): string | undefined {
   const code = variable === "TWINE_SOURCE_PASSWORD_FILE" ? "SOURCE_PASSWORD" : "SENTINEL_PASSWORD";
   return readSecret(variable, code, process.env)?.trim();
-}
-
-function usage(code: string, message: string, remedy: string): TwineError {
-  return new TwineError({ code, message, remedy }, { exitCode: EXIT.usage });
 }
 
 await runTool(main);

@@ -16,7 +16,7 @@ import {
 } from "../cli/tool.ts";
 import { withScratch } from "../backup/restore/scratch.ts";
 import { parseDuration } from "../core/conf/durations.ts";
-import { EXIT, TwineError } from "../core/errors.ts";
+import { EXIT, TwineError, usageError } from "../core/errors.ts";
 import { errorText } from "../core/error-text.ts";
 import { requireSameCluster } from "../core/same-cluster.ts";
 import { load } from "../move/load/load.ts";
@@ -191,7 +191,7 @@ function listen(screen: LoadScreen): void {
 /** Throws USAGE. */
 function modeOf({ merge, replace }: Options): LoadMode {
   if (merge === true && replace === true) {
-    throw usage("--merge and --replace exclude each other", "give one of them");
+    throw usageError("USAGE", "--merge and --replace exclude each other", "give one of them");
   }
   return merge === true ? "merge" : replace === true ? "replace" : "empty";
 }
@@ -199,13 +199,17 @@ function modeOf({ merge, replace }: Options): LoadMode {
 function ruleOf({ duplicates }: Options): CopyRule {
   const rule = RULES.find((one) => one === duplicates);
   if (rule !== undefined) return rule;
-  throw usage(`--duplicates ${duplicates} is no rule`, `write one of ${RULES.join(", ")}`);
+  throw usageError(
+    "USAGE",
+    `--duplicates ${duplicates} is no rule`,
+    `write one of ${RULES.join(", ")}`,
+  );
 }
 
 function durationOf(text: string | undefined): number | undefined {
   const ms = text === undefined ? undefined : parseDuration(text);
   if (ms !== undefined || text === undefined) return ms;
-  throw usage(`--until ${text} is no duration`, "write it as 30s, 10m or 1h");
+  throw usageError("USAGE", `--until ${text} is no duration`, "write it as 30s, 10m or 1h");
 }
 
 function accessOf(place: SourcePlace, { pool, sourceCa }: Options): SourceAccess {
@@ -241,10 +245,6 @@ function fileOf(name: string): CheckpointFile {
     read: () => readIfThere(name, CONF_BYTES_MAX),
     write: (text) => replaceFile(name, text),
   };
-}
-
-function usage(message: string, remedy: string): TwineError {
-  return new TwineError({ code: "USAGE", message, remedy }, { exitCode: EXIT.usage });
 }
 
 await runTool(main);

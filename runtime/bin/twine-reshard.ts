@@ -16,7 +16,7 @@ import {
   tool,
   type ToolOptions,
 } from "../cli/tool.ts";
-import { EXIT, TwineError } from "../core/errors.ts";
+import { EXIT, TwineError, usageError } from "../core/errors.ts";
 import { requireTwinesMonitors } from "../core/not-with-sentinel.ts";
 import { parseDuration, printDuration } from "../core/conf/durations.ts";
 import { askBack, type AskBackOptions } from "../move/reshard/ask-back.ts";
@@ -112,8 +112,7 @@ async function main(): Promise<number> {
 }
 
 function wrongUsage(message: string): TwineError {
-  const problem = { code: "USAGE", message, remedy: "twine-reshard --help shows examples" };
-  return new TwineError(problem, { exitCode: EXIT.usage });
+  return usageError("USAGE", message, "twine-reshard --help shows examples");
 }
 
 async function returned(options: Options, ports: AskBackOptions): Promise<number> {

@@ -34,7 +34,7 @@ import {
 } from "../cli/tool.ts";
 import type { ClusterConfig } from "../core/cluster.ts";
 import { credentialsOf, type Secret } from "../core/credentials.ts";
-import { EXIT, TwineError } from "../core/errors.ts";
+import { EXIT, TwineError, usageError } from "../core/errors.ts";
 import { isSameHashing, requireSameHashing } from "../core/hashing.ts";
 import type { View } from "../core/view.ts";
 import { systemClock } from "../ports/clock.ts";
@@ -225,7 +225,11 @@ async function someKeys(
 
 function partitionNumber(text: string): number {
   if (/^\d{1,5}$/.test(text)) return Number(text);
-  throw usage("PARTITION_BAD", `--partition ${text}: this is no number`, "write --partition 0");
+  throw usageError(
+    "PARTITION_BAD",
+    `--partition ${text}: this is no number`,
+    "write --partition 0",
+  );
 }
 
 function requireOneSource(
@@ -235,25 +239,25 @@ function requireOneSource(
   const hasFiles = rdb !== undefined || aof !== undefined;
   if (partition !== undefined && to === undefined) {
     const remedy = "say which moment of it: --to TIME or --to latest";
-    throw usage("PARTITION_NEEDS_TIME", "--partition is for --to", remedy);
+    throw usageError("PARTITION_NEEDS_TIME", "--partition is for --to", remedy);
   }
   const isNamed = which !== undefined || to !== undefined;
   if (isNamed === hasFiles) {
-    throw usage(
+    throw usageError(
       "SOURCE_NEEDED",
       "name either a backup, a time (--to), or files: --rdb FILE, --aof FILE",
       "twine-backup --list names the backups",
     );
   }
   if (allowTruncated === true && aof === undefined) {
-    throw usage("TRUNCATED_UNUSED", "--allow-truncated is for --aof", "leave it out");
+    throw usageError("TRUNCATED_UNUSED", "--allow-truncated is for --aof", "leave it out");
   }
 }
 
 function requireOneWay({ keys, toFile, prefix }: Options): void {
   const ways = [toFile, prefix].filter((way) => way !== undefined).length;
   if (ways === (keys === undefined ? 0 : 1)) return;
-  throw usage(
+  throw usageError(
     "KEYS_NEED_A_WAY",
     "--keys PATTERN goes with either --to-file FILE or --prefix TEXT",
     "name the one that you want",
@@ -269,7 +273,7 @@ async function prepare(
   const { identity, to, partition } = wanted;
   if (which === undefined && to === undefined) {
     if (shiftTtl) {
-      throw usage(
+      throw usageError(
         "SHIFT_NEEDS_BACKUP",
         "a file of Redis does not say when it was taken",
         "leave --shift-ttl out",
@@ -338,7 +342,7 @@ async function isAgreed(
   }
   if (yes === true) return true;
   if (!process.stdin.isTTY) {
-    throw usage(
+    throw usageError(
       "YES_NEEDED",
       "standard input is not a terminal, so the tool can't ask for confirmation",
       "check the text above, then repeat the command with --yes",
@@ -348,10 +352,6 @@ async function isAgreed(
   const answer = await asking.question("type the cluster's name to go on: ");
   asking.close();
   return answer.trim() === cluster;
-}
-
-function usage(code: string, message: string, remedy: string): TwineError {
-  return new TwineError({ code, message, remedy }, { exitCode: EXIT.usage });
 }
 
 await runTool(main);

@@ -16,7 +16,7 @@ import { readSecret } from "../cli/secret-file.ts";
 import { loadTwinesConf, readPassword, runTool, tool, type ToolOptions } from "../cli/tool.ts";
 import { nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import type { Secret } from "../core/credentials.ts";
-import { EXIT, TwineError } from "../core/errors.ts";
+import { EXIT, TwineError, usageError } from "../core/errors.ts";
 import { isUrl } from "../move/place-url.ts";
 import { clusterSide } from "../move/verify/cluster-side.ts";
 import type { Side } from "../move/verify/read-side.ts";
@@ -88,7 +88,8 @@ async function main(): Promise<number> {
   const options = command.opts<Options>();
   const passes = /^\d+$/.test(options.passes) ? Number(options.passes) : 0;
   if (passes < 2 || passes > PASSES_MAX) {
-    throw usage(
+    throw usageError(
+      "USAGE",
       `--passes ${options.passes} is not a number from 2 to ${PASSES_MAX}`,
       "give one of them",
     );
@@ -142,14 +143,15 @@ function sidesOf(
 ): readonly [string | undefined, string | undefined] {
   const count = args.length + (backup === undefined ? 0 : 1);
   if (identity !== undefined && backup === undefined) {
-    throw usage("--identity is for --backup", "leave it out, or add --backup");
+    throw usageError("USAGE", "--identity is for --backup", "leave it out, or add --backup");
   }
   if (backup !== undefined && args[0] !== undefined && isUrl(args[0])) {
-    throw usage("a backup is of a cluster of Twine's", "name its twine.conf");
+    throw usageError("USAGE", "a backup is of a cluster of Twine's", "name its twine.conf");
   }
   if (count === 2) return [args[0], args[1]];
   if (count === 1) return [undefined, args[0]];
-  throw usage(
+  throw usageError(
+    "USAGE",
     count === 0 ? "there is nothing to compare with" : "two sides are compared, not more",
     "twine-verify SOURCE TARGET, or one of them, or --backup latest",
   );
@@ -252,10 +254,6 @@ function progressLines(isJson: boolean) {
     if (isTerminal) process.stderr.write(`\r\u001b[K${line}, ${bytesText(bytes)} read`);
     else process.stderr.write(`${line}\n`);
   };
-}
-
-function usage(message: string, remedy: string): TwineError {
-  return new TwineError({ code: "USAGE", message, remedy }, { exitCode: EXIT.usage });
 }
 
 await runTool(main);

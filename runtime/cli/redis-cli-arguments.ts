@@ -4,7 +4,7 @@
 //         |--- ours --| |--- redis-cli's, passed on unchanged ---|
 //
 // Options that would connect redis-cli to another server are refused, because the command would silently go elsewhere.
-import { EXIT, TwineError } from "../core/errors.ts";
+import { EXIT, TwineError, usageError } from "../core/errors.ts";
 
 export interface TwineArguments {
   readonly kind: "run" | "help" | "version";
@@ -112,8 +112,5 @@ function refused(option: string, reason: string): TwineError {
 }
 
 function usage(message: string): TwineError {
-  return new TwineError(
-    { code: "CLI_USAGE", message, remedy: "see twine --help" },
-    { exitCode: EXIT.usage },
-  );
+  return usageError("CLI_USAGE", message, "see twine --help");
 }

@@ -68,3 +68,8 @@ function isList(problems: Problem | readonly Problem[]): problems is readonly Pr
 export function assert(condition: boolean, belief: string): asserts condition {
   if (!condition) throw new Error(`broken invariant: ${belief}`);
 }
+
+/** What was asked for can't be: a wrong argument, or two that exclude each other. */
+export function usageError(code: string, message: string, remedy: string): TwineError {
+  return new TwineError({ code, message, remedy }, { exitCode: EXIT.usage });
+}

@@ -6,6 +6,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Verified } from "../verify/verify.ts";
 import { verifiedText } from "../verify/verified-text.ts";
 import type { LoadOptions, LoadPhase, LoadReport } from "./load-options.ts";
+import { untilAborted } from "../until-aborted.ts";
 
 export interface ScreenOptions {
   readonly clock: Clock;
@@ -105,8 +106,8 @@ export class LoadScreen {
       onReady: (verified) => {
         this.#ready(verified);
       },
-      cutoverAsked: (signal) => aborted(this.#cutover.signal, this.#ending.signal, signal),
-      untilEnding: (signal) => aborted(this.#ending.signal, signal),
+      cutoverAsked: (signal) => untilAborted(this.#cutover.signal, this.#ending.signal, signal),
+      untilEnding: (signal) => untilAborted(this.#ending.signal, signal),
     };
   }
 
@@ -165,18 +166,4 @@ export class LoadScreen {
     if (this.#isOpen) this.#options.write("\n");
     this.#isOpen = false;
   }
-}
-
-function aborted(...signals: readonly AbortSignal[]): Promise<void> {
-  const signal = AbortSignal.any([...signals]);
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    signal.addEventListener(
-      "abort",
-      () => {
-        resolve();
-      },
-      { once: true },
-    );
-  });
 }

@@ -1,6 +1,6 @@
 // url-side.ts: servers of any system as one side: a Redis, several that share the keys, or a Redis Cluster.
 import { addressOf } from "../../core/cluster.ts";
-import { EXIT, TwineError } from "../../core/errors.ts";
+import { usageError } from "../../core/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { openRdbStream } from "../../replication/rdb-stream.ts";
 import { askCluster } from "../import/ask-cluster.ts";
@@ -31,7 +31,7 @@ export function parsePlace(url: string, passwordVariable: string, accepted: stri
   const addresses = places.split(",").map((place) => {
     const address = addressFrom(/:\d+$/.test(place) ? place : `${place}:${DEFAULT_PORT}`);
     if (address !== undefined && places !== "") return address;
-    throw usage(`'${url}' can't be read`, `write ${accepted}`);
+    throw usageError("USAGE", `'${url}' can't be read`, `write ${accepted}`);
   });
   return { isCluster: scheme === "cluster", addresses };
 }
@@ -55,8 +55,4 @@ function streamOf(node: ImportedNode, { password, clock, signal }: UrlPorts) {
     db: 0,
     open: () => openRdbStream(address, { credentials, signal, clock }).chunks(),
   };
-}
-
-function usage(message: string, remedy: string): TwineError {
-  return new TwineError({ code: "USAGE", message, remedy }, { exitCode: EXIT.usage });
 }
