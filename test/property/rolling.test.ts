@@ -150,7 +150,9 @@ test("no step takes a second node of a partition or a master, and every change c
       const pick = (): number => order[picks++ % order.length] ?? 0;
       for (let round = 0; world.nodes.some(({ need }) => need !== undefined); round++) {
         expect(round).toBeLessThan(400);
-        const host = hosts[pick() % hosts.length] ?? 0;
+        // Every host has its turn in the end, whatever was drawn: an order may leave one out for ever.
+        const turn = round % 4 === 0 ? round / 4 : pick();
+        const host = hosts[turn % hosts.length] ?? 0;
         for (const step of begin(world, host, underWay, atOnce)) {
           enter(world, step);
           underWay.push({ host, step });
