@@ -15,6 +15,8 @@ const PULUMI_UNIT = [
 
 export default defineConfig({
   test: {
+    // A tool's error, whole, in the first line of a failure.
+    chaiConfig: { truncateThreshold: 400 },
     projects: [
       {
         test: {

@@ -30,8 +30,7 @@ export interface Failure {
   readonly message: string;
 }
 
-const SHOWN_LINES = 4;
-const SHOWN_COLUMNS = 240;
+const SHOWN_COLUMNS = 300;
 
 /** Every failed test, and every file that failed outside of its tests (its set-up, its imports). */
 export function failuresOf(report: RunReport): Failure[] {
@@ -48,16 +47,20 @@ export function failuresOf(report: RunReport): Failure[] {
   });
 }
 
-/** Some lines for each failure: whoever sees only the end of a long output reads there what failed. */
+/**
+ * What failed, the first line of why, and where in the tests: few lines for each, because whoever sees only the end of a long
+ * output is to see all failures.
+ */
 export function failureText(failure: Failure, root: string): string {
   const file = failure.file.startsWith(`${root}/`)
     ? failure.file.slice(root.length + 1)
     : failure.file;
-  const message = failure.message
-    .split("\n")
-    .filter((line) => line.trim() !== "")
-    .slice(0, SHOWN_LINES)
-    .map((line) => `    ${line.trim().slice(0, SHOWN_COLUMNS)}\n`);
+  const lines = failure.message.split("\n").map((line) => line.trim());
+  const why = lines.find((line) => line !== "");
+  const where = lines.find((line) => line.startsWith("at ") && line.includes("/test/"));
+  const message = [why, where]
+    .filter((line) => line !== undefined)
+    .map((line) => `    ${line.replaceAll(`${root}/`, "").slice(0, SHOWN_COLUMNS)}\n`);
   const test = failure.test === undefined ? "" : ` > ${failure.test}`;
   return `FAILED ${file}${test}\n${message.join("")}`;
 }

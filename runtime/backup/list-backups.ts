@@ -25,6 +25,8 @@ export interface ListedBackup {
   readonly rehearsed: Proved | null;
 }
 
+type Begun = Pick<ListedBackup, "id" | "startedAtMs">;
+
 export interface FoundBackup {
   readonly target: BackupTarget;
   readonly manifest: Manifest;
@@ -75,11 +77,13 @@ export async function listBackups(targets: readonly BackupTarget[]): Promise<Lis
       });
     }
   }
-  const newestFirst = (a: { startedAtMs: number }, b: { startedAtMs: number }): number =>
-    b.startedAtMs - a.startedAtMs;
+  // Of two that began in one second, the ids tell which is newer.
+  const newestFirst = (a: Begun, b: Begun): number =>
+    b.startedAtMs - a.startedAtMs || (a.id === b.id ? 0 : a.id < b.id ? 1 : -1);
+  const begun = ({ manifest: { id }, startedAtMs }: FoundBackup): Begun => ({ id, startedAtMs });
   return {
     backups: [...listed.values()].toSorted(newestFirst),
-    copies: copies.toSorted(newestFirst),
+    copies: copies.toSorted((a, b) => newestFirst(begun(a), begun(b))),
     problems,
     unusable,
   };

@@ -218,10 +218,14 @@ export function printManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
-/** `at` is ISO 8601; `suffix` six hex digits that keep two backups of one second apart. */
+/**
+ * `at` is ISO 8601; `suffix` three hex digits that keep two backups of one millisecond apart. The milliseconds, as three hex
+ * digits too, stand before it: so the ids of one second are in the order of their backups.
+ */
 export function backupId(cluster: string, at: string, suffix: string): string {
-  const seconds = at.replace(/\.\d+Z$/, "Z").replaceAll(/[-:]/g, "");
-  return `${cluster}-${seconds}-${suffix}`;
+  const [, seconds = at, ms = ""] = /^(.*?)(?:\.(\d+))?Z$/.exec(at) ?? [];
+  const milliseconds = Number(ms.slice(0, 3).padEnd(3, "0"));
+  return `${cluster}-${seconds.replaceAll(/[-:]/g, "")}Z-${milliseconds.toString(16).padStart(3, "0")}${suffix}`;
 }
 
 /** When the backup of that name began, in Unix milliseconds; undefined when it is not one of this cluster's. */

@@ -4,7 +4,7 @@
 // It reads from replicas through Redis's own replication and changes nothing in the cluster. For a cut of all partitions at
 // one moment, the alpha pauses writes for some milliseconds (backup/consistent-cut.ts).
 // Modules of other tasks are loaded when they are asked for: a quarter of a backup's processor time was its start.
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomInt, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { dirname, resolve } from "node:path";
@@ -192,7 +192,7 @@ async function backup(
       compression: config.settings.backupCompress,
       recipients,
       twineVersion: twineVersion(),
-      suffix: randomBytes(3).toString("hex"),
+      suffix: randomInt(0x1000).toString(16).padStart(3, "0"),
       openStream: openRdbStream,
       credentials: credentialsOf("monitor", password),
       tls: loadNodesTls(config),

@@ -54,7 +54,7 @@ beforeAll(async () => {
       partitions: [{ ...partition, replicationId: null, lastMaster: "a1" }],
     },
     ...{ keep: { kind: "last", count: 24 }, compression: "none", twineVersion: "0" },
-    ...{ suffix: "000001", openStream: openRdbStream, credentials: undefined },
+    ...{ suffix: "001", openStream: openRdbStream, credentials: undefined },
     ...{ signal: new AbortController().signal, clock, partitionOf: () => 0 },
   });
   backup = taken.manifest.id;

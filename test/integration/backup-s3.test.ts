@@ -58,7 +58,7 @@ function besideIt(): BackupTarget {
 
 let count = 0;
 function newId(): string {
-  const suffix = (count++).toString(16).padStart(6, "0");
+  const suffix = (count++).toString(16).padStart(3, "0");
   return backupId("test", "2026-11-30T17:04:05Z", suffix);
 }
 

@@ -108,7 +108,7 @@ function options(
     keep: { kind: "last", count: 24 },
     compression: "none",
     twineVersion: "0",
-    suffix: (count++).toString(16).padStart(6, "0"),
+    suffix: (count++).toString(16).padStart(3, "0"),
     openStream: openRdbStream,
     credentials: undefined,
     signal: new AbortController().signal,
@@ -152,6 +152,23 @@ describe.each(["none", "zstd"] as const)("compression %s", (compression) => {
     ]);
     expect(choose(listing.copies, join(folder, "two", id))).toHaveLength(2);
   });
+});
+
+test("of several that began in one second, the latest is the one that began last", async () => {
+  const { view } = await cluster();
+  const ids: string[] = [];
+  for (const [ms, suffix] of [
+    ["007", "fff"],
+    ["070", "abc"],
+    ["700", "001"],
+  ] as const) {
+    const at = { ...clock, wallTime: () => `2026-12-01T10:00:00.${ms}Z` };
+    const taken = await takeBackup(options(view, [target()], { clock: at, suffix }));
+    ids.unshift(taken.manifest.id);
+  }
+  const { backups, copies } = await listBackups([target()]);
+  expect(backups.map(({ id }) => id)).toEqual(ids);
+  expect(choose(copies, "latest").map(({ manifest }) => manifest.id)).toEqual(ids.slice(0, 1));
 });
 
 test("keys that lie in a partition that is not theirs are counted and named", async () => {

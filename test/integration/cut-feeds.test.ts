@@ -99,7 +99,7 @@ const targetOf = (folder: string) =>
 function taking(of: Scene, folder: string, ask: () => Promise<Cut>, compression: Compression) {
   const options: BackupOptions = {
     ...{ cluster: "test", conf: "partitions 2\n", hashing, compression, twineVersion: "0" },
-    ...{ view: of.view, targets: [targetOf(folder)], suffix: "abcdef", partitionOf },
+    ...{ view: of.view, targets: [targetOf(folder)], suffix: "abc", partitionOf },
     ...{ keep: { kind: "last", count: 24 }, openStream: openRdbStream, credentials: undefined },
     ...{ clock, signal: new AbortController().signal },
     cutting: { ask, sourcesNow: (partition) => Promise.resolve(sourcesOf(of.view, partition)) },

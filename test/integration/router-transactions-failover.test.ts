@@ -1,6 +1,7 @@
 // router-transactions-failover.test.ts: what becomes of MULTI, EXEC and WATCH through the router when a master dies, is
 // paused, is replaced or can't be confirmed.
 import { describe, expect, test } from "vitest";
+import type { RedisLink } from "../../runtime/ports/redis-link.ts";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
 import {
@@ -75,6 +76,11 @@ describe.skipIf(isMissing("redis-server"))("transactions while a master dies", (
     const [client, other] = [await cluster.client(), await cluster.client()];
     const [second, third] = cluster.replicas[0] ?? [];
     expect(await client.call("MULTI")).toBe("+OK\r\n");
+    // A server that runs a script accepts no new connection's first command for 5 s.
+    const links = new Map<unknown, RedisLink>();
+    for (const server of [cluster.servers[0], second, third]) {
+      if (server !== undefined) links.set(server, await server.link());
+    }
     const endless = ["EVAL_RO", "while true do end", "1", "n"];
     expect(await client.callArgs(endless)).toBe("+QUEUED\r\n");
     const reply = client.call("EXEC");
@@ -82,19 +88,19 @@ describe.skipIf(isMissing("redis-server"))("transactions while a master dies", (
       [cluster.servers[0], second],
       [second, third],
     ] as const) {
-      const link = await server?.link();
+      const link = links.get(server);
       await until("it runs the script", async () => {
         const found = (await link?.call("PING").catch(String)) as string | undefined;
         return found?.includes("BUSY") === true;
       });
       await server?.kill();
-      await (await next?.link())?.call("REPLICAOF", "NO", "ONE");
+      await links.get(next)?.call("REPLICAOF", "NO", "ONE");
       const port = next?.port ?? 0;
       cluster.view.show([{ port, partition: 0 }], [port]);
     }
     expect(await reply).toMatch(/^-TWINEDOWN /);
     expect(await other.call("SET n 1")).toBe("+OK\r\n");
-    const stats = await (await third?.link())?.call("INFO", "commandstats");
+    const stats = await links.get(third)?.call("INFO", "commandstats");
     expect(stats).not.toContain("cmdstat_eval_ro");
   });
 

@@ -83,8 +83,8 @@ test("what is no JSON, or empty, is refused", () => {
 });
 
 test("a backup's name tells its cluster and its time; others' names are nobody's", () => {
-  const id = backupId("my.cluster-2", "2026-11-30T17:04:05.123Z", "1a2b3c");
-  expect(id).toBe("my.cluster-2-20261130T170405Z-1a2b3c");
+  const id = backupId("my.cluster-2", "2026-11-30T17:04:05.123Z", "a2c");
+  expect(id).toBe("my.cluster-2-20261130T170405Z-07ba2c");
   expect(startOfId("my.cluster-2", id)).toBe(Date.parse("2026-11-30T17:04:05Z"));
   for (const other of ["my.cluster", "twine", "my.cluster-2-"]) {
     expect(startOfId(other, id)).toBeUndefined();

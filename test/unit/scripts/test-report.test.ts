@@ -16,7 +16,9 @@ const REPORT: RunReport = {
         {
           fullName: "a fails",
           status: "failed",
-          failureMessages: ["Error: no\n\n  one\n  two\n  three\n  four"],
+          failureMessages: [
+            "Error: no\n\n  one\n  at /root/node_modules/x.js:1\n  at /root/test/a.test.ts:2:3",
+          ],
         },
       ],
     },
@@ -36,10 +38,10 @@ test("failed tests are listed, and files that could not be run", () => {
   ]);
 });
 
-test("a failure is shown with its file, its name and the first lines of its message", () => {
+test("a failure is shown with its file, its name and the first line of its message, and where in the tests", () => {
   const shown = failuresOf(REPORT).map((failure) => failureText(failure, "/root"));
   expect(shown).toEqual([
-    "FAILED test/a.test.ts > a fails\n    Error: no\n    one\n    two\n    three\n",
+    "FAILED test/a.test.ts > a fails\n    Error: no\n    at test/a.test.ts:2:3\n",
     "FAILED test/b.test.ts\n    no module\n",
   ]);
 });
