@@ -20,15 +20,15 @@ import { EXIT, TwineError, usageError } from "../core/errors.ts";
 import { requireTwinesMonitors } from "../core/not-with-sentinel.ts";
 import { parseDuration, printDuration } from "../core/conf/durations.ts";
 import { askBack, type AskBackOptions } from "../move/reshard/ask-back.ts";
-import type { CopyProgress } from "../move/reshard/copying.ts";
 import {
   planReshard,
   reshardInto,
   type IntoOptions,
   type Planned,
 } from "../move/reshard/into-partitions.ts";
-import type { ReshardPhase, ReshardReport } from "../move/reshard/reshard.ts";
+import type { NowProgress, ReshardPhase, ReshardReport } from "../move/reshard/reshard.ts";
 import { endCode, endText, RETURNED } from "../move/reshard/way-back-text.ts";
+import type { VerifyProgress } from "../move/verify/verify.ts";
 import { systemClock } from "../ports/clock.ts";
 import { loadNodesTls } from "../ports/tls-files.ts";
 import { NodeError } from "../replication/node-error.ts";
@@ -36,6 +36,8 @@ import { NodeError } from "../replication/node-error.ts";
 interface Options extends ToolOptions {
   readonly dryRun?: boolean;
   readonly empty?: boolean;
+  readonly verify: boolean;
+  readonly server?: string;
   readonly scratch?: string;
   readonly wayBack: string;
   readonly back?: boolean;
@@ -68,10 +70,15 @@ function program() {
       "--back",
       "let the old partitions serve again; the twine-reshard that keeps the way back must still run",
     )
+    .option("--no-verify", "switch without comparing every key of the old and the new nodes before")
+    .option(
+      "--server <program>",
+      "the redis-server that loads values to compare them (default: that of PATH); it should be as new as the newest node",
+    )
     .option("--empty", "drop the keys on the new nodes, left from a resharding that was broken off")
     .option(
       "--scratch <folder>",
-      "folder for changes that wait to be copied (default: the system's temporary folder)",
+      "folder for changes that wait to be copied, and for what is compared (default: the system's temporary folder)",
     );
 }
 
@@ -124,13 +131,17 @@ async function returned(options: Options, ports: AskBackOptions): Promise<number
 
 async function moved(
   options: Options,
-  ports: Omit<IntoOptions, "mayEmpty" | "onPhase" | "onRepeat" | "onLeft" | "onServed">,
+  ports: Omit<
+    IntoOptions,
+    "mayEmpty" | "verifies" | "onPhase" | "onRepeat" | "onLeft" | "onServed"
+  >,
 ): Promise<number> {
   const isJson = options.json === true;
   const progress = new ProgressLines(isJson);
   const into: IntoOptions = {
     ...ports,
     mayEmpty: options.empty === true,
+    ...{ verifies: options.verify, program: options.server },
     onPhase: (phase, now) => {
       progress.show(phase, now);
     },
@@ -191,12 +202,16 @@ function planText({ view, shares }: Planned): string {
   return `from ${view.partitions.length} to ${shares.length} partitions:\n${lines.join("")}`;
 }
 
-function doneText({ keys, heldMs, misplacedKeys }: ReshardReport): string {
+function doneText({ keys, heldMs, misplacedKeys, verified }: ReshardReport): string {
+  const compared =
+    verified === null
+      ? "nothing was compared before the switch (--no-verify)\n"
+      : `${verified.sourceKeys} keys were compared before the switch: the same\n`;
   const misplaced =
     misplacedKeys === 0
       ? ""
       : `${misplacedKeys} keys were in the wrong partition, where no client can read them. They were not copied.\n`;
-  return `the new partitions serve: ${keys} keys were copied, and requests were held for ${heldMs} ms\n${misplaced}`;
+  return `the new partitions serve: ${keys} keys were copied, and requests were held for ${heldMs} ms\n${compared}${misplaced}`;
 }
 
 function keptText({ wayBackMs }: Pick<IntoOptions, "wayBackMs">): string {
@@ -208,10 +223,18 @@ function keptText({ wayBackMs }: Pick<IntoOptions, "wayBackMs">): string {
 
 function progressText(
   phase: ReshardPhase,
-  { keys, keysTotal, bytes, lagBytes }: CopyProgress,
+  { keys, keysTotal, bytes, lagBytes, verify }: NowProgress,
 ): string {
+  if (phase === "verifying") return verifyText(verify);
   const behind = phase === "copying" ? "" : `, ${lagBytes} bytes behind`;
   return `${keys} of ${keysTotal} keys, ${bytesText(bytes)}${behind}`;
+}
+
+function verifyText(progress: VerifyProgress | undefined): string {
+  if (progress === undefined) return "every key is compared";
+  const { pass, bytes, suspects } = progress;
+  const what = suspects === undefined ? "all keys" : `keys that differ byte by byte (${suspects})`;
+  return `pass ${pass}: ${what}, ${bytesText(bytes)} read`;
 }
 
 const LINE_EVERY_MS = 2_000;
@@ -230,7 +253,7 @@ class ProgressLines {
     if (!this.#isQuiet) process.stderr.write(`${line}\n`);
   }
 
-  show(phase: ReshardPhase, progress: CopyProgress | undefined): void {
+  show(phase: ReshardPhase, progress: NowProgress | undefined): void {
     const nowMs = systemClock.nowMs();
     if (phase === this.#phase && nowMs - this.#shownAtMs < LINE_EVERY_MS) return;
     this.#phase = phase;

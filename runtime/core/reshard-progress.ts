@@ -15,7 +15,7 @@ export interface SourceProgress {
 }
 
 export interface ReshardProgress {
-  readonly step: "copying" | "following" | "switching";
+  readonly step: "copying" | "verifying" | "following" | "switching";
   /** At most SOURCES_MAX of them. */
   readonly sources: readonly SourceProgress[];
   /** The longest time for which requests were held so far; null before the first switch. */
@@ -26,7 +26,7 @@ export interface ReshardProgress {
 export const SOURCES_MAX = 1024;
 
 export const reshardProgressCheck: schema.Check = schema.recordOf({
-  step: schema.oneOf("copying", "following", "switching"),
+  step: schema.oneOf("copying", "verifying", "following", "switching"),
   sources: schema.listOf(
     schema.recordOf({
       partition: schema.wholeNumber,

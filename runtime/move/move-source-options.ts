@@ -5,7 +5,7 @@ import type { LinkTls } from "../ports/link-tls.ts";
 import type { Spool } from "./spool.ts";
 import type { NodeAddress } from "../replication/node-socket.ts";
 import type { ExpiringKeys } from "./expiring-keys.ts";
-import type { MoveTarget, Words } from "./target.ts";
+import type { MoveTarget } from "./target.ts";
 
 export interface MoveSourceOptions {
   readonly address: NodeAddress;
@@ -38,11 +38,4 @@ export interface MoveSourceOptions {
   /** The targets may hold keys that the source creates later: a key that is written is copied anew, and no command executed.
       @default false */
   readonly copiesChanges?: boolean;
-}
-
-/** Commands of one target that were not sent yet. */
-export interface Batch {
-  readonly commands: Words[];
-  readonly keys: (readonly Buffer[] | undefined)[];
-  bytes: number;
 }

@@ -17,10 +17,11 @@ import { parseCommandTable, type CommandTable } from "../route/commands/command-
 import { copyExactly, type CopiedKey } from "./exact-copy.ts";
 import { doubtfulKeys, expiryCheck, ExpiringKeys } from "./expiring-keys.ts";
 import { planFeed } from "./feed-plan.ts";
-import type { Batch, MoveSourceOptions } from "./move-source-options.ts";
+import type { MoveSourceOptions } from "./move-source-options.ts";
 import { isDelete, NO_MATTER, replacing } from "./replayed.ts";
-import { historyGone, refusedBy, restartFor, tooLong } from "./move-errors.ts";
-import type { MoveTarget, Words } from "./target.ts";
+import { historyGone, restartFor, tooLong } from "./move-errors.ts";
+import type { MoveTarget } from "./target.ts";
+import { TargetWrites } from "./target-writes.ts";
 
 /** Where a feed goes on. */
 export interface FeedMark extends HistoryMark {
@@ -28,9 +29,6 @@ export interface FeedMark extends HistoryMark {
   readonly db: number;
 }
 
-/** Sent to a target and not yet answered. */
-const IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024;
-const BATCH_BYTES_MAX = 64 * 1024;
 /** One MULTI makes the source stand still for its dumps. */
 const KEYS_PER_COPY = 50;
 const SILENCE_MS_MAX = 60_000;
@@ -43,15 +41,11 @@ export class MoveSource {
   readonly #values: RdbValues;
   readonly #expiring: ExpiringKeys;
   readonly #copiedAt = new Map<string, number>();
-  readonly #refused = new Map<string, Buffer>();
+  readonly #writes: TargetWrites;
   #reader: FeedReader | undefined;
   #feed: Promise<ChangeFeed | undefined> | undefined;
   #asking: NodeSocket | undefined;
   #table: CommandTable = new Map();
-  #inFlightBytes = 0;
-  readonly #batches = new Map<MoveTarget, Batch>();
-  #inFlight = new Set<Promise<void>>();
-  #failure: Error | undefined;
   #spooling: Promise<void> | undefined;
   #isClosed = false;
   #keys = 0;
@@ -65,6 +59,9 @@ export class MoveSource {
     this.#options = options;
     this.#values = new RdbValues(options.valueBytesMax);
     this.#expiring = options.expiring ?? new ExpiringKeys();
+    this.#writes = new TargetWrites(() => {
+      options.spool.wake();
+    });
   }
 
   /** Behind the last command whose effect has reached the targets; -1 before the RDB is loaded. */
@@ -116,10 +113,10 @@ export class MoveSource {
     const stream = openRdbStream(address, { ...access, onStart });
     for await (const chunk of stream.chunks()) {
       for (const item of this.#values.push(chunk)) this.#restoreItem(item);
-      await this.#belowLimit();
+      await this.#writes.belowLimit();
     }
     this.#values.finish();
-    await this.#landed();
+    await this.#writes.landed();
     this.#reader = new FeedReader(stream.offset, Math.max(0, this.#values.feedDb));
   }
 
@@ -157,28 +154,38 @@ export class MoveSource {
 
   /** Follows the feed until everything up to that offset has reached the targets. */
   async drainTo(offset: number): Promise<void> {
-    while (this.offset < offset || this.#refused.size > 0) await this.#step(this.offset < offset);
+    while (this.offset < offset || this.#writes.hasRefused) await this.#step(this.offset < offset);
+  }
+
+  /**
+   * Follows the feed to exactly that offset, where a command ends and which the feed has not passed. The keys (latin1)
+   * whose values at the targets are of a later moment, because they were copied anew.
+   */
+  async drainExactly(offset: number): Promise<string[]> {
+    while (this.offset < offset || this.#writes.hasRefused) {
+      const missing = offset - this.offset - (this.#reader?.waitingBytes ?? 0);
+      if (missing <= 0 && !this.#writes.hasRefused) break;
+      await this.#step(missing > 0, missing);
+    }
+    if (this.offset !== offset) throw restartFor("the node's offset is no longer that of its feed");
+    return [...this.#copiedAt].flatMap(([id, copiedAt]) => (copiedAt > offset ? [id] : []));
   }
 
   /** Follows the feed as far as it has come by now. */
   async drainWhatCame(): Promise<void> {
-    this.#requireWell();
+    this.#writes.requireWell();
     let bytes = this.waitingBytes;
-    while (bytes > 0 || this.#refused.size > 0) bytes -= await this.#step(bytes > 0);
+    while (bytes > 0 || this.#writes.hasRefused) bytes -= await this.#step(bytes > 0);
   }
 
   /** How many bytes of the feed it has read; `hasMore`: it waits for some. */
-  async #step(hasMore: boolean): Promise<number> {
+  async #step(hasMore: boolean, bytesMax?: number): Promise<number> {
     const reader = this.#reader;
     if (reader === undefined) throw new Error("load() or resume() comes first");
-    const chunk = hasMore ? await this.#options.spool.next() : Buffer.alloc(0);
-    this.#requireWell();
+    const chunk = hasMore ? await this.#options.spool.next(bytesMax) : Buffer.alloc(0);
+    this.#writes.requireWell();
     await this.#follow(reader.push(chunk), reader.offset);
     return chunk.length;
-  }
-
-  #requireWell(): void {
-    if (this.#failure !== undefined) throw this.#failure;
   }
 
   async close(): Promise<void> {
@@ -206,7 +213,7 @@ export class MoveSource {
 
   #spool(offset: number): void {
     this.#spooling = this.#fillSpool(offset).catch((error: unknown) => {
-      this.#fail(error);
+      this.#writes.fail(error);
     });
   }
 
@@ -256,17 +263,12 @@ export class MoveSource {
     }
   }
 
-  #fail(error: unknown): void {
-    this.#failure ??= error instanceof Error ? error : new Error(String(error));
-    this.#options.spool.wake();
-  }
-
   #restoreItem(item: RdbItem): void {
     const { movesLibraries = true } = this.#options;
     if (item.kind === "library") {
       if (!movesLibraries) return;
       for (const target of this.#options.targets) {
-        this.#send(target, ["FUNCTION", "LOAD", "REPLACE", item.code], []);
+        this.#writes.send(target, ["FUNCTION", "LOAD", "REPLACE", item.code], []);
       }
       return;
     }
@@ -293,66 +295,12 @@ export class MoveSource {
             ...(replaces ? ["REPLACE"] : []),
           ];
     if (expireAtMs !== undefined) this.#expiring.add(key);
-    this.#send(target, words, undefined);
-  }
-
-  /** `keys`: copied anew when the target refuses; undefined: this is such a copy, and a refusal is the end. */
-  #send(target: MoveTarget, words: Words, keys: readonly Buffer[] | undefined): void {
-    const bytes = words.reduce((sum, word) => sum + word.length, 0);
-    this.#inFlightBytes += bytes;
-    const batch = this.#batches.get(target) ?? { commands: [], keys: [], bytes: 0 };
-    this.#batches.set(target, batch);
-    batch.commands.push(words);
-    batch.keys.push(keys);
-    batch.bytes += bytes;
-    if (batch.bytes > BATCH_BYTES_MAX) this.#sendBatch(target, batch);
-  }
-
-  #sendBatch(target: MoveTarget, { commands, keys: keysOf, bytes }: Batch): void {
-    this.#batches.delete(target);
-    const sent = target.send(commands).then(
-      (refusals) => {
-        this.#inFlightBytes -= bytes;
-        for (const [index, refusal] of refusals) this.#take(refusal, keysOf[index]);
-      },
-      (error: unknown) => {
-        this.#inFlightBytes -= bytes;
-        this.#fail(error);
-      },
-    );
-    this.#inFlight.add(sent);
-    void sent.finally(() => this.#inFlight.delete(sent));
-  }
-
-  #take(refusal: NodeError, keys: readonly Buffer[] | undefined): void {
-    if (keys === NO_MATTER) return;
-    if (keys === undefined || keys.length === 0) this.#fail(refusedBy(refusal));
-    for (const key of keys ?? []) this.#refused.set(key.toString("latin1"), key);
-  }
-
-  #sendAll(): void {
-    for (const [target, batch] of this.#batches) this.#sendBatch(target, batch);
-  }
-
-  async #belowLimit(): Promise<void> {
-    if (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX) this.#sendAll();
-    while (this.#inFlightBytes > IN_FLIGHT_BYTES_MAX && this.#failure === undefined) {
-      await Promise.race(this.#inFlight);
-    }
-    if (this.#failure !== undefined) throw this.#failure;
-  }
-
-  /** Everything that was sent has been answered. */
-  async #landed(): Promise<void> {
-    this.#sendAll();
-    await Promise.all(this.#inFlight);
-    if (this.#failure !== undefined) throw this.#failure;
+    this.#writes.send(target, words, undefined);
   }
 
   async #follow(commands: readonly FeedCommand[], endOffset: number): Promise<void> {
     const { db, targets, movesLibraries = true } = this.#options;
-    const refused = [...this.#refused.values()];
-    this.#refused.clear();
+    const refused = this.#writes.takeRefused();
     const plan = planFeed(commands, {
       ...{
         db,
@@ -367,17 +315,17 @@ export class MoveSource {
     this.#changes += plan.writes.length + plan.forAll.length + plan.copies.length;
     for (const args of movesLibraries ? plan.forAll : []) {
       for (const target of targets)
-        this.#send(target, replacing(args), isDelete(args) ? NO_MATTER : []);
+        this.#writes.send(target, replacing(args), isDelete(args) ? NO_MATTER : []);
     }
     for (const { target, args, keys } of plan.writes) {
       const to = targets[target];
       if (to === undefined) continue;
       for (const key of doubtfulKeys(args, keys, this.#expiring)) {
-        this.#send(to, expiryCheck(key), [key]);
+        this.#writes.send(to, expiryCheck(key), [key]);
       }
-      this.#send(to, args, keys);
+      this.#writes.send(to, args, keys);
     }
-    await this.#landed();
+    await this.#writes.landed();
     for (const [id, offset] of this.#copiedAt) if (offset <= endOffset) this.#copiedAt.delete(id);
     for (let at = 0; at < plan.copies.length; at += KEYS_PER_COPY) {
       await this.#copy(plan.copies.slice(at, at + KEYS_PER_COPY), endOffset);
@@ -395,6 +343,6 @@ export class MoveSource {
       const target = this.#options.targets[this.#options.targetOf(value.key) ?? -1];
       if (target !== undefined) this.#restore(target, value);
     }
-    await this.#landed();
+    await this.#writes.landed();
   }
 }

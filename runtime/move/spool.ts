@@ -40,8 +40,8 @@ export class Spool {
     });
   }
 
-  /** The next bytes, at least one; none after wake(). One reader at a time. */
-  async next(): Promise<Buffer> {
+  /** The next bytes, at least one and at most so many; none after wake(). One reader at a time. */
+  async next(bytesMax = READ_BYTES): Promise<Buffer> {
     while (this.waitingBytes === 0) {
       if (this.#isWoken) return Buffer.alloc(0);
       await new Promise<void>((resolve) => {
@@ -49,7 +49,7 @@ export class Spool {
       });
     }
     return this.#inTurn(async () => {
-      const bytes = Buffer.alloc(Math.min(READ_BYTES, this.waitingBytes));
+      const bytes = Buffer.alloc(Math.min(bytesMax, READ_BYTES, this.waitingBytes));
       const { bytesRead } = await this.#file.read(bytes, 0, bytes.length, this.#readBytes);
       this.#readBytes += bytesRead;
       if (this.waitingBytes === 0) {

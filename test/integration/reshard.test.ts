@@ -146,6 +146,7 @@ describe.skipIf(isMissing("redis-server"))("twine-reshard", () => {
 
   test.each([
     ["copying", 1],
+    ["verifying", 13],
     ["following", 2],
     ["switching", 3],
     ["switching", 4],
@@ -168,6 +169,8 @@ describe.skipIf(isMissing("redis-server"))("twine-reshard", () => {
     ["p0-1", "copying", 5],
     ["p1-1", "switching", 6],
     ["p0-2", "following", 7],
+    ["p1-2", "verifying", 14],
+    ["n0-1", "verifying", 15],
     ["n1-1", "copying", 8],
     ["n2-1", "switching", 9],
     ["alpha", "switching", 10],

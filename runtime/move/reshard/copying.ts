@@ -49,11 +49,19 @@ export interface CopyProgress {
 
 interface Copied {
   readonly partition: number;
+  /** The node that it is copied from. */
+  readonly node: Source;
   readonly source: MoveSource;
   readonly spool: Spool;
   /** The partition's master, which is asked for its offset. */
   readonly master: NodeSocket;
   readonly keysTotal: number;
+}
+
+export interface CopiedNode {
+  readonly partition: number;
+  readonly address: NodeAddress;
+  readonly db: number;
 }
 
 const SOURCES_AT_ONCE = 2;
@@ -175,6 +183,30 @@ export class Copying {
     );
   }
 
+  /** The nodes that are copied, in the order of their partitions. */
+  get nodes(): CopiedNode[] {
+    return this.#copied.map(({ partition, node: { host, port, db } }) => {
+      return { partition, address: { host, port }, db };
+    });
+  }
+
+  /**
+   * Exactly up to the marks of these nodes, which no feed has passed. The keys (latin1) that the new masters have of a
+   * later moment. Throws MOVE_RESTART if a mark lies on another history.
+   */
+  async drainExactly(marks: readonly HistoryMark[]): Promise<string[]> {
+    const later = await Promise.all(
+      this.#copied.map(async ({ partition, source }, at) => {
+        const mark = marks[at];
+        if (mark === undefined || !(await this.#isOnHistory(source, mark))) {
+          throw otherHistory(partition);
+        }
+        return source.drainExactly(mark.offset);
+      }),
+    );
+    return later.flat();
+  }
+
   async close(): Promise<void> {
     for (const { source, spool, master } of this.#copied) {
       master.destroy();
@@ -203,7 +235,7 @@ export class Copying {
         expiring: this.#expiring,
         elsewhere: viewNow && (() => nodesWith(viewNow(), partition)),
       });
-      return { partition, source, spool, master, keysTotal };
+      return { partition, node: address, source, spool, master, keysTotal };
     } catch (error) {
       master.destroy();
       throw error;

@@ -26,7 +26,9 @@ import { sampleKeys } from "./sample-keys.ts";
 import { keepWayBack, type WayBackEnd } from "./way-back.ts";
 
 export interface IntoOptions
-  extends NodePorts, Pick<ReshardOptions, "newFolder" | "onPhase" | "onRepeat" | "onLeft"> {
+  extends
+    NodePorts,
+    Pick<ReshardOptions, "newFolder" | "onPhase" | "onRepeat" | "onLeft" | "verifies" | "program"> {
   /** The new twine.conf. */
   readonly config: ClusterConfig;
   /** Keys on the new nodes are no obstacle: they are left from a resharding that was broken off. */
@@ -88,6 +90,7 @@ export async function reshardInto({ view, nodes }: Planned, options: IntoOptions
     const old = await oldLayout(view, options);
     const { report, back } = await reshard({
       ...{ ...common, nodes, onLeft: options.onLeft },
+      ...{ verifies: options.verifies, program: options.program },
       requireFitting: (seen) => {
         requireFitting(seen, config);
       },

@@ -96,6 +96,11 @@ export class NewNodes {
     return this.#group.untilInSync(withinMs);
   }
 
+  /** The masters' addresses, by partition. */
+  get masterNodes(): readonly GroupNode[] {
+    return this.#group.masters;
+  }
+
   /** Throws RESHARD_NODE_AWAY if one is no master any more. */
   masters(): Promise<NewMaster[]> {
     return this.#group.newMasters();

@@ -1,9 +1,9 @@
 // reshard.ts: the order of a resharding, with the alpha's record around it.
 //
-//   begin --> empty the new nodes, copy, follow --> switch, drain, fence, drain, commit --> the new partitions serve
-//                  ^                 |                        |
+//   begin --> empty the new nodes, copy, verify, follow --> switch, drain, fence, drain, commit --> the new partitions serve
+//                  ^                 |                             |
 //                  '--- a source, a new node or a feed was lost, or the switch was undone ---' a few times
-//   failed for good, or interrupted: cancel; the old masters serve on, and the new nodes are emptied
+//   keys differ, failed for good, or interrupted: cancel; the old masters serve on, and the new nodes are emptied
 //
 // New nodes are emptied only when no commit can happen any more: after the alpha has answered a cancel, or while the chosen
 // view says that there is no switch and no commit was asked for.
@@ -15,6 +15,7 @@ import type { HistoryMark, View } from "../../core/view.ts";
 import { NodeError } from "../../replication/node-error.ts";
 import type { ExpiringKeys } from "../expiring-keys.ts";
 import { Copying, type CopyingOptions, type CopyProgress } from "./copying.ts";
+import type { Verified, VerifyProgress } from "../verify/verify.ts";
 import type { NewNodes } from "./new-nodes.ts";
 import {
   CommitUnknown,
@@ -25,8 +26,10 @@ import {
   type Successors,
   type SwitchOptions,
 } from "./switch-over.ts";
+import { verifyCopy } from "./verify-copy.ts";
 
-export type ReshardPhase = "copying" | "following" | "switching" | "keeping" | "switching back";
+export type ReshardPhase =
+  "copying" | "verifying" | "following" | "switching" | "keeping" | "switching back";
 
 export interface ReshardOptions
   extends
@@ -41,11 +44,20 @@ export interface ReshardOptions
   readonly hashing: Hashing;
   /** A private, empty folder for each attempt. */
   readonly newFolder: () => Promise<string>;
-  readonly onPhase: (phase: ReshardPhase, progress: CopyProgress | undefined) => void;
+  readonly onPhase: (phase: ReshardPhase, progress: NowProgress | undefined) => void;
+  /** Every key is compared before the switch. */
+  readonly verifies: boolean;
+  /** The redis-server that loads values to compare them; absent: that of PATH. */
+  readonly program?: string | undefined;
   /** It failed for good, and these new nodes could not be emptied. */
   readonly onLeft: (nodes: readonly string[]) => void;
   /** Throws when the cluster has changed so that the new twine.conf does not fit it any more. */
   readonly requireFitting: (view: View) => void;
+}
+
+export interface NowProgress extends CopyProgress {
+  /** While it verifies. */
+  readonly verify?: VerifyProgress | undefined;
 }
 
 export interface ReshardReport extends CopyProgress {
@@ -53,6 +65,8 @@ export interface ReshardReport extends CopyProgress {
   readonly switches: number;
   /** The longest hold of a switch that was undone; null: none was. */
   readonly longestHoldMs: number | null;
+  /** What was compared before the switch; null: nothing was. */
+  readonly verified: Pick<Verified, "sourceKeys" | "targetKeys" | "passes"> | null;
   /** From the alpha's answer that it pauses until its answer that the new partitions serve. */
   readonly heldMs: number;
 }
@@ -87,7 +101,7 @@ export async function reshard(options: ReshardOptions): Promise<Resharded> {
   await alpha.ask("begin", { conf });
   alpha.startCounting();
   const course: Course = {
-    ...{ attempts: 1, switches: 0, longestHoldMs: null },
+    ...{ attempts: 1, switches: 0, longestHoldMs: null, verified: null },
     ...{ keys: 0, keysTotal: 0, bytes: 0, lagBytes: 0, misplacedKeys: 0 },
   };
   try {
@@ -111,8 +125,10 @@ export async function reshard(options: ReshardOptions): Promise<Resharded> {
   }
 }
 
-function resharded({ back, ...course }: Course, heldMs: number): Resharded {
-  return { report: { ...course, heldMs: Math.round(heldMs) }, back };
+function resharded({ back, verified, ...course }: Course, heldMs: number): Resharded {
+  const { sourceKeys = 0, targetKeys = 0, passes = 0 } = verified ?? {};
+  const compared = verified === null ? null : { sourceKeys, targetKeys, passes };
+  return { report: { ...course, verified: compared, heldMs: Math.round(heldMs) }, back };
 }
 
 /** A source or a new node was lost, or did what can't be followed. */
@@ -122,6 +138,7 @@ function isRepeatable(error: unknown): boolean {
 }
 const REPEATABLE = new Set([
   ...["MOVE_RESTART", "RESHARD_NO_SOURCE", "RESHARD_NODE_AWAY", "RESHARD_NOT_IN_SYNC"],
+  "VERIFY_UNREADABLE",
 ]);
 
 /** Cancels; the error that ended it, unless the commit was chosen after all. */
@@ -167,8 +184,9 @@ async function attempt(options: ReshardOptions, course: Course): Promise<number>
   let copying: Copying | undefined;
   let cancelReport: () => void = () => undefined;
   let phase: ReshardProgress["step"] = "copying";
+  let verify: VerifyProgress | undefined;
   const report = (): void => {
-    onPhase(phase, copying?.progress);
+    onPhase(phase, copying && { ...copying.progress, verify });
     const { longestHoldMs } = course;
     if (copying !== undefined) {
       options.alpha.report({ step: phase, sources: copying.sources, longestHoldMs });
@@ -181,6 +199,15 @@ async function attempt(options: ReshardOptions, course: Course): Promise<number>
     copying = await Copying.open({ ...options, ...going, signal, view, targets, folder });
     report();
     await copying.load();
+    if (options.verifies) {
+      phase = "verifying";
+      course.verified = await verifyCopy({
+        ...{ ...options, ...going, signal, view, folder, copying, masters: nodes.masterNodes },
+        program: options.program,
+        onProgress: (progress) => (verify = progress),
+      });
+      verify = undefined;
+    }
     phase = "following";
     await copying.follow();
     phase = "switching";

@@ -25,6 +25,9 @@ export interface Side {
   /** For people. */
   readonly name: string;
   readonly streams: readonly KeyStream[];
+  /** How many streams are read at the same time.
+      @default 4 */
+  readonly streamsAtOnce?: number;
 }
 
 export interface ReadPorts {
@@ -99,7 +102,7 @@ export async function readSide(
   };
   try {
     // A node waits some seconds before it gives its data (repl-diskless-sync-delay): several wait together.
-    const reading = Array.from({ length: STREAMS_AT_ONCE }, () =>
+    const reading = Array.from({ length: side.streamsAtOnce ?? STREAMS_AT_ONCE }, () =>
       readOn().catch((error: unknown) => {
         isBroken = true;
         throw error;

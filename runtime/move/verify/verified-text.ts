@@ -4,13 +4,18 @@ import type { Verified } from "./verify.ts";
 const SHOWN_COUNT = 20;
 
 export function verifiedText(verified: Verified): string {
-  const { isSame, sourceKeys, targetKeys, passes, counts, differences, unloadable } = verified;
+  const { isSame, sourceKeys, targetKeys, passes } = verified;
   const times = passes === 1 ? "once" : `${passes} times`;
-  const lines = [
-    isSame
-      ? `the same: ${sourceKeys} keys, compared ${times}`
-      : `different: ${sourceKeys} keys in the source, ${targetKeys} in the target, compared ${times}`,
-  ];
+  const first = isSame
+    ? `the same: ${sourceKeys} keys, compared ${times}`
+    : `different: ${sourceKeys} keys in the source, ${targetKeys} in the target, compared ${times}`;
+  return `${[first, ...differenceLines(verified, SHOWN_COUNT)].join("\n")}\n`;
+}
+
+/** A line for each kind of difference, with the first keys of it. */
+export function differenceLines(verified: Verified, shownMax: number): string[] {
+  const { counts, differences, unloadable } = verified;
+  const lines: string[] = [];
   const words = {
     ...{ missing: "missing in the target", extra: "only in the target" },
     differs: "with another value or expiry",
@@ -20,7 +25,7 @@ export function verifiedText(verified: Verified): string {
   for (const [kind, text] of Object.entries(words)) {
     const count = counts[kind as keyof typeof words];
     if (count === 0) continue;
-    const keys = differences.filter((one) => one.kind === kind).slice(0, SHOWN_COUNT);
+    const keys = differences.filter((one) => one.kind === kind).slice(0, shownMax);
     const names = keys.map(({ key, db }) => `${shown(key)}${db === 0 ? "" : ` of database ${db}`}`);
     lines.push(`${count} ${text}: ${names.join(", ")}${count > keys.length ? ", ..." : ""}`);
   }
@@ -36,7 +41,7 @@ export function verifiedText(verified: Verified): string {
       `${unloadable} values that differ byte by byte could not be loaded by this redis-server; name a newer one: --server`,
     );
   }
-  return `${lines.join("\n")}\n`;
+  return lines;
 }
 
 /** What somebody else has chosen must not steer the terminal. */
