@@ -31,9 +31,8 @@ async function startUnderWriters(): Promise<{ cluster: ReshardCluster; writer: C
 
 /** Takes an element from a list as soon as its new master has it; resolves when it has. */
 async function spoil(cluster: ReshardCluster): Promise<void> {
-  const partition = builtinRouting({ hash: "crc32", partitions: 3 }).partitionOf(
-    Buffer.from("spoiled"),
-  );
+  const routing = builtinRouting({ hash: "crc32", partitions: 3 });
+  const partition = await routing.partitionOf(Buffer.from("spoiled"));
   const address = { host: "127.0.0.1", port: cluster.port(`n${partition}-1`) };
   const link = await openRedisLink(address, { connectTimeoutMs: 5000, commandTimeoutMs: LIMIT_MS });
   onTestFinished(() => {
