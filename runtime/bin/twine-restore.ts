@@ -321,7 +321,9 @@ async function prepare(
 async function newestKept(config: ClusterConfig): Promise<Manifest | undefined> {
   if (config.settings.backupDirs.length === 0) return undefined;
   const owner = { host: hostname(), pid: process.pid };
-  const { copies } = await listBackups(openTargets(config, { clock, owner, env: process.env }));
+  const onWaiting = (text: string): void => void process.stderr.write(`${text}\n`);
+  const targets = openTargets(config, { clock, owner, env: process.env, onWaiting });
+  const { copies } = await listBackups(targets);
   return copies[0]?.manifest;
 }
 

@@ -1,6 +1,12 @@
 // request.ts: requests of tools to the alpha through the status nodes. Pure.
-// A tool writes {state: "asked"} under a new id on every status node that it reaches. The alpha reads all of them,
-// executes the request once and replaces the entry with its answer.
+//
+//   asked --alpha takes it, on a majority of the status nodes--> asked, isTaken --executed--> done | refused
+//     \--tool withdraws it, on a majority--> refused: certainly never executed
+//
+// A tool writes {state: "asked"} under a new id on every status node that it reaches. The alpha reads all of them, takes
+// the request, executes it once and replaces the entry with its answer. Both can't have a majority: so a request that was
+// withdrawn is never executed, and one that was taken is never withdrawn: its tool says that it may still be executed.
+// Heartbeats (alive) are neither taken nor withdrawn.
 import type { ReshardProgress } from "./reshard-progress.ts";
 
 export interface AcceptLossRequest {
@@ -123,4 +129,17 @@ export interface Request {
   readonly state: "asked" | "done" | "refused";
   /** Why it was refused, or what was done. Empty while the state is "asked". */
   readonly message: string;
+  /** An alpha has begun with it. */
+  readonly isTaken?: true;
+  /** When its tool withdraws it, in ms since 1970 by the tool's clock. Absent: the tool is an older one. */
+  readonly untilMs?: number;
+}
+
+/** Clocks of hosts may differ by this. */
+const CLOCKS_APART_MS_MAX = 60_000;
+
+/** Its tool can't await the answer any more: it was killed before it withdrew the request. */
+export function isOutdated({ state, isTaken, untilMs }: Request, wallMs: number): boolean {
+  if (state !== "asked" || isTaken === true || untilMs === undefined) return false;
+  return wallMs > untilMs + CLOCKS_APART_MS_MAX;
 }

@@ -114,6 +114,8 @@ const CHECKS: Readonly<Record<SharedHash, schema.Check>> = {
     state: schema.oneOf("asked", "done", "refused"),
     // The message of a cut holds every partition's offset.
     message: schema.textUpTo(ENTRY_CHARS_MAX),
+    isTaken: schema.orAbsent(schema.trueOrFalse),
+    untilMs: schema.orAbsent(schema.wholeNumber),
   }),
 };
 

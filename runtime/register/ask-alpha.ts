@@ -18,20 +18,27 @@ const LOOK_EVERY_MS = 10;
 const LOOK_EVERY_MS_WITH_NEWS = 25;
 
 /**
- * Sends the request and returns the message of the alpha's answer.
- * Throws REFUSED with the alpha's reason, NO_ANSWER if no answer arrived in time (the request is then withdrawn), and
- * STATUS_UNREACHABLE if no status node is reachable.
+ * Sends the request and returns the message of the alpha's answer. It throws
+ *   REFUSED, with the alpha's reason;
+ *   NO_ANSWER, when no alpha has taken it in time: it is withdrawn, and no alpha will ever execute it;
+ *   MAY_BE_EXECUTED, when it can't be withdrawn: an alpha has taken it, or too few status nodes answer;
+ *   STATUS_UNREACHABLE, when no status node answers. The message says if one may have the request.
  */
 export async function askAlpha(
   hashes: RequestBoard,
   body: RequestBody,
-  { clock, id, withinMs }: AskOptions,
+  options: AskOptions,
 ): Promise<string> {
-  const request: Request = { id, body, state: "asked", message: "" };
+  const { clock, id, withinMs } = options;
+  const untilMs = Date.parse(clock.wallTime()) + withinMs;
+  const request: Request = { id, body, state: "asked", message: "", untilMs };
   const news = new News(hashes, clock);
   try {
-    await hashes.askRequest(request);
-    return await answered(hashes, request, { clock, id, withinMs }, news);
+    await hashes.askRequest(request).catch(async (error: unknown) => {
+      // A node may have it all the same: only its reply is missing.
+      throw await afterUnread(hashes, request, error);
+    });
+    return await answered(hashes, request, options, news);
   } finally {
     news.end();
   }
@@ -40,7 +47,7 @@ export async function askAlpha(
 async function answered(
   hashes: RequestBoard,
   request: Request,
-  { clock, id, withinMs }: AskOptions,
+  { clock, withinMs }: AskOptions,
   news: News,
 ): Promise<string> {
   const endMs = clock.nowMs() + withinMs;
@@ -52,19 +59,61 @@ async function answered(
       unread = error instanceof Error ? error : new Error(String(error));
       return [];
     });
-    const answer = requests.find((other) => other.id === id);
-    if (answer?.state === "done") return answer.message;
-    if (answer?.state === "refused") throw refusedBecause(answer.message);
+    const answer = answerIn(requests, request);
+    if (answer !== undefined) return answer;
     await news.next();
   }
-  if (unread !== undefined) throw unread;
+  if (unread !== undefined) throw await afterUnread(hashes, request, unread);
   const message = `no alpha answered within ${withinMs / 1000} s`;
-  // Withdraw the request: it must not be executed later, when no tool awaits it.
-  await hashes.answerRequest({ ...request, state: "refused", message });
-  throw new TwineError({
+  if (await isWithdrawn(hashes, request, message)) throw noAnswer(message);
+  // The answer may have come in this moment.
+  const late = answerIn(await hashes.readRequests().catch(() => []), request);
+  if (late !== undefined) return late;
+  // What the alpha has not begun yet, it leaves out when it reads this.
+  await hashes.answerRequest({ ...request, state: "refused", message }).catch(() => undefined);
+  throw mayBeExecuted(message);
+}
+
+/** undefined: there is none yet. Throws REFUSED. */
+function answerIn(requests: readonly Request[], { id }: Request): string | undefined {
+  const answer = requests.find((other) => other.id === id);
+  if (answer?.state === "refused") throw refusedBecause(answer.message);
+  return answer?.state === "done" ? answer.message : undefined;
+}
+
+function isWithdrawn(hashes: RequestBoard, request: Request, message: string): Promise<boolean> {
+  return hashes.withdrawRequest({ ...request, state: "refused", message });
+}
+
+/** The error, with what may still happen. */
+async function afterUnread(
+  hashes: RequestBoard,
+  request: Request,
+  error: unknown,
+): Promise<unknown> {
+  if (await isWithdrawn(hashes, request, "its tool could not read the answer")) return error;
+  if (!(error instanceof TwineError)) return error;
+  const problems = error.problems.map((problem) => ({
+    ...problem,
+    message: `${problem.message}; a status node may have the request, and then the alpha may still execute it`,
+  }));
+  return new TwineError(problems, { cause: error });
+}
+
+function noAnswer(message: string): TwineError {
+  return new TwineError({
     code: "NO_ANSWER",
-    message,
+    message: `${message}; the request was withdrawn, and nothing was changed`,
     remedy: "see whether the monitors run (twine-status), start them (twine-start), and ask again",
+  });
+}
+
+function mayBeExecuted(message: string): TwineError {
+  return new TwineError({
+    code: "MAY_BE_EXECUTED",
+    message: `${message}, and the request can't be withdrawn with certainty: it may still be executed`,
+    remedy:
+      "see by twine-status what has changed before you ask again, and whether the monitors and status nodes run",
   });
 }
 

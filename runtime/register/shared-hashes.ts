@@ -32,9 +32,15 @@ import type { ReconnectingLink } from "./reconnecting-link.ts";
 import { AnsweredRequests } from "./answered-requests.ts";
 import { RequestNews } from "./request-news.ts";
 import { READ_SCRIPT, REMOVE_SCRIPT } from "./shared-scripts.ts";
+import {
+  ASKED_TEXT,
+  takenRequests,
+  type StatusLink,
+  type TakenRequests,
+} from "./taken-requests.ts";
 
 /** Every method rejects with STATUS_UNREACHABLE if no status node replied. */
-export interface SharedHashes {
+export interface SharedHashes extends TakenRequests {
   /** Writes this monitor's observations. */
   writeObserved(monitor: string, json: string): Promise<void>;
   /** Monitor -> its newest JSON. */
@@ -63,7 +69,10 @@ export interface SharedHashes {
 }
 
 /** What a tool needs that asks the alpha. */
-export type RequestBoard = Pick<SharedHashes, "askRequest" | "readRequests" | "answerRequest"> &
+export type RequestBoard = Pick<
+  SharedHashes,
+  "askRequest" | "readRequests" | "withdrawRequest" | "answerRequest"
+> &
   Partial<Pick<SharedHashes, "onRequestNews">>;
 
 export interface SharedHashesOptions extends StatusNodesOptions {
@@ -73,16 +82,9 @@ export interface SharedHashesOptions extends StatusNodesOptions {
 
 const MAILED_FIELD = "book";
 const FIELD_BYTES_MAX = 256;
-/** Is in the JSON of every question without an answer. Can't occur inside a string, where quotes are escaped. */
-const ASKED_TEXT = '"state":"asked"';
 const MALFORMED_COUNT_MAX = 8;
 /** Greater than any count within one epoch, at one entry a second. A double can count a million epochs of this size. */
 const EPOCH_STEP = 2 ** 32;
-
-interface StatusLink {
-  readonly name: string;
-  readonly link: ReconnectingLink;
-}
 
 /** Status node -> field -> entry. */
 type Copies = ReadonlyMap<string, ReadonlyMap<string, SharedEntry>>;
@@ -144,6 +146,7 @@ export function openSharedHashes(options: SharedHashesOptions): SharedHashes {
     readRotation: () => readTexts("rotation"),
     askRequest: writeRequest,
     readRequests: () => reader.readRequests(),
+    ...takenRequests(nodes, keys.request),
     answerRequest: writeRequest,
     onRequestNews: (task) => news.watch(task),
     publishEvent: async (json) => {

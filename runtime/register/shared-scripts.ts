@@ -43,3 +43,13 @@ export const REMOVE_SCRIPT = `
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])
 `;
+
+/** KEYS 1 the hash. ARGV 1 the field, 2 the new entry, 3 a text that the present one must hold, 4 one that it must not hold,
+    or ''. An absent entry is written too. Returns 1 if it was written. */
+export const REPLACE_SCRIPT = `
+local entry = redis.call('HGET', KEYS[1], ARGV[1])
+if entry and not string.find(entry, ARGV[3], 1, true) then return 0 end
+if entry and ARGV[4] ~= '' and string.find(entry, ARGV[4], 1, true) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+`;

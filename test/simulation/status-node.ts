@@ -5,7 +5,11 @@
 // As with `appendfsync always`: nobody is answered, and nobody else is served, before the disk has it.
 import type { Clock } from "../../runtime/ports/clock.ts";
 import type { RedisReply } from "../../runtime/ports/redis-link.ts";
-import { READ_SCRIPT, REMOVE_SCRIPT } from "../../runtime/register/shared-scripts.ts";
+import {
+  READ_SCRIPT,
+  REMOVE_SCRIPT,
+  REPLACE_SCRIPT,
+} from "../../runtime/register/shared-scripts.ts";
 import { memoryAcceptor, type MemoryAcceptor } from "../../runtime/register/memory-acceptor.ts";
 import type { Acceptor } from "../../runtime/register/register.ts";
 import type { SeededRandom } from "../support/seeded-random.ts";
@@ -127,7 +131,7 @@ export class StatusNode implements CommandServer {
     }
   }
 
-  /** The two scripts of the shared hashes, as far as well-formed entries need them. */
+  /** The scripts of the shared hashes, as far as well-formed entries need them. */
   #script(script: string, [, key = "", ...args]: readonly string[], reply: Reply): void {
     const hash = this.#hash(key);
     if (script === READ_SCRIPT) {
@@ -138,6 +142,16 @@ export class StatusNode implements CommandServer {
       this.#once(true, () => {
         const [field = "", entry] = args;
         reply(hash.get(field) === entry && hash.delete(field) ? 1 : 0);
+      });
+    } else if (script === REPLACE_SCRIPT) {
+      this.#once(true, () => {
+        const [field = "", entry = "", wanted = "", unwanted = ""] = args;
+        const present = hash.get(field);
+        const isKept =
+          present !== undefined &&
+          (!present.includes(wanted) || (unwanted !== "" && present.includes(unwanted)));
+        if (!isKept) hash.set(field, entry);
+        reply(isKept ? 0 : 1);
       });
     } else reply(new Error("ERR unknown script in the simulation"));
   }

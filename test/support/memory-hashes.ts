@@ -29,6 +29,7 @@ export function memoryHashes(): MemoryHashes {
     },
     readOffsets: () => Promise.resolve(new Map(offsets)),
     readRequests: () => Promise.resolve([...requests.values()]),
+    takeRequest: () => Promise.resolve(true),
     answerRequest: (request) => {
       requests.set(request.id, request);
       return Promise.resolve();

@@ -2,7 +2,7 @@
 // Each is a periodic task of its own, so that one that hangs does not delay the others. All are idle while this monitor
 // does not lead.
 import { addressOf, nodesOf, type ClusterConfig } from "../../core/cluster.ts";
-import { heartbeatIn, type Request } from "../../core/request.ts";
+import { heartbeatIn, isOutdated, type Request } from "../../core/request.ts";
 import { isBeingSwitched } from "../../core/reshard.ts";
 import type { RotationNote } from "../../core/rotation.ts";
 import type { NodeView, View } from "../../core/view.ts";
@@ -31,6 +31,8 @@ export interface AlphaProbesOptions {
 
 /** A tool that asked may ask for its next step within this time. */
 const ASKING_MS = 5000;
+const OUTDATED =
+  "it was asked too long ago by this monitor's clock; if it was asked just now, set the clocks of the hosts";
 
 export class AlphaProbes {
   readonly #options: AlphaProbesOptions;
@@ -38,6 +40,8 @@ export class AlphaProbes {
   readonly #others = new Map<string, boolean>();
   readonly #statusSeenAtMs = new Map<string, number>();
   readonly #answered = new Set<string>();
+  /** Requests that this alpha may execute. */
+  #taken: ReadonlySet<string> = new Set();
   readonly #offsets: PeriodicTask;
   readonly #hashes: PeriodicTask;
   readonly #tasks: readonly PeriodicTask[];
@@ -139,6 +143,7 @@ export class AlphaProbes {
     this.#lastSeen = new Map();
     this.#isLastSeenRead = false;
     this.#requests = [];
+    this.#taken = new Set();
     this.#rotation = undefined;
     for (const task of this.#tasks) task.trigger();
   }
@@ -188,15 +193,36 @@ export class AlphaProbes {
 
   async #readRequests(): Promise<void> {
     const { hashes, clock, onNews } = this.#options;
-    const asked = await hashes.readRequests();
+    const read = await hashes.readRequests();
+    const heard = read.filter((request) => isHeard(request) && !this.#answered.has(request.id));
+    const asked = await this.#takenOf(heard);
     const before = new Set(this.#requests.map(questionOf));
-    this.#requests = asked.filter((request) => isHeard(request) && !this.#answered.has(request.id));
+    this.#requests = asked.filter(({ id }) => !this.#answered.has(id));
     const news = this.#requests.filter(
       (request) => request.state === "asked" && !before.has(questionOf(request)),
     );
     if (news.length === 0) return;
     this.#askedAtMs = clock.nowMs();
     if (!news.every(isBeat)) onNews();
+  }
+
+  /** Without those that were withdrawn meanwhile, or whose tool is gone. */
+  async #takenOf(heard: readonly Request[]): Promise<readonly Request[]> {
+    const { hashes, clock } = this.#options;
+    const wallMs = Date.parse(clock.wallTime());
+    const isTaken = await Promise.all(
+      heard.map(async (request) => {
+        if (isBeat(request) || this.#taken.has(request.id)) return true;
+        if (!isOutdated(request, wallMs)) return hashes.takeRequest(request);
+        const refused = { ...request, state: "refused", message: OUTDATED } as const;
+        // If no node accepts it, the next reading tries again.
+        await hashes.answerRequest(refused).catch(() => undefined);
+        return false;
+      }),
+    );
+    const taken = heard.filter((_request, index) => isTaken[index] === true);
+    this.#taken = new Set(taken.map(({ id }) => id));
+    return taken;
   }
 
   /** Information for people: no decision depends on it. */

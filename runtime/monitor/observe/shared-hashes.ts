@@ -14,6 +14,8 @@ export interface SharedHashes {
   /** host -> JSON of RotationNote; absent: rotation is not read. */
   readRotation?(): Promise<ReadonlyMap<string, string>>;
   readRequests(): Promise<readonly Request[]>;
+  /** Whether this monitor may execute the request: its tool can't withdraw it any more. Never rejects. */
+  takeRequest(request: Request): Promise<boolean>;
   answerRequest(request: Request): Promise<void>;
   /** Calls `task` when a tool may have asked; absent: requests are only read at intervals. */
   onRequestNews?(task: () => void): () => void;

@@ -39,7 +39,7 @@ export class AlphaSteps {
     return this.#options.token;
   }
 
-  /** Throws REFUSED, NO_ANSWER, STATUS_UNREACHABLE. The last two: whether it was executed is not known. */
+  /** Throws REFUSED, NO_ANSWER, MAY_BE_EXECUTED, STATUS_UNREACHABLE. The last two: whether it was executed is not known. */
   async ask(
     step: StepName,
     more: { readonly conf?: string; readonly masters?: readonly NewMaster[] } = {},

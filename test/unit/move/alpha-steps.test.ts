@@ -17,6 +17,7 @@ function boardThatLosesAReply(): RequestBoard {
       return Promise.reject(new TwineError(lost));
     },
     readRequests: () => Promise.resolve(requests),
+    withdrawRequest: () => Promise.resolve(false),
     answerRequest: () => Promise.resolve(),
   };
 }
