@@ -91,12 +91,17 @@ const HEAD =
   "what|errors|lost or wrong|hold ms|longest write ms|p99 ms before|p99 ms during|writes/s before|writes/s during|" +
   "keys moved|copied after s|over after s|load";
 
+const PEERS: Readonly<Record<string, string>> = {
+  peer: "Redis Cluster, 4,096 slots",
+  scan: "SCAN and RESTORE, 2 to 3",
+};
+
 function line(cells: readonly (string | number)[]): void {
   process.stdout.write(`| ${cells.join(" | ")} |\n`);
 }
 
 function show(name: string, { keys, copyMs, heldMs, before, during, errors, wrong }: Row): void {
-  const what = name === "peer" ? "Redis Cluster, 4,096 slots" : `Twine ${name}`;
+  const what = PEERS[name] ?? `Twine ${name}`;
   const copied = copyMs === undefined ? "-" : (copyMs / 1000).toFixed(1);
   const load = loadavg()[0]?.toFixed(0) ?? "-";
   line([

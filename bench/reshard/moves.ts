@@ -1,10 +1,11 @@
-// moves.ts: the two systems whose move is measured, each with its links and what moves its keys.
+// moves.ts: the three systems whose move is measured, each with its links and what moves its keys.
 import { systemClock as clock } from "../../runtime/ports/clock.ts";
 import { openNodeSocket } from "../../runtime/replication/node-socket.ts";
 import type { CommandLink } from "../../test/support/counted-writer.ts";
 import { ReshardCluster, type Layout } from "../../test/support/reshard-cluster.ts";
 import { onEnd } from "../side-by-side.ts";
 import { PeerCluster } from "./peer.ts";
+import { ScanCopy } from "./scan-copy.ts";
 
 export interface Moved {
   readonly keys: number;
@@ -29,7 +30,7 @@ const CASES: Readonly<Record<string, readonly [Layout, Layout]>> = {
   crc32to16: [two, layout(2, "hash crc16")],
 };
 
-export const MOVES: readonly string[] = [...Object.keys(CASES), "peer"];
+export const MOVES: readonly string[] = [...Object.keys(CASES), "peer", "scan"];
 
 function layout(partitions: number, ...lines: string[]): Layout {
   return { partitions, lines };
@@ -38,7 +39,8 @@ function layout(partitions: number, ...lines: string[]): Layout {
 /** By a name of MOVES; ended by endAll(). */
 export async function startMovable(name: string): Promise<Movable> {
   const [from, to] = CASES[name] ?? [];
-  return from === undefined || to === undefined ? startPeer() : startTwine(from, to);
+  if (from !== undefined && to !== undefined) return startTwine(from, to);
+  return name === "scan" ? startScanCopy() : startPeer();
 }
 
 async function startTwine(from: Layout, to: Layout): Promise<Movable> {
@@ -64,6 +66,14 @@ async function moveTwine(cluster: ReshardCluster): Promise<Moved> {
     throw new Error(`twine-reshard ended with ${code}: ${out}${lines()}`);
   }
   return { keys: Number(found[1]), heldMs: Number(found[2]), copyMs };
+}
+
+async function startScanCopy(): Promise<Movable> {
+  const copy = await ScanCopy.start();
+  return {
+    open: () => copy.open(),
+    move: async () => ({ keys: await copy.copy(), heldMs: undefined, copyMs: undefined }),
+  };
 }
 
 async function startPeer(): Promise<Movable> {
