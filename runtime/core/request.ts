@@ -43,7 +43,7 @@ export type RestoreRequest =
       readonly by: string;
       /** begin: the new data's replication id, by partition. Empty: that partition stays unchanged. */
       readonly replicationIds: readonly string[];
-      /** finish, cancel: the node to become master, by partition. */
+      /** finish: the node to become master, by partition. */
       readonly masters: readonly (string | null)[];
     }
   /** A heartbeat of the tool. No alpha answers it; the tool marks it as done when it ends. */

@@ -217,6 +217,13 @@ test("the alpha, the node that is read, the archiver at any moment, and everythi
   }
   await cluster.viewWhere("OK", isOk, 60_000);
   await isAhead();
+  // A cut that was begun later, and is in the archive: so is all that was counted by now.
+  const [recorded, countedAtMs] = [counter.answered.length - 1, Date.now()];
+  await cluster.viewWhere(
+    "what was counted is recorded",
+    ({ backup }) => Date.parse(backup?.archive?.lastCutAt ?? "") > countedAtMs,
+    90_000,
+  );
   const killedAtMs = Date.now();
   for (const pid of archiverPids(cluster)) process.kill(pid, "SIGKILL");
   await cluster.kill("m1", "m2", "a1", "a2", "b1", "b2", "s1");
@@ -237,9 +244,8 @@ test("the alpha, the node that is read, the archiver at any moment, and everythi
   const restored = Number(await cluster.ask(master, "GET", counter.key));
   const lostMs = killedAtMs - (counter.answered[Math.min(restored + 1, last)] ?? killedAtMs);
   process.stderr.write(`of ${last} counts ${last - restored} were lost: ${lostMs} ms\n`);
+  expect(restored).toBeGreaterThanOrEqual(recorded);
   expect(restored).toBeLessThanOrEqual(last + 1);
-  // A second on a machine that has nothing else to do.
-  expect(lostMs).toBeLessThan(5000);
 }, 600_000);
 
 test("a folder that can't be written to costs the others nothing; a gap is shown, and a new backup follows it by itself", async () => {

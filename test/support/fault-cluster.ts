@@ -15,7 +15,7 @@ import type { PartitionView, View } from "../../runtime/core/view.ts";
 import { openRedisLink, type RedisReply } from "../../runtime/ports/redis-link.ts";
 import { ClusterFolder } from "./cluster-folder.ts";
 import { until } from "./redis-server.ts";
-import { RegisterView } from "./register-view.ts";
+import { HEALED_WITHIN_MS, RegisterView } from "./register-view.ts";
 
 /** Every line of a log has these; a timeline shows some of them in another form. */
 const COMMON_FIELDS = ["time", "name", "msg", "level", "pid", "hostname"];
@@ -47,7 +47,24 @@ export class FaultCluster {
   async start(): Promise<void> {
     await setup(this.#request());
     await start(this.#request());
-    await this.viewWhere("OK", ({ state }) => state === "OK");
+    const isOk = ({ state }: View): boolean => state === "OK";
+    await this.viewWhere("OK", isOk);
+    // After a restart that may be the view from before: no node is a master until an alpha has made it one.
+    await until("every master of the view is one", () => this.#serves(), HEALED_WITHIN_MS);
+    await this.viewWhere("OK", isOk);
+  }
+
+  async #serves(): Promise<boolean> {
+    const view = await this.view();
+    const masters = view?.partitions.map(({ master }) => master) ?? [];
+    const roles = await Promise.all(
+      masters.map(async (name): Promise<unknown> => {
+        const reply = name === null ? null : await this.ask(name, "ROLE").catch(() => null);
+        const [role] = Array.isArray(reply) ? (reply as readonly unknown[]) : [];
+        return role;
+      }),
+    );
+    return roles.length > 0 && roles.every((role) => role === "master");
   }
 
   /** Stops everything by twine-stop's own code; start() brings the same data back. */

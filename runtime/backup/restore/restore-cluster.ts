@@ -16,6 +16,7 @@ import type { SharedHashes } from "../../register/shared-hashes.ts";
 import { NodeFeeds, type FeedOptions, type ReadyNode } from "./feed-nodes.ts";
 import type { PreparedPartition } from "./prepare.ts";
 import { errorText } from "../../core/error-text.ts";
+import { beginRestore } from "./begin-restore.ts";
 import { mark } from "../../ports/timeline.ts";
 
 export interface RestoreOptions extends FeedOptions {
@@ -64,12 +65,14 @@ export async function restoreCluster(options: RestoreOptions): Promise<void> {
   const endReport = reportProgress(options, feeds, () => isReleased);
   try {
     mark("begin");
-    await asked.step("begin");
-    const begunAtMs = options.clock.nowMs();
+    const { clock, signal, readView } = options;
+    const ask = (): Promise<void> => asked.step("begin");
+    await beginRestore({ clock, signal, readView, ask, withinMs: ANSWER_WITHIN_MS });
+    const begunAtMs = clock.nowMs();
     asked.startCounting();
     mark("fill");
     await feeds.fill();
-    options.signal.throwIfAborted();
+    signal.throwIfAborted();
     mark("release");
     await asked.step("release");
     isReleased = true;
@@ -80,7 +83,6 @@ export async function restoreCluster(options: RestoreOptions): Promise<void> {
     mark("compare");
     const wrong = await feeds.differences();
     if (wrong.length > 0) throw incomplete(wrong.join("; "));
-    const { clock } = options;
     await clock.delay(Math.max(0, begunAtMs + RECORDED_MS_MIN - clock.nowMs()));
     mark("finish");
     await asked.step("finish", mastersAmong(loaded, options));
@@ -182,9 +184,8 @@ async function cancelled(
   error: unknown,
 ): Promise<unknown> {
   if (!asked.hasBegun) return error;
-  const masters = view.partitions.map(({ master, lastMaster }) => master ?? lastMaster);
   try {
-    await asked.step("cancel", masters);
+    await asked.step("cancel");
     return error;
   } catch (cause) {
     const why = errorText(error);

@@ -134,7 +134,8 @@ function judge(
   if (step === "cancel" && (restore.phase === "released" || restore.isMixed === true)) {
     return refused("some nodes may hold other data than the rest: a restore can only be finished");
   }
-  return done(ended(view, masters), step === "cancel" ? "nothing was changed" : "it is over");
+  if (step === "finish") return done(ended(view, masters), "it is over");
+  return done(ended(view, oldMasters(view)), "nothing was changed");
 }
 
 /** Whether `than` restores a partition that `ids` does not. */
@@ -183,6 +184,11 @@ function frozenPartition(partition: PartitionView, by: string): PartitionView {
   };
 }
 
+/** Those of the moment when it began: a tool may have read its view before a failover. */
+function oldMasters({ partitions }: View): (string | null)[] {
+  return partitions.map(({ lastMaster }) => lastMaster);
+}
+
 /** Ends the restore. `masters` by partition; null: the usual rules choose one. */
 function ended(view: View, masters: readonly (string | null)[]): View {
   const { restore } = view;
@@ -203,10 +209,7 @@ function withoutDeadTool(input: RestoreInput, beat: RestoreBeat | undefined): Vi
   const restore = view.restore ?? null;
   if (restore === null || !isGone(input, beat)) return view;
   if (restore.phase === "loading" && restore.isMixed !== true) {
-    return ended(
-      view,
-      view.partitions.map(({ lastMaster }) => lastMaster),
-    );
+    return ended(view, oldMasters(view));
   }
   const loaded = view.partitions.map(({ index }, at) =>
     isRestored(restore, at) ? nodeWithNewData(input, restore, index) : [],
