@@ -3,7 +3,7 @@
 import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { interruption } from "../cli/interruption.ts";
+import { onInterruption } from "../cli/interruption.ts";
 import { readSecret } from "../cli/secret-file.ts";
 import {
   loadTwinesConf,
@@ -54,7 +54,7 @@ function program() {
     ],
     exitCodes: {
       [DIFFERENT]: "everything was exported, but some keys differ in the target",
-      130: "interrupted before everything was copied: the target holds a part",
+      130: "interrupted before everything was copied, or a second time: the target may hold a part",
     },
   })
     .argument("<target>", "cluster://HOST:PORT or redis://HOST:PORT; it must hold no key")
@@ -208,7 +208,8 @@ async function comparedUntil(
 
 const LINE_EVERY_MS = 5_000;
 
-/** What a person sees of it, and says to it: an interruption ends the copying, but lets the following come to its end. */
+/** What a person sees of it, and says to it: an interruption ends the copying, but lets the following come to its end. A
+    second one ends that at once. */
 class Run {
   readonly #options: Options;
   readonly #abort = new AbortController();
@@ -218,10 +219,8 @@ class Run {
 
   constructor(options: Options) {
     this.#options = options;
-    const asked = interruption();
-    asked.addEventListener("abort", () => {
-      const { reason } = asked as { readonly reason: unknown };
-      if (this.#phase === "following") this.#told.abort(reason);
+    onInterruption((reason) => {
+      if (this.#phase === "following" && !this.#told.signal.aborted) this.#told.abort(reason);
       else this.#abort.abort(reason);
     });
   }

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { interruption } from "../cli/interruption.ts";
+import { onInterruption } from "../cli/interruption.ts";
 import { readSecret } from "../cli/secret-file.ts";
 import {
   loadTwinesConf,
@@ -68,7 +68,7 @@ function program() {
     ],
     exitCodes: {
       [DIFFERENT]: "everything was loaded, but some keys differ",
-      130: "interrupted before everything was copied; the cluster holds some keys",
+      130: "interrupted before everything was copied, or a second time; the cluster may hold a part",
     },
   })
     .argument("<source>", SOURCES)
@@ -116,7 +116,6 @@ async function main(): Promise<number> {
   const { config, warnings } = loadTwinesConf(options, "twine-load", "redis-cli --pipe");
   printWarnings(warnings);
   const password = readPassword();
-  const access = accessOf(place, options);
   const status = { config, password, clock, openLink: openRedisLink } as const;
   const views = followView({ ...status, user: "app", log: silentLog });
   const tls = loadNodesTls(config);
@@ -126,6 +125,8 @@ async function main(): Promise<number> {
     ...{ untilMs, asksAtOnce: options.cutover === true, isOnce: options.once === true },
   });
   listen(screen);
+  const ports = screen.ports();
+  const access = { ...accessOf(place, options), signal: ports.signal };
   try {
     await firstView(views, status);
     return await withScratch(resolve(options.scratch ?? tmpdir()), async (folder) => {
@@ -140,7 +141,7 @@ async function main(): Promise<number> {
           await mkdir(own, { mode: 0o700 });
           return own;
         },
-        ...screen.ports(),
+        ...ports,
       });
       process.stdout.write(
         options.json === true ? reportJson(report) : endText(source, report, screen.isSwitched),
@@ -174,9 +175,8 @@ async function firstView(views: ViewSource, status: StatusNodesOptions): Promise
 
 /** Ctrl-C, SIGUSR1, and Enter on a terminal. */
 function listen(screen: LoadScreen): void {
-  const asked = interruption();
-  asked.addEventListener("abort", () => {
-    screen.interrupt((asked as { readonly reason: unknown }).reason);
+  onInterruption((reason) => {
+    screen.interrupt(reason);
   });
   process.on("SIGUSR1", () => {
     screen.askCutover();
@@ -212,7 +212,7 @@ function durationOf(text: string | undefined): number | undefined {
   throw usageError("USAGE", `--until ${text} is no duration`, "write it as 30s, 10m or 1h");
 }
 
-function accessOf(place: SourcePlace, { pool, sourceCa }: Options): SourceAccess {
+function accessOf(place: SourcePlace, { pool, sourceCa }: Options): Omit<SourceAccess, "signal"> {
   const own = readSecret("TWINE_SOURCE_PASSWORD_FILE", "SOURCE_PASSWORD", process.env)?.trim();
   const sentinelPassword = readSecret(
     "TWINE_SENTINEL_PASSWORD_FILE",

@@ -2,14 +2,21 @@
 import { fstatSync } from "node:fs";
 import { Socket } from "node:net";
 
+/** Calls `task` at each SIGINT, SIGTERM and SIGHUP. */
+export function onInterruption(task: (reason: Error) => void): void {
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(name, () => {
+      task(new Error(`interrupted by ${name}`));
+    });
+  }
+}
+
 /** Aborts at the first SIGINT, SIGTERM or SIGHUP. Later ones are ignored: the tool is cleaning up. */
 export function interruption(): AbortSignal {
   const abort = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    process.on(name, () => {
-      abort.abort(new Error(`interrupted by ${name}`));
-    });
-  }
+  onInterruption((reason) => {
+    abort.abort(reason);
+  });
   return abort.signal;
 }
 

@@ -1,9 +1,11 @@
 // twine-load when things break: it is killed and run again, a master of the cluster dies, the source is emptied, the cluster is
 // full. A client writes to the source throughout, mostly commands that must not be executed twice.
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { clusterConf, byLetter } from "../support/cluster-conf.ts";
 import type { FaultCluster } from "../support/fault-cluster.ts";
+import { askForeign } from "../support/foreign-stack.ts";
 import { startedCluster } from "../support/one-partition.ts";
 import { isMissing } from "../support/programs.ts";
 import { callOnce } from "../support/redis-cluster.ts";
@@ -102,6 +104,67 @@ describe.skipIf(isMissing("redis-server"))("twine-load that is disturbed", () =>
     }
     const full = await startLoad(file, [url, "--once", "--replace"]).ended;
     expect([full.code, full.err]).toEqual([1, expect.stringMatching(/is full: OOM[^]*maxmemory/)]);
+  }, 600_000);
+
+  test("killed while it follows, and the application switched by hand: what clients wrote is never removed", async () => {
+    const cluster = await started();
+    const { file } = cluster.config;
+    const source = await startRedis(SETTINGS);
+    const url = `redis://127.0.0.1:${source.port}`;
+    const args = [url, "--checkpoint", join(cluster.folder, "load.json")];
+    await callOnce(source, "SET", "key", "1");
+    const first = startLoad(file, args);
+    await follows(first);
+    first.child.kill("SIGKILL");
+    await first.ended;
+    await askForeign(cluster.port("r1"), [["SET", "by the application", "1"]]);
+    // The source has another history now: nothing can go on from the mark.
+    await source.kill();
+    await source.start();
+    await callOnce(source, "SET", "other", "2");
+    const second = await startLoad(file, args).ended;
+    expect([second.code, second.err]).toEqual([
+      1,
+      expect.stringContaining("the application may use the cluster already"),
+    ]);
+    expect(await askForeign(cluster.port("r1"), [["GET", "by the application"]])).toEqual(["1"]);
+
+    // The remedy is true.
+    for (const name of await mastersOf(cluster)) await cluster.ask(name, "FLUSHALL");
+    const third = startLoad(file, args);
+    await follows(third);
+    await askForeign(cluster.port("r1"), [["SET", "by the application", "1"]]);
+    await callOnce(source, "FLUSHALL");
+    const { code, err } = await third.ended;
+    expect([code, err]).toEqual([
+      1,
+      expect.stringContaining("the application may use the cluster already"),
+    ]);
+    expect(await askForeign(cluster.port("r1"), [["GET", "by the application"]])).toEqual(["1"]);
+  }, 600_000);
+
+  test("Ctrl-C while it can't reach the source: the second one ends it at once, and the checkpoint goes on", async () => {
+    const cluster = await started();
+    const { file } = cluster.config;
+    const source = await startRedis(SETTINGS);
+    const url = `redis://127.0.0.1:${source.port}`;
+    const args = [url, "--checkpoint", join(cluster.folder, "load.json")];
+    await callOnce(source, "SET", "key", "1");
+    const first = startLoad(file, args);
+    await follows(first);
+    await until("it is in the checkpoint", async () =>
+      (await readFile(join(cluster.folder, "load.json"), "utf8")).includes("marks"),
+    );
+    // It still has its connections, and answers nothing.
+    source.signal("SIGSTOP");
+    first.child.kill("SIGINT");
+    await first.says("Ctrl-C again ends it at once");
+    first.child.kill("SIGINT");
+    const { code, err } = await first.ended;
+    expect([code, err]).toEqual([130, expect.stringContaining("the same --checkpoint goes on")]);
+    source.signal("SIGCONT");
+    const again = startLoad(file, [...args, ...CUTOVER]);
+    expect(await endsTheSame(again, url, file)).toContain("it went on from the checkpoint");
   }, 600_000);
 
   test("a run that has ended is no reason to empty the cluster; one that was emptied gets everything again", async () => {

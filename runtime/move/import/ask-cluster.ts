@@ -11,9 +11,10 @@ const ANSWER_WITHIN_MS = 5_000;
 /** Throws NodeError, CLUSTER_NOT_ENABLED, and what is wrong with its slots. */
 export async function askCluster(
   node: ImportedNode,
-  { clock, password, tls }: Omit<SourceOptions, "withinMs">,
+  { clock, password, tls, signal }: Omit<SourceOptions, "withinMs">,
 ): Promise<ImportedCluster> {
-  const socket = await openSource(node, { clock, password, tls, withinMs: ANSWER_WITHIN_MS });
+  const asking = { clock, password, tls, signal, withinMs: ANSWER_WITHIN_MS };
+  const socket = await openSource(node, asking);
   try {
     const text = textOf(await socket.call("CLUSTER", "NODES").catch(notEnabled(node))) ?? "";
     const { cluster, errors } = importClusterNodes(text, `CLUSTER NODES of ${addressText(node)}`);

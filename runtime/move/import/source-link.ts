@@ -15,6 +15,8 @@ export interface SourceOptions {
   readonly tls?: LinkTls | undefined;
   /** A server that says nothing for so long is given up. */
   readonly withinMs: number;
+  /** Ends it. */
+  readonly signal?: AbortSignal | undefined;
   /** Instead of a connection of this machine: for a simulated one. */
   readonly open?: (node: ImportedNode) => Promise<SourceSocket>;
 }
@@ -22,10 +24,10 @@ export interface SourceOptions {
 /** Throws NodeError. The caller destroys it. */
 export async function openSource(
   { host, port }: ImportedNode,
-  { clock, password, tls, withinMs }: SourceOptions,
+  { clock, password, tls, withinMs, signal }: SourceOptions,
 ): Promise<NodeSocket> {
   const address = { host: addressOf(host), port };
-  const socket = await openNodeSocket(address, { clock, tls, silenceMsMax: withinMs });
+  const socket = await openNodeSocket(address, { clock, tls, signal, silenceMsMax: withinMs });
   try {
     // Before Redis 6 there was a password alone, and it still is the default user's.
     if (password !== undefined) await socket.call("AUTH", password);

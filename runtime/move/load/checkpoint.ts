@@ -1,6 +1,6 @@
 // checkpoint.ts: how far a load has come, for the next run after a crash: a small file that is replaced as a whole.
 //
-//   copying: the cluster holds a part   following: from these marks on   switched: the application may use the cluster
+//   copying: the cluster holds a part   following: it had everything, from these marks on   switched: the application may use the cluster
 //   ended: a user ended it; the application may have used the cluster since
 import * as schema from "../../core/schema.ts";
 import { TwineError } from "../../core/errors.ts";
@@ -25,7 +25,7 @@ export interface Checkpoint {
   readonly phase: "copying" | "following" | "switched" | "ended";
   /** The cluster held no key when the load began, and only the load was to write to it. */
   readonly wasEmpty: boolean;
-  /** Absent while copying. */
+  /** Absent while copying, and a moment longer. */
   readonly marks?: Marks;
 }
 

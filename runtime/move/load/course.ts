@@ -11,9 +11,11 @@ import {
 import type { Loading, ShardMark } from "./loading.ts";
 import type { LoadOptions } from "./load-options.ts";
 import type { LoadTargets } from "./load-targets.ts";
+import { OwnWrites } from "./own-writes.ts";
 import type { Scattered } from "./scattered-keys.ts";
 
 export class Course {
+  readonly ownWrites = new OwnWrites();
   scattered: Scattered = { owners: new Map(), twice: 0, misplaced: 0, examples: [] };
   leftOut = 0;
   isCompared = false;
@@ -25,6 +27,7 @@ export class Course {
   #isBegun = false;
   #copies = 0;
   #wasEmpty = true;
+  #wasComplete = false;
   #phase: Checkpoint["phase"] = "copying";
   #isResumable = true;
   #saved: Promise<void> = Promise.resolve();
@@ -76,9 +79,15 @@ export class Course {
     return this.#phase === "switched";
   }
 
-  /** A user ended an earlier run: the application may have used the cluster since. */
-  get hasEnded(): boolean {
-    return this.#phase === "ended";
+  /** An earlier run had everything in the cluster: then a user ended it, or it was killed. The application may have been
+      switched since, by hand. */
+  get mayBeUsed(): boolean {
+    return this.#before !== undefined && this.#before.phase !== "copying";
+  }
+
+  /** The cluster had everything in this run. */
+  get wasComplete(): boolean {
+    return this.#wasComplete;
   }
 
   /** All keys that the cluster holds came by an earlier run. */
@@ -140,6 +149,14 @@ export class Course {
     await this.#save();
   }
 
+  /** The cluster has everything: said in the checkpoint before anybody may switch the application, by hand or not. */
+  async complete(): Promise<void> {
+    this.#wasComplete = true;
+    if (this.#phase !== "copying") return;
+    this.#phase = "following";
+    await this.#save();
+  }
+
   /** Everything of the source up to now is in the cluster; it counts when the cluster's replicas have it too. */
   async mark(loading: Loading, targets: LoadTargets, view: View): Promise<void> {
     const next = this.#next;
@@ -147,7 +164,6 @@ export class Course {
       if (!(await targets.areSafe(next.targets, view))) return;
       this.#marks = next;
       this.steps++;
-      if (this.#phase === "copying") this.#phase = "following";
       await this.#save();
     }
     const sources = await loading.marks();

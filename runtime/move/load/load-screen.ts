@@ -1,6 +1,6 @@
 // load-screen.ts: what a person sees of a load, and says to it.
 //
-//   Ctrl-C: while copying it ends at once; later it ends when the last writes are copied
+//   Ctrl-C: while copying it ends at once; later it ends when the last writes are copied, or at once at the second Ctrl-C
 //   a wish to cut over (--cutover, SIGUSR1, Enter): kept until it can be fulfilled
 import type { Clock } from "../../ports/clock.ts";
 import type { Verified } from "../verify/verify.ts";
@@ -67,12 +67,23 @@ export class LoadScreen {
     if (this.#isSwitched) {
       return "interrupted: it follows no longer, and the source's last writes may be missing in the cluster";
     }
+    if (this.#follows) {
+      return "interrupted: the cluster has all keys, and the source's last writes may be missing; the same command with the same --checkpoint goes on";
+    }
     return "interrupted: the cluster holds a part of the keys; empty it before the next try, or go on with the same --checkpoint";
   }
 
   interrupt(reason: unknown): void {
-    if (this.#phase === "following" || this.#phase === "switched") this.#ending.abort(reason);
-    else this.#abort.abort(reason);
+    if (!this.#follows || this.#ending.signal.aborted) {
+      this.#abort.abort(reason);
+      return;
+    }
+    this.#ending.abort(reason);
+    this.#say("ending: the last writes are copied; Ctrl-C again ends it at once");
+  }
+
+  get #follows(): boolean {
+    return this.#phase !== "" && this.#phase !== "copying";
   }
 
   askCutover(): void {

@@ -12,8 +12,10 @@ import { openNodeTarget, type MoveTarget, type Words } from "../target.ts";
 import { placeOfView } from "../view-place.ts";
 import { has, markIn, replicasAt } from "./history.ts";
 import { changed } from "./load-errors.ts";
+import type { OwnWrites } from "./own-writes.ts";
 
 export interface TargetPorts {
+  readonly ownWrites: OwnWrites;
   readonly password: Secret | undefined;
   readonly tls: LinkTls | undefined;
   readonly clock: Clock;
@@ -23,7 +25,7 @@ export interface TargetPorts {
 interface Target {
   readonly partition: number;
   readonly node: NodeView;
-  readonly target: MoveTarget;
+  readonly target: MasterTarget;
   /** For questions: the target's own connection only writes. */
   readonly asked: NodeSocket;
 }
@@ -134,6 +136,11 @@ export class LoadTargets {
     return found.every(Boolean) && marks.length === this.#targets.length;
   }
 
+  /** Everything that was sent has a reply, or none comes. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#targets.map(({ target }) => target.settled));
+  }
+
   close(): void {
     for (const { target, asked } of this.#targets) {
       target.close();
@@ -155,7 +162,7 @@ export function requireSameMasters(before: View, now: View): void {
 }
 
 async function openTarget(partition: number, node: NodeView, ports: TargetPorts): Promise<Target> {
-  const { password, ...rest } = ports;
+  const { password, ownWrites, ...rest } = ports;
   const credentials = credentialsOf("app", password);
   const options = { ...rest, credentials, silenceMsMax: SILENCE_MS_MAX };
   const address = { host: addressOf(node.host), port: node.port };
@@ -163,7 +170,12 @@ async function openTarget(partition: number, node: NodeView, ports: TargetPorts)
   try {
     const { db } = node;
     const plain = await openNodeTarget(address, { ...options, db: db ?? 0 });
-    return { partition, node, asked, target: new MasterTarget(node.name, plain) };
+    return {
+      partition,
+      node,
+      asked,
+      target: new MasterTarget(node.name, plain, partition, ownWrites),
+    };
   } catch (error) {
     asked.destroy();
     throw error;
@@ -178,14 +190,34 @@ const LATER: ReadonlySet<NodeErrorKind> = new Set([
 class MasterTarget implements MoveTarget {
   readonly #name: string;
   readonly #target: MoveTarget;
+  readonly #partition: number;
+  readonly #ownWrites: OwnWrites;
+  #settled: Promise<void> = Promise.resolve();
 
-  constructor(name: string, target: MoveTarget) {
+  constructor(name: string, target: MoveTarget, partition: number, ownWrites: OwnWrites) {
     this.#name = name;
     this.#target = target;
+    this.#partition = partition;
+    this.#ownWrites = ownWrites;
+  }
+
+  /** Never rejects. */
+  get settled(): Promise<void> {
+    return this.#settled;
   }
 
   async send(commands: readonly Words[]): Promise<ReadonlyMap<number, NodeError>> {
-    const refusals = await this.#target.send(commands);
+    // Replies come in the order of the calls.
+    const sent = this.#target.send(commands);
+    this.#settled = sent.then(
+      () => {
+        this.#ownWrites.answered(this.#partition, commands);
+      },
+      () => {
+        this.#ownWrites.lost();
+      },
+    );
+    const refusals = await sent;
     for (const { kind, message } of refusals.values()) {
       if (LATER.has(kind)) throw new NodeError(kind, `${this.#name}: ${message}`);
       if (kind === "full") throw full(this.#name, message);

@@ -31,6 +31,7 @@ const MARK_EVERY_MS = 1_000;
 const LOOK_EVERY_MS = 1_000;
 const QUIET_MS = 2_000;
 const RETRY_REST_MS = 500;
+const SETTLE_MS_MAX = 2_000;
 /** Without any progress. */
 const RETRY_FOR_MS = 120_000;
 const COPIES_MAX = 5;
@@ -85,7 +86,9 @@ async function attempt(options: LoadOptions, course: Course): Promise<LoadReport
   let loading: Loading | undefined;
   try {
     const set = await askSource(options.place, options.access);
-    targets = await LoadTargets.open(view, { ...options, signal });
+    const { password, tls, clock } = options;
+    const { ownWrites } = course;
+    targets = await LoadTargets.open(view, { password, tls, clock, signal, ownWrites });
     if (!course.isBegun) await firstLook(set, targets, options, course);
     const folder = await options.newFolder();
     loading = await Loading.open({
@@ -161,6 +164,7 @@ async function firstLook(
       ? await surveyKeys(set, duplicates, access)
       : decideScattered([], duplicates, set.homeOf, []);
   course.begin(layoutOf(set, targets), holding.length === 0);
+  await course.ownWrites.begin(targets.asked);
 }
 
 /** What the marks depend on. */
@@ -182,6 +186,7 @@ async function run(
   }
   if (!(await resumed(now, course))) await copyAll(now, options, course);
   await loading.follow();
+  await course.complete();
   options.onPhase("following", reportOf(now, course));
   const ending = new AbortController();
   /** What fails ends everything else too, and is the error. */
@@ -189,6 +194,8 @@ async function run(
     try {
       await task;
     } catch (error) {
+      // What was sent is answered in a moment: else nobody knows later what the cluster has.
+      await Promise.race([targets.settle(), options.clock.delay(SETTLE_MS_MAX)]);
       broken.abort(error);
       throw broken.signal.reason;
     }
@@ -228,10 +235,10 @@ async function resumed({ loading, targets }: Attempt, course: Course): Promise<b
 async function copyAll(now: Attempt, options: LoadOptions, course: Course): Promise<void> {
   const { loading, targets } = now;
   const { mode, clock, onNote, onPhase } = options;
-  if (course.isSwitched || (course.hasEnded && mode === "empty")) {
+  if (course.isSwitched || (mode === "empty" && !(await mayBeEmptied(targets, course)))) {
     throw targetBad(
       "everything would have to be copied again, but the application may use the cluster already",
-      "nothing was changed; if it does, compare by twine-verify and bring over what differs; else empty the cluster (FLUSHALL at a router) and load again",
+      "no key was removed; if it does, compare by twine-verify and bring over what differs; else empty the cluster (FLUSHALL at a router) and load again",
     );
   }
   if (course.hasPart) {
@@ -250,6 +257,13 @@ async function copyAll(now: Attempt, options: LoadOptions, course: Course): Prom
   }, clock);
   await loading.load().finally(end);
   course.steps++;
+}
+
+/** It must not remove what a client has written. */
+async function mayBeEmptied(targets: LoadTargets, course: Course): Promise<boolean> {
+  if (!course.hasPart) return true;
+  if (course.mayBeUsed) return false;
+  return !course.wasComplete || course.ownWrites.areAll(targets.asked);
 }
 
 function costText(name: string, bytes: number): string {

@@ -39,6 +39,8 @@ export interface SourceAccess {
   /** Which pool of nutcracker.yml. */
   readonly pool: string | undefined;
   readonly clock: Clock;
+  /** Ends every connection. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export const ANSWER_WITHIN_MS = 5_000;
@@ -96,8 +98,9 @@ async function askRedis(
   { address, db }: { readonly address: ImportedNode; readonly db: number },
   access: SourceAccess,
 ): Promise<SourceShard> {
-  const { clock, password, tls } = access;
-  const socket = await openSource(address, { clock, password, tls, withinMs: ANSWER_WITHIN_MS });
+  const { clock, password, tls, signal } = access;
+  const asking = { clock, password, tls, signal, withinMs: ANSWER_WITHIN_MS };
+  const socket = await openSource(address, asking);
   try {
     const fields = await infoOf(socket);
     const name = addressText(address);
@@ -137,8 +140,8 @@ async function askSet(
   place: Extract<SourcePlace, { kind: "sentinel" }>,
   access: SourceAccess,
 ): Promise<SourceShard> {
-  const { clock, tls, sentinelPassword: password } = access;
-  const source = { clock, password, tls, withinMs: ANSWER_WITHIN_MS };
+  const { clock, tls, signal, sentinelPassword: password } = access;
+  const source = { clock, password, tls, signal, withinMs: ANSWER_WITHIN_MS };
   const truth = await askSentinels([place.address], source);
   const found = truth.masters.find(({ name }) => name === place.master);
   // Sentinels on a lost host don't answer: those that do must agree.
