@@ -18,6 +18,8 @@ interface Options {
   runs: number;
   cases: string[];
   before: number;
+  verify: boolean;
+  copyRate?: string;
 }
 
 const options = new Command("bench/reshard.ts")
@@ -28,6 +30,8 @@ const options = new Command("bench/reshard.ts")
   .option("--runs <n>", "of each case, alternating", wholeFrom(1), 1)
   .option("--cases <list>", MOVES.join(","), someOf(MOVES), [...MOVES])
   .option("--before <seconds>", "of writes before the move", wholeFrom(1), 5)
+  .option("--copy-rate <limit>", "--rate of twine-reshard")
+  .option("--no-verify", "twine-reshard does not compare the keys before its switch")
   .addHelpText("after", "\nExample:\n  $ node bench/reshard.ts --keys 2000 --cases 2to3,peer")
   .parse()
   .opts<Options>();
@@ -59,6 +63,14 @@ async function measured(
   return { ...gauge.take(), writesPerSecond, seconds };
 }
 
+function moreOptions(): string[] {
+  const { verify, copyRate } = options;
+  return [
+    ...(verify ? [] : ["--no-verify"]),
+    ...(copyRate === undefined ? [] : ["--rate", copyRate]),
+  ];
+}
+
 async function moveUnderWrites(movable: Movable): Promise<Row> {
   const { keys, writers, rate, before: beforeS } = options;
   const link = await movable.open();
@@ -71,7 +83,7 @@ async function moveUnderWrites(movable: Movable): Promise<Row> {
   try {
     const before = await measured(writer, gauge, () => clock.delay(beforeS * 1000));
     const during = await measured(writer, gauge, async () => {
-      moved = await movable.move();
+      moved = await movable.move(moreOptions());
     });
     await Promise.all([gauge.stop(), writer.stop()]);
     await writer.check();

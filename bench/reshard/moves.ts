@@ -17,7 +17,8 @@ export interface Moved {
 
 export interface Movable {
   open(): Promise<CommandLink>;
-  move(): Promise<Moved>;
+  /** `more`: options for twine-reshard. */
+  move(more: readonly string[]): Promise<Moved>;
 }
 
 const SILENCE_MS_MAX = 120_000;
@@ -49,22 +50,23 @@ async function startTwine(from: Layout, to: Layout): Promise<Movable> {
   const address = { host: "127.0.0.1", port: cluster.port("r1") };
   return {
     open: () => openNodeSocket(address, { clock, silenceMsMax: SILENCE_MS_MAX }),
-    move: () => moveTwine(cluster),
+    move: (more) => moveTwine(cluster, more),
   };
 }
 
-async function moveTwine(cluster: ReshardCluster): Promise<Moved> {
+async function moveTwine(cluster: ReshardCluster, more: readonly string[]): Promise<Moved> {
   const beganMs = clock.nowMs();
-  const { child, ended, lines } = cluster.reshard();
+  const { child, ended, lines } = cluster.reshard(...more);
   let copyMs: number | undefined;
   child.stderr?.on("data", () => {
-    if (/^(following|switching)/m.test(lines())) copyMs ??= clock.nowMs() - beganMs;
+    if (/^(verifying|following|switching)/m.test(lines())) copyMs ??= clock.nowMs() - beganMs;
   });
   const { code, out } = await ended;
   const found = /(\d+) keys were copied, and requests were held for (\d+) ms/.exec(out);
   if (code !== 0 || found === null) {
     throw new Error(`twine-reshard ended with ${code}: ${out}${lines()}`);
   }
+  process.stderr.write(`${/\(paused.*\)/.exec(out)?.[0] ?? ""}\n`);
   return { keys: Number(found[1]), heldMs: Number(found[2]), copyMs };
 }
 

@@ -19,6 +19,7 @@ import {
 import { EXIT, TwineError, usageError } from "../core/errors.ts";
 import { requireTwinesMonitors } from "../core/not-with-sentinel.ts";
 import { parseDuration, printDuration } from "../core/conf/durations.ts";
+import { parseCopyLimit } from "../move/copy-pace.ts";
 import { askBack, type AskBackOptions } from "../move/reshard/ask-back.ts";
 import {
   planReshard,
@@ -27,6 +28,7 @@ import {
   type Planned,
 } from "../move/reshard/into-partitions.ts";
 import type { NowProgress, ReshardPhase, ReshardReport } from "../move/reshard/reshard.ts";
+import type { HoldSteps } from "../move/reshard/switch-over.ts";
 import { endCode, endText, RETURNED } from "../move/reshard/way-back-text.ts";
 import type { VerifyProgress } from "../move/verify/verify.ts";
 import { systemClock } from "../ports/clock.ts";
@@ -36,6 +38,7 @@ import { NodeError } from "../replication/node-error.ts";
 interface Options extends ToolOptions {
   readonly dryRun?: boolean;
   readonly empty?: boolean;
+  readonly rate?: string;
   readonly verify: boolean;
   readonly server?: string;
   readonly scratch?: string;
@@ -70,6 +73,10 @@ function program() {
       "--back",
       "let the old partitions serve again; the twine-reshard that keeps the way back must still run",
     )
+    .option(
+      "--rate <limit>",
+      "copy at most so many keys a second (20000), or bytes (10mb); max: slow down for nothing (default: slow down while the sources answer late)",
+    )
     .option("--no-verify", "switch without comparing every key of the old and the new nodes before")
     .option(
       "--server <program>",
@@ -103,7 +110,10 @@ async function main(): Promise<number> {
   const signal = interruption();
   const common = { config, signal, clock: systemClock, password: readPassword() };
   if (options.back === true) return returned(options, common);
-  const ports = { ...common, tls: loadNodesTls(config), wayBackMs };
+  const limit = options.rate === undefined ? {} : parseCopyLimit(options.rate);
+  if (limit === undefined)
+    throw wrongUsage("--rate needs keys a second such as 20000, bytes such as 10mb, or max");
+  const ports = { ...common, tls: loadNodesTls(config), wayBackMs, limit };
   try {
     return await withScratch(resolve(options.scratch ?? tmpdir()), (folder) =>
       moved(options, { ...ports, newFolder: () => mkdtemp(join(folder, "feeds-")) }),
@@ -202,7 +212,8 @@ function planText({ view, shares }: Planned): string {
   return `from ${view.partitions.length} to ${shares.length} partitions:\n${lines.join("")}`;
 }
 
-function doneText({ keys, heldMs, misplacedKeys, verified }: ReshardReport): string {
+function doneText({ keys, heldMs, steps, misplacedKeys, verified }: ReshardReport): string {
+  const where = steps === null ? "" : ` (${stepsText(steps)})`;
   const compared =
     verified === null
       ? "nothing was compared before the switch (--no-verify)\n"
@@ -211,7 +222,11 @@ function doneText({ keys, heldMs, misplacedKeys, verified }: ReshardReport): str
     misplacedKeys === 0
       ? ""
       : `${misplacedKeys} keys were in the wrong partition, where no client can read them. They were not copied.\n`;
-  return `the new partitions serve: ${keys} keys were copied, and requests were held for ${heldMs} ms\n${compared}${misplaced}`;
+  return `the new partitions serve: ${keys} keys were copied, and requests were held for ${heldMs} ms${where}\n${compared}${misplaced}`;
+}
+
+function stepsText({ pauseMs, copyMs, fenceMs, readyMs, commitMs }: HoldSteps): string {
+  return `paused after ${pauseMs}, copied in ${copyMs}, detached in ${fenceMs}, in sync in ${readyMs}, published in ${commitMs} ms`;
 }
 
 function keptText({ wayBackMs }: Pick<IntoOptions, "wayBackMs">): string {

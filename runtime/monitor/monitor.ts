@@ -4,6 +4,7 @@ import { nodesOf, type ClusterConfig } from "../core/cluster.ts";
 import { credentialsOf, passwordsOf, type Secret } from "../core/credentials.ts";
 import { builtinHashing, hashingMismatch, type Hashing } from "../core/hashing.ts";
 import { confDigest } from "../core/conf/digest.ts";
+import { isBeingSwitched } from "../core/reshard.ts";
 import type { View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/log.ts";
@@ -103,6 +104,8 @@ export function startMonitor(options: MonitorOptions): Monitor {
 
 /** Several observations at the same time need only one round. */
 const LEAST_GAP_MS = 10;
+/** While a resharding switches, all clients wait for each step. */
+const LEAST_GAP_MS_SWITCHING = 1;
 
 class RunningMonitor implements Monitor {
   readonly #options: MonitorOptions;
@@ -159,7 +162,8 @@ class RunningMonitor implements Monitor {
     this.#loop = startPeriodicTask({
       clock: options.clock,
       restMs: (spentMs) => this.#config.settings.leaseMs / 5 - spentMs,
-      leastGapMs: LEAST_GAP_MS,
+      leastGapMs: () =>
+        isBeingSwitched(this.#leadership?.view().reshard) ? LEAST_GAP_MS_SWITCHING : LEAST_GAP_MS,
       run: () => this.#tick(),
       onError: (error) => {
         const why = error instanceof Error ? error.stack : String(error);

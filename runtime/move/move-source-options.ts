@@ -30,6 +30,8 @@ export interface MoveSourceOptions {
   readonly elsewhere?: (() => readonly NodeAddress[]) | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** So much of the RDB was copied: resolves when more may be. Absent: at once. */
+  readonly copied?: ((keys: number, bytes: number) => Promise<void>) | undefined;
   /** Of one value; a longer one ends the move. */
   readonly valueBytesMax: number;
   /** false: load() ends with an error where a target has the key already.

@@ -112,8 +112,10 @@ export class MoveSource {
     };
     const stream = openRdbStream(address, { ...access, onStart });
     for await (const chunk of stream.chunks()) {
+      const [keys, bytes] = [this.#keys, this.#bytes];
       for (const item of this.#values.push(chunk)) this.#restoreItem(item);
       await this.#writes.belowLimit();
+      await this.#options.copied?.(this.#keys - keys, this.#bytes - bytes);
     }
     this.#values.finish();
     await this.#writes.landed();

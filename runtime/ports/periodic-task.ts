@@ -12,7 +12,7 @@ export interface PeriodicTaskOptions {
   /** Gets the error of a run. The task continues. */
   readonly onError: (error: unknown) => void;
   /** The least time between the starts of two runs, so that several triggers cause one run. @default 0 */
-  readonly leastGapMs?: number;
+  readonly leastGapMs?: number | (() => number);
 }
 
 export interface PeriodicTask {
@@ -84,7 +84,8 @@ class RepeatedTask implements PeriodicTask {
     this.#cancelRest();
     if (this.#isStopped) return;
     const { clock, leastGapMs = 0 } = this.#options;
-    const gapLeftMs = this.#startedAtMs + leastGapMs - clock.nowMs();
+    const gapMs = typeof leastGapMs === "number" ? leastGapMs : leastGapMs();
+    const gapLeftMs = this.#startedAtMs + gapMs - clock.nowMs();
     const leftMs = Math.max(this.#isTriggered ? 0 : restMs, gapLeftMs);
     // At least one turn of the timers: a task that triggers itself must not starve other work.
     this.#cancelRest = clock.after(Math.max(1, leftMs), () => {

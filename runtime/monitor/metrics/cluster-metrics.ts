@@ -248,7 +248,7 @@ const METRICS: readonly ClusterMetric[] = [
     name: "twine_reshard_longest_hold_seconds",
     type: "gauge",
     labels: [],
-    help: "The longest hold of a switch of this resharding that was undone; no sample if none was",
+    help: "The longest hold of a switch, also of one that was undone; no sample before the first",
     read: ({ report }) => {
       const longestMs = report.reshardProgress?.longestHoldMs ?? null;
       return longestMs === null ? [] : [{ labels: NO_LABELS, value: longestMs / 1000 }];

@@ -16,12 +16,14 @@ export function pendingNodes(
     if (node.partition === null || nodeObservations.get(node.name)?.reach !== "up") continue;
     if (node.role === "dead" || !node.inSync) partitions.add(node.partition);
   }
-  // While a resharding switches, clients wait for every step of every master.
-  const isSwitching = isBeingSwitched(view.reshard);
   for (const { index, handover } of view.partitions) {
-    if (isSwitching || (handover ?? null) !== null) partitions.add(index);
+    if ((handover ?? null) !== null) partitions.add(index);
   }
   const names = new Set<string>();
+  // While a resharding switches, clients wait for every step of every master, and of no other node.
+  if (isBeingSwitched(view.reshard)) {
+    for (const { master } of view.partitions) if (master !== null) names.add(master);
+  }
   for (const node of view.nodes) {
     if (node.partition !== null && partitions.has(node.partition)) names.add(node.name);
   }

@@ -14,6 +14,7 @@ import {
   type NodeAddress,
   type NodeSocket,
 } from "../../replication/node-socket.ts";
+import { CopyPace, type CopyLimit } from "../copy-pace.ts";
 import { ExpiringKeys } from "../expiring-keys.ts";
 import { MoveSource } from "../move-source.ts";
 import { Spool } from "../spool.ts";
@@ -34,6 +35,8 @@ export interface CopyingOptions extends NodePorts {
   readonly requireGoing: () => void;
   /** The newest view: the feeds go on at other nodes after a failover. Absent: a lost source is the end. */
   readonly viewNow?: (() => View) | undefined;
+  /** Of what is copied from the RDBs of all sources together. */
+  readonly limit?: CopyLimit | undefined;
   /** Keys that have an expiry at the targets already; absent: none. */
   readonly expiring?: ExpiringKeys;
 }
@@ -78,6 +81,7 @@ export class Copying {
   readonly #options: CopyingOptions;
   readonly #copied: Copied[];
   readonly #expiring: ExpiringKeys;
+  readonly #pace: CopyPace;
   #misplacedKeys = 0;
   #lagBytes: readonly number[] = [];
 
@@ -85,6 +89,15 @@ export class Copying {
     this.#options = options;
     this.#copied = copied;
     this.#expiring = options.expiring ?? new ExpiringKeys();
+    this.#pace = new CopyPace({
+      ...{ clock: options.clock, limit: options.limit },
+      probe: () => Promise.all(copied.map(({ master }) => master.call("PING"))),
+    });
+  }
+
+  /** What is done for the move rests while the masters answer late. */
+  get pace(): CopyPace {
+    return this.#pace;
   }
 
   /** Keys that have, or had, an expiry at the targets. */
@@ -117,6 +130,11 @@ export class Copying {
     };
   }
 
+  /** Commands of the feeds, and keys copied anew, that have changed the new masters. */
+  get changes(): number {
+    return this.#copied.reduce((total, { source }) => total + source.changes, 0);
+  }
+
   /** By partition. */
   get sources(): SourceProgress[] {
     return this.#copied.slice(0, SOURCES_MAX).map(({ partition, source, keysTotal }, at) => {
@@ -127,6 +145,7 @@ export class Copying {
 
   /** Every source's RDB. */
   async load(): Promise<void> {
+    await this.#pace.begin();
     const waiting = [...this.#copied];
     const work = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
@@ -232,6 +251,7 @@ export class Copying {
         movesLibraries: partition === 0,
         targetOf: (key) => this.#targetOf(key, partition, () => source.offset),
         valueBytesMax: VALUE_BYTES_MAX,
+        copied: (keys, bytes) => this.#pace.copied(keys, bytes),
         expiring: this.#expiring,
         elsewhere: viewNow && (() => nodesWith(viewNow(), partition)),
       });

@@ -13,7 +13,7 @@ import type { GroupNode, NodePorts } from "./node-group.ts";
 
 export interface CutSidesOptions extends NodePorts {
   readonly view: View;
-  readonly copying: Pick<Copying, "nodes" | "drainExactly">;
+  readonly copying: Pick<Copying, "nodes" | "drainExactly" | "pace">;
   /** By new partition. */
   readonly masters: readonly Pick<GroupNode, "name" | "host" | "port" | "db">[];
   /** Of a key; undefined: not known. A key that lies elsewhere is not copied. */
@@ -65,7 +65,7 @@ export class CutSides {
   }
 
   async *#chunks(address: NodeAddress, cut: Cut, begin: Begin): AsyncGenerator<Buffer> {
-    const { password, tls, clock, signal } = this.#options;
+    const { copying, password, tls, clock, signal } = this.#options;
     try {
       const [mayOpen, mayRead, onStart] = begin(cut);
       await mayOpen;
@@ -73,6 +73,7 @@ export class CutSides {
       for await (const chunk of openRdbStream(address, { ...access, onStart }).chunks()) {
         await mayRead;
         yield chunk;
+        await copying.pace.worked();
       }
     } catch (error) {
       cut.fail(error);

@@ -28,7 +28,10 @@ import { keepWayBack, type WayBackEnd } from "./way-back.ts";
 export interface IntoOptions
   extends
     NodePorts,
-    Pick<ReshardOptions, "newFolder" | "onPhase" | "onRepeat" | "onLeft" | "verifies" | "program"> {
+    Pick<
+      ReshardOptions,
+      "newFolder" | "onPhase" | "onRepeat" | "onLeft" | "verifies" | "program" | "limit"
+    > {
   /** The new twine.conf. */
   readonly config: ClusterConfig;
   /** Keys on the new nodes are no obstacle: they are left from a resharding that was broken off. */
@@ -90,7 +93,7 @@ export async function reshardInto({ view, nodes }: Planned, options: IntoOptions
     const old = await oldLayout(view, options);
     const { report, back } = await reshard({
       ...{ ...common, nodes, onLeft: options.onLeft },
-      ...{ verifies: options.verifies, program: options.program },
+      ...{ verifies: options.verifies, program: options.program, limit: options.limit },
       requireFitting: (seen) => {
         requireFitting(seen, config);
       },
@@ -105,6 +108,7 @@ export async function reshardInto({ view, nodes }: Planned, options: IntoOptions
     if (back === undefined || typeof old === "string") return { report };
     const wayBack = await keepWayBack({
       ...{ ...common, ...back, config: old.config, viewBefore: view, forMs: options.wayBackMs },
+      longestHoldMs: report.longestHoldMs,
       ...{ partitionOf: old.placeOf, oldPartitionOf: newPlaceOf(config) },
     });
     return { report, wayBack };

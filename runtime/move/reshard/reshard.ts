@@ -23,7 +23,9 @@ import {
   switchOver,
   viewAfterIt,
   viewWhere,
+  type HoldSteps,
   type Successors,
+  type Switched,
   type SwitchOptions,
 } from "./switch-over.ts";
 import { verifyCopy } from "./verify-copy.ts";
@@ -63,12 +65,14 @@ export interface NowProgress extends CopyProgress {
 export interface ReshardReport extends CopyProgress {
   readonly attempts: number;
   readonly switches: number;
-  /** The longest hold of a switch that was undone; null: none was. */
+  /** The longest hold of a switch, also of one that was undone. */
   readonly longestHoldMs: number | null;
   /** What was compared before the switch; null: nothing was. */
   readonly verified: Pick<Verified, "sourceKeys" | "targetKeys" | "passes"> | null;
   /** From the alpha's answer that it pauses until its answer that the new partitions serve. */
   readonly heldMs: number;
+  /** null: not known, because the alpha's last answer did not come. */
+  readonly steps: HoldSteps | null;
 }
 
 /** From where the new masters' writes are to be copied back. */
@@ -91,7 +95,9 @@ const IN_SYNC_WITHIN_MS = 5_000;
 const PROGRESS_EVERY_MS = 500;
 
 /** How far it has come. */
-type Course = { -readonly [Key in keyof Omit<ReshardReport, "heldMs">]: ReshardReport[Key] } & {
+type Course = {
+  -readonly [Key in keyof Omit<ReshardReport, "heldMs" | "steps">]: ReshardReport[Key];
+} & {
   back?: BackStart;
 };
 
@@ -125,10 +131,14 @@ export async function reshard(options: ReshardOptions): Promise<Resharded> {
   }
 }
 
-function resharded({ back, verified, ...course }: Course, heldMs: number): Resharded {
+function resharded(
+  { back, verified, ...course }: Course,
+  { heldMs, steps }: Pick<ReshardReport, "heldMs" | "steps">,
+): Resharded {
   const { sourceKeys = 0, targetKeys = 0, passes = 0 } = verified ?? {};
   const compared = verified === null ? null : { sourceKeys, targetKeys, passes };
-  return { report: { ...course, verified: compared, heldMs: Math.round(heldMs) }, back };
+  const longestHoldMs = Math.max(course.longestHoldMs ?? 0, heldMs);
+  return { report: { ...course, longestHoldMs, verified: compared, heldMs, steps }, back };
 }
 
 /** A source or a new node was lost, or did what can't be followed. */
@@ -158,7 +168,8 @@ async function givenUp(
     const view = await viewAfterIt(options);
     const isOver = view !== undefined && isCommitted(view, hashing);
     if (isUnknown && isOver) {
-      return resharded(course, clock.nowMs() - error.heldSinceMs);
+      const heldMs = Math.round(clock.nowMs() - error.heldSinceMs);
+      return resharded(course, { heldMs, steps: null });
     }
     if (!isRefused || view === undefined || isOver || (view.reshard ?? null) !== null) {
       throw error;
@@ -169,8 +180,7 @@ async function givenUp(
   throw isUnknown ? notCommitted(error) : error;
 }
 
-/** How long requests were held. */
-async function attempt(options: ReshardOptions, course: Course): Promise<number> {
+async function attempt(options: ReshardOptions, course: Course): Promise<Switched> {
   const { nodes, onPhase, newFolder, clock } = options;
   // The followed view may be older than the alpha's answer.
   const view = await viewWhere(options, "the record of this resharding", (seen) =>
@@ -212,7 +222,7 @@ async function attempt(options: ReshardOptions, course: Course): Promise<number>
     await copying.follow();
     phase = "switching";
     const successors = newSuccessors(options, course, copying);
-    const { heldMs } = await switchOver(options, successors, {
+    return await switchOver(options, successors, {
       onSwitch: (count) => {
         course.switches = count;
         onPhase("switching", copying?.progress);
@@ -221,7 +231,6 @@ async function attempt(options: ReshardOptions, course: Course): Promise<number>
         course.longestHoldMs = Math.max(course.longestHoldMs ?? 0, ms);
       },
     });
-    return heldMs;
   } finally {
     cancelReport();
     Object.assign(course, copying?.progress);
@@ -238,7 +247,10 @@ function newSuccessors(
 ): Successors {
   return {
     follow: () => copying.follow(),
+    followWhatCame: () => copying.followWhatCame(),
     drainTo: (marks) => copying.drainTo(marks),
+    changes: () => copying.changes,
+    mayBeReadyEarly: true,
     ready: async () => {
       const [masters, marks] = await Promise.all([
         nodes.masters(),

@@ -24,12 +24,23 @@ export interface SwitchOptions {
 export interface Successors {
   /** Until they are hardly behind. */
   follow(): Promise<void>;
+  /** What has come so far is copied. */
+  followWhatCame(): Promise<void>;
   /** They have everything up to the marks. */
   drainTo(marks: readonly ReshardMark[]): Promise<void>;
+  /** How many changes were copied. */
+  changes(): number;
   /** Their replicas have it too, and they may serve: what the commit says. */
-  ready(): Promise<{ readonly masters: readonly NewMaster[]; readonly conf?: string }>;
+  ready(): Promise<Ready>;
+  /** `ready` may come before the masters are detached; it counts if nothing is copied any more. */
+  readonly mayBeReadyEarly: boolean;
   /** The commit was refused. */
   notReady(): Promise<void>;
+}
+
+export interface Ready {
+  readonly masters: readonly NewMaster[];
+  readonly conf?: string;
 }
 
 export interface SwitchEvents {
@@ -42,10 +53,26 @@ export interface Switched {
   readonly switches: number;
   /** From the alpha's answer that it pauses until its answer that the new masters serve. */
   readonly heldMs: number;
+  readonly steps: HoldSteps;
+}
+
+/** How long each step of a hold took. */
+export interface HoldSteps {
+  /** The alpha paused all masters. */
+  readonly pauseMs: number;
+  /** What was written until then was copied. */
+  readonly copyMs: number;
+  /** The alpha detached all masters. */
+  readonly fenceMs: number;
+  /** What was written until then was copied, and the new masters' replicas have it. */
+  readonly readyMs: number;
+  /** The alpha published the new partitions. */
+  readonly commitMs: number;
 }
 
 const SWITCHES = 20;
 const REST_MS = 500;
+const FOLLOW_REST_MS = 2;
 const VIEW_WITHIN_MS = 20_000;
 
 /** Whether the commit was chosen is not known: nothing may be emptied. */
@@ -89,18 +116,22 @@ export async function switchOver(
 
 /** Committed, or why the masters of before serve on, and since when requests were held. */
 type Outcome =
-  { readonly heldMs: number } | { readonly why: string; readonly heldSinceMs?: number };
+  Pick<Switched, "heldMs" | "steps"> | { readonly why: string; readonly heldSinceMs?: number };
 
 async function switchOnce(options: SwitchOptions, successors: Successors): Promise<Outcome> {
   const { alpha, views, clock } = options;
   // The record in an older view is of an earlier switch.
   const since = views.current()?.revision ?? 0;
-  const refusal = await refusedBy(alpha.ask("switch"));
+  const refusal = await whileFollowing(successors, clock, refusedBy(alpha.ask("switch")));
   if (refusal !== undefined) return { why: refusal };
-  const beganMs = clock.nowMs();
-  const paused = await reached("draining", since, options);
+  const times = new StepTimes(clock);
+  const { beganMs } = times;
+  const paused = await whileFollowing(successors, clock, reached("draining", since, options));
   if (typeof paused === "string") return { why: paused, heldSinceMs: beganMs };
+  times.ended("pauseMs");
   await successors.drainTo(paused.marks ?? []);
+  times.ended("copyMs");
+  const early = new EarlyReady(successors);
   const late = await refusedBy(alpha.ask("fence"));
   if (late !== undefined) {
     // It may be further already. A refusal says that there is no record any more: requireGoing finds that.
@@ -109,19 +140,86 @@ async function switchOnce(options: SwitchOptions, successors: Successors): Promi
   }
   const fenced = await reached("fenced", since, options);
   if (typeof fenced === "string") return { why: fenced, heldSinceMs: beganMs };
+  times.ended("fenceMs");
   await successors.drainTo(fenced.marks ?? []);
-  return committed(options, successors, beganMs);
+  return committed(options, successors, { times, early });
+}
+
+/** What is written meanwhile is copied at once, so hardly anything is left when the masters are paused. */
+async function whileFollowing<Result>(
+  successors: Successors,
+  clock: Clock,
+  waited: Promise<Result>,
+): Promise<Result> {
+  const state = { isOver: false };
+  const over = waited.finally(() => {
+    state.isOver = true;
+  });
+  // A failure of the copies comes first.
+  const either = over.catch(() => undefined);
+  while (!state.isOver) {
+    await successors.followWhatCame();
+    await Promise.race([either, clock.delay(FOLLOW_REST_MS)]);
+  }
+  return over;
+}
+
+/** The new masters' answers are asked for while the old ones are detached. */
+class EarlyReady {
+  readonly #successors: Successors;
+  readonly #changes: number;
+  readonly #answer: Promise<Ready | undefined>;
+
+  constructor(successors: Successors) {
+    this.#successors = successors;
+    this.#changes = successors.changes();
+    this.#answer = successors.mayBeReadyEarly
+      ? successors.ready().catch(() => undefined)
+      : Promise.resolve(undefined);
+  }
+
+  async get(): Promise<Ready> {
+    const answer = await this.#answer;
+    if (answer !== undefined && this.#successors.changes() === this.#changes) return answer;
+    return this.#successors.ready();
+  }
+}
+
+class StepTimes {
+  readonly beganMs: number;
+  readonly #clock: Clock;
+  readonly #tookMs = { pauseMs: 0, copyMs: 0, fenceMs: 0, readyMs: 0, commitMs: 0 };
+  #lastMs: number;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.beganMs = clock.nowMs();
+    this.#lastMs = this.beganMs;
+  }
+
+  ended(step: keyof HoldSteps): void {
+    const nowMs = this.#clock.nowMs();
+    this.#tookMs[step] = Math.round(nowMs - this.#lastMs);
+    this.#lastMs = nowMs;
+  }
+
+  get held(): Pick<Switched, "heldMs" | "steps"> {
+    return { heldMs: Math.round(this.#lastMs - this.beganMs), steps: this.#tookMs };
+  }
 }
 
 async function committed(
-  { alpha, clock }: SwitchOptions,
+  { alpha }: SwitchOptions,
   successors: Successors,
-  beganMs: number,
+  { times, early }: { readonly times: StepTimes; readonly early: EarlyReady },
 ): Promise<Outcome> {
-  const body = await successors.ready();
+  const body = await early.get();
+  times.ended("readyMs");
+  const { beganMs } = times;
   try {
     const why = await refusedBy(alpha.ask("commit", body));
-    if (why === undefined) return { heldMs: Math.round(clock.nowMs() - beganMs) };
+    times.ended("commitMs");
+    if (why === undefined) return times.held;
     // Clients are held. It also proves that nothing was committed: an alpha may have died between a commit and its answer,
     // and the next one refuses what is over.
     await alpha.ask("undo");

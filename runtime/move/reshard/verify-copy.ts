@@ -8,7 +8,7 @@ import type { Copying } from "./copying.ts";
 import { CutSides, type CutSidesOptions } from "./cut-sides.ts";
 
 export interface VerifyCopyOptions extends Omit<CutSidesOptions, "alone" | "copying"> {
-  readonly copying: Pick<Copying, "nodes" | "drainExactly" | "followWhatCame">;
+  readonly copying: Pick<Copying, "nodes" | "drainExactly" | "followWhatCame" | "pace">;
   /** Private. */
   readonly folder: string;
   /** The redis-server that loads values; absent: that of PATH. */

@@ -33,6 +33,8 @@ export interface WayBackOptions
   readonly viewBefore: View;
   readonly newFolder: () => Promise<string>;
   readonly forMs: number;
+  /** Of the switch before. */
+  readonly longestHoldMs: number | null;
   readonly onPhase: (phase: ReshardPhase, progress: CopyProgress | undefined) => void;
 }
 
@@ -141,7 +143,8 @@ async function keptOn(
     // While nothing is written, nothing else shows that an old node is gone.
     await Promise.all(targets.map((target) => target.send([["PING"]])));
     onPhase("keeping", copying.progress);
-    options.alpha.report({ step: "following", sources: copying.sources, longestHoldMs: null });
+    const { longestHoldMs } = options;
+    options.alpha.report({ step: "following", sources: copying.sources, longestHoldMs });
     await clock.delay(ROUND_REST_MS);
   }
   onPhase("switching back", copying.progress);
@@ -157,7 +160,11 @@ async function keptOn(
 function oldSuccessors(nodes: OldNodes, copying: Copying): Successors {
   return {
     follow: () => copying.followWhatCame(),
+    followWhatCame: () => copying.followWhatCame(),
     drainTo: (marks) => copying.drainTo(marks),
+    changes: () => copying.changes,
+    // Clients may write to the old masters only when the new ones are detached.
+    mayBeReadyEarly: false,
     ready: async () => {
       const [masters] = await Promise.all([
         nodes.masters(),
