@@ -93,6 +93,8 @@ export class SourceWriter {
   readonly #only: (key: string) => boolean;
   /** Rounds that were acknowledged as a whole. */
   rounds = 0;
+  /** Keys that were written by them, and by nobody else. */
+  readonly acknowledged: string[] = [];
 
   /** `login`: commands sent first on each connection. `only`: keys that may be written there. */
   constructor(
@@ -132,7 +134,10 @@ export class SourceWriter {
         );
         const answers = await Promise.allSettled(commands.map((words) => socket.call(...words)));
         if (socket.failure !== undefined) throw socket.failure;
-        if (answers.every(({ status }) => status === "fulfilled")) this.rounds++;
+        if (answers.every(({ status }) => status === "fulfilled")) {
+          this.rounds++;
+          this.acknowledged.push(`once:${at}`);
+        }
       } catch {
         this.#socket?.destroy();
         this.#socket = undefined;

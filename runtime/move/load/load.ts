@@ -28,6 +28,7 @@ import { untilSafe } from "./until-safe.ts";
 const REST_MS = 50;
 const ROUNDS_PER_PING = 20;
 const MARK_EVERY_MS = 1_000;
+const FIRST_MARK_EVERY_MS = 100;
 const LOOK_EVERY_MS = 1_000;
 const QUIET_MS = 2_000;
 const RETRY_REST_MS = 500;
@@ -285,7 +286,9 @@ async function followOn(
     await loading.follow();
     // While nothing is written, nothing else shows that a target is gone.
     if (rounds % ROUNDS_PER_PING === 0) await targets.ping();
-    if (clock.nowMs() - markedAtMs > MARK_EVERY_MS) {
+    // The first mark soon: without it a run that is killed can't be continued.
+    const everyMs = course.marks === undefined ? FIRST_MARK_EVERY_MS : MARK_EVERY_MS;
+    if (clock.nowMs() - markedAtMs > everyMs) {
       markedAtMs = clock.nowMs();
       await course.mark(loading, targets, options.views.current() ?? targets.view);
     }
