@@ -87,7 +87,9 @@ function show(now: PlannedCluster, { warnings }: LoadedConf, { json }: PlanToolO
 }
 
 function compare(now: PlannedCluster, { diff = "", json }: PlanToolOptions): number {
-  const difference = diffPlans(planned(loadConf({ conf: diff }).config), now);
+  // The cluster's file stays at its place: the name of the compared one is no change.
+  const before = { ...loadConf({ conf: diff }).config, file: now.config.file };
+  const difference = diffPlans(planned(before), now);
   if (json === true) process.stdout.write(`${JSON.stringify(difference)}\n`);
   else if (isSame(difference)) printLines(["nothing differs"]);
   else printLines(differenceLines(difference));

@@ -11,7 +11,7 @@ import type { Hashing } from "../core/hashing.ts";
 import type { Credentials } from "../core/credentials.ts";
 import { addressOf } from "../core/cluster.ts";
 import type { Request } from "../core/request.ts";
-import type { NodeView, View } from "../core/view.ts";
+import type { NodeView, PartitionView, View } from "../core/view.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { OpenLink } from "../ports/redis-link.ts";
 import type { Chosen, Proposer } from "../register/register.ts";
@@ -74,6 +74,8 @@ export interface Leadership {
   holdsLease(): boolean;
   /** The last decision changed the view or was not chosen: tick again soon. */
   isRestless(): boolean;
+  /** Clients wait for the end of a handover. */
+  isHandingOver(): boolean;
   end(): void;
 }
 
@@ -140,7 +142,7 @@ class RunningLeadership implements Leadership {
       rules,
       mayAct: () => !this.#isOver && rules.mayAct(options.clock.nowMs(), this.#leaseEndMs),
       onActed: (node) => {
-        options.observer.trigger(node);
+        this.#askAgain(node);
       },
     });
     options.observer.lead(first);
@@ -162,6 +164,10 @@ class RunningLeadership implements Leadership {
 
   isRestless(): boolean {
     return this.#isRestless;
+  }
+
+  isHandingOver(): boolean {
+    return this.#view.partitions.some(isHandedOver);
   }
 
   end(): void {
@@ -270,7 +276,8 @@ class RunningLeadership implements Leadership {
     if (decision.view !== before) this.#report(before, decision.view);
     if (decision.doubt.kind !== "none") return;
     this.#actor.fence(this.#reachable(decision));
-    const memory = { ...this.#actionMemory(), draining: decision.draining };
+    const { draining, takingOver } = decision;
+    const memory = { ...this.#actionMemory(), draining, takingOver };
     this.#actor.act(actionsOf(decision.view, decision.nodeHealth, memory));
     this.#beginCut(decision.view);
     for (const answer of decision.answers) {
@@ -296,6 +303,15 @@ class RunningLeadership implements Leadership {
       nowMs: clock.nowMs(),
       attemptMs: attemptMsOf((adopted.otherThanOwn(this.#base) ?? config()).settings),
     };
+  }
+
+  /** After an action on a node; on one that hands over, both are compared next. */
+  #askAgain(node: string): void {
+    const { observer } = this.#options;
+    observer.trigger(node);
+    for (const { handover } of this.#view.partitions) {
+      if (handover?.from === node) observer.trigger(handover.to);
+    }
   }
 
   #reachable(decision: Decision): FenceTarget[] {
@@ -361,6 +377,10 @@ class RunningLeadership implements Leadership {
     }
     this.#confTrouble = trouble;
   }
+}
+
+function isHandedOver({ handover }: PartitionView): boolean {
+  return (handover ?? null) !== null;
 }
 
 function targetOf({ name: node, partition, host, port }: NodeView): FenceTarget[] {

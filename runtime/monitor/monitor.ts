@@ -104,8 +104,8 @@ export function startMonitor(options: MonitorOptions): Monitor {
 
 /** Several observations at the same time need only one round. */
 const LEAST_GAP_MS = 10;
-/** While a resharding switches, all clients wait for each step. */
-const LEAST_GAP_MS_SWITCHING = 1;
+/** While a resharding switches, or a master hands over: clients wait for each step. */
+const LEAST_GAP_MS_AWAITED = 1;
 
 class RunningMonitor implements Monitor {
   readonly #options: MonitorOptions;
@@ -162,8 +162,7 @@ class RunningMonitor implements Monitor {
     this.#loop = startPeriodicTask({
       clock: options.clock,
       restMs: (spentMs) => this.#config.settings.leaseMs / 5 - spentMs,
-      leastGapMs: () =>
-        isBeingSwitched(this.#leadership?.view().reshard) ? LEAST_GAP_MS_SWITCHING : LEAST_GAP_MS,
+      leastGapMs: () => (this.#isAwaited() ? LEAST_GAP_MS_AWAITED : LEAST_GAP_MS),
       run: () => this.#tick(),
       onError: (error) => {
         const why = error instanceof Error ? error.stack : String(error);
@@ -244,6 +243,11 @@ class RunningMonitor implements Monitor {
     }
     this.#leadership?.end();
     this.#observer.stop();
+  }
+
+  #isAwaited(): boolean {
+    const leadership = this.#leadership;
+    return isBeingSwitched(leadership?.view().reshard) || leadership?.isHandingOver() === true;
   }
 
   async #tick(): Promise<void> {

@@ -1,7 +1,7 @@
 // follow.ts: follows the newest chosen view for a router or a client, and reports whether it is confirmed.
 //
 //   every lease/5, and at once after a PUBLISH --> read all status nodes --> newest body known to be chosen
-//                                                                                |-- newer: fetch it, onChange
+//                                                                                |-- newer: take or fetch it, onChange
 //                                                                                '-- count its holders: confirmed?
 //
 // A view is confirmed while a majority of the status nodes has returned exactly its body within the lease. The age of a
@@ -38,7 +38,7 @@ export function followView(options: FollowOptions): ViewSource {
     const polled = statusNodeLink(node, as);
     const notified = statusNodeLink(node, as, async (link) => {
       await link.subscribe(registerKeys(cluster).channel, () => {
-        follower.pollAll();
+        follower.pollAll(true);
       });
       follower.pollAll();
     });
@@ -139,17 +139,27 @@ export class Follower {
     };
   }
 
-  pollAll(): void {
-    for (const node of this.#nodes) void this.#poll(node);
+  /** `isNews`: a new body was published. */
+  pollAll(isNews = false): void {
+    const withBody = isNews && this.#isAwaited();
+    for (const node of this.#nodes) void this.#poll(node, withBody);
   }
 
-  async #poll(node: FollowedNode): Promise<void> {
+  /** Clients wait for the next view: reading its body together with the state saves them a round. */
+  #isAwaited(): boolean {
+    const partitions = this.#followed?.view.partitions ?? [];
+    return partitions.some(
+      ({ master, handover }) => master === null || (handover ?? null) !== null,
+    );
+  }
+
+  async #poll(node: FollowedNode, withBody: boolean): Promise<void> {
     node.isDue = node.isAsked;
     if (node.isAsked || this.#isStopped) return;
     node.isAsked = true;
     const askedAtMs = this.#clock.nowMs();
     try {
-      node.state = await node.acceptor.read(false);
+      node.state = await node.acceptor.read(withBody);
       node.askedAtMs = askedAtMs;
       this.#weigh();
     } catch (error) {
@@ -157,7 +167,7 @@ export class Follower {
     } finally {
       node.isAsked = false;
     }
-    if (node.isDue) await this.#poll(node);
+    if (node.isDue) await this.#poll(node, this.#isAwaited());
   }
 
   #weigh(): void {
@@ -167,8 +177,23 @@ export class Follower {
     const isNews =
       newest !== null &&
       (this.#followed === undefined || compareViews(newest.value, this.#followed.view) > 0);
-    if (isNews) void this.#fetch(newest);
+    if (isNews && !this.#takeRead(newest)) void this.#fetch(newest);
     this.#notify(false);
+  }
+
+  /** False when no node's last reply has the body, or none that can be read. */
+  #takeRead({ bodyBallot }: Accepted): boolean {
+    const name = ballotText(bodyBallot);
+    for (const { acceptor, state } of this.#nodes) {
+      const body = state?.accepted?.value.body ?? null;
+      if (body === null || state === undefined || !holdsBody(state, bodyBallot)) continue;
+      if (this.#unreadable.has(`${name} ${acceptor.name}`)) continue;
+      const view = this.#readable(body, acceptor.name, name);
+      if (view === undefined) continue;
+      this.#take(bodyBallot, view);
+      return true;
+    }
+    return false;
   }
 
   /** Fetches the body from the first holder that still has it. If none has it, the next poll finds a newer one. */

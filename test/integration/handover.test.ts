@@ -5,7 +5,14 @@ import type { FaultCluster } from "../support/fault-cluster.ts";
 import { onePartition, startedCluster, startedWriter } from "../support/one-partition.ts";
 import { runTool, type ToolRan } from "../support/run-tool.ts";
 
-const CONF = onePartition({ dataNodes: 3, monitors: 3 }, "cluster handover");
+// On a busy machine a node answers late, and an alpha loses its lease: neither may look like a fault of a handover.
+const CONF = onePartition(
+  { dataNodes: 3, monitors: 3 },
+  "cluster handover",
+  "lease 2s",
+  "down-after 3s",
+  "hold-for 1m",
+);
 
 const failover = (cluster: FaultCluster, ...args: string[]): Promise<ToolRan> =>
   runTool("runtime", "twine-failover", cluster.config.file, ...args);
@@ -82,7 +89,7 @@ describe("twine-failover NODE", () => {
     expect(writer.errors.filter((error) => !error.startsWith("UNCERTAIN"))).toEqual([]);
   });
 
-  test("the alpha dies in the middle: its successor ends what it began, and every write is there", async () => {
+  test("the alpha dies in the middle: its successor ends what it began or takes it back, and every write is there", async () => {
     const cluster = await startedCluster(CONF);
     const writer = await startedWriter(cluster);
     const asked = failover(cluster, "a2");
@@ -96,8 +103,18 @@ describe("twine-failover NODE", () => {
     );
     const view = await Promise.race([begun, failed]);
     await cluster.kill(view.alpha);
-    expect((await asked).code).toBe(0);
-    await cluster.viewWhere("a2 serves", ({ partitions }) => partitions[0]?.master === "a2");
+    const ran = await asked;
+    const after = await cluster.viewWhere("a successor, and the handover is over", (later) => {
+      const [partition] = later.partitions;
+      const isOver = (partition?.handover ?? null) === null && partition?.master !== null;
+      return later.alpha !== view.alpha && isOver;
+    });
+    const master = after.partitions[0]?.master;
+    // A successor that comes late takes it back, and says so; one that comes very late finds nobody who still asks.
+    if (ran.code === 0) expect(master).toBe("a2");
+    else if (ran.err.includes("was taken back")) expect(master).toBe("a1");
+    else expect(ran.err).toContain("no alpha answered within");
+    expect(await cluster.ask(master ?? "", "SET", "after", "1")).toBe("OK");
     expect(await writer.stop()).toEqual([]);
     expect(writer.errors).toEqual([]);
   });

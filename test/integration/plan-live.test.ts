@@ -1,8 +1,9 @@
 // plan-live.test.ts: twine-plan --live beside a cluster of real processes: exit 0 while they run as the file says, 3 and one
 // line for each thing that does not.
-import { appendFile, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { LiveDifference } from "../../infra/plan/diff-live.ts";
 import type { Change } from "../../infra/plan/diff-nodes.ts";
 import { canonicalConf } from "../../runtime/core/conf/digest.ts";
@@ -102,6 +103,16 @@ describe.skipIf(isMissing("redis-server"))("twine-plan --live", () => {
     const { live } = await reportOf(cluster.config.file);
     expect(live[0]).toMatchObject({ kind: "view", subject: "status nodes" });
     expect(live.filter(({ kind }) => kind === "missing")).toHaveLength(cluster.config.nodes.length);
+  });
+
+  test("--diff with a copy of the file under another name: nothing differs", async () => {
+    const file = join(ROOT, "twine.conf");
+    const folder = await mkdtemp(join(tmpdir(), "twine-plan-"));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const copy = join(folder, "old.conf");
+    await copyFile(file, copy);
+    const ran = await runTool("infra", "twine-plan", file, "--diff", copy);
+    expect(ran).toMatchObject({ code: 0, out: "nothing differs\n" });
   });
 
   test("with --diff as well it is wrong usage", async () => {

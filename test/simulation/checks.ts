@@ -140,6 +140,7 @@ export class Checks implements DataNodeWatch {
 
   #promoted(node: DataNode, epoch: number): void {
     const { partition, name } = node;
+    this.#handedTo(node);
     const choice = this.#choiceOf(node, epoch);
     if (choice === undefined) {
       this.violate(`${name} was promoted, and no chosen view of epoch ${epoch} names it`);
@@ -155,6 +156,15 @@ export class Checks implements DataNodeWatch {
     if (master === name || promoting === name) this.#takesOver(partition, name);
   }
 
+  /** While a chosen view hands over to a node, nobody serves at the old master any more when the node is promoted. */
+  #handedTo({ partition, name }: DataNode): void {
+    const handover = this.register.view?.partitions[partition]?.handover ?? null;
+    const old = this.#options.dataNodes.find((node) => node.name === handover?.from);
+    if (handover?.to === name && old?.replication.isMaster === true) {
+      this.violate(`${name} was promoted while ${old.name}, which hands over to it, is master`);
+    }
+  }
+
   #takesOver(partition: number, node: string): void {
     const list = (this.#promotions[partition] ??= []);
     if (list.at(-1)?.node !== node) list.push({ node, atMs: this.#options.nowMs() });
@@ -164,8 +174,9 @@ export class Checks implements DataNodeWatch {
   #choiceOf(node: DataNode, epoch: number): string | undefined {
     let found: View | undefined;
     for (const view of this.register.chosenViews()) {
-      const { promoting = null } = view.partitions[node.partition] ?? {};
-      if (view.epoch === epoch && promoting === node.name) found = view;
+      const { promoting = null, handover = null } = view.partitions[node.partition] ?? {};
+      const isNamed = promoting === node.name || handover?.to === node.name;
+      if (view.epoch === epoch && isNamed) found = view;
     }
     return found === undefined
       ? undefined

@@ -102,6 +102,7 @@ function plannedAction(
       return { ...target, ...step };
     case "unpause":
     case "step-down":
+    case "promote":
       return { ...target, kind: step.kind };
     default:
       return step satisfies never;

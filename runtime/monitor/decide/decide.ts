@@ -13,7 +13,7 @@ import { adoptConf, type ConfDecision } from "./views/adopt-conf.ts";
 import { dataNodesByPartition } from "./by-partition.ts";
 import { decideCut, type CutDecision, type CutOutcome } from "./cut.ts";
 import { decideDataNodes } from "./nodes/data-nodes.ts";
-import type { HandoverStep } from "./handover/handover.ts";
+import { isAwaited, type HandoverStep } from "./handover/handover.ts";
 import { drainingOf } from "./failover/failover.ts";
 import type { SyncMarks } from "./nodes/in-sync.ts";
 import type { Observations } from "./nodes/observations.ts";
@@ -87,6 +87,8 @@ export interface Decision {
   readonly conf: ConfDecision;
   /** Replicas that still read the rest of a dead master's stream. */
   readonly draining: ReadonlySet<string>;
+  /** Nodes that may be promoted under the view's handover. */
+  readonly takingOver: ReadonlySet<string>;
   /** Unless it is "none", nothing was decided. */
   readonly doubt: SelfDoubt;
 }
@@ -116,6 +118,7 @@ export function decide(given: DecideInput): Decision {
       answers: [],
       conf: { kind: "same" },
       draining: NOBODY,
+      takingOver: NOBODY,
       doubt,
     };
   }
@@ -151,6 +154,7 @@ export function decide(given: DecideInput): Decision {
     answers: [restore, reshard, follow, cut, requests, planned].flatMap(({ answers }) => answers),
     conf: conf.kind === "retiring" ? { ...conf, why: planned.why } : conf,
     draining: parts.draining,
+    takingOver: planned.takingOver,
     doubt,
   };
 }
@@ -220,6 +224,7 @@ function frozen(
     answers: [...frozenBy.answers, ...answers],
     conf: { kind: "same" },
     draining: NOBODY,
+    takingOver: NOBODY,
     doubt: { kind: "none" },
   };
 }
@@ -280,6 +285,10 @@ function decidePartitions(
     const step = steps.get(before.index);
     const partition = step?.partition ?? before;
     const nodes = byPartition.get(partition.index) ?? [];
+    if (isAwaited(before, step)) {
+      for (const node of nodes) decidedNodes.set(node.name, node);
+      return withRoles(partition, nodes);
+    }
     // A new alpha has not asked every node yet. A node that was not asked must not look like an outage.
     const isNews = ledForMs < downAfterMs && partition.master === null;
     const isUnseen = nodes.some(({ name }) => nodeHealth.get(name)?.kind === "unknown");

@@ -79,14 +79,19 @@ function step(changes: Situation) {
 }
 
 /** What is done at the master in that situation, under the view of a handover. */
-function doneAtMaster(changes: Situation): string {
+const doneAtMaster = (changes: Situation): string => doneAt("a1", changes);
+
+function doneAt(name: string, changes: Situation): string {
   const { handover = PAUSE, pauses = new Map(), nowMs = 100 } = changes;
   const nodeHealth = healthIn(changes);
-  const health = nodeHealth.get("a1");
-  const [node] = NODES;
+  const health = nodeHealth.get(name);
+  const node = NODES.find((each) => each.name === name);
   if (node === undefined || health?.kind !== "up") return "nothing";
   const partition = { ...PARTITION, ...changes.partition, handover };
-  const memory = { pauses, nowMs, attemptMs: 2000 };
+  const decided = step({ handover, ...changes });
+  const promotes = decided.kind === "under-way" ? decided.promotes : undefined;
+  const takingOver = new Set(promotes === undefined ? [] : [promotes]);
+  const memory = { pauses, nowMs, attemptMs: 2000, takingOver };
   const input = { node, health, partition, nodeHealth, dataNodes: NODES, memory };
   return plannedStep(input)?.kind ?? "nothing";
 }
@@ -183,15 +188,53 @@ describe.each([
     expect(decided.partition).toMatchObject({ master: "a1", handover });
   });
 
-  test("the replica is promoted when it has everything that the old master has", () => {
+  test("the replica is promoted when it has everything that the old master has, without another view", () => {
     const decided = step({ handover, a1: up(DETACHED) });
-    expect(decided.kind).toBe("under-way");
+    expect(decided).toMatchObject({ kind: "under-way", promotes: "a2" });
+    expect(decided.partition).toMatchObject({ master: "a1", handover });
+    expect(doneAt("a2", { handover, a1: up(DETACHED) })).toBe("promote");
+    expect(doneAt("a2", { handover })).toBe("nothing");
+  });
+
+  const taken = { replicationId: "h2", replicationId2: "h1", secondOffset: 51, offset: 50 };
+
+  test("once promoted it is left alone, and the next view names it, for an alpha that has not promoted it too", () => {
+    const promoted = { handover, a1: up(DETACHED), a2: up(masterInfo(taken)) };
+    expect(doneAt("a2", promoted)).toBe("leave");
+    const decided = step(promoted);
+    expect(decided).toMatchObject({ kind: "usual", failed: "" });
     expect(decided.partition).toMatchObject({
-      master: null,
-      lastMaster: "a1",
-      promoting: "a2",
-      handover: null,
+      ...{ master: null, lastMaster: "a1", promoting: "a2", handover: null },
     });
+  });
+
+  test.each([
+    ["it misses a write", { ...taken, secondOffset: 50 }, "a2 no longer follows a1"],
+    ["it has other data", { ...taken, replicationId2: "h0" }, "a2 no longer follows a1"],
+    ["it has restarted", { ...taken, runId: "other" }, "a2 restarted"],
+  ])(
+    "a master in its place is not the new one when %s: the old master serves again",
+    (_, info, failed) => {
+      const decided = step({ handover, a1: up(DETACHED), a2: up(masterInfo(info)) });
+      expect(decided).toMatchObject({ kind: "usual", failed });
+      expect(decided.partition).toMatchObject({ promoting: "a1", handover: null });
+    },
+  );
+
+  test("somebody makes it master while the old master serves: the old one goes on", () => {
+    const decided = step({ handover, a2: up(masterInfo(taken)) });
+    expect(decided).toMatchObject({ kind: "usual", failed: "a2 no longer follows a1" });
+    expect(decided.partition).toMatchObject({ master: "a1", handover: null });
+  });
+
+  test("a new master counts only when both have answered after the last action on them", () => {
+    const a2 = up(masterInfo(taken));
+    for (const stale of [["a1"], ["a2"]]) {
+      const decided = step({ handover, a1: up(DETACHED), a2, stale });
+      expect(decided.partition).toMatchObject({ master: "a1", handover });
+    }
+    const unknown = step({ handover, a1: { kind: "suspect" }, a2, nowMs: 9000 });
+    expect(unknown.partition).toMatchObject({ master: "a1", handover });
   });
 
   test("a replica of Redis 6.2, whose offset is discarded at the step down, is compared by the end of its history and its keys", () => {
@@ -209,6 +252,7 @@ describe.each([
     for (const stale of [["a1"], ["a2"]]) {
       const decided = step({ handover, a1: up(DETACHED), stale });
       expect(decided.partition).toMatchObject({ master: "a1", handover });
+      expect(doneAt("a2", { handover, a1: up(DETACHED), stale })).toBe("nothing");
     }
   });
 

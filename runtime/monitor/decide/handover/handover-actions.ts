@@ -17,6 +17,8 @@ export interface ActionMemory {
   readonly attemptMs: number;
   /** Replicas that must not be detached yet (failover.ts); absent: none. */
   readonly draining?: ReadonlySet<string>;
+  /** Nodes to which a handover under way may give the place of master now (handover.ts); absent: none. */
+  readonly takingOver?: ReadonlySet<string>;
   /** Absent: RULES. */
   readonly rules?: Rules | undefined;
 }
@@ -24,7 +26,7 @@ export interface ActionMemory {
 /** The step for a node; leave: do nothing, and no other rule applies. */
 export type PlannedStep =
   | { readonly kind: "pause"; readonly forMs: number; readonly waitersFirst: boolean }
-  | { readonly kind: "unpause" | "step-down" | "rescue" | "leave" };
+  | { readonly kind: "unpause" | "step-down" | "promote" | "rescue" | "leave" };
 
 export interface PlannedStepInput {
   readonly node: NodeView;
@@ -37,7 +39,8 @@ export interface PlannedStepInput {
 }
 
 /**
- * 1. The master that hands over: pause its writes, then detach it.
+ * 1. The master that hands over: pause its writes, then detach it. The node that takes over: promote it when it may be; as
+ *    master it is left alone, because the next view decides about it.
  * 2. A master that this alpha has paused for a handover that is over: unpause.
  * 3. A node that reports master although the partition has another one: rogue.ts. While the partition has no master it is
  *    detached as usual, and this alpha's pause ends with that.
@@ -54,6 +57,10 @@ export function plannedStep(input: PlannedStepInput): PlannedStep | undefined {
   const pause = pauses.get(node.name);
   const handover = partition.handover ?? null;
   if (handover?.from === node.name) return handoverStep(input, handover);
+  if (handover?.to === node.name) {
+    if (info.role === "master") return { kind: "leave" };
+    if (memory.takingOver?.has(node.name) === true) return { kind: "promote" };
+  }
   const { master } = partition;
   const isMaster = master === node.name;
   if (isMaster) return isPausedAt(pause, nowMs) ? { kind: "unpause" } : undefined;

@@ -1,13 +1,14 @@
 // handover.ts: a planned change of master, step by step. Pure.
 //
 //   wish --a replica in sync answers--> paused --`to` has all data--> stepped down --the master reports replica, and
-//                                         |                            |       `to` has all its data--> promoting
+//                                         |                            |       `to` has all its data--> `to` is promoted
 //                                         | timeout, or `to` or the    | the same
 //                                         v master was lost            v
 //                                       undone: unpause              undone: the old master is promoted
 //
-// The view does not record that the master steps down: clients wait meanwhile, and a majority of the status nodes would have
-// to store it first. An alpha that takes over reads it from the master itself: a detached node has stepped down.
+// The view records neither that the master steps down nor that `to` is promoted: clients wait meanwhile, and a majority of the
+// status nodes would have to store it first. An alpha that takes over reads both from the nodes: a detached node has stepped
+// down, and a `to` that is master with all data of a detached node was promoted.
 //
 // Invariant: `to` is promoted only after the old master reported that it is detached, and when `to` has every byte of the
 // old master's stream. So no acknowledged write is lost, however long the pause lasted. The pause only shortens the time
@@ -21,6 +22,7 @@ import { without } from "../../../core/without.ts";
 import { isFollowing } from "../nodes/data-nodes.ts";
 import { isDetached } from "../nodes/info.ts";
 import { isPausedAt, type Pause } from "../pauses.ts";
+import { RULES } from "../rules.ts";
 import type { NodeHealth } from "../nodes/node-health.ts";
 
 export interface HandoverInput {
@@ -41,14 +43,23 @@ export interface HandoverInput {
 export type HandoverStep =
   /** No handover is under way (any more): the usual rules decide about `partition`. */
   | { readonly kind: "usual"; readonly partition: PartitionView; readonly failed: string }
-  /** A handover is under way: `partition` is the next view. */
-  | { readonly kind: "under-way"; readonly partition: PartitionView };
+  /** A handover is under way: `partition` is the next view. `promotes`: the node that may be promoted under it now. */
+  | { readonly kind: "under-way"; readonly partition: PartitionView; readonly promotes?: string };
 
 type Up = Extract<NodeHealth, { kind: "up" }>;
 
 /** The time limit of one attempt. A pause lasts twice as long, so it delays requests by at most half of holdForMs. */
 export function attemptMsOf(settings: { downAfterMs: number; holdForMs: number }): number {
   return Math.min(2 * settings.downAfterMs, settings.holdForMs / 4);
+}
+
+/**
+ * A handover is under way, and stays so. What its nodes report meanwhile (a master that steps down, replicas without a master)
+ * is recorded after it: every view costs a round of the status nodes, for which the clients would wait too.
+ */
+export function isAwaited(before: PartitionView, step: HandoverStep | undefined): boolean {
+  const isNew = (before.handover ?? null) === null;
+  return !isNew && step?.kind === "under-way" && (step.partition.handover ?? null) !== null;
 }
 
 /** The next step of one partition's handover. `failed`: why a handover ended without success, else empty. */
@@ -66,9 +77,10 @@ export function decideHandover(input: HandoverInput): HandoverStep {
 /**
  * 1. The view's master is not the node that hands over: another decision replaced it; cancel.
  * 2. The master is down or has restarted: the rules of a lost master decide.
- * 3. `to` can't become master any more, or the time is over: undo the handover.
- * 4. The last INFO of either may be outdated, or it was not asked yet: wait.
- * 5. Continue with the phase.
+ * 3. `to` was promoted: the next view names it master.
+ * 4. `to` can't become master any more, or the time is over: undo the handover.
+ * 5. The last INFO of either may be outdated, or it was not asked yet: wait.
+ * 6. Continue with the phase.
  */
 function goOn(input: HandoverInput, handover: Handover): HandoverStep {
   const { partition, nodeHealth, nowMs, sinceMs, attemptMs } = input;
@@ -77,14 +89,21 @@ function goOn(input: HandoverInput, handover: Handover): HandoverStep {
   const master = nodeHealth.get(from) ?? { kind: "unknown" };
   if (isLost(master, partition)) return usual(over(partition), `${from} died or restarted`);
   const target = input.nodes.find(({ name }) => name === to);
+  const isStale = input.stale.has(from) || input.stale.has(to);
+  const follower = nodeHealth.get(to);
+  if (isPromoted(follower, target)) {
+    // The old master's own state decides: until it is known, nothing can be said about `to`.
+    if (isStale || master.kind !== "up") return underWay(partition, handover);
+    if (hasTakenOver(follower, master, partition))
+      return usual(handedOver(partition, handover), "");
+  }
   const unfit = target === undefined ? `${to} left the cluster` : unfitness(target, input);
   if (unfit !== undefined) return cancel(input, handover, master, unfit);
   if (nowMs - sinceMs > attemptMs) {
     const why = `${to} did not reach what ${from} has within ${Math.round(attemptMs)} ms`;
     return cancel(input, handover, master, why);
   }
-  const follower = nodeHealth.get(to);
-  if (input.stale.has(from) || input.stale.has(to)) return underWay(partition, handover);
+  if (isStale) return underWay(partition, handover);
   if (master.kind !== "up" || follower?.kind !== "up") return underWay(partition, handover);
   if (master.info.role === "master") return underWay(partition, handover);
   if (!isDetached(master.info)) {
@@ -149,10 +168,28 @@ function afterStepDown(
   master: Up,
   target: Up,
 ): HandoverStep {
+  if (target.info.offset >= master.info.offset) {
+    return { ...underWay(partition, handover), promotes: handover.to };
+  }
   if (!hasReached(target.info, master.info)) return underWay(partition, handover);
-  const { from, to } = handover;
-  const handedOver = without(withoutMaster(partition, from), "handsBack");
-  return { kind: "under-way", partition: { ...handedOver, promoting: to } };
+  return { kind: "under-way", partition: handedOver(partition, handover) };
+}
+
+/** The process that was to take over is master. */
+function isPromoted(health: NodeHealth | undefined, node: NodeView | undefined): health is Up {
+  if (health?.kind !== "up" || health.info.role !== "master") return false;
+  return node !== undefined && (node.runId === null || node.runId === health.info.runId);
+}
+
+/** The old master has stepped down, and the new one has all its data by the history that it followed before. */
+function hasTakenOver(target: Up, master: Up, { replicationId }: PartitionView): boolean {
+  if (!isDetached(master.info)) return false;
+  const offset = RULES.offsetOn(replicationId, target.info);
+  return offset !== undefined && offset >= master.info.offset;
+}
+
+function handedOver(partition: PartitionView, { from, to }: Handover): PartitionView {
+  return { ...without(withoutMaster(partition, from), "handsBack"), promoting: to };
 }
 
 /**
@@ -188,7 +225,10 @@ function usual(partition: PartitionView, failed: string): HandoverStep {
   return { kind: "usual", partition, failed };
 }
 
-function underWay(partition: PartitionView, handover: Handover): HandoverStep {
+function underWay(
+  partition: PartitionView,
+  handover: Handover,
+): HandoverStep & { readonly kind: "under-way" } {
   const known = partition.handover ?? null;
   const isSame =
     known?.from === handover.from && known.to === handover.to && known.phase === handover.phase;

@@ -49,6 +49,8 @@ export interface PlannedInput {
 export interface Planned {
   /** By partition: the partition for the usual rules, or its next view while a handover is under way. */
   readonly steps: ReadonlyMap<number, HandoverStep>;
+  /** Names of nodes that may be promoted under the view's handover. */
+  readonly takingOver: ReadonlySet<string>;
   /** Names of data nodes that leave the view now. */
   readonly gone: ReadonlySet<string>;
   readonly answers: readonly Request[];
@@ -65,6 +67,7 @@ export function decidePlanned(input: PlannedInput): Planned {
   const wishInput = { view, nodeHealth, nowMs, freshMs: settings.downAfterMs / 2 };
   const asked = decideHandoverRequests(requests, wishInput);
   const steps = new Map<number, HandoverStep>();
+  const takingOver = new Set<string>();
   const failed = new Map<number, string>();
   const handovers = new Map<number, { names: string; sinceMs: number }>();
   const gone = new Set<string>();
@@ -102,6 +105,7 @@ export function decidePlanned(input: PlannedInput): Planned {
       attemptMs: attemptMsOf(settings),
     });
     steps.set(partition.index, step);
+    if (step.kind === "under-way" && step.promotes !== undefined) takingOver.add(step.promotes);
     if (step.kind === "usual" && step.failed !== "") {
       failed.set(partition.index, step.failed);
       failures.set(partition.index, nowMs);
@@ -112,6 +116,7 @@ export function decidePlanned(input: PlannedInput): Planned {
   const refused = refusedAfterFailure(requests, view, failed);
   return {
     steps,
+    takingOver,
     gone,
     answers: [...asked.answers, ...refused],
     why: reasons.join("; "),
