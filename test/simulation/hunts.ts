@@ -75,13 +75,18 @@ export const HUNTS: Readonly<Record<Mistake, Hunt>> = {
     },
     [1, 4],
   ),
-  "lease-unchecked": hunt(["new-alpha-sleeps"], STALE_ACT, {
-    weather: { leastMs: 0.5, spreadMs: 1, slowOneIn: 0, lostOneIn: 0, repeatedOneIn: 0 },
-    fsyncMs: 20,
-    leaseMs: 300,
-    downAfterMs: 300,
-    faultEveryMs: 500,
-  }),
+  "lease-unchecked": hunt(
+    ["new-alpha-sleeps"],
+    STALE_ACT,
+    {
+      weather: { leastMs: 0.5, spreadMs: 1, slowOneIn: 0, lostOneIn: 0, repeatedOneIn: 0 },
+      fsyncMs: 20,
+      leaseMs: 300,
+      downAfterMs: 300,
+      faultEveryMs: 500,
+    },
+    [1, 5],
+  ),
   "any-run-counts": hunt(["witness-restart"], LOST, {
     ...BRISK,
     persistence: "rdb",
