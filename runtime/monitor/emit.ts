@@ -10,7 +10,8 @@ export const EVENTS = {
   "-alpha": "this monitor no longer leads; `why` says what ended it",
   "+view": "a changed view was chosen",
   "+state": "the cluster's state changed",
-  "+promote": "the view names the node that is about to become master of the partition; not in a handover",
+  "+promote":
+    "the view names the node that is about to become master of the partition; not in a handover",
   "+master": "the view names this master of the partition: it serves",
   "-master": "the partition's master no longer serves",
   "+failover": "the partition's master was lost; a new one is chosen",
