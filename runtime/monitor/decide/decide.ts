@@ -318,14 +318,9 @@ function decidePartitions(
       draining.add(name);
     }
     const { wallTime } = input;
-    const promotingBefore = before.promoting ?? null;
     const roles = decideDataNodes({
-      partition: decided,
-      promotingBefore,
-      nodes,
-      nodeHealth,
-      marks,
-      wallTime,
+      ...{ partition: decided, nodes, nodeHealth, marks, wallTime },
+      promotingBefore: before.promoting ?? null,
       observations: input.observed.data,
       dataNodes,
       downAfterMs,
