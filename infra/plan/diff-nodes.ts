@@ -151,7 +151,7 @@ function lastCopy(
   }
   return {
     why: `no other node of partition ${partition} stays where it is, and the data of ${name} does not move along`,
-    remedy: `first add another node of partition ${partition} and wait until it is in sync; then make this change`,
+    remedy: `first add a node of partition ${partition} and keep the old ones; when the state is OK, remove those`,
   };
 }
 

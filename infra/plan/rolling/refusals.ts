@@ -35,41 +35,68 @@ export interface NodeVersions {
 
 /** In the order: settings, nodes, partitions, versions. */
 export function refusalsOf(judged: ChangeToJudge): Refusal[] {
-  const { before, after } = judged;
+  const { before, after, changes } = judged;
+  const lastCopies = groupBy(changes.filter(isLastCopy), ({ partition = -1 }) => partition);
   return [
-    ...judged.changes.flatMap(refusedChange),
+    ...changes.filter((change) => !isLastCopy(change)).flatMap(refusedChange),
+    ...[...lastCopies].flatMap(([partition, leaving]) => leavingLast(after, partition, leaving)),
     ...(before === undefined
       ? []
-      : [...movesTogether(before, after), ...statusNodes(before, after)]),
+      : [...movesTogether(before, after, lastCopies), ...statusNodes(before, after)]),
     ...restartsWithoutOthers(after, judged.nodes),
     ...downgrades(judged.versions),
   ];
 }
 
-function refusedChange({ kind, partition, text, danger }: Change): Refusal[] {
+function refusedChange({ text, danger }: Change): Refusal[] {
   if (danger === undefined) return [];
-  const problem = { code: "CHANGE_REFUSED", message: `${text}: ${danger.why}` };
+  const { why, remedy } = danger;
+  return [{ problem: { code: "CHANGE_REFUSED", message: `${text}: ${why}`, remedy } }];
+}
+
+function isLastCopy({ kind, partition, danger }: Change): boolean {
+  return (
+    danger !== undefined && partition !== undefined && (kind === "removed" || kind === "moved")
+  );
+}
+
+/** One refusal for all nodes of a partition of which none stays. A partition that is gone is refused with the changed
+    `partitions`. */
+function leavingLast(
+  after: ClusterConfig,
+  partition: number,
+  leaving: readonly Change[],
+): Refusal[] {
+  if (!nodesOf(after, "data").some((node) => node.partition === partition)) return [];
+  const names = leaving.map(({ subject }) => subject).join(", ");
+  const leave = leaving.length === 1 ? "leaves its place" : "leave their places";
+  const problem = {
+    code: "CHANGE_REFUSED",
+    message: `${names} of partition ${partition} ${leave}, and no other node with its data stays`,
+    remedy: leaving[0]?.danger?.remedy ?? "",
+  };
   // The alpha itself waits for a copy: the remaining risk is that the old node fails before.
-  const isLastCopy = partition !== undefined && (kind === "removed" || kind === "moved");
-  if (!isLastCopy) return [{ problem: { ...problem, remedy: danger.remedy } }];
   const lost = `every key of partition ${partition}, when its old nodes fail before a new one is in sync`;
-  return [{ problem: { ...problem, remedy: danger.remedy }, lost }];
+  return [{ problem, lost }];
 }
 
 /** Nodes that keep their names and move to another address are down until they have copied the data again. */
-function movesTogether(before: ClusterConfig, after: ClusterConfig): Refusal[] {
+function movesTogether(
+  before: ClusterConfig,
+  after: ClusterConfig,
+  refused: ReadonlyMap<number, unknown>,
+): Refusal[] {
   const now = new Map(nodesOf(after, "data").map((node) => [node.name, node]));
   const moved = nodesOf(before, "data").filter((node) => isElsewhere(node, now.get(node.name)));
   return [...groupBy(moved, ({ partition }) => partition)].flatMap(([partition, nodes]) => {
-    if (nodes.length < 2) return [];
+    if (nodes.length < 2 || refused.has(partition)) return [];
     const names = nodes.map(({ name }) => name).join(", ");
     return [
       {
         problem: {
           code: "MOVES_TOGETHER",
           message: `${names} of partition ${partition} move in one edit: all of them are away at once, until they are copied anew`,
-          remedy:
-            "move one of them, wait for OK, then the next; or give them new names: then the new nodes are in sync before the old ones leave",
+          remedy: "move one of them, run twine-apply and wait for OK, then the next",
         },
         lost: `every key of partition ${partition}, when the nodes that stay fail before that`,
       },

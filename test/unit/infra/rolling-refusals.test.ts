@@ -22,8 +22,11 @@ function conf(...lines: readonly string[]): ClusterConfig {
   return configOf(lines.join("\n"));
 }
 
-function refusals(after: ClusterConfig, nodes: readonly RollingNode[] = []): Refusal[] {
-  const before = conf(...NODES);
+function refusals(
+  after: ClusterConfig,
+  nodes: readonly RollingNode[] = [],
+  before = conf(...NODES),
+): Refusal[] {
   const planned = (config: ClusterConfig) => ({
     config,
     plan: planCluster(config, { confPath: "/srv/twine.conf", hasPassword: true }),
@@ -89,11 +92,34 @@ describe("what is refused", () => {
         .replace(/(a\d=data 0 h\d) 6001/g, "$1 6002")
         .replace("h1 6002", "h4 6002"),
     );
-    const found = refusals(moved);
-    expect(codes(found)).toContain("MOVES_TOGETHER");
-    expect(found.find(({ problem }) => problem.code === "MOVES_TOGETHER")?.lost).toContain(
-      "every key of partition 0",
-    );
+    const [found, ...others] = refusals(moved);
+    expect(found?.problem.code).toBe("MOVES_TOGETHER");
+    expect(found?.lost).toContain("every key of partition 0");
+    expect(others).toEqual([]);
+  });
+
+  test("a partition of which no node stays is one refusal, however many leave, and its remedy is not refused", () => {
+    const old = NODES.slice(0, 3);
+    const fresh = old.map((line) => line.replace("a", "b").replace("6001", "7001"));
+    const [found, ...others] = refusals(conf(...fresh, ...NODES.slice(3)));
+    expect(found?.problem).toMatchObject({
+      code: "CHANGE_REFUSED",
+      message:
+        "a1, a2, a3 of partition 0 leave their places, and no other node with its data stays",
+    });
+    expect(found?.lost).toContain("every key of partition 0");
+    expect(others).toEqual([]);
+    expect(refusals(conf(...NODES, ...fresh))).toEqual([]);
+    const elsewhere = refusals(configOf(NODES.join("\n").replace(/(a\d=data 0) h/g, "$1 i")));
+    expect(codes(elsewhere)).toEqual(["CHANGE_REFUSED"]);
+  });
+
+  test("fewer partitions: what it says is that keys change partition, not what each node does", () => {
+    const two = [...NODES, "b1=data 1 h1 6002 0", "b2=data 1 h2 6002 0", "partitions 2"];
+    const found = refusals(conf(...NODES, "partitions 1"), [], conf(...two));
+    expect(found.map(({ problem }) => problem.message)).toEqual([
+      expect.stringContaining("partitions: 2 -> 1: keys change partition"),
+    ]);
   });
 
   test("two status nodes at once; one of them is fine", () => {
