@@ -78,17 +78,38 @@ function encodeAll(commands: readonly Words[]): Buffer {
   let bytesMax = 0;
   for (const words of commands) {
     bytesMax += ARG_OVERHEAD_BYTES;
-    for (const word of words) bytesMax += ARG_OVERHEAD_BYTES + Buffer.byteLength(word);
+    for (const word of words) {
+      bytesMax += ARG_OVERHEAD_BYTES;
+      bytesMax += typeof word === "string" ? Buffer.byteLength(word) : word.length;
+    }
   }
   const bytes = Buffer.allocUnsafe(bytesMax);
   let at = 0;
   for (const words of commands) {
-    at += bytes.write(`*${words.length}\r\n`, at, "latin1");
+    at = writeLength(bytes, STAR, words.length, at);
     for (const word of words) {
-      at += bytes.write(`$${Buffer.byteLength(word)}\r\n`, at, "latin1");
+      const length = typeof word === "string" ? Buffer.byteLength(word) : word.length;
+      at = writeLength(bytes, DOLLAR, length, at);
       at += typeof word === "string" ? bytes.write(word, at) : word.copy(bytes, at);
-      at += bytes.write("\r\n", at, "latin1");
+      bytes[at++] = CR;
+      bytes[at++] = LF;
     }
   }
   return bytes.subarray(0, at);
+}
+
+const [STAR, DOLLAR, CR, LF, ZERO] = [42, 36, 13, 10, 48];
+
+/** Most lengths have one or two digits: a string for each would take longer. */
+function writeLength(bytes: Buffer, mark: number, length: number, start: number): number {
+  let at = start;
+  bytes[at++] = mark;
+  if (length < 10) bytes[at++] = ZERO + length;
+  else if (length < 100) {
+    bytes[at++] = ZERO + Math.floor(length / 10);
+    bytes[at++] = ZERO + (length % 10);
+  } else at += bytes.write(String(length), at, "latin1");
+  bytes[at++] = CR;
+  bytes[at++] = LF;
+  return at;
 }

@@ -19,6 +19,7 @@ import { ExpiringKeys } from "../expiring-keys.ts";
 import { MoveSource } from "../move-source.ts";
 import { Spool } from "../spool.ts";
 import type { MoveTarget } from "../target.ts";
+import { Convergence } from "./convergence.ts";
 import type { NodePorts } from "./node-group.ts";
 
 export interface CopyingOptions extends NodePorts {
@@ -71,8 +72,6 @@ const SOURCES_AT_ONCE = 2;
 const SILENCE_MS_MAX = 60_000;
 /** As Redis's default limit of a value. */
 const VALUE_BYTES_MAX = 512 * 1024 * 1024;
-/** What is written in this time is copied in less, so the pause of the masters is short. */
-const ROUND_MS_MAX = 250;
 const REST_MS = 20;
 /** The reader of a feed learns of a failover after the alpha. */
 const SAME_HISTORY_WITHIN_MS = 3_000;
@@ -166,9 +165,10 @@ export class Copying {
     );
   }
 
-  /** Until a round over all feeds takes only a moment. */
+  /** Until a round over all feeds takes only a moment. Throws RESHARD_BEHIND. */
   async follow(): Promise<void> {
     const { clock, signal, requireGoing } = this.#options;
+    const convergence = new Convergence(clock.nowMs());
     for (;;) {
       signal.throwIfAborted();
       requireGoing();
@@ -178,7 +178,10 @@ export class Copying {
         Math.max(0, goal - (this.#copied[at]?.source.offset ?? goal)),
       );
       await Promise.all(this.#copied.map(({ source }, at) => source.drainTo(goals[at] ?? 0)));
-      if (clock.nowMs() - beganMs < ROUND_MS_MAX) return;
+      const nowMs = clock.nowMs();
+      const state = convergence.after(nowMs - beganMs, nowMs);
+      if (state === "close") return;
+      if (state === "hopeless") throw behind(this.progress.lagBytes);
       await clock.delay(REST_MS);
     }
   }
@@ -320,6 +323,14 @@ function noSource(partition: number): TwineError {
     code: "RESHARD_NO_SOURCE",
     message: `partition ${partition} has no master`,
     remedy: "see twine-status, and try again when it has one",
+  });
+}
+
+function behind(lagBytes: number): TwineError {
+  return new TwineError({
+    code: "RESHARD_BEHIND",
+    message: `clients write faster than this process copies: for minutes it has been about ${lagBytes} bytes behind`,
+    remedy: "nothing was changed; run the command when less is written, or on a faster host",
   });
 }
 

@@ -69,7 +69,7 @@ export interface ReshardReport extends CopyProgress {
   readonly longestHoldMs: number | null;
   /** What was compared before the switch; null: nothing was. */
   readonly verified: Pick<Verified, "sourceKeys" | "targetKeys" | "passes"> | null;
-  /** From the alpha's answer that it pauses until its answer that the new partitions serve. */
+  /** From the alpha's answer that it pauses until the view in which the new partitions serve. */
   readonly heldMs: number;
   /** null: not known, because the alpha's last answer did not come. */
   readonly steps: HoldSteps | null;

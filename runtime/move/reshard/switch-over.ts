@@ -51,7 +51,7 @@ export interface SwitchEvents {
 
 export interface Switched {
   readonly switches: number;
-  /** From the alpha's answer that it pauses until its answer that the new masters serve. */
+  /** From the alpha's answer that it pauses until the view in which the new masters serve. */
   readonly heldMs: number;
   readonly steps: HoldSteps;
 }
@@ -189,6 +189,7 @@ class StepTimes {
   readonly beganMs: number;
   readonly #clock: Clock;
   readonly #tookMs = { pauseMs: 0, copyMs: 0, fenceMs: 0, readyMs: 0, commitMs: 0 };
+  readonly #isOver = new Set<keyof HoldSteps>();
   #lastMs: number;
 
   constructor(clock: Clock) {
@@ -197,29 +198,37 @@ class StepTimes {
     this.#lastMs = this.beganMs;
   }
 
+  /** The first time counts. */
   ended(step: keyof HoldSteps): void {
+    if (this.#isOver.has(step)) return;
+    this.#isOver.add(step);
     const nowMs = this.#clock.nowMs();
     this.#tookMs[step] = Math.round(nowMs - this.#lastMs);
     this.#lastMs = nowMs;
   }
 
-  get held(): Pick<Switched, "heldMs" | "steps"> {
+  heldUntil(step: keyof HoldSteps): Pick<Switched, "heldMs" | "steps"> {
+    this.ended(step);
     return { heldMs: Math.round(this.#lastMs - this.beganMs), steps: this.#tookMs };
   }
 }
 
 async function committed(
-  { alpha }: SwitchOptions,
+  options: SwitchOptions,
   successors: Successors,
   { times, early }: { readonly times: StepTimes; readonly early: EarlyReady },
 ): Promise<Outcome> {
   const body = await early.get();
   times.ended("readyMs");
+  const { alpha } = options;
   const { beganMs } = times;
-  try {
-    const why = await refusedBy(alpha.ask("commit", body));
+  // Routers serve again from that view on; the answer comes later.
+  const endServing = whenServing(options, () => {
     times.ended("commitMs");
-    if (why === undefined) return times.held;
+  });
+  try {
+    const why = await refusedBy(alpha.ask("commit", body)).finally(endServing);
+    if (why === undefined) return times.heldUntil("commitMs");
     // Clients are held. It also proves that nothing was committed: an alpha may have died between a commit and its answer,
     // and the next one refuses what is over.
     await alpha.ask("undo");
@@ -228,6 +237,15 @@ async function committed(
   } catch (error) {
     throw new CommitUnknown(error, beganMs);
   }
+}
+
+/** Calls `task` once, when the followed view shows the end of the switch. The returned function ends it. */
+function whenServing({ alpha, views }: SwitchOptions, task: () => void): () => void {
+  const look = (): void => {
+    const record = views.current()?.reshard ?? null;
+    if (record === null || record.token !== alpha.token || record.phase === "keeping") task();
+  };
+  return views.onChange(look);
 }
 
 async function refusedBy(asked: Promise<void>): Promise<string | undefined> {
