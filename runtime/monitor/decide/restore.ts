@@ -184,9 +184,16 @@ function frozenPartition(partition: PartitionView, by: string): PartitionView {
   };
 }
 
-/** Those of the moment when it began: a tool may have read its view before a failover. */
-function oldMasters({ partitions }: View): (string | null)[] {
-  return partitions.map(({ lastMaster }) => lastMaster);
+/**
+ * Those of the moment when it began: a tool may have read its view before a failover. null: the last master had restarted
+ * before and was not master again. It may have come back without its data, so the rules of an outage decide.
+ */
+function oldMasters({ partitions, nodes }: View): (string | null)[] {
+  return partitions.map(({ lastMaster, masterRunId = null }) => {
+    const runId = nodes.find(({ name }) => name === lastMaster)?.runId ?? null;
+    const hasRestarted = masterRunId !== null && runId !== null && runId !== masterRunId;
+    return hasRestarted ? null : lastMaster;
+  });
 }
 
 /** Ends the restore. `masters` by partition; null: the usual rules choose one. */

@@ -237,6 +237,15 @@ describe.each([
     expect(unknown.partition).toMatchObject({ master: "a1", handover });
   });
 
+  test("a new master that this alpha can't reach in time stays unnamed: the old one serves again", () => {
+    const a2 = up(masterInfo(taken));
+    const decided = step({ handover, a1: up(DETACHED), a2, stale: ["a2"], nowMs: 2001 });
+    expect(decided.kind).toBe("usual");
+    expect(decided.partition).toMatchObject({ promoting: "a1", handover: null });
+    const unsure = step({ handover, a1: up(DETACHED), a2, stale: ["a1", "a2"], nowMs: 2001 });
+    expect(unsure.partition).toMatchObject({ master: "a1", handover });
+  });
+
   test("a replica of Redis 6.2, whose offset is discarded at the step down, is compared by the end of its history and its keys", () => {
     const a1 = up(infoOf({ replicationId: "h1", offset: 50, keys: 7 }));
     const discarded = { isLinkUp: false, offset: 1, isEmptied: true, keptOffset: 50, keys: 7 };

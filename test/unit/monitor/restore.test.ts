@@ -75,6 +75,8 @@ function decide(
   });
 }
 
+const beat: RestoreBeat = { token: "t", count: 0, atMs: 0 };
+
 const begun = (): View => decide(VIEW, [step("begin")]).view;
 const released = (): View => decide(begun(), [step("release")]).view;
 
@@ -159,6 +161,22 @@ test("finished, the named nodes are promoted; a name of another partition is not
   ]);
   expect(decide(view, []).isFrozen).toBe(false);
 });
+
+test.each<[string, (view: View) => View]>([
+  ["cancelled", (view) => decide(view, [step("cancel")]).view],
+  ["left by its tool", (view) => decide(view, [], { beat, nowMs: SILENT_MS + 1 }).view],
+])(
+  "%s, a last master that had come back without its data before it began is not promoted",
+  (_how, end) => {
+    const [first, second] = VIEW.partitions;
+    if (first === undefined || second === undefined) throw new Error("no partition");
+    const halted = { ...first, master: null, masterRunId: "before", needs: "the data of a1" };
+    const partitions = [halted, { ...second, masterRunId: "r" }];
+    const view = end(decide({ ...VIEW, partitions }, [step("begin")]).view);
+    expect(view.restore).toBeNull();
+    expect(view.partitions.map(({ promoting }) => promoting)).toEqual([null, "b1"]);
+  },
+);
 
 test("cancelled, the masters of the moment when it began are promoted, whatever older view the tool has read", () => {
   const { view } = decide(begun(), [step("cancel", { masters: ["a2", "b1"] })]);

@@ -91,15 +91,19 @@ function goOn(input: HandoverInput, handover: Handover): HandoverStep {
   const target = input.nodes.find(({ name }) => name === to);
   const isStale = input.stale.has(from) || input.stale.has(to);
   const follower = nodeHealth.get(to);
+  const isLate = nowMs - sinceMs > attemptMs;
   if (isPromoted(follower, target)) {
     // The old master's own state decides: until it is known, nothing can be said about `to`.
-    if (isStale || master.kind !== "up") return underWay(partition, handover);
-    if (hasTakenOver(follower, master, partition))
+    const isKnown = !isStale && master.kind === "up";
+    if (isKnown && hasTakenOver(follower, master, partition)) {
       return usual(handedOver(partition, handover), "");
+    }
+    // This alpha may never reach `to`, for example because it takes no more clients: then the old master serves again.
+    if (!isKnown && !isLate) return underWay(partition, handover);
   }
   const unfit = target === undefined ? `${to} left the cluster` : unfitness(target, input);
   if (unfit !== undefined) return cancel(input, handover, master, unfit);
-  if (nowMs - sinceMs > attemptMs) {
+  if (isLate) {
     const why = `${to} did not reach what ${from} has within ${Math.round(attemptMs)} ms`;
     return cancel(input, handover, master, why);
   }
