@@ -116,9 +116,11 @@ async function main(): Promise<number> {
   const { config, warnings } = loadTwinesConf(options, "twine-load", "redis-cli --pipe");
   printWarnings(warnings);
   const password = readPassword();
+  // What may throw comes before the connections that have to be closed.
+  const tls = loadNodesTls(config);
+  const sourceAccess = accessOf(place, options);
   const status = { config, password, clock, openLink: openRedisLink } as const;
   const views = followView({ ...status, user: "app", log: silentLog });
-  const tls = loadNodesTls(config);
   const screen = new LoadScreen({
     ...{ clock, isJson: options.json === true, isTerminal: process.stderr.isTTY },
     write: (text) => void process.stderr.write(text),
@@ -126,7 +128,7 @@ async function main(): Promise<number> {
   });
   listen(screen);
   const ports = screen.ports();
-  const access = { ...accessOf(place, options), signal: ports.signal };
+  const access = { ...sourceAccess, signal: ports.signal };
   try {
     await firstView(views, status);
     return await withScratch(resolve(options.scratch ?? tmpdir()), async (folder) => {
