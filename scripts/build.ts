@@ -1,8 +1,8 @@
-// build.ts: compiles the published code into dist/ and, in a checkout, puts the bins where npx finds them.
+// build.ts: compiles the published code into dist/, bundles its programs there (bundle.ts) and, in a checkout, puts them
+// where npx finds them.
 // npm runs it as `prepare`, after `npm ci` and before `npm pack`.
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 
 const root = resolve(import.meta.dirname, "..");
@@ -15,7 +15,9 @@ const { bin: bins } = (
 
 if (existsSync(compiler)) {
   compile();
-  for (const file of new Set(Object.values(bins))) makeExecutable(join(root, file));
+  // Not at the top: who installs without devDependencies has no bundler.
+  const { bundlePrograms } = await import("./bundle.ts");
+  await bundlePrograms(join(root, "dist"));
   for (const [name, file] of Object.entries(bins)) putOnPath(name, file);
 } else {
   process.stdout.write(
@@ -29,12 +31,6 @@ function compile(): void {
     stdio: "inherit",
   });
   if (result.status !== 0) process.exit(result.status ?? 1);
-}
-
-function makeExecutable(file: string): void {
-  const text = readFileSync(file, "utf8");
-  if (!text.startsWith("#!")) writeFileSync(file, `#!/usr/bin/env node\n${text}`);
-  chmodSync(file, 0o755);
 }
 
 /** A small launcher beside npm's own: it starts the Node of this checkout, whatever Node the machine has. */

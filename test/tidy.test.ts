@@ -11,6 +11,7 @@ const ALL = [...CODE, ...TESTS, ...SCRIPTS];
 
 /** What everything that routes stands on. */
 const GROUND = ["runtime/ports", "runtime/resp", "runtime/route", "runtime/register"];
+const PATHS = "runtime/cli/package-root.ts";
 
 /** room -> the rooms that it may import, besides itself and runtime/core. The longest matching room counts. */
 const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
@@ -48,9 +49,9 @@ const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   "runtime/bin": ["runtime"],
   "infra/plan": [],
   "infra/render": ["infra/plan"],
-  "infra/docker": ["infra/plan", "infra/render", "runtime/ports"],
+  "infra/docker": ["infra/plan", "infra/render", "runtime/ports", PATHS],
   "infra/local": ["infra/plan", "infra/render"],
-  "infra/env": ["infra/plan", "infra/local", "infra/docker", "runtime/ports"],
+  "infra/env": ["infra/plan", "infra/local", "infra/docker", "runtime/ports", PATHS],
   "infra/check": ["infra/plan", "infra/local"],
   "infra/index.ts": ["infra/plan", "infra/render", "infra/docker"],
   "infra/bin": [

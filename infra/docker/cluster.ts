@@ -5,7 +5,6 @@
 //                                   └─ Host db2 ...
 //
 // It makes no decisions: the plan contains all resources and their order, settings.ts the user's configuration.
-import { resolve } from "node:path";
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import { nodesOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
@@ -13,6 +12,7 @@ import { completeConfig } from "../../runtime/core/conf/complete.ts";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
 import { printConf } from "../../runtime/core/conf/print.ts";
 import { TwineError, assert, formatProblem, type Problem } from "../../runtime/core/errors.ts";
+import { packageRoot } from "../../runtime/cli/package-root.ts";
 import { CONTAINER_PATHS } from "../plan/container-files.ts";
 import { planCluster } from "../plan/plan-cluster.ts";
 import type { Plan, PlanOptions, PlannedHost, PlannedService } from "../plan/plan.ts";
@@ -56,11 +56,7 @@ import {
   type DockerSettingsArgs,
 } from "./settings.ts";
 
-/** Twine's own folder, with package.json and templates/: above the sources, or above dist/. */
-const TWINE_FOLDER = resolve(
-  import.meta.dirname,
-  import.meta.url.endsWith(".ts") ? "../.." : "../../..",
-);
+const TWINE_FOLDER = packageRoot();
 
 export interface TwineClusterArgs extends DockerSettingsArgs {
   /** The text of a twine.conf. */

@@ -30,8 +30,10 @@ export interface ImageContext {
   readonly tag: string;
 }
 
-/** What a rehearsal starts in a monitor's container, of dist/infra: twine-env and what it loads for a cluster of processes. */
-const REHEARSAL_PARTS = ["bin/twine-env.js", "env", "local", "plan", "render"];
+/** What containers run: Twine's programs, and what they share. */
+const RUNTIME_PARTS = ["dist/runtime/bin", "dist/chunks", "templates", "package.json"];
+/** What a rehearsal starts in a monitor's container, of dist/infra: twine-env, and what its nodes load before their program. */
+const REHEARSAL_PARTS = ["bin/twine-env.js", "env/connect-from.js"];
 /** Where infra/image/Dockerfile puts the compiled runtime. */
 const BINS_INSIDE = "/opt/twine/dist/runtime/bin";
 
@@ -59,7 +61,7 @@ export function prepareImageContext(root: string): ImageContext {
 
 /** Copies the image's content; then the folder gets its name. */
 function fill(root: string, folder: string, cache: string): ImageContext {
-  for (const part of ["dist/runtime", "templates", "package.json"]) copyPart(root, part, folder);
+  for (const part of RUNTIME_PARTS) copyPart(root, part, folder);
   copyDependencies(root, folder);
   for (const part of REHEARSAL_PARTS) {
     copyPart(join(root, "dist/infra"), part, join(folder, "monitor/infra"));

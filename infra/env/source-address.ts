@@ -4,6 +4,8 @@
 //   node a1  -> 127.77.3.254 ...        nodes from above: from where they connect
 //
 // Without it every connection on the loopback comes from 127.0.0.1, and a cut could not tell a node from a client.
+import { pathToFileURL } from "node:url";
+import { codePath } from "../../runtime/cli/package-root.ts";
 import { hostsOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
 import type { LaunchExtrasOf } from "../local/context.ts";
 import { ENV_HOSTS_MAX } from "./place-env.ts";
@@ -33,8 +35,7 @@ export function launchExtrasOf(sources: SourceAddresses | undefined): LaunchExtr
       // The protected mode of Redis 7.0 takes 127.0.0.1 alone for this machine. The node listens on a loopback address.
       return { args: ["--bind-source-addr", address, "--protected-mode", "no"] };
     }
-    const kind = import.meta.url.endsWith(".ts") ? "ts" : "js";
-    const preload = new URL(`connect-from.${kind}`, import.meta.url).href;
+    const preload = pathToFileURL(codePath("infra/env/connect-from")).href;
     const options = `${process.env["NODE_OPTIONS"] ?? ""} --import=${preload}`;
     return { env: { NODE_OPTIONS: options.trim(), TWINE_ENV_SOURCE: address } };
   };

@@ -11,6 +11,7 @@ import { openSync, closeSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { binPath, packageRoot } from "../../runtime/cli/package-root.ts";
 import { EXIT, TwineError, type Problem } from "../../runtime/core/errors.ts";
 import { claimName, envsRoot, type Environment } from "./env-folder.ts";
 
@@ -110,8 +111,6 @@ async function spawnKeeper(
   folder: string,
   options: KeeperStart,
 ): Promise<ChildProcess> {
-  const isSource = import.meta.url.endsWith(".ts");
-  const bin = resolve(import.meta.dirname, `../bin/twine-env.${isSource ? "ts" : "js"}`);
   const env = { ...process.env };
   if (options.password !== undefined) {
     const secrets = join(folder, "secrets");
@@ -120,7 +119,7 @@ async function spawnKeeper(
     await writeFile(env["TWINE_PASSWORD_FILE"], `${options.password}\n`, { mode: 0o600 });
   }
   const args = [
-    ...[bin, "keep", name, "--conf", await confOf(options, folder)],
+    ...[binPath("twine-env", "infra"), "keep", name, "--conf", await confOf(options, folder)],
     ...(options.ttlMs === undefined ? [] : ["--ttl", `${options.ttlMs}ms`]),
     ...(options.waitMs === undefined ? [] : ["--wait", `${options.waitMs}ms`]),
     ...(options.engine === undefined ? [] : ["--engine", options.engine]),
@@ -151,8 +150,7 @@ async function confOf({ conf, confText }: StartClusterOptions, folder: string): 
 }
 
 function shippedConf(): string {
-  const up = import.meta.url.endsWith(".ts") ? "../.." : "../../..";
-  return resolve(import.meta.dirname, up, "twine.conf");
+  return join(packageRoot(), "twine.conf");
 }
 
 type KeeperLine =

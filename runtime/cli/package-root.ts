@@ -1,29 +1,34 @@
-// package-root.ts: finds Twine's own folder, both from the sources and from the compiled output.
+// package-root.ts: finds Twine's own folders from the sources, the compiled output and the bundled programs.
 import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+
+const OWN_FILE = fileURLToPath(import.meta.url);
 
 /** The folder that holds package.json and templates/. */
 export function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, "package.json"))) {
+  return folderWith("package.json");
+}
+
+/** The program to start one of Twine's own bins: of the sources for who runs from them, else the bundled one. */
+export function binPath(bin: string, room: "runtime" | "infra"): string {
+  return codePath(`${room}/bin/${bin}`);
+}
+
+/** A module that a process is started with: `path` is that of its source without the ending. */
+export function codePath(path: string): string {
+  return join(folderWith("runtime/bin"), `${path}${extname(OWN_FILE)}`);
+}
+
+/** The nearest one above this module. */
+function folderWith(part: string): string {
+  let folder = dirname(OWN_FILE);
+  while (!existsSync(join(folder, part))) {
     const parent = dirname(folder);
-    if (parent === folder) throw new Error("twine's own package.json is missing above its code");
+    if (parent === folder) throw new Error(`twine's own ${part} is missing above its code`);
     folder = parent;
   }
   return folder;
-}
-
-/** The command to start one of Twine's own bins: the sources during development, the compiled output when published. */
-export function binPath(bin: string, room: "runtime" | "infra"): string {
-  const compiled = !import.meta.url.endsWith(".ts");
-  return join(
-    packageRoot(),
-    compiled ? "dist" : "",
-    room,
-    "bin",
-    compiled ? `${bin}.js` : `${bin}.ts`,
-  );
 }
 
 /** Twine's own files for the local applier: its templates, and the files that node runs. */

@@ -9,7 +9,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { createSender, type MailRoute, type Sent } from "../../runtime/alert/sender.ts";
 import { TwineError } from "../../runtime/core/errors.ts";
 import { systemClock, type Clock } from "../../runtime/ports/clock.ts";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { runCommand } from "../support/run-tool.ts";
 import { mailServer } from "../support/mail-server.ts";
 import { freePort } from "../support/port-claims.ts";

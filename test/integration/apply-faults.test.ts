@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { FaultCluster } from "../support/fault-cluster.ts";
 import { onePartition, startedWriter } from "../support/one-partition.ts";
 import { freePort } from "../support/port-claims.ts";

@@ -2,7 +2,7 @@
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { onePartition, startedCluster } from "../support/one-partition.ts";
 import { runCommand } from "../support/run-tool.ts";
 

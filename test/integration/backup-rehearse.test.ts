@@ -13,7 +13,7 @@ import {
   type Sampled,
 } from "../../runtime/backup/rehearse/compare-data.ts";
 import { sampleRdb } from "../../runtime/backup/rehearse/sampled-rdb.ts";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { systemClock as clock } from "../../runtime/ports/clock.ts";
 import { openRdbStream } from "../../runtime/replication/rdb-stream.ts";
 import type { ScratchServer } from "../../runtime/replication/scratch-server.ts";

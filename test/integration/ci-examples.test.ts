@@ -14,6 +14,7 @@ import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { binPath } from "../support/bins.ts";
 import { isMissing } from "../support/programs.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";
 import { ROOT } from "../support/source-files.ts";
@@ -67,7 +68,7 @@ describe.skipIf(process.platform !== "linux" || isMissing("redis-server", "bash"
       const name = { name: "twine-redis", type: "module", exports: { "./env": "./env.js" } };
       await writeFile(join(modules, "twine-redis/package.json"), JSON.stringify(name));
       const bin = join(modules, ".bin/twine-env");
-      const tool = join(ROOT, "infra/bin/twine-env.ts");
+      const tool = binPath("twine-env", "infra");
       await writeFile(bin, `#!/bin/sh\nexec "${process.execPath}" "${tool}" "$@"\n`);
       await chmod(bin, 0o755);
       // A program that is tested beside the cluster of the job, and tests with a cluster of their own.

@@ -10,11 +10,11 @@ import type { ChaosReport } from "../../infra/env/chaos/report-page.ts";
 import { chaosSchedule, type Fault } from "../../infra/env/chaos/schedule.ts";
 import { seededRandom } from "../../runtime/ports/seeded-random.ts";
 import { configOf } from "../golden/render-cases.ts";
+import { binPath } from "../support/bins.ts";
 import { until } from "../support/redis-server.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";
-import { ROOT } from "../support/source-files.ts";
 
-const BIN = join(ROOT, "infra/bin/twine-env.ts");
+const BIN = binPath("twine-env", "infra");
 const CONF = [
   "a1=data 0 db1 6666 0",
   "a2=data 0 db2 6666 0",

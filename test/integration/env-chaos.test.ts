@@ -9,11 +9,11 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { ChaosReport } from "../../infra/env/chaos/report-page.ts";
 import { startCluster, type RunningCluster } from "../../infra/env/start-cluster.ts";
+import { binPath } from "../support/bins.ts";
 import { until } from "../support/redis-server.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";
-import { ROOT } from "../support/source-files.ts";
 
-const BIN = join(ROOT, "infra/bin/twine-env.ts");
+const BIN = binPath("twine-env", "infra");
 /** By this seed the first fault on CONF is a pause of some seconds. */
 const PAUSE_SEED = "28";
 

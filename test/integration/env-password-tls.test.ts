@@ -7,10 +7,10 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ChaosReport } from "../../infra/env/chaos/report-page.ts";
 import { startCluster, type RunningCluster } from "../../infra/env/start-cluster.ts";
+import { binPath } from "../support/bins.ts";
 import { authorityIn, type Authority } from "../support/certificates.ts";
 import { isMissing } from "../support/programs.ts";
 import { runCommand } from "../support/run-tool.ts";
-import { ROOT } from "../support/source-files.ts";
 
 const PASSWORD = "correct-horse";
 
@@ -60,7 +60,7 @@ describe.skipIf(process.platform !== "linux" || isMissing("redis-server", "opens
     });
 
     test("its faults are checked, and the report keeps the password to itself", async () => {
-      const bin = join(ROOT, "infra/bin/twine-env.ts");
+      const bin = binPath("twine-env", "infra");
       const env = { TWINE_PASSWORD_FILE: join(cluster.folder, "secrets/password") };
       const args = ["chaos", "closed", "--minutes", "0.15", "--seed", "7"];
       const { code, stdout, stderr } = await runCommand(process.execPath, [bin, ...args], {

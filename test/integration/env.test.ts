@@ -9,11 +9,12 @@ import { promisify } from "node:util";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { startCluster, type RunningCluster } from "../../infra/env/start-cluster.ts";
+import { binPath } from "../support/bins.ts";
 import { until } from "../support/redis-server.ts";
 import { ROOT } from "../support/source-files.ts";
 
 const run = promisify(execFile);
-const BIN = join(ROOT, "infra/bin/twine-env.ts");
+const BIN = binPath("twine-env", "infra");
 const WAIT_MS = 120_000;
 
 const SMALL = [

@@ -4,7 +4,7 @@ import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { openAcceptors } from "../../runtime/register/acceptors.ts";

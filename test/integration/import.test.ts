@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
 import { openRedisLink, type RedisLink } from "../../runtime/ports/redis-link.ts";
 import { loadPartitioner } from "../../runtime/ports/hash-source.ts";

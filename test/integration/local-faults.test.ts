@@ -5,16 +5,16 @@ import { chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { findRedis } from "../../infra/local/install/redis-program.ts";
+import { binPath } from "../support/bins.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";
 import { SMALL, localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { findProgram, isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
-import { ROOT } from "../support/source-files.ts";
 
 const isRoot = process.getuid?.() === 0;
 
 function bin(name: string): string {
-  return join(ROOT, "infra/bin", `${name}.ts`);
+  return binPath(name, "infra");
 }
 
 function run(local: LocalFolder, name: string, ...args: string[]): Promise<Ran> {

@@ -1,7 +1,7 @@
 // local-stop-host.test.ts: stopping one host of several hands its masters over first, and what would leave a partition
 // without a master is refused. The hosts are three loopback addresses of this machine.
 import { describe, expect, onTestFinished, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { isMissing } from "../support/programs.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";

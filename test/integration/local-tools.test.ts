@@ -4,14 +4,14 @@ import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { binPath } from "../support/bins.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";
 import { SMALL, localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { isMissing } from "../support/programs.ts";
 import { until } from "../support/redis-server.ts";
-import { ROOT } from "../support/source-files.ts";
 
 function bin(name: string): string {
-  return join(ROOT, "infra/bin", `${name}.ts`);
+  return binPath(name, "infra");
 }
 
 function run(local: LocalFolder, name: string, ...args: string[]): Promise<Ran> {
@@ -123,7 +123,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("the tools", () => {
     child.stdout.resume();
     child.stderr.on("data", (chunk: Buffer) => (complaint += chunk.toString()));
     const ended = once(child, "close") as Promise<[number | null]>;
-    const status = join(ROOT, "runtime/bin/twine-status.ts");
+    const status = binPath("twine-status", "runtime");
     const isUp = async (): Promise<boolean> =>
       (await runCommand(process.execPath, [status], { cwd: local.folder })).code === 10;
     await until("all of this machine is up", isUp, 30_000);

@@ -7,11 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { logFile } from "../../runtime/ports/log-file.ts";
+import { binPath } from "../support/bins.ts";
 import { freePort } from "../support/port-claims.ts";
 import { until } from "../support/redis-server.ts";
 import { RawClient } from "../support/router-cluster.ts";
 import { isWithoutMounts, smallDisk } from "../support/small-disk.ts";
-import { ROOT } from "../support/source-files.ts";
 
 async function folder(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "twine-log-"));
@@ -32,7 +32,7 @@ async function start(bin: string, name: string, output: string, ports: number[])
   ];
   await writeFile(join(dir, "twine.conf"), `${lines.join("\n")}\n`);
   const fd = openSync(output, "a");
-  const args = [join(ROOT, `runtime/bin/${bin}.ts`), name];
+  const args = [binPath(bin, "runtime"), name];
   const child = spawn(process.execPath, args, { cwd: dir, stdio: ["ignore", fd, "ignore"] });
   closeSync(fd);
   onTestFinished(() => {

@@ -3,7 +3,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { clusterConf } from "../support/cluster-conf.ts";
 import { ClusterFolder } from "../support/cluster-folder.ts";
 import { askForeign } from "../support/foreign-stack.ts";

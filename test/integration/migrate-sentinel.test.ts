@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import type { View } from "../../runtime/core/view.ts";
 import { cleanUpAfterAll } from "../support/clean-up.ts";
 import { FaultCluster } from "../support/fault-cluster.ts";

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import type { View } from "../../runtime/core/view.ts";
 import { cleanUpAfterAll } from "../support/clean-up.ts";
 import { clusterConf } from "../support/cluster-conf.ts";

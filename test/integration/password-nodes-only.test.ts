@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { credentialsOf } from "../../runtime/core/credentials.ts";
 import { ClusterFolder } from "../support/cluster-folder.ts";
 import { onePartition } from "../support/one-partition.ts";

@@ -7,6 +7,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import type { LiveDifference } from "../../infra/plan/diff-live.ts";
 import type { Change } from "../../infra/plan/diff-nodes.ts";
 import { canonicalConf } from "../../runtime/core/conf/digest.ts";
+import { binPath } from "../support/bins.ts";
 import { onePartition, startedCluster } from "../support/one-partition.ts";
 import { isMissing } from "../support/programs.ts";
 import { runCommand, runTool, type ToolRan } from "../support/run-tool.ts";
@@ -44,7 +45,7 @@ describe.skipIf(isMissing("redis-server"))("twine-plan --live", () => {
     // A node that refuses the password can't be compared: that is an error, not a difference.
     const password = join(cluster.folder, "password");
     await writeFile(password, "not-this-cluster's\n", { mode: 0o600 });
-    const args = [join(ROOT, "infra/bin/twine-plan.ts"), "--live", "--conf", file];
+    const args = [binPath("twine-plan", "infra"), "--live", "--conf", file];
     const env = { TWINE_PASSWORD_FILE: password };
     const refused = await runCommand(process.execPath, args, { env });
     expect(refused.code).toBe(1);

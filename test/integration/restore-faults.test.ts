@@ -7,7 +7,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import type { View } from "../../runtime/core/view.ts";
 import { byLetter, clusterConf } from "../support/cluster-conf.ts";
 import { FaultCluster } from "../support/fault-cluster.ts";

@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { credentialsOf } from "../../runtime/core/credentials.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { ClusterFolder } from "../support/cluster-folder.ts";

@@ -1,15 +1,14 @@
 // The end of a router, and its change while it runs: what is on the way is answered, and no connection breaks.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
+import { binPath } from "../support/bins.ts";
 import { isMissing } from "../support/programs.ts";
 import { freePort } from "../support/port-claims.ts";
 import { until } from "../support/redis-server.ts";
 import { RawClient, startRouterCluster } from "../support/router-cluster.ts";
 import { routerFolder } from "../support/router-files.ts";
-import { ROOT } from "../support/source-files.ts";
 
 describe.skipIf(isMissing("redis-server"))("a router that ends", () => {
   test("answers what is on the way to a silent node, and takes nobody new", async () => {
@@ -135,7 +134,7 @@ describe("the process twine-router", () => {
     const [port, data, status] = [await freePort(), await freePort(), await freePort()];
     const lines = [`r1=router ${port}`, `a1=data 0 ${data} 0`, `s1=status ${status} 0`];
     const conf = await folder.write("twine.conf", lines.join("\n"));
-    const program = join(ROOT, "runtime/bin/twine-router.ts");
+    const program = binPath("twine-router", "runtime");
     const child = spawn(process.execPath, [program, "r1", "--conf", conf]);
     onTestFinished(() => void child.kill("SIGKILL"));
     let said = "";

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { RedCluster } from "../../runtime/client/red/red-cluster.ts";
 import { TwineClient } from "../../runtime/client/twine-client.ts";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
 import { parseConf } from "../../runtime/core/conf/parse.ts";
 import { builtinPartition } from "../../runtime/core/hash/partition-function.ts";

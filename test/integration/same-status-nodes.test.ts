@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { setup, start } from "../../infra/local/commands.ts";
 import { silentProgress } from "../../infra/local/progress.ts";
 import { TwineClient } from "../../runtime/client/twine-client.ts";
-import { twineHome } from "../../runtime/cli/package-root.ts";
+import { twineHome } from "../support/bins.ts";
 import { TwineError } from "../../runtime/core/errors.ts";
 import type { View } from "../../runtime/core/view.ts";
 import { FaultCluster } from "../support/fault-cluster.ts";

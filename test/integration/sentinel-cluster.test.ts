@@ -6,7 +6,7 @@ import { createSentinel } from "@redis/client";
 import { Redis } from "ioredis";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { statusUsers } from "../../infra/plan/acl.ts";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { credentialsOf } from "../../runtime/core/credentials.ts";
 import { createEmit } from "../../runtime/monitor/emit.ts";
 import { openSentinelPort } from "../../runtime/monitor/sentinel/sentinel-port.ts";

@@ -15,6 +15,7 @@ import { systemRandom } from "../../runtime/ports/random.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { openAcceptors } from "../../runtime/register/acceptors.ts";
 import { createProposer } from "../../runtime/register/proposer.ts";
+import { binPath } from "../support/bins.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";
 import { startRedis, type TestRedis } from "../support/redis-server.ts";
 import { ROOT } from "../support/source-files.ts";
@@ -60,7 +61,7 @@ async function fixture(lease: string): Promise<Fixture> {
     await alpha.rest();
     await rm(folder, { recursive: true, force: true });
   });
-  const bin = join(ROOT, "runtime/bin/twine-status.ts");
+  const bin = binPath("twine-status", "runtime");
   return {
     statusNodes,
     publish: alpha.publish,

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";
 import { localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { isMissing } from "../support/programs.ts";

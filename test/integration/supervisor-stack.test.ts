@@ -3,7 +3,7 @@
 import { chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { freePort } from "../support/port-claims.ts";
 import { isMissing } from "../support/programs.ts";

@@ -3,7 +3,7 @@
 import { chown, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { localFolder, SMALL } from "../support/local-folder.ts";
 import { isMissing } from "../support/programs.ts";
 import { freePort } from "../support/port-claims.ts";

@@ -1,7 +1,7 @@
 // The six test cases of the seed, on twemproxy with Sentinel and on Twine's own router and monitors: the same tool, the same
 // words, and not an item lost.
 import { describe, expect, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import { localFolder, type LocalFolder } from "../support/local-folder.ts";
 import { isMissing } from "../support/programs.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";

@@ -15,12 +15,12 @@ import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { openAcceptors } from "../../runtime/register/acceptors.ts";
 import { createProposer } from "../../runtime/register/proposer.ts";
 import { encodeCommand } from "../../runtime/resp/encode.ts";
+import { binPath } from "../support/bins.ts";
 import { cleanUpAfterAll } from "../support/clean-up.ts";
 import { isMissing } from "../support/programs.ts";
 import { freePort } from "../support/port-claims.ts";
 import { startRedis, until, type TestRedis } from "../support/redis-server.ts";
 import { HandKeptView, RawClient } from "../support/router-cluster.ts";
-import { ROOT } from "../support/source-files.ts";
 
 interface Ran {
   readonly code: number;
@@ -40,7 +40,7 @@ function twine(
   input = "",
   env: Record<string, string> = {},
 ): Promise<Ran> {
-  return run("twine.ts", ["--conf", conf, ...args], input, env);
+  return run("twine", ["--conf", conf, ...args], input, env);
 }
 
 function run(
@@ -51,7 +51,7 @@ function run(
 ): Promise<Ran> {
   return new Promise((resolve) => {
     const options = { cwd: folder, env: { ...process.env, TMPDIR: folder, ...env } };
-    const path = join(ROOT, "runtime/bin", bin);
+    const path = binPath(bin, "runtime");
     const child = execFile(process.execPath, [path, ...args], options, (error, out, err) => {
       resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, out, err });
     });
@@ -171,7 +171,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine", () => {
   });
 
   test("help shows twine's own examples, and Roma's when called so", async () => {
-    const { code, out } = await run("twine.ts", ["--help"]);
+    const { code, out } = await run("twine", ["--help"]);
     expect(code).toBe(0);
     expect(out).toMatch(/\$ twine set foo bar/);
   });
@@ -191,7 +191,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine", () => {
       return `${line} ${String(free.next().value)}`;
     });
     await writeFile(lonely, moved);
-    const ran = await run("twine.ts", ["--conf", lonely, "ping"]);
+    const ran = await run("twine", ["--conf", lonely, "ping"]);
     await rm(lonely);
     expect(ran.code).toBe(1);
     expect(ran.err).toMatch(/only 0 of 3 status nodes .* answered; s1: /);
@@ -199,7 +199,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine", () => {
   });
 
   test("twine-router serves the port of twine.conf until SIGTERM, and a taken port is a clear error", async () => {
-    const path = join(ROOT, "runtime/bin/twine-router.ts");
+    const path = binPath("twine-router", "runtime");
     const child = spawn(process.execPath, [path, "r1", "--conf", conf], { stdio: "ignore" });
     const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
     cleanUp(() => {
@@ -212,7 +212,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine", () => {
       return client !== undefined;
     });
     expect(await client?.call("SET a 1")).toBe("+OK\r\n");
-    const second = await run("twine-router.ts", ["r1", "--conf", conf]);
+    const second = await run("twine-router", ["r1", "--conf", conf]);
     expect(second.code).toBe(1);
     expect(second.err).toMatch(
       new RegExp(`router can.t listen on 127.0.0.1:${routerPort}: another process listens there`),
@@ -220,7 +220,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine", () => {
     client?.socket.on("end", () => client?.socket.end());
     child.kill("SIGTERM");
     expect(await ended).toBe(0);
-    const stranger = await run("twine-router.ts", ["r9", "--conf", conf]);
+    const stranger = await run("twine-router", ["r9", "--conf", conf]);
     expect(stranger).toMatchObject({ code: 2 });
     expect(stranger.err).toMatch(/name one of its routers: r1/);
   });

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Redis } from "ioredis";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import type { FaultCluster } from "../support/fault-cluster.ts";
 import { clusterConf, byLetter } from "../support/cluster-conf.ts";
 import { startedCluster } from "../support/one-partition.ts";

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { builtinPartition } from "../../runtime/core/hash/partition-function.ts";
+import { binPath } from "../support/bins.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";
 import { isMissing } from "../support/programs.ts";
-import { ROOT } from "../support/source-files.ts";
 
 interface Place {
   readonly folder: string;
@@ -22,7 +22,7 @@ async function place(files: Readonly<Record<string, string>> = {}): Promise<Plac
   for (const [name, text] of Object.entries(files)) {
     await writeFile(join(folder, name), text, { mode: 0o755 });
   }
-  const bin = join(ROOT, "runtime/bin/twine-hash.ts");
+  const bin = binPath("twine-hash", "runtime");
   const env = { TWINE_CONF: "" };
   return {
     folder,

@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { expect, onTestFinished, test } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "../support/bins.ts";
 import type { View } from "../../runtime/core/view.ts";
 import type { FaultCluster } from "../support/fault-cluster.ts";
 import { firstBackup, startedCluster, twoPartitions } from "../support/one-partition.ts";

@@ -4,9 +4,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { binPath } from "../support/bins.ts";
 import { runCommand, type Ran } from "../support/run-tool.ts";
 import { freePort } from "../support/port-claims.ts";
-import { ROOT } from "../support/source-files.ts";
 
 async function twined(monitorPort: number, ...args: string[]): Promise<Ran> {
   const folder = await mkdtemp(join(tmpdir(), "twine-twined-"));
@@ -19,7 +19,7 @@ async function twined(monitorPort: number, ...args: string[]): Promise<Ran> {
     `m1=monitor localhost ${monitorPort}`,
   ];
   await writeFile(conf, `${lines.join("\n")}\n`);
-  const bin = join(ROOT, "runtime/bin/twined.ts");
+  const bin = binPath("twined", "runtime");
   return runCommand(process.execPath, [bin, "--conf", conf, ...args], { cwd: folder });
 }
 

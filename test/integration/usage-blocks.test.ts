@@ -2,13 +2,14 @@
 // does not.
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { binPath } from "../support/bins.ts";
 import { runCommand } from "../support/run-tool.ts";
 
 /** Described once for all tools; each block names those that matter to its tool. */
 const SHARED = new Set(["--conf", "--dir", "--json", "--version", "--help"]);
 
 const page = readFileSync("docs/commands.md", "utf8");
-const TOOLS = ["runtime", "infra"].flatMap((room) =>
+const TOOLS = (["runtime", "infra"] as const).flatMap((room) =>
   readdirSync(`${room}/bin`).map((file) => ({ name: file.replace(/\.ts$/, ""), room })),
 );
 
@@ -32,7 +33,7 @@ test.each(TOOLS)(
     for (const line of usage) expect(line.trim().split(" ")[0]).toBe(name);
     const { code, stdout } = await runCommand(
       process.execPath,
-      [`${room}/bin/${name}.ts`, "--help"],
+      [binPath(name, room), "--help"],
       {},
     );
     expect(code).toBe(0);

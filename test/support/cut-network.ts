@@ -9,7 +9,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "./bins.ts";
 import type { View } from "../../runtime/core/view.ts";
 import type { WrittenReport } from "./checked-writer-process.ts";
 import { runCommand, type Ran } from "./run-tool.ts";

@@ -9,7 +9,7 @@ import { setup, start, stop } from "../../infra/local/commands.ts";
 import type { LocalRequest } from "../../infra/local/context.ts";
 import { writePidFile } from "../../infra/local/files/pid-file.ts";
 import { silentProgress } from "../../infra/local/progress.ts";
-import { twineHome } from "../../runtime/cli/package-root.ts";
+import { twineHome } from "./bins.ts";
 import type { ClusterConfig } from "../../runtime/core/cluster.ts";
 import type { PartitionView, View } from "../../runtime/core/view.ts";
 import { openRedisLink, type RedisReply } from "../../runtime/ports/redis-link.ts";

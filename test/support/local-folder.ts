@@ -7,7 +7,7 @@ import { setup, start, stop } from "../../infra/local/commands.ts";
 import type { LocalRequest } from "../../infra/local/context.ts";
 import { silentProgress } from "../../infra/local/progress.ts";
 import type { SetupOptions } from "../../infra/local/files/setup.ts";
-import { twineHome } from "../../runtime/cli/package-root.ts";
+import { twineHome } from "./bins.ts";
 import type { RedisReply } from "../../runtime/ports/redis-link.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { configOf } from "../golden/render-cases.ts";

@@ -5,7 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setup, start } from "../../infra/local/commands.ts";
 import { silentProgress } from "../../infra/local/progress.ts";
-import { binPath, twineHome } from "../../runtime/cli/package-root.ts";
+import { binPath, twineHome } from "./bins.ts";
 import { nodesOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { configOf } from "../golden/render-cases.ts";

@@ -1,6 +1,6 @@
 // run-tool.ts: commands and Twine's tools as processes of their own, run to their end.
 import { spawn } from "node:child_process";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "./bins.ts";
 
 export interface Ran {
   readonly code: number | null;

@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { onTestFinished } from "vitest";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "./bins.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { openNodeSocket, type NodeSocket } from "../../runtime/replication/node-socket.ts";
 import { until } from "./redis-server.ts";

@@ -1,7 +1,7 @@
 // twine-process.ts: one of Twine's long-running programs (twined, twine-router) as a process of its own.
 import { spawn, type ChildProcess } from "node:child_process";
 import { dirname } from "node:path";
-import { binPath } from "../../runtime/cli/package-root.ts";
+import { binPath } from "./bins.ts";
 
 export class TwineProcess {
   readonly child: ChildProcess;

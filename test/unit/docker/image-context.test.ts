@@ -24,7 +24,8 @@ const run = promisify(execFile);
 test("a context that can't be completed leaves no folder behind", async () => {
   const root = await mkdtemp(join(tmpdir(), "twine-context-"));
   try {
-    await mkdir(join(root, "dist/runtime"), { recursive: true });
+    for (const folder of ["dist/runtime/bin", "dist/chunks"])
+      await mkdir(join(root, folder), { recursive: true });
     await mkdir(join(root, "templates"));
     expect(() => prepareImageContext(root)).toThrow(/package\.json is missing/);
     await writeFile(join(root, "package.json"), '{"dependencies":{"not-installed":"1"}}');
@@ -41,14 +42,18 @@ test("the context is the same whatever the checkout's umask was, and readable fo
     const root = join(folder, umask.toString(8));
     const before = process.umask(umask);
     try {
-      await mkdir(join(root, "dist/runtime/bin"), { recursive: true });
-      await mkdir(join(root, "infra/image"), { recursive: true });
-      await mkdir(join(root, "templates"));
+      const dist = ["runtime/bin", "chunks", "infra/bin", "infra/env"].map(
+        (part) => `dist/${part}`,
+      );
+      for (const part of [...dist, "infra/image", "templates"])
+        await mkdir(join(root, part), { recursive: true });
       for (const file of ["dist/runtime/bin/twined.js", "dist/runtime/bin/twine-restore.js"])
         await writeFile(join(root, file), "text");
-      for (const folder of ["bin", "env", "local", "plan", "render"])
-        await mkdir(join(root, "dist/infra", folder), { recursive: true });
-      for (const file of ["infra/image/Dockerfile", "dist/infra/bin/twine-env.js"])
+      const compiled = ["bin/twine-env.js", "env/connect-from.js"];
+      for (const file of [
+        "infra/image/Dockerfile",
+        ...compiled.map((path) => `dist/infra/${path}`),
+      ])
         await writeFile(join(root, file), "text");
       await chmod(join(root, "dist/runtime/bin/twined.js"), 0o777 & ~umask);
       await writeFile(join(root, "package.json"), "{}");
