@@ -23,7 +23,7 @@ const EARLY_SIGINT = `data:text/javascript,${encodeURIComponent(`
 import { registerHooks } from "node:module";
 registerHooks({
   load(url, context, next) {
-    if (url.endsWith("/infra/local/commands.ts")) process.kill(process.pid, "SIGINT");
+    if (/\\/commands(-[\\w-]+)?\\.(ts|js)$/.test(url)) process.kill(process.pid, "SIGINT");
     return next(url, context);
   },
 });

@@ -1,8 +1,9 @@
 // seed-session.ts: a folder in which a test types commands as a person does: every tool of package.json is on PATH by its name,
 // run from the sources, and twine.conf has free ports.
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { expect, onTestFinished } from "vitest";
+import { binPath } from "./bins.ts";
 import { ClusterFolder } from "./cluster-folder.ts";
 import { until } from "./redis-server.ts";
 import { runCommand, type Ran } from "./run-tool.ts";
@@ -35,9 +36,10 @@ export async function seedSession(conf: string, name = "twine.conf"): Promise<Se
   const text = await readFile(join(ROOT, "package.json"), "utf8");
   const { publishConfig } = JSON.parse(text) as { publishConfig: { bin: Record<string, string> } };
   for (const [tool, compiled] of Object.entries(publishConfig.bin)) {
-    const source = join(ROOT, compiled.replace(/^dist\//, "").replace(/\.js$/, ".ts"));
+    const room = compiled.startsWith("dist/infra/") ? "infra" : "runtime";
+    const program = binPath(basename(compiled, ".js"), room);
     const path = join(bins, tool);
-    await writeFile(path, `#!/bin/sh\nexec "${process.execPath}" "${source}" "$@"\n`);
+    await writeFile(path, `#!/bin/sh\nexec "${process.execPath}" "${program}" "$@"\n`);
     await chmod(path, 0o755);
   }
   const env = { PATH: `${bins}:${process.env["PATH"] ?? ""}` };
