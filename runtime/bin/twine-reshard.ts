@@ -194,7 +194,7 @@ async function moved(
 function broken(error: NodeError): TwineError {
   const remedy =
     error.kind === "denied"
-      ? "the old partitions serve on; every node of twine.conf and NEW.conf needs the cluster's password (twine-password)"
+      ? "the old partitions serve on; every node of twine.conf and NEW.conf needs the cluster's password (twine-password); restart a node that a killed twine-reshard kept for a way back"
       : "the old partitions serve on; see whether that node runs (twine-status), and run the command again";
   const message = `the resharding ended because of a node: ${error.message}`;
   return new TwineError({ code: "RESHARD_BROKEN", message, remedy }, { cause: error });

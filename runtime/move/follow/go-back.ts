@@ -4,6 +4,7 @@
 //     | it does not reach it
 //     v
 //   stay: served here again
+import { errorText } from "../../core/error-text.ts";
 import { TwineError } from "../../core/errors.ts";
 import type { View } from "../../core/view.ts";
 import { OldMaster } from "./old-master.ts";
@@ -44,7 +45,10 @@ export async function goBack(view: View, options: BackOptions): Promise<void> {
     try {
       for (const one of returns) await reached(one, olds.get(one.partition), options);
     } catch (error) {
-      await stayWhereOldWaits(returns, olds, options);
+      // What failed first is what is to be corrected.
+      await stayWhereOldWaits(returns, olds, options).catch((late: unknown) => {
+        options.say(`twine-follow --stay is still to be done: ${errorText(late)}`);
+      });
       throw error;
     }
     for (const one of returns) {

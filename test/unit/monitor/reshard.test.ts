@@ -140,6 +140,15 @@ describe("a resharding begins", () => {
     expect(answers[0]?.message).toContain(why);
   });
 
+  test("not beside a rotation of the password: the new nodes would keep the old one", () => {
+    const phase = "both";
+    const rotation = { target: "f", phase, since: "then", without: [], finished: [] } as const;
+    const view = { ...SERVED, rotation };
+    const decision = decide(view, [begin]);
+    expect(decision.view).toBe(view);
+    expect(decision.answers[0]?.message).toContain("the password is being rotated");
+  });
+
   test("not beside another one, unless that one's tool has died", () => {
     const second = ask("begin", { conf: canonicalConf(NEW), token: "other" });
     expect(decide(copying(), [second, alive(1)]).answers[0]?.message).toContain(

@@ -206,6 +206,13 @@ function judgeBegin(
   // The earlier one is undone first.
   if (reshard !== null && isBeingSwitched(reshard)) return undefined;
   if ((view.restore ?? null) !== null) return refused(view, "a restore is under way");
+  if (view.rotation !== undefined) {
+    // It changes the passwords of the nodes of twine.conf only.
+    return refused(
+      view,
+      "the password is being rotated: finish that first, or abort it (twine-password)",
+    );
+  }
   const { config } = parseConf(conf, "the new twine.conf");
   if (config === undefined) return refused(view, "the alpha can't read the new twine.conf");
   const why = reshardConflict(view, config) ?? foreignObstacle(view);
