@@ -13,7 +13,7 @@ import { adoptConf, type ConfDecision } from "./views/adopt-conf.ts";
 import { dataNodesByPartition } from "./by-partition.ts";
 import { decideCut, type CutDecision, type CutOutcome } from "./cut.ts";
 import { decideDataNodes } from "./nodes/data-nodes.ts";
-import { isAwaited, type HandoverStep } from "./handover/handover.ts";
+import { keptNodes, type HandoverStep } from "./handover/handover.ts";
 import { drainingOf } from "./failover/failover.ts";
 import type { SyncMarks } from "./nodes/in-sync.ts";
 import type { Observations } from "./nodes/observations.ts";
@@ -285,7 +285,8 @@ function decidePartitions(
     const step = steps.get(before.index);
     const partition = step?.partition ?? before;
     const nodes = byPartition.get(partition.index) ?? [];
-    if (isAwaited(before, step)) {
+    const kept = keptNodes({ partition: before, nodes, nodeHealth }, step);
+    if (kept.length > 0 && kept.length === nodes.length) {
       for (const node of nodes) decidedNodes.set(node.name, node);
       return withRoles(partition, nodes);
     }
@@ -327,10 +328,11 @@ function decidePartitions(
     });
     marks = roles.marks;
     const rescues = input.rescues ?? new Map();
-    for (const node of roles.nodes) {
+    const next = roles.nodes.map((node) => kept.find(({ name }) => name === node.name) ?? node);
+    for (const node of next) {
       decidedNodes.set(node.name, withRescue(node, rescues, seenRescues, wallTime));
     }
-    return withRoles(decided, roles.nodes);
+    return withRoles(decided, next);
   });
   return { partitions, dataNodes: decidedNodes, marks, draining };
 }

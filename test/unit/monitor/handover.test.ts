@@ -10,7 +10,7 @@ import {
 import type { NodeInfo } from "../../../runtime/monitor/decide/nodes/info.ts";
 import type { Pauses } from "../../../runtime/monitor/decide/pauses.ts";
 import type { NodeHealth } from "../../../runtime/monitor/decide/nodes/node-health.ts";
-import { infoOf, masterInfo, replicaOf } from "./situations.ts";
+import { infoOf, masterInfo, replicaOf, servedScene } from "./situations.ts";
 
 const PARTITION: PartitionView = {
   index: 0,
@@ -300,4 +300,24 @@ describe.each([
 test("an attempt leaves routers at least three quarters of the time for which they hold requests", () => {
   expect(attemptMsOf({ downAfterMs: 1000, holdForMs: 10_000 })).toBe(2000);
   expect(attemptMsOf({ downAfterMs: 30_000, holdForMs: 10_000 })).toBe(2500);
+});
+
+test("while the old master is silent the view goes on to show what becomes of the other replicas", () => {
+  const scene = servedScene();
+  scene.requests = [
+    { id: "1", body: { kind: "promote-to", node: "a2" }, state: "asked", message: "" },
+  ];
+  scene.step();
+  expect(scene.partition.handover).toMatchObject({ from: "a1", to: "a2" });
+  scene.see("a3", "refused").step();
+  expect(scene.partition.dead).toEqual([]);
+  // It may have stepped down already, and a2 may be master.
+  const taken = { runId: "run", replicationId: "h2", replicationId2: "h1", secondOffset: 111 };
+  scene.see("a1", "silent").see("a2", masterInfo({ ...taken, offset: 110 }));
+  scene.step();
+  expect(scene.partition.handover).toMatchObject({ from: "a1", to: "a2" });
+  expect(scene.partition).toMatchObject({ master: "a1", replicas: ["a2"], dead: ["a3"] });
+  expect(scene.inSync("a2")).toBe(true);
+  scene.see("a1", infoOf({ replicationId: "h1", offset: 110 })).step();
+  expect(scene.partition).toMatchObject({ master: "a2", handover: null });
 });

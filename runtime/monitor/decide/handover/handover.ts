@@ -54,12 +54,23 @@ export function attemptMsOf(settings: { downAfterMs: number; holdForMs: number }
 }
 
 /**
- * A handover is under way, and stays so. What its nodes report meanwhile (a master that steps down, replicas without a master)
- * is recorded after it: every view costs a round of the status nodes, for which the clients would wait too.
+ * The nodes that stay in the view as they are. A handover is under way, and stays so: what its nodes report meanwhile (a master
+ * that steps down, replicas without a master) is recorded after it, because every view costs a round of the status nodes, for
+ * which the clients would wait too. While the old master is silent the handover can't end: then only `to` stays as it is.
  */
-export function isAwaited(before: PartitionView, step: HandoverStep | undefined): boolean {
-  const isNew = (before.handover ?? null) === null;
-  return !isNew && step?.kind === "under-way" && (step.partition.handover ?? null) !== null;
+export function keptNodes(
+  {
+    partition: before,
+    nodes,
+    nodeHealth,
+  }: Pick<HandoverInput, "partition" | "nodes" | "nodeHealth">,
+  step: HandoverStep | undefined,
+): readonly NodeView[] {
+  const handover = before.handover ?? null;
+  const goesOn = step?.kind === "under-way" && (step.partition.handover ?? null) !== null;
+  if (handover === null || !goesOn) return [];
+  const isSilent = nodeHealth.get(handover.from)?.kind === "suspect";
+  return isSilent ? nodes.filter(({ name }) => name === handover.to) : nodes;
 }
 
 /** The next step of one partition's handover. `failed`: why a handover ended without success, else empty. */
