@@ -1,5 +1,5 @@
-// twine-load by the ways that are taken less often: TLS, SIGUSR1 and Enter, one pool of several, a network that is cut, a short
-// backlog, a large key.
+// twine-load by the ways that are taken less often: TLS, a Sentinel with a password, SIGUSR1 and Enter, one pool of several, a
+// network that is cut, a short backlog, a large key, FLUSHALL while it copies, a cluster that was full.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -12,7 +12,7 @@ import { authorityIn } from "../support/certificates.ts";
 import { cleanUpAfterAll } from "../support/clean-up.ts";
 import { clusterConf, byLetter } from "../support/cluster-conf.ts";
 import { FaultCluster } from "../support/fault-cluster.ts";
-import { askForeign } from "../support/foreign-stack.ts";
+import { askForeign, startSentinelProgram } from "../support/foreign-stack.ts";
 import { freePort } from "../support/port-claims.ts";
 import { isMissing } from "../support/programs.ts";
 import { callOnce } from "../support/redis-cluster.ts";
@@ -111,6 +111,44 @@ describe.skipIf(isMissing("redis-server"))("twine-load, less usual ways", () => 
       const { code, err } = await live.ended;
       expect([code, err]).toEqual([0, expect.stringMatching(/^the same: 1 keys/m)]);
       expect(await inCluster("GET", "key")).toBe("1");
+    },
+    WITHIN_MS,
+  );
+
+  test(
+    "a Sentinel and its masters, each with a password of its own",
+    async () => {
+      const folder = await newFolder();
+      const master = await startRedis(SETTINGS);
+      await callOnce(master, "CONFIG", "SET", "requirepass", "of-masters");
+      const sentinel = await startSentinelProgram(
+        [{ name: "main", port: master.port, password: "of-masters" }],
+        cleanUp,
+      );
+      await askForeign(sentinel.port, [
+        ["ACL", "SETUSER", "default", "resetpass", ">of-sentinels"],
+      ]);
+      const writer = new SourceWriter(master.port, [["AUTH", "of-masters"]]);
+      await writer.writes(5);
+      const [own, other] = [join(folder, "own"), join(folder, "other")];
+      await writeFile(own, "of-masters", { mode: 0o600 });
+      await writeFile(other, "of-sentinels", { mode: 0o600 });
+      const url = `sentinel://127.0.0.1:${sentinel.port}/main`;
+      const denied = await startLoad(file, [url], { TWINE_SOURCE_PASSWORD_FILE: own }).ended;
+      expect([denied.code, denied.err]).toEqual([
+        1,
+        expect.stringContaining("TWINE_SENTINEL_PASSWORD_FILE"),
+      ]);
+      const live = startLoad(file, [url, ...CUTOVER], {
+        TWINE_SOURCE_PASSWORD_FILE: own,
+        TWINE_SENTINEL_PASSWORD_FILE: other,
+      });
+      await live.says(READY);
+      await writer.writes(10);
+      await writer.stop();
+      await live.says(SWITCH);
+      const { code, err } = await live.ended;
+      expect([code, err]).toEqual([0, expect.stringMatching(/^the same: \d+ keys/m)]);
     },
     WITHIN_MS,
   );
@@ -220,6 +258,38 @@ describe.skipIf(isMissing("redis-server"))("twine-load, less usual ways", () => 
       await endsTheSame(live, url);
       const digest = "return tostring(redis.call('SCARD', KEYS[1]))";
       expect(await inCluster("EVAL", digest, "1", "large")).toBe("1000000");
+    },
+    WITHIN_MS,
+  );
+
+  test(
+    "FLUSHALL at the source while it copies, and a cluster that was full goes on from the checkpoint",
+    async () => {
+      const source = await startRedis(SETTINGS);
+      const url = `redis://127.0.0.1:${source.port}`;
+      const fill =
+        "for i = 1, 200000 do redis.call('SET', 'k' .. i, string.rep('x', 100)) end return 1";
+      await callOnce(source, "EVAL", fill, "0");
+      const folder = await newFolder();
+      const args = [url, "--checkpoint", join(folder, "load.json"), ...CUTOVER];
+      const live = startLoad(file, args);
+      await live.says("copying:");
+      await callOnce(source, "FLUSHALL");
+      await callOnce(source, "SET", "after", "1");
+      await endsTheSame(live, url);
+
+      for (const name of ["a1", "b1"]) {
+        await cluster?.ask(name, "FLUSHALL");
+        await cluster?.ask(name, "CONFIG", "SET", "maxmemory", "10mb");
+      }
+      await callOnce(source, "EVAL", fill, "0");
+      const again = [url, "--checkpoint", join(folder, "full.json"), ...CUTOVER];
+      const full = await startLoad(file, again).ended;
+      for (const name of ["a1", "b1"]) {
+        await cluster?.ask(name, "CONFIG", "SET", "maxmemory", "0");
+      }
+      expect([full.code, full.err]).toEqual([1, expect.stringMatching(/is full: OOM/)]);
+      await endsTheSame(startLoad(file, again), url);
     },
     WITHIN_MS,
   );
