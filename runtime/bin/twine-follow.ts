@@ -71,8 +71,6 @@ async function main(): Promise<number> {
     const commands = await act(context);
     if (options.json === true) {
       process.stdout.write(`${JSON.stringify({ ok: true, said: context.said, commands })}\n`);
-    } else if (commands.length > 0) {
-      process.stdout.write(`after a --back, for the Sentinels:\n  ${commands.join("\n  ")}\n`);
     }
   } finally {
     await context.close();
@@ -192,6 +190,9 @@ async function finish(context: Context): Promise<readonly string[]> {
     if (cameFrom === undefined || cameFrom === null) continue;
     const body = bodyOf("finish", { partition, following: cameFrom }, context);
     context.say(await context.ask(body, ANSWER_WITHIN_MS));
+  }
+  if (context.said.length === 0) {
+    context.say("nothing to finish: no partition has a way back to an old master");
   }
   return [];
 }

@@ -5,6 +5,7 @@ import type { ImportedNode } from "../import/imported.ts";
 import type { BackOptions } from "./go-back.ts";
 import { OldMaster } from "./old-master.ts";
 import { copyWith, nodesOfPartition } from "./own-nodes.ts";
+import { requireForeign, requirePartition } from "./require-foreign.ts";
 import { bodyOf } from "./switch-over.ts";
 
 const ANSWER_WITHIN_MS = 15_000;
@@ -17,9 +18,11 @@ export async function begin(
   old: ImportedNode,
   context: BackOptions,
 ): Promise<void> {
+  requirePartition(view, partition);
   const nodes = nodesOfPartition(view, partition);
   const server = await OldMaster.open(old, context.source);
   try {
+    await requireForeign(server, view, partition, context.source);
     const { isMaster, follows } = await server.state();
     if (!isMaster) {
       throw new TwineError({

@@ -103,17 +103,28 @@ async function stayWhereOldWaits(
   }
 }
 
-/** Ends a --back that was broken off: this cluster serves on. Throws OLD_SERVES when an old master is master already. */
+/** Ends a --back that was broken off: this cluster serves on. Throws NOTHING_TO_STAY, and OLD_SERVES when an old master is master already. */
 export async function stay(view: View, options: BackOptions): Promise<void> {
-  for (const { index: partition, following } of view.partitions) {
-    if (following === undefined || following === null) continue;
-    const one = { partition, following };
-    await mustNotServe(one, options);
+  const left = view.partitions.flatMap(({ index: partition, following }) =>
+    following === undefined || following === null ? [] : [{ partition, following }],
+  );
+  if (left.length === 0) throw nothingToStay("no --back was broken off");
+  for (const one of left) {
+    const { partition, following } = one;
+    if (following.isBack !== true) {
+      const { host, port } = following;
+      throw nothingToStay(`partition ${partition} has not taken over from ${host}:${port} yet`);
+    }
+    await mustNotServe(one, following.phase === "copying", options);
     options.say(await options.ask(bodyOf("stay", one, options), FENCE_WITHIN_MS));
   }
 }
 
-async function mustNotServe({ partition, following }: Return, options: BackOptions): Promise<void> {
+async function mustNotServe(
+  { partition, following }: Return,
+  isBackDone: boolean,
+  options: BackOptions,
+): Promise<void> {
   // One that is gone takes no writes; what it took before it went can't be known.
   const old = await OldMaster.open(following, options.source).catch(() => undefined);
   if (old === undefined) return;
@@ -122,7 +133,9 @@ async function mustNotServe({ partition, following }: Return, options: BackOptio
     throw new TwineError({
       code: "OLD_SERVES",
       message: `${old.address} already is master again, and what clients wrote there would be missing in partition ${partition}`,
-      remedy: "run twine-follow --back again, which ends what it began",
+      remedy: isBackDone
+        ? "the way back is complete; to take over again: twine-follow --switch"
+        : "run twine-follow --back again, which ends what it began",
     });
   } finally {
     old.close();
@@ -158,6 +171,15 @@ async function reached(
     }
     await options.clock.delay(LOOK_EVERY_MS);
   }
+}
+
+function nothingToStay(message: string): TwineError {
+  return new TwineError({
+    code: "NOTHING_TO_STAY",
+    message,
+    remedy:
+      "--stay is for a --back that was broken off; twine-follow --switch takes over from what a partition follows",
+  });
 }
 
 function noWayBack(): TwineError {

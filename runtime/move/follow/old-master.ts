@@ -13,6 +13,13 @@ export interface OldState extends HistoryMark {
   readonly follows: string;
 }
 
+export interface OldIdentity {
+  /** Of this start of the server. */
+  readonly runId: string;
+  /** standalone, cluster or sentinel. */
+  readonly mode: string;
+}
+
 export class OldMaster {
   readonly address: string;
   readonly #socket: SourceSocket;
@@ -52,6 +59,11 @@ export class OldMaster {
     };
   }
 
+  async identity(): Promise<OldIdentity> {
+    const fields = infoFields(textOf(await this.#call("INFO", "server")) ?? "");
+    return { runId: fields.get("run_id") ?? "", mode: fields.get("redis_mode") ?? "" };
+  }
+
   /** Names of the Sentinels' connections. */
   async sentinelClients(): Promise<number> {
     const list = textOf(await this.#call("CLIENT", "LIST")) ?? "";
@@ -72,9 +84,10 @@ export class OldMaster {
     await this.#call("CONFIG", "SET", "masterauth", password ?? "");
   }
 
-  async follow({ host, port }: ImportedNode): Promise<void> {
+  /** Answers why its role was not written into its configuration; undefined: it was. */
+  async follow({ host, port }: ImportedNode): Promise<string | undefined> {
     await this.#call("REPLICAOF", host, String(port));
-    await this.#keepRole();
+    return this.#keepRole();
   }
 
   /** Master again; `password`: its system's, with which it would follow another one of that. */
@@ -85,8 +98,8 @@ export class OldMaster {
   }
 
   /** Else one that is restarted would have its earlier role: a master again, which takes writes. Without a file it can't. */
-  async #keepRole(): Promise<void> {
-    await this.#socket.call("CONFIG", "REWRITE").catch(() => undefined);
+  async #keepRole(): Promise<string | undefined> {
+    return this.#socket.call("CONFIG", "REWRITE").then(() => undefined, errorText);
   }
 
   close(): void {

@@ -6,18 +6,28 @@ import { askSentinels, type WatchedMaster } from "../import/ask-sentinels.ts";
 import { addressText, type ImportedNode } from "../import/imported.ts";
 import { openSource, type SourceOptions } from "../import/source-link.ts";
 
+/** A Sentinel may know a master by another address. */
+export interface KnownOld {
+  readonly address: string;
+  readonly runId: string;
+}
+
 /** Removes every set whose master is one of `olds`, on every Sentinel. Answers the commands that bring them back.
     `hasPassword`: the old masters have one, which a Sentinel shows nobody. */
 export async function removeFromSentinels(
   given: readonly ImportedNode[],
-  olds: readonly string[],
+  olds: readonly KnownOld[],
   options: SourceOptions,
   hasPassword: boolean,
 ): Promise<readonly string[]> {
   if (given.length === 0) return [];
   const { sentinels, masters, errors } = await askSentinels(given, options);
   if (errors.length > 0) throw new TwineError(errors);
-  const ours = masters.filter(({ master }) => olds.includes(addressText(master)));
+  const ours = masters.filter(({ master, runId }) =>
+    olds.some(
+      (old) => old.address === addressText(master) || (runId !== "" && old.runId === runId),
+    ),
+  );
   const undo: string[] = [];
   for (const sentinel of sentinels) {
     const socket = await openSource(sentinel, options);

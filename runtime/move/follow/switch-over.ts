@@ -75,9 +75,14 @@ export async function switchOver(view: View, options: SwitchOptions): Promise<re
       await pair.old.serve(options.source.password);
     }
     await inSync(pairs, options);
-    const undo = await withoutSentinels(pairs, options);
-    const marks = await standStill(pairs, options);
-    await promote(pairs, marks, options);
+    const undo = await removed(pairs, options);
+    try {
+      await unwatched(pairs, options);
+      const marks = await standStill(pairs, options);
+      await promote(pairs, marks, options);
+    } catch (error) {
+      throw withoutWatch(error, undo);
+    }
     return undo;
   } finally {
     for (const { old } of pairs) old.close();
@@ -132,15 +137,22 @@ async function inSync(pairs: readonly Pair[], options: SwitchOptions): Promise<v
   }
 }
 
-async function withoutSentinels(
-  pairs: readonly Pair[],
-  options: SwitchOptions,
-): Promise<readonly string[]> {
+/** Answers the commands that undo it, and says them at once: they are needed whatever becomes of this process. */
+async function removed(pairs: readonly Pair[], options: SwitchOptions): Promise<readonly string[]> {
   const { sentinels, sentinelSource, source } = options;
-  const addresses = pairs.map(({ old }) => old.address);
+  const olds = await Promise.all(
+    pairs.map(async ({ old }) => ({ address: old.address, runId: (await old.identity()).runId })),
+  );
   const hasPassword = source.password !== undefined;
-  const undo = await removeFromSentinels(sentinels, addresses, sentinelSource, hasPassword);
-  if (undo.length > 0) options.say("no Sentinel watches the old masters any more");
+  const undo = await removeFromSentinels(sentinels, olds, sentinelSource, hasPassword);
+  if (undo.length === 0) return undo;
+  options.say("the Sentinels were told to forget the old masters");
+  options.say(`after a --back, for the Sentinels:\n  ${undo.join("\n  ")}`);
+  return undo;
+}
+
+/** Throws SENTINEL_WATCHES. */
+async function unwatched(pairs: readonly Pair[], options: SwitchOptions): Promise<void> {
   const endMs = options.clock.nowMs() + 5_000;
   for (const { old } of pairs) {
     // A Sentinel that was told closes its connection a moment later.
@@ -149,7 +161,6 @@ async function withoutSentinels(
       await options.clock.delay(LOOK_EVERY_MS * 5);
     }
   }
-  return undo;
 }
 
 /** Until here nothing but Sentinels has changed. Whatever fails here is undone: the old masters take writes again. */
@@ -172,7 +183,11 @@ async function standStill(
       if (clock.nowMs() - startMs > DECIDE_MS) throw late(pair.partition, pair.old.address);
       await pair.old.authenticateAs(own?.username, own?.password);
       demoted.push(pair);
-      await pair.old.follow(best[index] ?? { host: "127.0.0.1", port: 1 });
+      const unwritten = await pair.old.follow(best[index] ?? { host: "127.0.0.1", port: 1 });
+      if (unwritten === undefined) continue;
+      options.say(
+        `${pair.old.address} can't write its role into its configuration (${unwritten}): do not restart it, it would be a master again`,
+      );
     }
     if (clock.nowMs() - startMs > PAUSE_MS) throw late(pairs[0]?.partition ?? 0, "the old masters");
     options.say(`the old masters take no writes any more, and follow ours`);
@@ -264,6 +279,19 @@ function stillWatched(address: string): TwineError {
     message: `a Sentinel watches ${address}, and would make our master its replica again`,
     remedy: "name one of its Sentinels: twine-follow --switch --sentinel HOST:PORT",
   });
+}
+
+/** The old masters serve, and nobody fails them over: whoever does not switch again must know how to end that. */
+function withoutWatch(error: unknown, undo: readonly string[]): unknown {
+  if (undo.length === 0 || !(error instanceof TwineError)) return error;
+  const left = {
+    code: "SENTINELS_LEFT",
+    message: "the Sentinels do not watch the old masters any more",
+    remedy: ["run twine-follow --switch again; or, to stay with the old masters:", ...undo].join(
+      "\n    ",
+    ),
+  };
+  return new TwineError([...error.problems, left], { cause: error, exitCode: error.exitCode });
 }
 
 function late(partition: number, address: string): TwineError {

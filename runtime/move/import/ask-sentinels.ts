@@ -17,6 +17,8 @@ import { openSource, type SourceOptions } from "./source-link.ts";
 export interface WatchedMaster {
   readonly name: string;
   readonly master: ImportedNode;
+  /** The master's; empty when the Sentinel does not know it yet. */
+  readonly runId: string;
   readonly replicas: readonly ImportedNode[];
   readonly quorum: number;
   /** What SENTINEL SET takes, as it is set there: names and values. */
@@ -119,6 +121,7 @@ async function askOne(
       masters.push({
         name,
         master,
+        runId: record.get("runid") ?? "",
         replicas: await replicasOf(socket, name),
         quorum: Number(record.get("quorum") ?? 1),
         settings: SETTINGS.flatMap((setting) => numberIn(record, setting)),

@@ -212,8 +212,15 @@ sentinel known-slave shard-a 10.0.0.1 6666
   test("what the running Sentinels know wins over the file, and is said", () => {
     const cluster = clusterOf(GOOD);
     const masters = [
-      { name: "one", master: at("10.0.0.9"), replicas: [at("10.0.0.1")], quorum: 1, settings: [] },
-      { name: "shard-b", master: at("10.0.0.8"), replicas: [], quorum: 1, settings: [] },
+      {
+        name: "one",
+        master: at("10.0.0.9"),
+        replicas: [at("10.0.0.1")],
+        quorum: 1,
+        runId: "",
+        settings: [],
+      },
+      { name: "shard-b", master: at("10.0.0.8"), replicas: [], quorum: 1, runId: "", settings: [] },
     ];
     const joined = withSentinels(cluster, { masters });
     expect(joined.cluster.shards.map(({ master }) => master.host)).toEqual([
