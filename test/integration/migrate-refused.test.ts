@@ -23,10 +23,20 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine-follow", () => {
   let olds: TestRedis[] = [];
   let sentinel: ForeignProgram;
 
-  function follow(...args: string[]): Promise<Ran> {
+  /** On a busy machine a server may take longer than the tool waits for it: tried again, with all that was said. */
+  async function follow(...args: string[]): Promise<Ran> {
     const file = join(cluster.folder, "twine.conf");
     const command = [binPath("twine-follow", "runtime"), ...args, "--conf", file];
-    return runCommand(process.execPath, command, {});
+    let [stdout, stderr] = ["", ""];
+    for (let tries = 1; ; tries++) {
+      const ran = await runCommand(process.execPath, command, {});
+      stdout += ran.stdout;
+      stderr += ran.stderr;
+      const isLate = /of 1 status nodes|can't be asked|does not say what|no alpha answered/.test(
+        ran.stderr,
+      );
+      if (ran.code === 0 || !isLate || tries === 10) return { code: ran.code, stdout, stderr };
+    }
   }
 
   /** It may be told to ask again, while a partition gets its master. */
@@ -90,7 +100,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine-follow", () => {
     expect(await must("--finish")).toContain("nothing to finish");
     expect(await phases()).toEqual([undefined, undefined]);
     expect((await cluster.view())?.state).toBe("OK");
-  }, 120_000);
+  }, 600_000);
 
   test("one master is followed by one partition, whatever its address is called", async () => {
     await must("0", url(port(0)));
@@ -99,15 +109,19 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine-follow", () => {
     // Nothing was taken over yet: --back would not end it.
     expect(await refused("--stay")).toMatch(/has not taken over.*twine-follow --switch/s);
     await must("1", url(port(1), "localhost"));
-  }, 200_000);
+  }, 600_000);
 
   test("a switch that fails behind the Sentinels says how they watch again; they know no 'localhost'", async () => {
     const before = await watched();
     expect(before).toMatch(/shard-0[^]*shard-1/);
-    await until("both are in sync", async () => {
-      const view = await cluster.view();
-      return view?.nodes.every(({ kind, inSync }) => kind !== "data" || inSync) === true;
-    });
+    await until(
+      "both are in sync",
+      async () => {
+        const view = await cluster.view();
+        return view?.nodes.every(({ kind, inSync }) => kind !== "data" || inSync) === true;
+      },
+      120_000,
+    );
     // One that looks like another Sentinel: the switch is refused when ours have let go.
     const other = await olds[1]?.link();
     await other?.call("CLIENT", "SETNAME", "sentinel-0123abcd-cmd");
@@ -128,7 +142,7 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine-follow", () => {
     await other?.call("CLIENT", "SETNAME", "");
     await must("--switch");
     expect(await isMaster(1)).toBe(false);
-  }, 300_000);
+  }, 600_000);
 
   test("nobody stays here while an old master takes writes", async () => {
     // As when a --back was killed just behind the first old master's promotion.
@@ -137,8 +151,13 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine-follow", () => {
     cleanUp(() => board.close());
     const one = { partition: 0, following: { host: "127.0.0.1", port: port(0) } };
     const body = bodyOf("back", one, { by: "a test" });
-    await askAlpha(board, body, { clock: systemClock, id: randomUUID(), withinMs: 60_000 });
-    await until("nobody writes here", async () => (await phases())[0] === "fenced", 60_000);
+    const ask = (): Promise<boolean> =>
+      askAlpha(board, body, { clock: systemClock, id: randomUUID(), withinMs: 30_000 }).then(
+        () => true,
+        () => false,
+      );
+    await until("the alpha takes it", ask, 120_000);
+    await until("nobody writes here", async () => (await phases())[0] === "fenced", 120_000);
     const [promoted = ""] = await askForeign(port(0), [["REPLICAOF", "NO", "ONE"]]);
     expect(promoted).toBe("OK");
     const stayed = await refused("--stay");
@@ -150,5 +169,5 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine-follow", () => {
     expect([await isMaster(0), await isMaster(1)]).toEqual([true, true]);
     // Complete now, so it is another command that takes over.
     expect(await refused("--stay")).toMatch(/already is master again.*twine-follow --switch/s);
-  }, 300_000);
+  }, 600_000);
 });

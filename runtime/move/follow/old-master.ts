@@ -2,6 +2,7 @@
 import type { HistoryMark } from "../../core/view.ts";
 import { TwineError } from "../../core/errors.ts";
 import { errorText } from "../../core/error-text.ts";
+import { NodeError } from "../../replication/node-error.ts";
 import { infoFields } from "../../resp/info-fields.ts";
 import { textOf, type RespValue } from "../../resp/value.ts";
 import { addressText, type ImportedNode } from "../import/imported.ts";
@@ -97,9 +98,20 @@ export class OldMaster {
     await this.#keepRole();
   }
 
-  /** Else one that is restarted would have its earlier role: a master again, which takes writes. Without a file it can't. */
+  /**
+   * Else one that is restarted would have its earlier role: a master again, which takes writes. Without a file it can't. One
+   * that dies before it has answered may have kept the earlier role: throws OLD_UNREACHABLE.
+   */
   async #keepRole(): Promise<string | undefined> {
-    return this.#socket.call("CONFIG", "REWRITE").then(() => undefined, errorText);
+    try {
+      await this.#socket.call("CONFIG", "REWRITE");
+      return undefined;
+    } catch (error) {
+      const isAnswer =
+        error instanceof NodeError && (error.kind === "refused" || error.kind === "denied");
+      if (isAnswer) return error.message;
+      throw unreachable(this.address, error);
+    }
   }
 
   close(): void {
