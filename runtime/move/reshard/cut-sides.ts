@@ -4,7 +4,7 @@
 //   nothing is copied on --> each source gives its RDB, which has an offset --> the rest up to exactly there is copied
 //     --> each new master gives its RDB --> copying goes on
 import { credentialsOf } from "../../core/credentials.ts";
-import type { HistoryMark, View } from "../../core/view.ts";
+import type { HistoryMark } from "../../core/view.ts";
 import { openRdbStream } from "../../replication/rdb-stream.ts";
 import type { NodeAddress } from "../../replication/node-socket.ts";
 import type { KeyStream, Side } from "../verify/read-side.ts";
@@ -12,7 +12,6 @@ import type { Copying } from "./copying.ts";
 import type { GroupNode, NodePorts } from "./node-group.ts";
 
 export interface CutSidesOptions extends NodePorts {
-  readonly view: View;
   readonly copying: Pick<Copying, "nodes" | "drainExactly" | "pace">;
   /** By new partition. */
   readonly masters: readonly Pick<GroupNode, "name" | "host" | "port" | "db">[];
@@ -21,6 +20,12 @@ export interface CutSidesOptions extends NodePorts {
   /** Runs the task while nothing else is copied. */
   readonly alone: (task: () => Promise<void>) => Promise<void>;
 }
+
+/**
+ * The targets give their data after the sources: what expires in between has gone there. A node waits 5 s before it gives its
+ * data (repl-diskless-sync-delay), and its clock may differ.
+ */
+const EXPIRING_WITHIN_MS = 10_000;
 
 /** What a stream awaits before it asks for its RDB, and before it reads it; and whom it tells where the RDB lies. */
 type Begin = (cut: Cut) => readonly [Promise<void>, Promise<void>, (start: HistoryMark) => void];
@@ -33,11 +38,16 @@ export class CutSides {
   readonly #cuts: Cut[] = [];
   /** Keys (latin1) that were copied from a moment after the present cut: they are not of the same moment. */
   #later: ReadonlySet<string> = new Set();
+  /** What expires up to then is not compared. One moment for both sides, however long they are read. */
+  #expiredByMs = 0;
+  /** A node may wait for longer, for example while it saves its data. */
+  #expiringWithinMs = EXPIRING_WITHIN_MS;
 
   constructor(options: CutSidesOptions) {
     const { copying, masters, oldPartitionOf } = options;
     this.#options = options;
     const isOfCut = (key: Buffer): boolean => !this.#later.has(key.toString("latin1"));
+    const expiredByMs = (): number => this.#expiredByMs;
     const sources = copying.nodes.map(({ partition, address, db }, index): KeyStream => {
       const isHere = (key: Buffer): boolean =>
         oldPartitionOf === undefined || oldPartitionOf(key) === partition;
@@ -45,13 +55,13 @@ export class CutSides {
         stored === db && isHere(key) && isOfCut(key);
       const name = `the source of partition ${partition}`;
       const begin = (cut: Cut) => [cut.held, cut.taken, cut.sourceStarts(index)] as const;
-      return { name, db, wants, open: this.#opener(address, begin) };
+      return { name, db, wants, expiredByMs, open: this.#opener(address, begin) };
     });
     const targets = masters.map((master, index): KeyStream => {
       const { name, db } = master;
       const wants = (key: Buffer, stored: number): boolean => stored === db && isOfCut(key);
       const begin = (cut: Cut) => [cut.taken, cut.taken, cut.targetStarts(index)] as const;
-      return { name, db, wants, open: this.#opener(master, begin) };
+      return { name, db, wants, expiredByMs, open: this.#opener(master, begin) };
     });
     // All of them belong to the cut.
     this.source = { name: "the old nodes", streams: sources, streamsAtOnce: sources.length };
@@ -84,14 +94,19 @@ export class CutSides {
   #cutOf(pass: number): Cut {
     const before = this.#cuts[pass];
     if (before !== undefined) return before;
-    const { copying, masters, alone } = this.#options;
+    const { copying, masters, clock, alone } = this.#options;
     const cut = new Cut(copying.nodes.length, masters.length);
     this.#cuts[pass] = cut;
-    alone(() =>
-      cut.run(async (starts) => {
+    alone(async () => {
+      let takenMs = clock.nowMs();
+      await cut.run(async (starts) => {
         this.#later = new Set(await copying.drainExactly(starts));
-      }),
-    ).catch((error: unknown) => {
+        this.#expiredByMs = Date.parse(clock.wallTime()) + this.#expiringWithinMs;
+        takenMs = clock.nowMs();
+      });
+      const tookMs = clock.nowMs() - takenMs;
+      this.#expiringWithinMs = Math.max(this.#expiringWithinMs, 2 * tookMs);
+    }).catch((error: unknown) => {
       cut.fail(error);
     });
     return cut;

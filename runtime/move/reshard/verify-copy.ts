@@ -68,6 +68,6 @@ function different(verified: Verified): TwineError {
     code: "RESHARD_DIFFERENT",
     message: `the new nodes do not hold what the old ones hold, so nothing was switched: ${lines.join("; ")}`,
     remedy:
-      "let nobody else write to the new nodes, and run the command again: it copies everything anew; --no-verify switches without a comparison",
+      "let nobody else write to the new nodes, see that none of them evicts keys (maxmemory), and run the command again: it copies everything anew; --no-verify switches without a comparison",
   });
 }

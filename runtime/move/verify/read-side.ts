@@ -17,6 +17,8 @@ export interface KeyStream {
   readonly db: number;
   /** Of all keys, those that count. `db`: as the RDB has it. Absent: all. */
   readonly wants?: (key: Buffer, db: number) => boolean;
+  /** Keys that expire up to this time (Unix, in milliseconds) do not count. Absent: up to now. */
+  readonly expiredByMs?: () => number;
   /** An RDB. Called once for each pass. */
   open(): AsyncIterable<Buffer>;
 }
@@ -179,7 +181,8 @@ class StreamKeys {
   #begin({ key, db: stored, expireAtMs, type, bytes, typeAt, valueAt }: RdbEntry): void {
     this.#open = undefined;
     // Its time has come: either side may have removed it by now.
-    if (expireAtMs !== undefined && expireAtMs <= this.#ports.nowMs()) return;
+    const expiredByMs = this.#stream.expiredByMs ?? this.#ports.nowMs;
+    if (expireAtMs !== undefined && expireAtMs <= expiredByMs()) return;
     if (this.#stream.wants?.(key, stored) === false) return;
     const db = dbOf(stored, this.#stream);
     const named = keyHash(db, key);
