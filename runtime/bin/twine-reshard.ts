@@ -112,7 +112,9 @@ async function main(): Promise<number> {
   if (options.back === true) return returned(options, common);
   const limit = options.rate === undefined ? {} : parseCopyLimit(options.rate);
   if (limit === undefined)
-    throw wrongUsage("--rate needs keys a second such as 20000, bytes such as 10mb, or max");
+    throw wrongUsage(
+      "--rate needs keys a second such as 20000 (1000 at least), bytes such as 10mb (100kb at least), or max",
+    );
   const ports = { ...common, tls: loadNodesTls(config), wayBackMs, limit };
   try {
     return await withScratch(resolve(options.scratch ?? tmpdir()), (folder) =>

@@ -36,6 +36,14 @@ const REST_MOST = 8;
 const NOISE_MS = 1;
 /** A rest that is shorter than the clock's tick is none. */
 const DELAY_MS_LEAST = 1;
+/**
+ * What a long value has used up is waited for bit by bit, with a little read in between: a source ends a transfer that stands
+ * still for a minute (repl-timeout). So an interruption is heard soon, too.
+ */
+const DELAY_MS_MOST = 2000;
+/** With less of them a source would see the transfer stand still. */
+const KEYS_LEAST = 1000;
+const BYTES_LEAST = 100 * 1024;
 
 /** The next rest as a multiple of the work before. Pure. */
 export function nextRest(rest: number, recentMs: number, baseMs: number): number {
@@ -83,7 +91,8 @@ export class CopyPace {
     const nowMs = clock.nowMs();
     const seconds = Math.max(keys / (limit.keys ?? Infinity), bytes / (limit.bytes ?? Infinity));
     this.#freeAtMs = Math.max(nowMs, this.#freeAtMs) + 1000 * seconds;
-    if (this.#freeAtMs - nowMs >= DELAY_MS_LEAST) await clock.delay(this.#freeAtMs - nowMs);
+    const delayMs = Math.min(this.#freeAtMs - nowMs, DELAY_MS_MOST);
+    if (delayMs >= DELAY_MS_LEAST) await clock.delay(delayMs);
     await this.worked();
   }
 
@@ -120,12 +129,12 @@ export class CopyPace {
 
 const UNITS = { kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 } as const;
 
-/** "20000": keys a second; "10mb": bytes a second; "max": as fast as possible; undefined: none of them. Pure. */
+/** "20000": keys a second; "10mb": bytes a second; "max": as fast as possible; undefined: none of them, or too little. Pure. */
 export function parseCopyLimit(text: string): CopyLimit | undefined {
   if (text === "max") return { isHeedless: true };
   const [, digits, unit] = /^(\d{1,9})(kb|mb|gb)?$/i.exec(text) ?? [];
   const count = Number(digits ?? 0);
-  if (count === 0) return undefined;
-  if (unit === undefined) return { keys: count };
-  return { bytes: count * UNITS[unit.toLowerCase() as keyof typeof UNITS] };
+  if (unit === undefined) return count < KEYS_LEAST ? undefined : { keys: count };
+  const bytes = count * UNITS[unit.toLowerCase() as keyof typeof UNITS];
+  return bytes < BYTES_LEAST ? undefined : { bytes };
 }

@@ -74,6 +74,23 @@ test("a limit counts keys or bytes of all sources together", async () => {
   }
 });
 
+test("a long value is waited for bit by bit: a source ends a transfer that stands still for a minute", async () => {
+  const clock = startClock();
+  const limit = parseCopyLimit("1mb");
+  const pace = new CopyPace({ clock, limit, probe: () => Promise.resolve() });
+  const waitsMs: number[] = [];
+  const copied = async (bytes: number): Promise<void> => {
+    const beganMs = clock.nowMs();
+    await pace.copied(1, bytes);
+    waitsMs.push(clock.nowMs() - beganMs);
+  };
+  await copied(100 * 1024 * 1024);
+  for (let count = 0; count < 80; count++) await copied(64 * 1024);
+  expect(Math.max(...waitsMs)).toBe(2000);
+  // All 105 MB are paid for in the end.
+  expect(clock.nowMs()).toBe(105_000);
+});
+
 test("with max nothing is asked, and nothing rests", async () => {
   const clock = startClock();
   const probe = (): Promise<void> => Promise.reject(new Error("nobody asks"));
@@ -87,7 +104,9 @@ test("with max nothing is asked, and nothing rests", async () => {
 test("a limit is a number of keys, or of bytes with a unit", () => {
   expect(parseCopyLimit("20000")).toEqual({ keys: 20_000 });
   expect(parseCopyLimit("10MB")).toEqual({ bytes: 10 * 1024 * 1024 });
-  for (const text of ["", "0", "0kb", "-1", "1.5mb", "fast", "10 mb"]) {
+  expect(parseCopyLimit("1000")).toEqual({ keys: 1000 });
+  expect(parseCopyLimit("100kb")).toEqual({ bytes: 100 * 1024 });
+  for (const text of ["", "0", "999", "0kb", "99kb", "-1", "1.5mb", "fast", "10 mb"]) {
     expect(parseCopyLimit(text)).toBeUndefined();
   }
 });
