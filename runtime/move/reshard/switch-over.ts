@@ -122,7 +122,12 @@ async function switchOnce(options: SwitchOptions, successors: Successors): Promi
   const { alpha, views, clock } = options;
   // The record in an older view is of an earlier switch.
   const since = views.current()?.revision ?? 0;
-  const refusal = await whileFollowing(successors, clock, refusedBy(alpha.ask("switch")));
+  const asked = refusedBy(alpha.ask("switch"));
+  const refusal = await whileFollowing(successors, clock, asked).catch(async (error: unknown) => {
+    // Who handles the failure asks for an undo: before the switch it would undo nothing, and clients would be held after it.
+    await asked.catch(() => undefined);
+    throw error;
+  });
   if (refusal !== undefined) return { why: refusal };
   const times = new StepTimes(clock);
   const { beganMs } = times;

@@ -1,5 +1,5 @@
 // verify-copy.ts: compares every key of the old nodes with the new ones before the switch, while changes are followed.
-import { mkdir } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { TwineError } from "../../core/errors.ts";
 import { differenceLines } from "../verify/verified-text.ts";
@@ -55,6 +55,8 @@ export async function verifyCopy(options: VerifyCopyOptions): Promise<Verified> 
     isOver = true;
   });
   const [verified, end] = await Promise.allSettled([compared, following]);
+  // A comparison that broke off has left its records: each attempt would leave as many.
+  await rm(folder, { recursive: true, force: true });
   // What following threw has ended the comparison too.
   if (end.status === "rejected") throw end.reason;
   if (verified.status === "rejected") throw verified.reason;
