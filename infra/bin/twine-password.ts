@@ -99,6 +99,7 @@ async function main(): Promise<number> {
     if (goal === undefined) return await show(config, notes, options);
     requireKnown(options.without, hostsOf(config));
     if (!isSentinels && goal !== "abort") await requireEveryNode(status);
+    let isIdle = true;
     const outcome = await rotate(
       context,
       {
@@ -111,10 +112,14 @@ async function main(): Promise<number> {
         notesPlace: isSentinels ? "in partitions/HOST/.rotation" : "on the status nodes",
         readFile: () => readPasswords() ?? [],
         wallTime: () => systemClock.wallTime(),
-        report: (line) => process.stderr.write(`${line}\n`),
+        report: (line) => {
+          isIdle = false;
+          process.stderr.write(`${line}\n`);
+        },
       },
     );
-    return printOutcome(outcome, goal, config, options);
+    const words = wordsOf(outcome, isIdle && goal !== "rotate" ? "nothing" : goal, config);
+    return printOutcome(outcome, goal, words, options);
   } catch (error) {
     throw signal.aborted ? interrupted() : error;
   } finally {
@@ -211,17 +216,21 @@ function textOf(lines: readonly HostLine[]): string {
 function printOutcome(
   outcome: RotationOutcome,
   goal: RotationGoal,
-  config: ClusterConfig,
+  words: string,
   { json }: PasswordOptions,
 ): number {
   const hosts = outcome.kind === "wait" ? outcome.hosts : outcome.behind;
   if (json === true) {
     process.stdout.write(`${JSON.stringify({ goal, outcome: outcome.kind, waitsFor: hosts })}\n`);
-  } else process.stdout.write(`${wordsOf(outcome, goal, config)}\n`);
+  } else process.stdout.write(`${words}\n`);
   return outcome.kind === "wait" ? WAITS : EXIT.ok;
 }
 
-function wordsOf(outcome: RotationOutcome, goal: RotationGoal, config: ClusterConfig): string {
+function wordsOf(
+  outcome: RotationOutcome,
+  goal: RotationGoal | "nothing",
+  config: ClusterConfig,
+): string {
   if (outcome.kind === "wait") {
     const names = outcome.hosts.join(", ");
     return `waits for ${names}: run twine-password --${outcome.goal} there, then this command again`;
@@ -235,6 +244,8 @@ function wordsOf(outcome: RotationOutcome, goal: RotationGoal, config: ClusterCo
       return `the nodes accept both passwords, and Twine uses the new one here${late}. Give it to your programs, then: twine-password --finish`;
     case "finish":
       return `the old password is refused here${late}`;
+    case "nothing":
+      return `no rotation is under way here${late}: nothing was changed`;
     case "abort":
       return `the rotation is cancelled here${late}: Twine uses the old password`;
   }
@@ -265,7 +276,7 @@ function noPassword(): TwineError {
     code: "ROTATION_NO_FILE",
     message: "TWINE_PASSWORD_FILE names no file, so there is no password to rotate",
     remedy:
-      "let it name the file that holds the cluster's password, as when the nodes were started",
+      "let it name the file that holds the cluster's password, as when the nodes were started; a cluster without one gets it by twine-stop, and then twine-setup and twine-start with that file",
   });
 }
 

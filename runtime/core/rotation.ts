@@ -110,6 +110,7 @@ function decideSingle(input: RotationInput, first: string): RotationStep {
     return { kind: "apply", passwords: [first], target: null, intent: null };
   }
   if (isBeginning) return refused("ROTATION_NO_PASSWORD", here);
+  if (goal === "rotate") return refused("ROTATION_SAME_PASSWORD", here);
   return { kind: "done", behind: behind(input, ({ passwords }) => same(passwords, [first])) };
 }
 

@@ -150,6 +150,15 @@ describe.skipIf(isMissing("redis-server", "redis-cli"))("twine-password", () => 
     const [fresh = ""] = await passwords();
     await cluster.must("twine-password", "--abort");
     expect(await passwords()).toEqual([OLD]);
+    const again = await cluster.must("twine-password", "--abort");
+    expect(again).toBe("no rotation is under way here: nothing was changed\n");
+    const present = join(cluster.folder, "present");
+    await writeFile(present, `${OLD}\n`, { mode: 0o600 });
+    const same = await cluster.run("twine-password", "--rotate", "--new-file", present);
+    expect([same.code, same.stderr]).toEqual([
+      1,
+      expect.stringContaining("the new password is the present one"),
+    ]);
     for (const name of ["r1", "a1", "s1"]) {
       expect([name, await letsIn(cluster, name, "app", fresh)]).toEqual([name, false]);
       expect([name, await letsIn(cluster, name, "app", OLD)]).toEqual([name, true]);
