@@ -99,7 +99,7 @@ async function main(): Promise<number> {
     if (goal === undefined) return await show(config, notes, options);
     requireKnown(options.without, hostsOf(config));
     if (!isSentinels && goal !== "abort") await requireEveryNode(status);
-    let isIdle = true;
+    const reported: string[] = [];
     const outcome = await rotate(
       context,
       {
@@ -113,12 +113,13 @@ async function main(): Promise<number> {
         readFile: () => readPasswords() ?? [],
         wallTime: () => systemClock.wallTime(),
         report: (line) => {
-          isIdle = false;
+          reported.push(line);
           process.stderr.write(`${line}\n`);
         },
       },
     );
-    const words = wordsOf(outcome, isIdle && goal !== "rotate" ? "nothing" : goal, config);
+    const isIdle = reported.length === 0 && goal !== "rotate";
+    const words = wordsOf(outcome, isIdle ? "nothing" : goal, config);
     return printOutcome(outcome, goal, words, options);
   } catch (error) {
     throw signal.aborted ? interrupted() : error;
