@@ -100,7 +100,7 @@ class Candidate implements Candidacy {
     const { clock, random } = this.#options;
     const reading = await this.#options.read(false);
     await this.#keepView(reading.value);
-    const heartbeat: Heartbeat = { epoch: reading.value?.epoch ?? 0, count: reading.heartbeat };
+    const heartbeat: Heartbeat = { epoch: reading.value?.epoch ?? 0, ballot: reading.ballot };
     const nowMs = clock.nowMs();
     const before = this.#watch;
     this.#watch =
@@ -149,8 +149,8 @@ class Candidate implements Candidacy {
       this.#backOff(watched);
       return undefined;
     }
-    const { value } = prepared;
-    const heartbeat = heartbeatOf(value);
+    const { value, ballot } = prepared;
+    const heartbeat: Heartbeat = { epoch: value?.epoch ?? 0, ballot };
     if (isNewer(heartbeat, watched.heartbeat)) {
       proposer.releasePromise();
       this.#watch = startWatch(heartbeat, clock.nowMs(), this.#leaseMs, random.next());
@@ -241,8 +241,4 @@ function foreignCause(silent: Failures): string {
   if (foreign.length === 0) return "";
   const reported = foreign.map(({ node, cause }) => `${node} ${cause.message}`).join(", ");
   return `: ${reported}; ${FOREIGN_REMEDY}`;
-}
-
-function heartbeatOf(value: RegisterValue | null): Heartbeat {
-  return { epoch: value?.epoch ?? 0, count: value?.heartbeat ?? 0 };
 }

@@ -132,7 +132,7 @@ class RegisterProposer {
       [...strangers].map(([name, replaces]) => [name, { replaces, incarnation: this.#newLife() }]),
     );
     if (this.#releases === releases) this.#heldPromise = { ballot, base, members, admissions };
-    return { kind: "prepared", value: base?.value ?? null };
+    return { kind: "prepared", value: base?.value ?? null, ballot: base?.ballot ?? null };
   }
 
   /** One accept round: a new body, or with null the present body and an advanced heartbeat. */

@@ -9,7 +9,7 @@ import { majorityOf } from "../core/cluster.ts";
 import { FailureError, failureOf, type NodeFailure } from "../core/failure.ts";
 import { compareNames } from "../core/natural-order.ts";
 import { compareViews } from "../core/view.ts";
-import { ballotText, compareBallots, isSameBallot } from "./ballot.ts";
+import { ballotText, compareBallots, higherBallot, isSameBallot } from "./ballot.ts";
 import { gatherAll } from "./gather.ts";
 import type {
   Accepted,
@@ -66,7 +66,8 @@ export function emptiedAmong(states: ReadonlyMap<string, AcceptorState>): string
 
 /** Whether the alpha's lease was renewed, or taken over, between two readings. Pure. */
 export function hasHeartbeatAdvanced(first: RegisterReading, last: RegisterReading): boolean {
-  return last.heartbeat > first.heartbeat || (last.value?.epoch ?? 0) > (first.value?.epoch ?? 0);
+  const [before, after] = [first.value?.epoch ?? 0, last.value?.epoch ?? 0];
+  return compareBallots(last.ballot, first.ballot) > 0 || after > before;
 }
 
 /** Attempts if a newer body replaces the found one before it was fetched, or while nodes are being read. */
@@ -96,11 +97,12 @@ export async function readRegister(
     const value = isEnough ? (newest?.value ?? null) : await fetchBody(newest, holders, malformed);
     const isMoving = newest !== null || mayBeMoving(states, acceptors.length);
     if (value === null && malformed.size === 0 && isMoving && attempt < ATTEMPTS) continue;
-    const heartbeats = [...states.values()].map(({ accepted }) => accepted?.value.heartbeat ?? 0);
     return {
       value,
       confirmations: value === null ? 0 : holders.length - malformed.size,
-      heartbeat: Math.max(0, ...heartbeats),
+      ballot: [...states.values()]
+        .map(({ accepted }) => accepted?.ballot ?? null)
+        .reduce(higherBallot, null),
       answered: acceptors
         .map(({ name }) => name)
         .filter((name) => states.has(name) && !malformed.has(name)),

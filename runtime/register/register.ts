@@ -120,7 +120,12 @@ export type Chosen =
   | { readonly kind: "no-majority"; readonly reasons: readonly string[] };
 
 export type Prepared =
-  | { readonly kind: "prepared"; readonly value: RegisterValue | null }
+  /** `ballot`: of the accept by which the value came; null: there is no value. */
+  | {
+      readonly kind: "prepared";
+      readonly value: RegisterValue | null;
+      readonly ballot: Ballot | null;
+    }
   | { readonly kind: "conflict"; readonly promised: Ballot }
   | { readonly kind: "no-majority"; readonly reasons: readonly string[] };
 
@@ -151,8 +156,8 @@ export interface RegisterReading {
   readonly value: RegisterValue | null;
   /** The number of status nodes that hold exactly that value's body. */
   readonly confirmations: number;
-  /** The highest heartbeat of any node. */
-  readonly heartbeat: number;
+  /** The highest ballot that any node has accepted; null: none. Every accept has a higher one than all that were chosen. */
+  readonly ballot: Ballot | null;
   readonly answered: readonly string[];
   /** Node name -> why it gave no reply. */
   readonly silent: ReadonlyMap<string, NodeFailure>;

@@ -245,6 +245,7 @@ function newSuccessors(
   course: Course,
   copying: Copying,
 ): Successors {
+  let calls = 0;
   return {
     follow: () => copying.follow(),
     followWhatCame: () => copying.followWhatCame(),
@@ -252,12 +253,15 @@ function newSuccessors(
     changes: () => copying.changes,
     mayBeReadyEarly: true,
     ready: async () => {
+      calls += 1;
+      const call = calls;
       const [masters, marks] = await Promise.all([
         nodes.masters(),
         nodes.historyMarks(),
         nodes.untilInSync(IN_SYNC_WITHIN_MS),
       ]);
-      if (oldConf !== "") course.back = { marks, expiring: copying.expiring };
+      // A call of an earlier switch may end later: its marks are older, and from them writes would be copied back twice.
+      if (oldConf !== "" && call === calls) course.back = { marks, expiring: copying.expiring };
       return { masters, conf: oldConf };
     },
     notReady: () => Promise.resolve(),

@@ -4,7 +4,7 @@ import { provenReading } from "../../../runtime/monitor/proven-reading.ts";
 import type { RegisterReading } from "../../../runtime/register/register.ts";
 
 function reading(...answered: string[]): RegisterReading {
-  return { value: null, confirmations: 0, heartbeat: 0, answered, silent: new Map(), emptied: [] };
+  return { value: null, confirmations: 0, ballot: null, answered, silent: new Map(), emptied: [] };
 }
 
 /** Hands out the readings in their order, and counts them. */

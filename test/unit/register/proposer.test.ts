@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { compareBallots } from "../../../runtime/register/ballot.ts";
 import { memoryAcceptor, type MemoryAcceptor } from "../../../runtime/register/memory-acceptor.ts";
 import { createProposer } from "../../../runtime/register/proposer.ts";
-import { readRegister } from "../../../runtime/register/read.ts";
+import { hasHeartbeatAdvanced, readRegister } from "../../../runtime/register/read.ts";
 import type { Acceptor, Proposer } from "../../../runtime/register/register.ts";
 import { seededRandom } from "../../support/seeded-random.ts";
 
@@ -15,7 +16,7 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 async function leading(name: string, nodes: readonly Acceptor[]): Promise<Proposer> {
   const proposer = proposerOf(name, nodes);
-  expect(await proposer.prepare()).toEqual({ kind: "prepared", value: null });
+  expect(await proposer.prepare()).toEqual({ kind: "prepared", value: null, ballot: null });
   expect(await proposer.write(draft("one", 1))).toMatchObject({ kind: "chosen" });
   return proposer;
 }
@@ -41,6 +42,30 @@ describe("the standing promise", () => {
     expect(await first.beat()).toMatchObject({ kind: "no-majority" });
     expect(await first.prepare()).toMatchObject({ kind: "prepared" });
     expect(await second.beat()).toMatchObject({ kind: "conflict", promised: { proposer: "m1" } });
+  });
+
+  test("a beat of a minority and a later one of a majority may have one heartbeat, and never one ballot", async () => {
+    const nodes = nodesNamed("s1", "s2", "s3");
+    const [s1, s2, s3] = nodes;
+    const proposer = await leading("m1", nodes);
+    for (const node of [s1, s3]) node?.setDown(true);
+    expect(await proposer.beat()).toMatchObject({ kind: "no-majority" });
+    const seen = await readRegister(nodes);
+    for (const node of [s1, s3]) node?.setDown(false);
+    // This prepare does not see the beat that s2 alone accepted.
+    s2?.setDown(true);
+    expect(await proposer.prepare()).toMatchObject({ value: { heartbeat: 1 } });
+    expect(await proposer.beat()).toMatchObject({ kind: "chosen", value: { heartbeat: 2 } });
+    s2?.setDown(false);
+    expect(s2?.peek().accepted?.value.heartbeat).toBe(2);
+    // Who watched the first one sees that the lease was renewed.
+    expect(hasHeartbeatAdvanced(seen, await readRegister(nodes))).toBe(true);
+    const watcher = proposerOf("m2", nodes);
+    await watcher.prepare();
+    const prepared = await watcher.prepare();
+    expect(prepared.kind === "prepared" && compareBallots(prepared.ballot, seen.ballot) > 0).toBe(
+      true,
+    );
   });
 
   test("is forgotten by releasePromise", async () => {
@@ -125,7 +150,7 @@ describe("who votes", () => {
       ],
     });
     nodes[1]?.setDown(false);
-    expect(await proposer.prepare()).toEqual({ kind: "prepared", value: null });
+    expect(await proposer.prepare()).toEqual({ kind: "prepared", value: null, ballot: null });
     nodes[1]?.setDown(true);
     // Stamped is not enough: until there is a value, the missing one might be hiding the first.
     expect(await proposer.prepare()).toMatchObject({ kind: "no-majority" });

@@ -19,7 +19,7 @@ function reading(heartbeat: number, changes: Partial<RegisterReading> = {}): Reg
   return {
     value: { body, epoch: 3, revision: 17, heartbeat },
     confirmations: 3,
-    heartbeat,
+    ballot: { count: heartbeat, proposer: "m1" },
     answered: ["s1", "s2", "s3"],
     silent: new Map(),
     emptied: [],

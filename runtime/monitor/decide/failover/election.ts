@@ -7,11 +7,17 @@
 // Invariant: at most one monitor acts in any instant. The alpha counts its lease from when it sent its last chosen accept,
 // and subtracts a margin. Every other monitor counts a whole lease from when it saw the heartbeat. Each uses its own
 // monotonic clock; clocks of two machines are never compared.
+import { compareBallots } from "../../../register/ballot.ts";
+import type { Ballot } from "../../../register/register.ts";
 
-/** The heartbeat in the register; epoch 0 before the first view. */
+/**
+ * The newest accept that a monitor knows of; epoch 0 before the first view. It is named by its ballot: the heartbeat counts
+ * from the value that the last prepare found, so after a prepare that did not see an accept of a minority two accepts have
+ * the same count, and only the second one begins a lease.
+ */
 export interface Heartbeat {
   readonly epoch: number;
-  readonly count: number;
+  readonly ballot: Ballot | null;
 }
 
 export interface Watch {
@@ -45,9 +51,12 @@ export function watchOn(
   return isNewer(heartbeat, watch.heartbeat) ? startWatch(heartbeat, nowMs, leaseMs, drawn) : watch;
 }
 
-/** Whether `a` is newer than `b`. The count continues over epochs; the epoch alone may also have changed. */
+/**
+ * Whether `a` is newer than `b`: an accept that is chosen later has a higher ballot. Ballots begin anew when all status nodes
+ * were emptied; the epoch may be higher even then.
+ */
 export function isNewer(a: Heartbeat, b: Heartbeat): boolean {
-  return a.epoch > b.epoch || a.count > b.count;
+  return a.epoch > b.epoch || compareBallots(a.ballot, b.ballot) > 0;
 }
 
 /** True when the heartbeat has not changed for a lease and the spread. */
