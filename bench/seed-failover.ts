@@ -70,6 +70,7 @@ async function begin(name: string, lines: string): Promise<Contender> {
           user: "app",
         },
       }),
+    signal: new AbortController().signal,
     startAgain: () => start(request),
   };
   await requireWhole(ports, [0, 1]);

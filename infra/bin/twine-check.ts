@@ -3,18 +3,23 @@
 //   --load, --verify, --status    one step alone: load the items, count them, show which processes run
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
+import { once } from "node:events";
+import { onInterruption } from "../../runtime/cli/interruption.ts";
 import { runTool, startTool, tool, type ToolOptions } from "../../runtime/cli/tool.ts";
 import { nodesOf, type ClusterConfig } from "../../runtime/core/cluster.ts";
+import { errorText } from "../../runtime/core/error-text.ts";
 import { EXIT, TwineError, usageError } from "../../runtime/core/errors.ts";
 import { systemClock } from "../../runtime/ports/clock.ts";
 import { openRedisLink } from "../../runtime/ports/redis-link.ts";
 import { readChosenView } from "../../runtime/register/chosen-view.ts";
 import {
   partitionsWithoutReplica,
+  leaveCases,
   runCases,
   verifiedLine,
   withRouter,
   type CheckPorts,
+  type CheckReport,
 } from "../check/cases.ts";
 import { checkStatus, isAllRunning, printStatus } from "../check/check-status.ts";
 import { ITEM_COUNT, countItems, loadItems, openRouter } from "../check/items.ts";
@@ -48,6 +53,7 @@ function checkTool(): ReturnType<typeof tool> {
     exitCodes: {
       3: "an item is missing, or a process does not run",
       1: "no failover came in time, or the cluster is not whole; the error says why",
+      130: "interrupted; what was killed is started again, and the items are removed",
     },
   })
     .option("--load", "load the items, and nothing else")
@@ -74,11 +80,13 @@ async function main(): Promise<number> {
   const alone = partitionsWithoutReplica(ports);
   if (alone.length > 0) throw noReplica(alone);
   if (options.yes !== true && !(await isSure())) return EXIT.failure;
+  const signal = interruptedOnce();
   ports.print("Start the stack\n");
-  const full: LocalRequest = { ...request, progress: toolProgress(true) };
+  const full: LocalRequest = { ...request, progress: toolProgress(true), signal };
   await setup(full);
   await start(full);
-  const report = await runCases(ports);
+  const report = await casesUntil(signal, { ...ports, signal });
+  if (report === "interrupted") return EXIT.interrupted;
   if (isJson) process.stdout.write(`${JSON.stringify(report)}\n`);
   else {
     const times = report.cases.flatMap(({ number, backAfterMs }) =>
@@ -87,6 +95,40 @@ async function main(): Promise<number> {
     process.stdout.write(`\nWrites were taken again after: ${times.join(", ")}\n`);
   }
   return report.isOk ? EXIT.ok : NOT_OK;
+}
+
+/** A second interruption ends the process at once. */
+function interruptedOnce(): AbortSignal {
+  const abort = new AbortController();
+  onInterruption((reason) => {
+    if (abort.signal.aborted) process.exit(EXIT.interrupted);
+    abort.abort(reason);
+  });
+  return abort.signal;
+}
+
+/** Throws as runCases() does; CHECK_LEFT when the cluster could not be left as it was. */
+async function casesUntil(
+  signal: AbortSignal,
+  ports: CheckPorts,
+): Promise<CheckReport | "interrupted"> {
+  const interrupted = once(signal, "abort").then(() => "interrupted" as const);
+  const report = await Promise.race([runCases(ports), interrupted]).catch((error: unknown) => {
+    if (signal.aborted) return "interrupted" as const;
+    throw error;
+  });
+  if (report !== "interrupted") return report;
+  process.stderr.write(
+    "interrupted: what was killed is started again, and the items are removed\n",
+  );
+  try {
+    await leaveCases(ports);
+  } catch (cause) {
+    const message = `the test was interrupted, and the cluster could not be left as it was: ${errorText(cause)}`;
+    const remedy = "twine-start starts what was killed; the items' keys begin with twine-check:";
+    throw new TwineError({ code: "CHECK_LEFT", message, remedy }, { cause });
+  }
+  return report;
 }
 
 function portsOf(config: ClusterConfig, request: LocalRequest, isJson: boolean): CheckPorts {
@@ -103,6 +145,7 @@ function portsOf(config: ClusterConfig, request: LocalRequest, isJson: boolean):
     pidOf: async ({ host, name }) =>
       (await runningProcess(join(folder, "partitions", host, name, "pid")))?.pid,
     readView: () => readChosenView({ ...asked, user: "app" }),
+    signal: new AbortController().signal,
     startAgain: () => start(request),
     print: (text) => {
       if (!isJson) process.stdout.write(text);

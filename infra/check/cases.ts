@@ -33,7 +33,7 @@ export interface CheckPorts extends KillPorts {
 /** Everything but the loading needs a whole cluster. Throws as kill-nodes.ts does. */
 export async function runCases(ports: CheckPorts): Promise<CheckReport> {
   const { print } = ports;
-  const all = Array.from({ length: ports.config.settings.partitions }, (_, index) => index);
+  const all = allPartitions(ports);
   // The seed has two shards; a larger cluster is tested on its first two.
   const tested = all.slice(0, 2);
   await requireWhole(ports, all);
@@ -67,6 +67,16 @@ export async function runCases(ports: CheckPorts): Promise<CheckReport> {
 }
 
 const NOBODY = { killed: [], masters: [] };
+
+/** Leaves the cluster as runCases() does at its end, whatever it was at: nothing is killed any more once `signal` is aborted. */
+export async function leaveCases(ports: CheckPorts): Promise<void> {
+  await mend(ports, allPartitions(ports));
+  await withRouter(ports, removeItems);
+}
+
+function allPartitions({ config }: Pick<CheckPorts, "config">): number[] {
+  return Array.from({ length: config.settings.partitions }, (_, index) => index);
+}
 
 async function killCase(
   ports: CheckPorts,
@@ -152,7 +162,7 @@ export function placeOf({ host, port }: { readonly host: string; readonly port: 
 /** Nodes that have a replica to take over; else a kill would only be an outage. */
 export function partitionsWithoutReplica({ config }: KillPorts): number[] {
   const data = nodesOf(config, "data");
-  return Array.from({ length: config.settings.partitions }, (_, partition) => partition)
+  return allPartitions({ config })
     .slice(0, 2)
     .filter((partition) => data.filter((node) => node.partition === partition).length < 2);
 }

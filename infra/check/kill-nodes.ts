@@ -16,6 +16,8 @@ export interface KillPorts extends ShardPorts {
   readonly openRouter: () => Redis;
   /** The view of Twine's monitors. Not called where Sentinel gives the roles. */
   readonly readView: () => Promise<View>;
+  /** Nothing is killed any more once it is aborted. */
+  readonly signal: AbortSignal;
   /** Starts what does not run. */
   readonly startAgain: () => Promise<unknown>;
 }
@@ -86,7 +88,7 @@ async function requireFollowing(ports: KillPorts, partitions: readonly number[])
   }
 }
 
-/** Kills these nodes at once. Throws CHECK_NOT_HERE before any is, and CHECK_NO_FAILOVER. */
+/** Kills these nodes at once. Throws CHECK_NOT_HERE before any is, and CHECK_NO_FAILOVER; the reason of an aborted `signal`. */
 export async function killNodes(
   ports: KillPorts,
   nodes: readonly DataNode[],
@@ -97,6 +99,7 @@ export async function killNodes(
   const away = nodes.filter((_, index) => pids[index] === undefined);
   if (away.length > 0) throw notHere(away);
   const items = await Promise.all(partitions.map((partition) => itemIn(ports, partition)));
+  ports.signal.throwIfAborted();
   const startMs = performance.now();
   for (const pid of pids) if (pid !== undefined) process.kill(pid, "SIGKILL");
   const written = untilWritable(ports.openRouter, items, FAILOVER_WITHIN_MS).then(

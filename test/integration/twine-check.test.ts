@@ -1,5 +1,7 @@
 // The six test cases of the seed, on twemproxy with Sentinel and on Twine's own router and monitors: the same tool, the same
 // words, and not an item lost.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 import { binPath } from "../support/bins.ts";
 import { localFolder, type LocalFolder } from "../support/local-folder.ts";
@@ -28,6 +30,21 @@ r1=router {r1}
 cluster own
 `,
 };
+
+/** Interrupted by SIGINT as soon as its output has that text. */
+async function interruptedAt(local: LocalFolder, text: string): Promise<Ran> {
+  const args = [binPath("twine-check", "infra"), "--yes"];
+  const child = spawn(process.execPath, args, { cwd: local.folder });
+  let [stdout, stderr] = ["", ""];
+  child.stderr.on("data", (data: Buffer) => (stderr += data.toString()));
+  child.stdout.on("data", (data: Buffer) => {
+    const before = stdout;
+    stdout += data.toString();
+    if (stdout.includes(text) && !before.includes(text)) child.kill("SIGINT");
+  });
+  const [code] = (await once(child, "close")) as [number | null];
+  return { code, stdout, stderr };
+}
 
 function check(local: LocalFolder, ...args: string[]): Promise<Ran> {
   return runCommand(process.execPath, [binPath("twine-check", "infra"), ...args], {
@@ -84,6 +101,14 @@ describe.skipIf(isMissing("redis-server", "nutcracker")).each(Object.entries(STA
       expect((await check(local, "--load")).stdout).toBe("Data loaded\n");
       const all = await check(local, "--verify");
       expect([all.code, all.stdout]).toEqual([0, "Redis OK (1000 items all existed)\n"]);
+
+      const stopped = await interruptedAt(local, "Test case 2");
+      expect([stopped.code, stopped.stderr]).toEqual([
+        130,
+        expect.stringContaining("interrupted: what was killed is started again"),
+      ]);
+      expect((await check(local, "--status")).code).toBe(0);
+      expect((await check(local, "--verify")).stdout).toContain("(0 of 1000 items existed)");
 
       process.kill(await local.pid("a2"), "SIGKILL");
       const lost = await check(local, "--status", "--json");
