@@ -138,6 +138,8 @@ describe.skipIf(isMissing("nutcracker", "redis-server"))("twine-follow", () => {
       expect(out).toContain("SENTINEL MONITOR shard-0");
       writer.moveTo(cluster.port("r1"));
       await cluster.viewWhere("every partition serves", hasMasters);
+      // As after a kill behind the last step.
+      expect(await must(cluster, "--switch")).toContain("partition 1 has already taken over from");
       const moved = writer.acknowledged.length;
       await until("the writer writes here", () => writer.acknowledged.length > moved + 50);
       await until("the old masters follow ours", async () => {
@@ -209,12 +211,17 @@ describe.skipIf(isMissing("nutcracker", "redis-server"))("twine-follow", () => {
       return running;
     };
     /** Until it is done: a run that is told to try again has changed nothing. */
-    const done = (...args: string[]): Promise<void> =>
-      until(
-        `${args.join(" ")} succeeds`,
-        async () => (await follow(own, ...args)).code === 0,
-        90_000,
-      );
+    const done = async (...args: string[]): Promise<void> => {
+      let said = "";
+      const isDone = async (): Promise<boolean> => {
+        const { code, stderr } = await follow(own, ...args);
+        said = stderr;
+        return code === 0;
+      };
+      await until(`${args.join(" ")} succeeds`, isDone, 90_000).catch((error: unknown) => {
+        throw new Error(`${String(error)}: ${said}`);
+      });
+    };
     try {
       await writes("the old one takes writes");
       await must(own, "0", `redis://127.0.0.1:${old.port}`);

@@ -16,7 +16,7 @@ import type {
   PartitionView,
   View,
 } from "../../core/view.ts";
-import type { ImportedNode } from "../import/imported.ts";
+import { addressText, type ImportedNode } from "../import/imported.ts";
 import type { SourceOptions } from "../import/source-link.ts";
 import { OldMaster } from "./old-master.ts";
 import {
@@ -55,6 +55,7 @@ export interface Pair {
 
 /** Answers the commands that give the old masters back to their Sentinels. */
 export async function switchOver(view: View, options: SwitchOptions): Promise<readonly string[]> {
+  if (isOver(view, options)) return [];
   const pairs = await pairsOf(view, options);
   try {
     const states = await Promise.all(pairs.map(({ old }) => old.state()));
@@ -87,6 +88,19 @@ export async function switchOver(view: View, options: SwitchOptions): Promise<re
   } finally {
     for (const { old } of pairs) old.close();
   }
+}
+
+/** A run before this one was killed when nothing was left to do but to say so. */
+function isOver({ partitions }: View, { say }: SwitchOptions): boolean {
+  const isFollowing = partitions.some(({ following }) => (following ?? null) !== null);
+  if (isFollowing) return false;
+  const lines = partitions.flatMap(({ index, cameFrom }) =>
+    cameFrom === undefined || cameFrom === null
+      ? []
+      : [`partition ${index} has already taken over from ${addressText(cameFrom)}`],
+  );
+  for (const line of lines) say(line);
+  return lines.length > 0;
 }
 
 async function pairsOf(view: View, options: SwitchOptions): Promise<Pair[]> {
