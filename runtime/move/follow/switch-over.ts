@@ -91,7 +91,7 @@ export async function switchOver(view: View, options: SwitchOptions): Promise<re
 }
 
 /** A run before this one was killed when nothing was left to do but to say so. */
-function isOver({ partitions }: View, { say }: SwitchOptions): boolean {
+function isOver({ partitions }: View, options: SwitchOptions): boolean {
   const isFollowing = partitions.some(({ following }) => (following ?? null) !== null);
   if (isFollowing) return false;
   const lines = partitions.flatMap(({ index, cameFrom }) =>
@@ -99,7 +99,7 @@ function isOver({ partitions }: View, { say }: SwitchOptions): boolean {
       ? []
       : [`partition ${index} has already taken over from ${addressText(cameFrom)}`],
   );
-  for (const line of lines) say(line);
+  for (const line of lines) options.say(line);
   return lines.length > 0;
 }
 
