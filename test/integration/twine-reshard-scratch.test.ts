@@ -7,7 +7,11 @@ import { binPath } from "../support/bins.ts";
 import { freePort } from "../support/port-claims.ts";
 import { runCommand } from "../support/run-tool.ts";
 
-async function run(scratch: (folder: string) => string, env: NodeJS.ProcessEnv = {}) {
+async function run(
+  scratch: (folder: string) => string,
+  env: NodeJS.ProcessEnv = {},
+  ...args: string[]
+) {
   const folder = mkdtempSync(join(tmpdir(), "twine-reshard-test-"));
   onTestFinished(() => {
     rmSync(folder, { recursive: true, force: true });
@@ -18,7 +22,13 @@ async function run(scratch: (folder: string) => string, env: NodeJS.ProcessEnv =
     conf,
     `a1=data 0 localhost ${ports[0]} 0\ns1=status localhost ${ports[1]} 0\nm1=monitor localhost ${ports[2]}\n`,
   );
-  const command = [binPath("twine-reshard", "runtime"), conf, "--scratch", scratch(folder)];
+  const command = [
+    binPath("twine-reshard", "runtime"),
+    conf,
+    "--scratch",
+    scratch(folder),
+    ...args,
+  ];
   const ran = await runCommand(process.execPath, command, { env });
   return { ...ran, files: readdirSync(folder) };
 }
@@ -28,6 +38,14 @@ test("a folder that is not there is an error with a remedy", async () => {
   expect(code).toBe(1);
   expect(stderr).toContain("no private folder can be made in");
   expect(stderr).toContain("--scratch FOLDER");
+});
+
+test("a redis-server that is to compare values and can't be run is an error before anything is asked", async () => {
+  const missing = "/nowhere/redis-server";
+  const { code, stderr, files } = await run((folder) => folder, {}, "--server", missing);
+  expect([code, files]).toEqual([1, ["NEW.conf"]]);
+  expect(stderr).toContain(`${missing}, which compares values before the switch, can't be run`);
+  expect(stderr).toContain("--no-verify");
 });
 
 test.each([

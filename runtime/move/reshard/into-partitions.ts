@@ -22,6 +22,7 @@ import { NewNodes } from "./new-nodes.ts";
 import { NOWHERE, type NodePorts } from "./node-group.ts";
 import { reshard, type ReshardOptions, type ReshardReport } from "./reshard.ts";
 import { roomProblems, sharesOf, type Share } from "./room.ts";
+import { requireServer } from "./require-server.ts";
 import { sampleKeys } from "./sample-keys.ts";
 import { keepWayBack, type WayBackEnd } from "./way-back.ts";
 
@@ -53,6 +54,7 @@ type KeyPlace = (key: Buffer) => number;
 /** Throws when the cluster can't be moved to this twine.conf. Nothing is changed. The caller closes the nodes. */
 export async function planReshard(options: IntoOptions): Promise<Planned> {
   const { config } = options;
+  if (options.verifies) await requireServer(options.program);
   const view = await readChosenView(statusAccess(options));
   requireFitting(view, config);
   const samples = await sampleKeys(view, newPlaceOf(config), options);
