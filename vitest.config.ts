@@ -45,7 +45,8 @@ export default defineConfig({
           // Above what test/support waits for a condition, so that a failure names the condition.
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          maxWorkers: 2,
+          // Half of the time they wait: two leave the machine idle for half of it.
+          maxWorkers: 3,
           sequence: { groupOrder: 2 },
         },
       },
