@@ -140,6 +140,8 @@ test("a feed without a write up to the cut needs no server of our own: the RDB i
   const of = await scene();
   await of.a.call("SET", A, "before the RDB");
   await of.b.call("SET", B, "before the RDB");
+  // The RDB is the replica's.
+  expect(await of.a.call("WAIT", 1, 30_000)).toBe(1);
   const folder = await newFolder();
   const ask = async (): Promise<Cut> => {
     await of.a.call("PUBLISH", "channel", "message");
