@@ -16,7 +16,7 @@ const PULUMI_UNIT = [
 export default defineConfig({
   test: {
     // A tool's error, whole, in the first line of a failure.
-    chaiConfig: { truncateThreshold: 400 },
+    chaiConfig: { truncateThreshold: 4000 },
     projects: [
       {
         test: {
