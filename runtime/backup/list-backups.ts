@@ -1,7 +1,7 @@
 // list-backups.ts: the backups of all targets, newest first, one line for one backup wherever its copies lie.
 import type { Problem } from "../core/errors.ts";
 import { problemOf } from "./copies.ts";
-import { parseManifest, type Manifest } from "./manifest.ts";
+import { byStart, parseManifest, type Manifest } from "./manifest.ts";
 import type { BackupTarget } from "./targets/target.ts";
 
 /** When it was tried whether a backup is good, ISO 8601, and whether it was. */
@@ -24,8 +24,6 @@ export interface ListedBackup {
   /** The same of rehearsals. */
   readonly rehearsed: Proved | null;
 }
-
-type Begun = Pick<ListedBackup, "id" | "startedAtMs">;
 
 export interface FoundBackup {
   readonly target: BackupTarget;
@@ -77,13 +75,10 @@ export async function listBackups(targets: readonly BackupTarget[]): Promise<Lis
       });
     }
   }
-  // Of two that began in one second, the ids tell which is newer.
-  const newestFirst = (a: Begun, b: Begun): number =>
-    b.startedAtMs - a.startedAtMs || (a.id === b.id ? 0 : a.id < b.id ? 1 : -1);
-  const begun = ({ manifest: { id }, startedAtMs }: FoundBackup): Begun => ({ id, startedAtMs });
+  const begun = ({ manifest: { id }, startedAtMs }: FoundBackup) => ({ id, startedAtMs });
   return {
-    backups: [...listed.values()].toSorted(newestFirst),
-    copies: copies.toSorted((a, b) => newestFirst(begun(a), begun(b))),
+    backups: [...listed.values()].toSorted((a, b) => byStart(b, a)),
+    copies: copies.toSorted((a, b) => byStart(begun(b), begun(a))),
     problems,
     unusable,
   };

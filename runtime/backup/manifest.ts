@@ -228,6 +228,16 @@ export function backupId(cluster: string, at: string, suffix: string): string {
   return `${cluster}-${seconds.replaceAll(/[-:]/g, "")}Z-${milliseconds.toString(16).padStart(3, "0")}${suffix}`;
 }
 
+/** The older first; of two that began in one second, their ids tell which is older. */
+export function byStart(a: BegunBackup, b: BegunBackup): number {
+  return a.startedAtMs - b.startedAtMs || (a.id === b.id ? 0 : a.id < b.id ? -1 : 1);
+}
+
+export interface BegunBackup {
+  readonly id: string;
+  readonly startedAtMs: number;
+}
+
 /** When the backup of that name began, in Unix milliseconds; undefined when it is not one of this cluster's. */
 export function startOfId(cluster: string, id: string): number | undefined {
   if (!id.startsWith(`${cluster}-`)) return undefined;

@@ -12,7 +12,7 @@ import { TwineError } from "../../core/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { isProcessAlive } from "../../ports/process-alive.ts";
 import { archiveFolder } from "../archive/archive-names.ts";
-import { MANIFEST_BYTES_MAX, MANIFEST_NAME, startOfId } from "../manifest.ts";
+import { byStart, MANIFEST_BYTES_MAX, MANIFEST_NAME, startOfId } from "../manifest.ts";
 import { createFile, isMissing, syncFolder } from "./durable-files.ts";
 import { folderArchive } from "./folder-archive.ts";
 import { IN_PROGRESS, NOTE_BYTES_MAX, ownerIn, STALE_MS, type Owner } from "./in-progress.ts";
@@ -68,7 +68,7 @@ class FolderTarget implements BackupTarget {
       }
       found.push({ id, startedAtMs, manifest, notes });
     }
-    return found.toSorted((a, b) => a.startedAtMs - b.startedAtMs || (a.id < b.id ? -1 : 1));
+    return found.toSorted(byStart);
   }
 
   async sweep(): Promise<void> {

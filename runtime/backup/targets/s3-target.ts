@@ -11,7 +11,7 @@ import type { Clock } from "../../ports/clock.ts";
 import { startPeriodicTask, type PeriodicTask } from "../../ports/periodic-task.ts";
 import { isProcessAlive } from "../../ports/process-alive.ts";
 import { archiveFolder } from "../archive/archive-names.ts";
-import { MANIFEST_BYTES_MAX, MANIFEST_NAME, startOfId } from "../manifest.ts";
+import { byStart, MANIFEST_BYTES_MAX, MANIFEST_NAME, startOfId } from "../manifest.ts";
 import { IN_PROGRESS, NOTE_BYTES_MAX, ownerIn, STALE_MS, type Owner } from "./in-progress.ts";
 import { Bucket, S3_LIMITS, type S3Limits } from "./s3-client.ts";
 import { S3Objects, type StoredObject } from "./s3-objects.ts";
@@ -86,9 +86,7 @@ class S3Target implements BackupTarget {
     const texts = new Map<string, { readonly object: StoredObject; readonly text: string }>();
     const stored = await eachOf(whole, (found) => this.#stored(found, texts));
     this.#texts = texts;
-    return stored
-      .filter((backup) => backup !== undefined)
-      .toSorted((a, b) => a.startedAtMs - b.startedAtMs || (a.id < b.id ? -1 : 1));
+    return stored.filter((backup) => backup !== undefined).toSorted(byStart);
   }
 
   async sweep(): Promise<void> {
